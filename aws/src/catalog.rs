@@ -44,6 +44,14 @@ pub(crate) fn indexable(mut document: Doc) -> Doc {
     document
 }
 
+impl Store {
+    /// Has the clock look at every job that it starts.
+    pub(crate) async fn touch_scheduled(&self) -> Result<(), StoreError> {
+        let ids: Vec<JobId> = ScheduleStore::all(self).await?.into_iter().map(|one| one.job_id).collect();
+        self.touch(&ids, SystemClock.now()).await
+    }
+}
+
 #[async_trait]
 impl Catalog for Store {
     async fn realm_document(&self) -> Result<Option<Doc>, StoreError> {
@@ -61,8 +69,7 @@ impl Catalog for Store {
         self.put(&table, &format!("writing the realm to table {table}"), document).await?;
         self.forget_realm();
         if is_changed {
-            let ids: Vec<JobId> = ScheduleStore::all(self).await?.into_iter().map(|one| one.job_id).collect();
-            self.touch(&ids, SystemClock.now()).await?;
+            self.touch_scheduled().await?;
         }
         Ok(())
     }
@@ -139,6 +146,10 @@ impl Catalog for Store {
         }
         items.sort_by(|a, b| a.state_id.cmp(&b.state_id));
         Ok(items)
+    }
+
+    async fn change_state(&self, before: &StateItem, after: Option<StateItem>) -> Result<bool, StoreError> {
+        self.change_item(before, after).await
     }
 
     async fn delete_state(&self, id: StateId) -> Result<bool, StoreError> {

@@ -6,16 +6,18 @@ use std::sync::Arc;
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
-use pumice_core::clock::is_scheduled;
+use pumice_core::Timestamp;
+use pumice_core::clock::{is_clock_changed, is_scheduled};
 use pumice_core::ids::JobId;
 use pumice_core::ports::{
-    Clock, Doc, DocumentChange, DocumentWrite, DocumentsWritten, ScheduleStore, StoreError,
+    Clock, Doc, DocumentChange, DocumentWrite, DocumentsWritten, ScheduleStore, StateItem, StoreError,
 };
 use pumice_host::SystemClock;
 
 use crate::attribute::{Item, as_kept, item, object, text};
 use crate::catalog::indexable;
 use crate::failure::store_error;
+use crate::state::{read_state, refuse_secure, state_item};
 use crate::store::Store;
 use crate::triggers;
 
@@ -25,6 +27,8 @@ const MAX_COMPARED: usize = 140;
 
 /// The key of the table of connections.
 const CONNECTION: &str = "conn_id";
+/// The key of the table of realms.
+const REALM: &str = "realm";
 
 /// Where the item of a document is.
 struct Place {
@@ -78,6 +82,7 @@ impl Store {
                 (self.names.connections(), CONNECTION, spec.conn_id.as_str())
             }
             DocumentChange::DeleteConnection(id) => (self.names.connections(), CONNECTION, id.as_str()),
+            DocumentChange::PutRealm(spec) => (self.names.realms(), REALM, spec.fields.realm.as_str()),
         };
         Place { table, key, id: id.to_owned() }
     }
@@ -127,6 +132,7 @@ impl Store {
                 (Some(triggers::indexable(Arc::unwrap_or_clone(trigger.document))), None)
             }
             DocumentChange::PutConnection(spec) => (Some(Doc::clone(&spec.document)), None),
+            DocumentChange::PutRealm(spec) => (Some(Doc::clone(&spec.document)), None),
             DocumentChange::DeleteJob(id) => {
                 // First: should deleting fail, it is tried again.
                 if let Err(error) = self.remember_deleted(std::iter::once(&id), SystemClock.now()).await {
@@ -137,6 +143,9 @@ impl Store {
             DocumentChange::DeleteTrigger(_) | DocumentChange::DeleteConnection(_) => (None, None),
         };
         let has_schedule = document.as_ref().is_some_and(is_scheduled);
+        let (none, is_realm) = (Doc::new(), place.key == REALM);
+        let moves_all = is_realm
+            && document.as_ref().is_some_and(|after| is_clock_changed(before.unwrap_or(&none), after));
         let unchanged = Unchanged::new(place.key, there);
         let written = match document {
             Some(document) => self.put_unchanged(&about, place, document, unchanged).await?,
@@ -145,7 +154,37 @@ impl Store {
         if let Some(id) = job_id.filter(|_| written && (had_schedule || has_schedule)) {
             self.touch(std::slice::from_ref(&id), SystemClock.now()).await?;
         }
+        if written && is_realm {
+            self.forget_realm();
+        }
+        if written && moves_all {
+            self.touch_scheduled().await?;
+        }
         Ok(written)
+    }
+
+    /// As [`Catalog::change_state`](pumice_core::ports::Catalog::change_state).
+    pub(crate) async fn change_item(
+        &self,
+        before: &StateItem,
+        after: Option<StateItem>,
+    ) -> Result<bool, StoreError> {
+        let id = before.state_id.as_str().to_owned();
+        let about = format!("state item {id}");
+        let place = Place { table: self.names.state(), key: "state_id", id };
+        let Some(there) = self.there(&about, &place).await? else { return Ok(false) };
+        // One that has expired since it was read is what it was.
+        if read_state(there.clone(), Timestamp::UNIX_EPOCH)?.as_ref() != Some(before) {
+            return Ok(false);
+        }
+        let unchanged = Unchanged::new(place.key, Some(&there));
+        match after {
+            Some(after) => {
+                refuse_secure(&after, &format!("writing {about} to table {}", place.table))?;
+                self.put_unchanged(&about, &place, object(state_item(after)), unchanged).await
+            }
+            None => self.delete_unchanged(&about, &place, unchanged).await,
+        }
     }
 
     async fn put_unchanged(
@@ -195,10 +234,11 @@ impl Store {
         }
     }
 
-    /// The item of a document as it is now. Policies of people allow batches of jobs and triggers, and single connections.
+    /// The item of a document as it is now. Policies of people allow batches of jobs, triggers and state items, and single
+    /// connections and realms.
     async fn there(&self, about: &str, place: &Place) -> Result<Option<Item>, StoreError> {
         let what = format!("reading {about} from table {}", place.table);
-        if place.key != CONNECTION {
+        if place.key != CONNECTION && place.key != REALM {
             let mut found = self.get_all(&what, vec![(place.table.clone(), place.item())]).await?;
             return Ok(found.pop().map(|(_, item)| item));
         }

@@ -17,7 +17,7 @@ use crate::store::{Store, text_of};
 
 /// A state item as it is stored. Its time to live counts whole seconds. lava refuses items with
 /// further fields.
-fn state_item(state: StateItem) -> Item {
+pub(crate) fn state_item(state: StateItem) -> Item {
     let (form, value) = match state.r#type {
         StateType::Raw => ("raw", attribute(state.value)),
         _ => ("json", text(state.value.to_string())),
@@ -31,6 +31,20 @@ fn state_item(state: StateItem) -> Item {
     ]);
     item.extend(state.publisher.map(|publisher| ("publisher".to_owned(), text(publisher))));
     item
+}
+
+/// Refuses an item that would have to be encrypted.
+///
+/// # Errors
+/// [`StoreError`] of such an item.
+pub(crate) fn refuse_secure(item: &StateItem, what: &str) -> Result<(), StoreError> {
+    match item.r#type {
+        StateType::Secure => Err(StoreError::of(
+            StoreErrorKind::Invalid,
+            format!("{what}: secure items need KMS, which Pumice does not use yet"),
+        )),
+        StateType::Json | StateType::Raw => Ok(()),
+    }
 }
 
 /// Reads a stored state item; `None` when it has expired.
@@ -89,12 +103,7 @@ impl StateStore for Store {
     async fn put(&self, item: StateItem) -> Result<(), StoreError> {
         let table = self.names.state();
         let what = format!("writing state item {} to table {table}", item.state_id);
-        if item.r#type == StateType::Secure {
-            return Err(StoreError::of(
-                StoreErrorKind::Invalid,
-                format!("{what}: secure items need KMS, which Pumice does not use yet"),
-            ));
-        }
+        refuse_secure(&item, &what)?;
         let request = self.client.put_item().table_name(&table).set_item(Some(state_item(item)));
         request.send().await.map(drop).map_err(|error| store_error(&what, &error))
     }

@@ -4,6 +4,7 @@ mod audit;
 mod backfills;
 mod connections;
 mod console;
+mod global;
 mod operating;
 mod pauses;
 mod payloads;
@@ -15,12 +16,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pumice_core::duration::Span;
-use pumice_core::ids::{BadName, JobId, RealmName, StateId, WorkerName};
+use pumice_core::ids::{BadName, JobId, StateId, WorkerName};
 
 pub(crate) use audit::Audit;
 pub(crate) use backfills::{Backfill as NewBackfill, Backfills};
 pub(crate) use connections::{Connections, Secrets};
-pub(crate) use console::{Console, Doors};
+pub(crate) use console::{Console, Doors, Trust};
+pub(crate) use global::{Format, Global};
 pub(crate) use operating::{Dead, DeadLetters, Doctor, Failures, Operating, Stats};
 pub(crate) use pauses::{Maintenance, PauseTerms, Pools, Workers};
 pub(crate) use payloads::Payloads;
@@ -48,67 +50,6 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// Options of every command.
-#[derive(Debug, Args)]
-pub(crate) struct Global {
-    /// The realm's folder
-    #[arg(
-        long,
-        global = true,
-        help_heading = "Options of every command",
-        value_name = "DIR",
-        default_value = ".pumice",
-        env = "PUMICE_HOME"
-    )]
-    pub(crate) home: PathBuf,
-    /// The realm is on AWS, as --home aws says too; its name is that of --realm or LAVA_REALM
-    #[arg(long, global = true, help_heading = "Options of every command", conflicts_with = "home")]
-    pub(crate) aws: bool,
-    /// The realm's name; a new folder is given it, an existing one must hold it
-    #[arg(long, global = true, help_heading = "Options of every command", value_name = "NAME")]
-    pub(crate) realm: Option<RealmName>,
-    /// How results are printed
-    #[arg(
-        short,
-        long,
-        global = true,
-        help_heading = "Options of every command",
-        value_name = "FORMAT",
-        default_value = "table"
-    )]
-    pub(crate) output: Format,
-    /// Print results only: no progress, no log
-    #[arg(short, long, global = true, help_heading = "Options of every command")]
-    pub(crate) quiet: bool,
-}
-
-impl Global {
-    /// Whether the realm is on AWS.
-    pub(crate) fn is_aws(&self) -> bool {
-        self.aws || self.home.as_os_str() == "aws"
-    }
-}
-
-/// How results are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// Tables of at most 80 columns
-    Table,
-    /// Tables with nothing cut
-    Wide,
-    /// JSON, for programs
-    Json,
-    /// YAML
-    Yaml,
-}
-
-impl Format {
-    /// Whether it is for people.
-    pub(crate) const fn is_table(self) -> bool {
-        matches!(self, Self::Table | Self::Wide)
-    }
-}
-
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run one job here and now, in a realm that is made for it, and follow it to its end
@@ -131,6 +72,9 @@ pub(crate) enum Command {
     /// Make the payload of a dag from a table
     #[command(subcommand)]
     Dag(Dag),
+    /// Look at the realm's definition
+    #[command(subcommand)]
+    Realm(OfRealm),
     /// Look at job specs
     #[command(subcommand)]
     Jobs(Jobs),
@@ -196,6 +140,12 @@ pub(crate) enum Command {
         /// For which shell
         shell: clap_complete::Shell,
     },
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(crate) enum OfRealm {
+    /// Show the realm's name, its zone and its definition
+    Show,
 }
 
 /// What there are schemas of.

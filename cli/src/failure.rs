@@ -114,11 +114,14 @@ mod tests {
 
     #[test]
     fn exit_status_follows_from_the_kind() {
-        use ErrorKind::{Conflict, Corrupt, Denied, Invalid, Missing, NotFound, Throttled, Unreachable};
+        use ErrorKind::{
+            Changed, Conflict, Corrupt, Denied, Invalid, Missing, NotFound, Throttled, Unreachable,
+        };
         for (kind, status) in [
             (Invalid, 2),
             (NotFound, 2),
             (Conflict, 2),
+            (Changed, 2),
             (Unreachable, 3),
             (Throttled, 3),
             (Denied, 3),

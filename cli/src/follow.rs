@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::io::IsTerminal;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use pumice_core::ids::RunKey;
@@ -10,13 +11,20 @@ use pumice_core::run::{Run, Status};
 use pumice_core::text::escaped;
 use pumice_local::SystemClock;
 use pumice_service::Realm as _;
-use pumice_service::runs::{Notice, Outputs, Watcher, follow};
+use pumice_service::runs::{
+    Notice, Outputs, RunTree, ShowRun, Watcher, all_complete, are_complete, follow, show,
+};
 
+use crate::args::Global;
 use crate::failure::Failure;
 use crate::output::{tell_line, tell_text};
 use crate::printed::{Kept, first_lines};
 use crate::realm::Realm;
+use crate::target::Target;
 use crate::view::{duration, local_time, short, style};
+
+/// The first pause between two looks at a console, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
 
 /// How following is told of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +52,90 @@ impl Tell {
 pub(crate) async fn follow_shown(realm: &Realm, roots: &[RunKey], quiet: bool) -> Result<Vec<Run>, Failure> {
     let mut teller = Teller::new(Tell::fitting(quiet), realm.outputs(), Kept::ForGood, realm.unserved());
     Ok(follow(realm.runs(), &SystemClock, roots, &mut teller, Some(realm)).await?)
+}
+
+/// Runs that were followed to their end.
+pub(crate) struct Followed {
+    /// The runs and all that they started.
+    pub(crate) tree: RunTree,
+    /// Whether the runs that were asked for are complete, and nothing that they started failed.
+    pub(crate) is_complete: bool,
+}
+
+/// Follows runs to their end, wherever they are kept. Where `skipped` is allowed, it is as good as complete.
+pub(crate) async fn follow_to_end(
+    global: &Global,
+    target: &Target,
+    roots: &[RunKey],
+    skipped: bool,
+) -> Result<Followed, Failure> {
+    match target {
+        Target::Here(realm) => {
+            let runs = follow_shown(realm, roots, global.quiet).await?;
+            let tree = crate::commands::tree(global, pumice_service::Realm::runs(&**realm), &runs).await?;
+            Ok(Followed { tree, is_complete: all_complete(&runs, roots, skipped) })
+        }
+        Target::There(_) => follow_there(global, target, roots, skipped).await,
+    }
+}
+
+/// Looks at runs of a console until they have ended, and once more: what they dispatched in the last moment may show later.
+async fn follow_there(
+    global: &Global,
+    target: &Target,
+    roots: &[RunKey],
+    skipped: bool,
+) -> Result<Followed, Failure> {
+    let mut teller = Looks { tell: Tell::fitting(global.quiet), said: false };
+    let (mut pause, mut sure) = (PAUSES.0, false);
+    loop {
+        let mut tree =
+            RunTree { runs: Vec::new(), unstarted: Vec::new(), served: None, why: None, is_done: true };
+        for root in roots {
+            let request = ShowRun { run: root.to_string(), details: !global.output.is_table() };
+            let found: RunTree = target.ask(show, &request).await?;
+            tree.is_done &= found.is_done;
+            tree.runs.extend(found.runs);
+            tree.unstarted.extend(found.unstarted);
+            tree.served = tree.served.or(found.served);
+        }
+        if tree.is_done && sure {
+            teller.clear();
+            let ends = tree.runs.iter().map(|run| (&run.run_key, run.status));
+            let is_complete = are_complete(ends, roots, skipped);
+            return Ok(Followed { is_complete, tree: RunTree { served: None, ..tree } });
+        }
+        teller.look(&tree, target.unserved());
+        sure = tree.is_done;
+        tokio::time::sleep(pause).await;
+        pause = (pause * 3 / 2).min(PAUSES.1);
+    }
+}
+
+/// Tells how far the runs of a console are.
+struct Looks {
+    tell: Tell,
+    said: bool,
+}
+
+impl Looks {
+    fn look(&mut self, tree: &RunTree, unserved: &str) {
+        let has_begun = tree.runs.iter().any(|run| run.ts_start.is_some());
+        if self.tell != Tell::Nothing && !self.said && tree.served == Some(false) && !has_begun {
+            self.said = true;
+            tell_line(unserved);
+        }
+        if self.tell == Tell::Terminal {
+            let ended = tree.runs.iter().filter(|run| run.status.is_end()).count();
+            tell_text(&format!("\r\x1b[K{ended} of {} runs ended", tree.runs.len()));
+        }
+    }
+
+    fn clear(&self) {
+        if self.tell == Tell::Terminal {
+            tell_text("\r\x1b[K");
+        }
+    }
 }
 
 /// Shows followed runs on standard error.

@@ -23,7 +23,7 @@ use pumice_service::secrets::Vault;
 use pumice_service::{Error, Realm as _};
 
 use crate::args::Global;
-use crate::failure::{Failure, of_home};
+use crate::failure::{Failure, of_home, of_option};
 use crate::ground::FolderGround;
 use crate::printed::FolderOutputs;
 
@@ -80,6 +80,7 @@ enum Place {
 impl Realm {
     /// Opens the realm that the options name; makes a folder for it when `create`.
     pub(crate) async fn open(global: &Global, create: bool) -> Result<Self, Failure> {
+        refuse_url(global)?;
         if global.is_aws() {
             return Self::on_aws(global).await;
         }
@@ -90,6 +91,7 @@ impl Realm {
 
     /// Opens the realm that the options name to look at it alone.
     pub(crate) async fn open_to_read(global: &Global) -> Result<Self, Failure> {
+        refuse_url(global)?;
         if global.is_aws() {
             return Self::on_aws(global).await;
         }
@@ -140,6 +142,14 @@ impl Realm {
                 "nothing has started yet: is the function, or `pumice worker`, of the job's worker there?"
             }
         }
+    }
+}
+
+/// Refuses to open a realm from here where a console is to be asked. Commands that cannot ask one say so themselves.
+fn refuse_url(global: &Global) -> Result<(), Failure> {
+    match global.url {
+        None => Ok(()),
+        Some(_) => Err(of_option("--url", "this needs the realm itself: name it with --home or --aws")),
     }
 }
 

@@ -233,7 +233,16 @@ mod tests {
     fn lines(runs: &[Run]) -> Vec<String> {
         let now = Timestamp::UNIX_EPOCH;
         let shown = runs.iter().map(|run| RunShown::of(run, None, Viewpoint { now, served: None }));
-        tree(&RunTree { runs: shown.collect(), unstarted: Vec::new(), served: None, why: None }, now)
+        tree(
+            &RunTree {
+                runs: shown.collect(),
+                unstarted: Vec::new(),
+                served: None,
+                why: None,
+                is_done: false,
+            },
+            now,
+        )
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use pumice_service::{Error, ErrorKind};
+use pumice_service::{Current, Error, ErrorKind};
 
 /// Why a request gets no page. The router makes a page or a problem document of it.
 #[derive(Clone, Debug)]
@@ -13,11 +13,13 @@ pub(crate) struct Fault {
     pub(crate) message: String,
     /// The service's word for it, if it is the service's.
     pub(crate) kind: Option<ErrorKind>,
+    /// What there is in place of the document that a write was meant for.
+    pub(crate) current: Option<Box<Current>>,
 }
 
 impl Fault {
     pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), kind: None }
+        Self { status, message: message.into(), kind: None, current: None }
     }
 
     /// The request is wrong.
@@ -32,19 +34,28 @@ pub(crate) const fn status_of(kind: ErrorKind) -> StatusCode {
         ErrorKind::Invalid => StatusCode::BAD_REQUEST,
         ErrorKind::NotFound => StatusCode::NOT_FOUND,
         ErrorKind::Conflict => StatusCode::CONFLICT,
+        ErrorKind::Changed => StatusCode::PRECONDITION_FAILED,
         ErrorKind::Denied => StatusCode::FORBIDDEN,
         ErrorKind::Throttled | ErrorKind::Unreachable => StatusCode::SERVICE_UNAVAILABLE,
         ErrorKind::Missing | ErrorKind::Corrupt => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 
-impl From<Error> for Fault {
-    fn from(error: Error) -> Self {
+impl Fault {
+    /// The fault of an error of the service.
+    pub(crate) fn of(error: &Error) -> Self {
         Self {
             status: status_of(error.kind()),
             message: error.message().to_owned(),
             kind: Some(error.kind()),
+            current: error.current().cloned().map(Box::new),
         }
+    }
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Self::of(&error)
     }
 }
 
@@ -84,8 +95,10 @@ mod tests {
 
     #[test]
     fn status_tells_whose_fault_it_is() {
-        use ErrorKind::{Conflict, Corrupt, Denied, Invalid, Missing, NotFound, Throttled, Unreachable};
-        for kind in [Conflict, Corrupt, Denied, Invalid, Missing, NotFound, Throttled, Unreachable] {
+        use ErrorKind::{
+            Changed, Conflict, Corrupt, Denied, Invalid, Missing, NotFound, Throttled, Unreachable,
+        };
+        for kind in [Changed, Conflict, Corrupt, Denied, Invalid, Missing, NotFound, Throttled, Unreachable] {
             let status = status_of(kind);
             let is_of_caller = status.is_client_error();
             assert_eq!(is_of_caller, kind.is_of_request() || kind == Denied, "{kind:?} {status}");

@@ -10,7 +10,7 @@ use pumice_service::Realm;
 use pumice_service::metrics::Family;
 use tokio::sync::Mutex;
 
-use crate::access::{Bounds, Hosts, Logins, PublicUrl, Role, Token};
+use crate::access::{Bounds, Hosts, Logins, PublicUrl, Role, Token, TrustedProxy};
 use crate::live::Live;
 
 /// How long what was brought up to date counts as such.
@@ -30,6 +30,8 @@ pub struct Settings {
     pub urls: Vec<PublicUrl>,
     /// The tokens by which people and programs log in.
     pub tokens: Vec<Token>,
+    /// The proxy that says who a user is, if there is one.
+    pub proxy: Option<TrustedProxy>,
     /// What the one may do who opens the login link, which there is on loopback alone.
     pub role: Role,
     /// Whether nothing can be changed, whatever the role.
@@ -70,6 +72,7 @@ pub(crate) struct App {
     pub(crate) realm: Arc<dyn Realm>,
     pub(crate) hosts: Hosts,
     pub(crate) logins: Logins,
+    pub(crate) proxy: Option<TrustedProxy>,
     pub(crate) bounds: Bounds,
     pub(crate) is_read_only: bool,
     /// Whether cookies travel by TLS alone.
@@ -93,22 +96,35 @@ impl App {
     /// # Errors
     /// [`StartError`] when it must not be started so.
     pub(crate) fn new(realm: Arc<dyn Realm>, at: SocketAddr, settings: Settings) -> Result<Self, StartError> {
-        let Settings { urls, tokens, role, is_read_only, bounds, words, announce, refresh, meters, .. } =
-            settings;
+        let Settings {
+            urls,
+            tokens,
+            proxy,
+            role,
+            is_read_only,
+            bounds,
+            words,
+            announce,
+            refresh,
+            meters,
+            ..
+        } = settings;
         let is_local = at.ip().is_loopback();
         // What a proxy passes on comes from other machines, too.
-        if (!is_local || !urls.is_empty()) && tokens.is_empty() {
+        if (!is_local || !urls.is_empty()) && tokens.is_empty() && proxy.is_none() {
             return Err(StartError::NoLogin(at));
         }
         let hosts = Hosts::new(at, &urls);
         if hosts.is_empty() {
             return Err(StartError::NoHost(at));
         }
-        let link_role = (is_local && urls.is_empty()).then_some(role);
+        // Behind a proxy a link would be a way past it.
+        let link_role = (is_local && urls.is_empty() && proxy.is_none()).then_some(role);
         let live = Live::new(realm.clone(), bounds.streams);
         Ok(Self {
             hosts,
             logins: Logins::new(tokens, link_role),
+            proxy,
             bounds,
             is_read_only,
             is_secure: !urls.is_empty() && urls.iter().all(PublicUrl::is_secure),

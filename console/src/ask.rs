@@ -141,11 +141,11 @@ impl Ask {
 
 /// The realm for a caller, whose acts the audit has under the caller's name. A login link is of the one who started the console.
 pub(crate) async fn acting(app: &App, caller: &Caller, from: Origin, may_act: bool) -> Acting {
-    let opener = match may_act && caller.name == LINK_NAME {
+    let opener = match may_act && caller.has_link() {
         true => app.realm.actor().await.map(|actor| format!("{} ({LINK_NAME})", actor.who)).ok(),
         false => None,
     };
-    let who = opener.unwrap_or_else(|| format!("{} ({})", caller.name, caller.role));
+    let who = opener.unwrap_or_else(|| caller.who());
     Acting::new(app.realm.clone(), Actor { who, from, host: None })
 }
 

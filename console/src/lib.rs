@@ -20,7 +20,10 @@ mod serve;
 mod svg;
 mod view;
 
-pub use access::{BadToken, BadUrl, Bounds, PublicUrl, Role, Token};
+pub use access::{
+    BadHeader, BadProxy, BadToken, BadTrust, BadUrl, Bounds, ProxyAddr, PublicUrl, Role, Token,
+    TrustedHeader, TrustedProxy, TrustedRole,
+};
 pub use app::{Meters, Refresh, Settings, StartError};
 pub use offline::{OfflineError, run_as_document};
 pub use pages::{SCREENS, Screen, WITHOUT_SCREEN};

@@ -1,5 +1,6 @@
 //! From a request to its answer: the gate, the caller, the page, the headers.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -67,9 +68,9 @@ fn is_public(path: &str) -> bool {
 }
 
 /// Answers a request.
-pub(crate) async fn answer(app: &Arc<App>, router: Router, request: Request<Body>) -> Response {
+pub(crate) async fn answer(app: &Arc<App>, router: Router, peer: IpAddr, request: Request<Body>) -> Response {
     let path = request.uri().path().to_owned();
-    let (caller, answered) = match admit(app, &request) {
+    let (caller, answered) = match admit(app, peer, &request) {
         Ok(caller) => {
             let given = caller.clone();
             (caller, within_time(app, router, request, given).await)
@@ -119,11 +120,19 @@ async fn within_time(
 }
 
 /// Lets a request in, with its caller where that is known.
-fn admit(app: &App, request: &Request<Body>) -> Result<Option<Caller>, Box<Response>> {
+fn admit(app: &App, peer: IpAddr, request: &Request<Body>) -> Result<Option<Caller>, Box<Response>> {
     let refuse = |status, why: &str| Box::new(Fault::new(status, why).into_response());
     let head = (request.method(), request.uri(), request.headers());
     let seen = look(&app.hosts, app.bounds.url, head).map_err(|one| refuse(one.status, one.why))?;
     let path = request.uri().path();
+    // First: a header that lies is refused wherever it comes.
+    let named = match &app.proxy {
+        Some(proxy) => proxy.caller(peer, request.headers()).map_err(|one| {
+            tracing::warn!(%peer, why = one.why, "a request with the header of a trusted proxy is refused");
+            refuse(one.status, one.why)
+        })?,
+        None => None,
+    };
     // What another system sends is vouched for by its signature.
     if path.starts_with(hooks::PATH) {
         return Ok(None);
@@ -134,8 +143,18 @@ fn admit(app: &App, request: &Request<Body>) -> Result<Option<Caller>, Box<Respo
                 let why = "another site may have sent this: use the console's own pages, or a token";
                 return Err(refuse(StatusCode::FORBIDDEN, why));
             }
-            let session = cookie(request.headers(), COOKIE);
-            session.and_then(|id| app.logins.by_session(&id, Instant::now()))
+            match named {
+                Some(named) => Some(named),
+                None => {
+                    let session = cookie(request.headers(), COOKIE);
+                    session.and_then(|id| app.logins.by_session(&id, Instant::now()))
+                }
+            }
+        }
+        Some(_) if named.is_some() => {
+            let why =
+                "a request has the name of a user or a token, not both: the proxy must not pass a token on";
+            return Err(refuse(StatusCode::BAD_REQUEST, why));
         }
         Some(token) => match token.and_then(|token| app.logins.by_token(token)) {
             Some(caller) => Some(caller),

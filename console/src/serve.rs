@@ -1,7 +1,7 @@
 //! Listens and answers: connections within the bounds.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -86,8 +86,9 @@ impl Console {
                 next = next => next,
             };
             match accepted {
-                Ok((stream, _)) => {
-                    let connection = connection(app.clone(), router.clone(), stream, stopped.clone());
+                Ok((stream, peer)) => {
+                    let shared = (app.clone(), router.clone());
+                    let connection = connection(shared, (stream, peer.ip()), stopped.clone());
                     tokio::spawn(async move {
                         connection.await;
                         drop(place);
@@ -107,13 +108,17 @@ impl Console {
 }
 
 /// Answers one connection until it ends, its time is up or the console stops.
-async fn connection(app: Arc<App>, router: Router, stream: TcpStream, mut stopped: watch::Receiver<bool>) {
+async fn connection(
+    (app, router): (Arc<App>, Router),
+    (stream, peer): (TcpStream, IpAddr),
+    mut stopped: watch::Receiver<bool>,
+) {
     let bounds = app.bounds;
     // A page is written whole: there is nothing to wait for.
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request: Request<Incoming>| {
         let (app, router) = (app.clone(), router.clone());
-        async move { Ok::<_, Infallible>(answer(&app, router, request.map(Body::new)).await) }
+        async move { Ok::<_, Infallible>(answer(&app, router, peer, request.map(Body::new)).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

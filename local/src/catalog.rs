@@ -12,7 +12,6 @@ use pumice_core::secret::MASK;
 use pumice_core::spec::JobSpec;
 use pumice_host::SystemClock;
 use rusqlite::{Connection, params};
-use serde_json::Value;
 
 use crate::connections::{delete_connection, put_connection, stored_connection};
 use crate::database::Database;
@@ -43,6 +42,16 @@ fn delete_job(connection: &Connection, id: &JobId) -> Result<bool, rusqlite::Err
     statement.execute([id.as_str()]).map(|count| count > 0)
 }
 
+fn put_realm(connection: &Connection, document: &Doc) -> Result<(), rusqlite::Error> {
+    let before = realm_text(connection)?.map(|text| parse(&text)).unwrap_or_default();
+    let text = serde_json::to_string(document).map_err(broken)?;
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('realm', ?)", [&text])?;
+    if is_clock_changed(&before, document) {
+        touch_all(connection, SystemClock.now())?;
+    }
+    Ok(())
+}
+
 /// The document that a change is about, as it is stored.
 fn stored(connection: &Connection, change: &DocumentChange) -> Result<Option<Doc>, rusqlite::Error> {
     let text = match change {
@@ -52,6 +61,7 @@ fn stored(connection: &Connection, change: &DocumentChange) -> Result<Option<Doc
         DocumentChange::DeleteTrigger(id) => stored_trigger(connection, id),
         DocumentChange::PutConnection(spec) => stored_connection(connection, &spec.conn_id),
         DocumentChange::DeleteConnection(id) => stored_connection(connection, id),
+        DocumentChange::PutRealm(_) => realm_text(connection),
     };
     Ok(text?.map(|text| parse(&text)))
 }
@@ -64,6 +74,7 @@ fn write(connection: &Connection, change: DocumentChange) -> Result<(), rusqlite
         DocumentChange::DeleteTrigger(id) => delete_trigger(connection, &id).map(drop),
         DocumentChange::PutConnection(spec) => put_connection(connection, *spec, false).map(drop),
         DocumentChange::DeleteConnection(id) => delete_connection(connection, &id).map(drop),
+        DocumentChange::PutRealm(spec) => put_realm(connection, &spec.document),
     }
 }
 
@@ -131,16 +142,7 @@ impl Catalog for Database {
     }
 
     async fn put_realm(&self, document: Doc) -> Result<(), StoreError> {
-        let text = Value::Object(document).to_string();
-        self.run(move |connection| {
-            let before = realm_text(connection)?.map(|text| parse(&text)).unwrap_or_default();
-            connection.execute("INSERT OR REPLACE INTO meta VALUES ('realm', ?)", [&text])?;
-            if is_clock_changed(&before, &parse(&text)) {
-                touch_all(connection, SystemClock.now())?;
-            }
-            Ok(())
-        })
-        .await?;
+        self.run(move |connection| put_realm(connection, &document)).await?;
         self.forget();
         Ok(())
     }
@@ -157,6 +159,10 @@ impl Catalog for Database {
             items.map(|item| item.map(hidden)).collect()
         })
         .await
+    }
+
+    async fn change_state(&self, before: &StateItem, after: Option<StateItem>) -> Result<bool, StoreError> {
+        self.change_item(before, after).await
     }
 
     async fn delete_state(&self, id: StateId) -> Result<bool, StoreError> {

@@ -5,7 +5,7 @@ use pumice_core::Timestamp;
 use pumice_core::ids::StateId;
 use pumice_core::ports::{StateItem, StateStore, StateType, StoreError};
 use pumice_core::secret::remember_value;
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
 
 use crate::database::Database;
@@ -95,6 +95,51 @@ impl Database {
     }
 }
 
+fn write(connection: &Connection, item: &StateItem) -> Result<(), rusqlite::Error> {
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO state VALUES (?, ?, ?, ?, ?, ?)")?
+        .execute(params![
+            item.state_id.as_str(),
+            name(item.r#type),
+            Value::to_string(&item.value),
+            item.publisher,
+            item.timestamp.timestamp_micros(),
+            item.expires.timestamp_micros(),
+        ])
+        .map(drop)
+}
+
+impl Database {
+    /// As [`Catalog::change_state`](pumice_core::ports::Catalog::change_state).
+    pub(crate) async fn change_item(
+        &self,
+        before: &StateItem,
+        after: Option<StateItem>,
+    ) -> Result<bool, StoreError> {
+        let after = after.map(|after| self.sealed(after)).transpose()?;
+        let before = before.clone();
+        self.run(move |connection| {
+            let sql = format!("SELECT {COLUMNS} FROM state WHERE state_id = ?");
+            let id = before.state_id.as_str();
+            let there = connection.prepare_cached(&sql)?.query_row([id], item).optional()?;
+            let is_unchanged = there.is_some_and(|there| match there.r#type {
+                // It is sealed anew at each put, and has the time of its own.
+                StateType::Secure => StateItem { value: before.value.clone(), ..there } == before,
+                StateType::Json | StateType::Raw => there == before,
+            });
+            if !is_unchanged {
+                return Ok(false);
+            }
+            match &after {
+                Some(after) => write(connection, after)?,
+                None => drop(connection.execute("DELETE FROM state WHERE state_id = ?", [id])?),
+            }
+            Ok(true)
+        })
+        .await
+    }
+}
+
 #[async_trait]
 impl StateStore for Database {
     async fn get(&self, ids: &[StateId], now: Timestamp) -> Result<Vec<Option<StateItem>>, StoreError> {
@@ -115,19 +160,6 @@ impl StateStore for Database {
 
     async fn put(&self, item: StateItem) -> Result<(), StoreError> {
         let item = self.sealed(item)?;
-        self.run(move |connection| {
-            connection
-                .prepare_cached("INSERT OR REPLACE INTO state VALUES (?, ?, ?, ?, ?, ?)")?
-                .execute(params![
-                    item.state_id.as_str(),
-                    name(item.r#type),
-                    Value::to_string(&item.value),
-                    item.publisher,
-                    item.timestamp.timestamp_micros(),
-                    item.expires.timestamp_micros(),
-                ])
-                .map(drop)
-        })
-        .await
+        self.run(move |connection| write(connection, &item)).await
     }
 }

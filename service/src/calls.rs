@@ -17,7 +17,7 @@ use crate::realm::Realm;
 type Answer<'a> = Pin<Box<dyn Future<Output = Result<Value, Error>> + Send + 'a>>;
 
 /// A function that borrows its request.
-pub(crate) trait Borrows<'a, Q: 'a, A>:
+pub trait Borrows<'a, Q: 'a, A>:
     Fn(&'a dyn Realm, &'a Q) -> <Self as Borrows<'a, Q, A>>::Future + Send + Sync + 'static
 {
     /// What it returns.
@@ -33,7 +33,7 @@ where
 }
 
 /// A function that takes its request.
-pub(crate) trait Takes<'a, Q, A>:
+pub trait Takes<'a, Q, A>:
     Fn(&'a dyn Realm, Q) -> <Self as Takes<'a, Q, A>>::Future + Send + Sync + 'static
 {
     /// What it returns.

@@ -6,17 +6,18 @@ use async_trait::async_trait;
 use pumice_core::connection::{self, ConnectionSpec, Connections, OpenedConnection};
 use pumice_core::ids::{ConnId, JobId};
 use pumice_core::job_type::Site;
-use pumice_core::ports::Doc;
+use pumice_core::ports::{Doc, DocumentChange};
 use pumice_core::problem::did_you_mean;
 use pumice_core::secret::MASK;
 use pumice_core::spec::{JobSpec, take_mark};
-use pumice_core::text::shown;
+use pumice_core::text::{quoted, shown};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::audit::Act;
 use crate::failure::Error;
+use crate::if_match::{IfMatch, delete_if};
 use crate::realm::Realm;
 use crate::specs::FieldChange;
 
@@ -49,6 +50,18 @@ pub struct ConnectionName {
     /// Its id.
     #[serde(deserialize_with = "ConnId::deserialize_stored")]
     pub connection: ConnId,
+}
+
+/// Which connection to delete.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeleteConnection {
+    /// Its id.
+    #[serde(deserialize_with = "ConnId::deserialize_stored")]
+    pub connection: ConnId,
+    /// The state that is meant: refused when it is another by now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub if_match: Option<IfMatch>,
 }
 
 /// What became of a connection that was to be deleted.
@@ -223,22 +236,34 @@ async fn no_such(realm: &dyn Realm, id: &ConnId) -> Result<Error, Error> {
 ///
 /// # Errors
 /// [`Error`] when there is no such connection, or the store cannot be reached.
-pub async fn delete(realm: &dyn Realm, request: &ConnectionName) -> Result<DeletedConnection, Error> {
+pub async fn delete(realm: &dyn Realm, request: &DeleteConnection) -> Result<DeletedConnection, Error> {
     let act = Act::new("connections delete", request).on("connection", [&request.connection]);
     act.record(realm, deleting(realm, request, &act)).await
 }
 
 async fn deleting(
     realm: &dyn Realm,
-    request: &ConnectionName,
+    request: &DeleteConnection,
     act: &Act,
 ) -> Result<DeletedConnection, Error> {
     let id = &request.connection;
-    // A policy may allow to delete connections and not to read them.
-    let before = realm.connections().connection(id).await.ok().flatten();
-    if !realm.connections().delete_connection(id).await? {
-        return Err(no_such(realm, id).await?);
-    }
+    let before = match &request.if_match {
+        None => {
+            // A policy may allow to delete connections and not to read them.
+            let before = realm.connections().connection(id).await.ok().flatten();
+            if !realm.connections().delete_connection(id).await? {
+                return Err(no_such(realm, id).await?);
+            }
+            before
+        }
+        Some(if_match) => {
+            let before = realm.connections().connection(id).await?;
+            let change = before.is_some().then(|| DocumentChange::DeleteConnection(id.clone()));
+            let about = format!("connection {}", quoted(id.as_str()));
+            delete_if(realm, (&about, if_match), change, before.as_ref()).await?;
+            before
+        }
+    };
     act.changed("connection", id.as_str(), before.as_ref(), None);
     // A policy may allow to delete connections and not to list jobs.
     let jobs = realm.catalog().all_jobs().await.unwrap_or_default();

@@ -9,6 +9,8 @@ use pumice_core::problem::SpecError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::if_match::Current;
+
 /// Why a service function did not do what was asked. The command's exit status and the status of an HTTP answer
 /// follow from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -20,6 +22,8 @@ pub enum ErrorKind {
     NotFound,
     /// The request contradicts what is there: another request has its key, or the run has ended.
     Conflict,
+    /// The document is another than the one that the request is meant for.
+    Changed,
     /// The store did not answer: a later try may succeed.
     Unreachable,
     /// The store refuses for now, or others write the same record all the time.
@@ -36,7 +40,7 @@ impl ErrorKind {
     /// Whether the request is at fault, and not the realm's store.
     #[must_use]
     pub const fn is_of_request(self) -> bool {
-        matches!(self, Self::Invalid | Self::NotFound | Self::Conflict)
+        matches!(self, Self::Invalid | Self::NotFound | Self::Conflict | Self::Changed)
     }
 }
 
@@ -59,13 +63,14 @@ pub struct Error {
     kind: ErrorKind,
     message: String,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    current: Option<Box<Current>>,
 }
 
 impl Error {
     /// An error of a kind. The message is a lower-case fragment, with lines below it where it lists something.
     #[must_use]
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), source: None }
+        Self { kind, message: message.into(), source: None, current: None }
     }
 
     /// The request or a spec is wrong.
@@ -78,6 +83,17 @@ impl Error {
     #[must_use]
     pub fn not_found(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::NotFound, message)
+    }
+
+    /// The document is another by now.
+    pub(crate) fn changed(message: impl Into<String>, current: Current) -> Self {
+        Self { current: Some(Box::new(current)), ..Self::new(ErrorKind::Changed, message) }
+    }
+
+    /// What there is in place of the document that the request was meant for, of kind [`ErrorKind::Changed`].
+    #[must_use]
+    pub fn current(&self) -> Option<&Current> {
+        self.current.as_deref()
     }
 
     /// The store did not answer rightly.
@@ -95,8 +111,9 @@ impl Error {
 
     /// The same error with another message; the former one becomes its cause.
     #[must_use]
-    pub fn because(self, message: impl Into<String>) -> Self {
-        Self { kind: self.kind, message: message.into(), source: Some(Box::new(self)) }
+    pub fn because(mut self, message: impl Into<String>) -> Self {
+        let current = self.current.take();
+        Self { kind: self.kind, message: message.into(), source: Some(Box::new(self)), current }
     }
 
     /// Its kind.

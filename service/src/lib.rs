@@ -25,11 +25,14 @@ pub mod triggers;
 
 mod calls;
 mod failure;
+mod if_match;
 mod operations;
 mod realm;
 mod time;
 
+pub use calls::{Borrows, Takes};
 pub use failure::{Error, ErrorKind};
+pub use if_match::{BadIfMatch, Current, IfMatch, tag};
 pub use operations::{APART, Access, Apart, Operation, operations};
 pub use realm::{Realm, no_such_job};
 pub use time::{Instant, Slot};

@@ -1,5 +1,7 @@
 //! The list of what people do with a realm: one service function for each command.
 
+use std::any::TypeId;
+
 use pumice_core::schema::schema_of;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -8,11 +10,15 @@ use serde_json::Value;
 
 use crate::calls::{Borrows, BoxedCall, Takes, borrowing, taking};
 use crate::failure::Error;
+use crate::if_match::tag;
 use crate::realm::Realm;
 use crate::{
     audit, connections, dead, dispatch, doctor, drain, metrics, pauses, payloads, pools, render, runs,
     schedules, secrets, specs, state, stats, triggers,
 };
+
+/// The operation that shows the realm's definition within other things.
+const DEFINITION: &str = "realm show";
 
 /// Whether an operation changes the realm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +38,7 @@ pub struct Operation {
     pub function: &'static str,
     /// Whether it changes the realm.
     pub access: Access,
+    id: TypeId,
     request: fn() -> Value,
     response: fn() -> Value,
     call: BoxedCall,
@@ -46,8 +53,8 @@ impl Operation {
         F: for<'a> Borrows<'a, Q, A>,
     {
         let function = std::any::type_name::<F>();
-        let call = borrowing(call);
-        Self { command, function, access, request: schema_of::<Q>, response: schema_of::<A>, call }
+        let (call, id) = (borrowing(call), TypeId::of::<F>());
+        Self { command, function, access, id, request: schema_of::<Q>, response: schema_of::<A>, call }
     }
 
     /// The operation of a function that takes its request.
@@ -58,8 +65,14 @@ impl Operation {
         F: for<'a> Takes<'a, Q, A>,
     {
         let function = std::any::type_name::<F>();
-        let call = taking(call);
-        Self { command, function, access, request: schema_of::<Q>, response: schema_of::<A>, call }
+        let (call, id) = (taking(call), TypeId::of::<F>());
+        Self { command, function, access, id, request: schema_of::<Q>, response: schema_of::<A>, call }
+    }
+
+    /// The operation of a function, which every function has its own type for; `None` when no command is its.
+    #[must_use]
+    pub fn of<F: 'static>(_: &F) -> Option<Self> {
+        operations().into_iter().find(|one| one.id == TypeId::of::<F>())
     }
 
     /// The JSON Schema of its request.
@@ -72,6 +85,41 @@ impl Operation {
     #[must_use]
     pub fn response(&self) -> Value {
         (self.response)()
+    }
+
+    /// Where the API has it: the words of its command, as in `runs/cancel/where`.
+    #[must_use]
+    pub fn path(&self) -> String {
+        self.command.replace("--", "").replace(' ', "/")
+    }
+
+    /// Whether the API has it. What reads and writes files of the machine that it is called on must not be asked for from
+    /// elsewhere.
+    #[must_use]
+    pub fn is_offered(&self) -> bool {
+        !matches!(self.command, "payloads put" | "payloads get")
+    }
+
+    /// Whether its response shows one document that people can change.
+    #[must_use]
+    pub fn shows_document(&self) -> bool {
+        self.document(&Value::Null).is_some()
+    }
+
+    /// The tag of the document that a response shows, where it shows one that people can change.
+    #[must_use]
+    pub fn tag(&self, response: &Value) -> Option<String> {
+        let document = self.document(response)?;
+        // A realm may have no definition.
+        (self.command != DEFINITION || !document.is_null()).then(|| tag(document))
+    }
+
+    fn document<'a>(&self, response: &'a Value) -> Option<&'a Value> {
+        match self.command {
+            "jobs show" | "triggers show" | "connections show" | "state get" => Some(response),
+            DEFINITION => Some(response.get("definition").unwrap_or(&Value::Null)),
+            _ => None,
+        }
     }
 
     /// Calls its function with a request as JSON, and gives the response as JSON.
@@ -117,6 +165,7 @@ pub fn operations() -> Vec<Operation> {
         Operation::taking("plan", Read, specs::plan),
         Operation::taking("check", Read, specs::check),
         Operation::new("export", Read, specs::export),
+        Operation::new(DEFINITION, Read, specs::show_realm),
         Operation::new("jobs list", Read, specs::list),
         Operation::new("jobs show", Read, specs::show),
         Operation::new("jobs delete", Write, specs::delete),
@@ -192,6 +241,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn operation_is_found_by_its_function() {
+        let found = |operation: Option<Operation>| operation.map(|one| one.command);
+        assert_eq!(found(Operation::of(&runs::list)), Some("runs list"));
+        assert_eq!(found(Operation::of(&state::put)), Some("state put"));
+        assert_eq!(found(Operation::of(&specs::put)), None);
+    }
+
+    #[test]
     fn operation_has_one_command_one_function_and_schemas() {
         let all = operations();
         let commands: BTreeSet<&str> = all.iter().map(|one| one.command).collect();
@@ -199,6 +256,7 @@ mod tests {
         assert_eq!((commands.len(), functions.len()), (all.len(), all.len()));
         for one in &all {
             assert!(one.function.starts_with("pumice_service::"), "{}", one.function);
+            assert_eq!(all.iter().filter(|other| other.id == one.id).count(), 1, "{}", one.function);
             let request = one.request();
             assert_eq!(request["type"], "object", "{}: {request}", one.command);
             assert_eq!(request["additionalProperties"], false, "{}: {request}", one.command);

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::audit::Act;
 use crate::failure::Error;
+use crate::if_match::{IfMatch, about_one, changed};
 use crate::realm::Realm;
 use crate::time::Instant;
 
@@ -44,6 +45,9 @@ pub struct PutState {
     /// Who puts it there.
     #[serde(default)]
     pub publisher: Option<String>,
+    /// The value that it is meant to replace, by its tag: refused when it is another by now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub if_match: Option<IfMatch>,
 }
 
 /// Items to delete.
@@ -53,6 +57,9 @@ pub struct DeleteState {
     /// Their ids.
     #[serde(deserialize_with = "stored_ids")]
     pub ids: Vec<StateId>,
+    /// The value of the one item that is meant, by its tag: refused when it is another by now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub if_match: Option<IfMatch>,
 }
 
 /// Ids that may be stored under the rules of an earlier version.
@@ -131,7 +138,7 @@ pub async fn put(realm: &dyn Realm, request: PutState) -> Result<(), Error> {
 }
 
 async fn putting(realm: &dyn Realm, request: PutState) -> Result<(), Error> {
-    let PutState { id, value, ttl, raw, secure, publisher } = request;
+    let PutState { id, value, ttl, raw, secure, publisher, if_match } = request;
     if is_reserved_global(id.as_str()) {
         return Err(Error::invalid(format!(
             "the state id {} is reserved: ids beginning with lava are the engine's own",
@@ -154,7 +161,32 @@ async fn putting(realm: &dyn Realm, request: PutState) -> Result<(), Error> {
         timestamp: now,
         expires: now + ttl.delta(),
     };
-    Ok(realm.state().put(item).await?)
+    match if_match {
+        None => Ok(realm.state().put(item).await?),
+        Some(if_match) => {
+            let id = item.state_id.clone();
+            change(realm, &id, &if_match, Some(item)).await
+        }
+    }
+}
+
+/// Puts or removes an item in the store, on the condition that the store has the one that is meant.
+async fn change(
+    realm: &dyn Realm,
+    id: &StateId,
+    if_match: &IfMatch,
+    after: Option<StateItem>,
+) -> Result<(), Error> {
+    let about = format!("state item {}", shown(id.as_str()));
+    let there = async || -> Result<Option<StateItem>, Error> {
+        Ok(realm.state().get(std::slice::from_ref(id), realm.now()).await?.pop().flatten())
+    };
+    let Some(before) = there().await? else { return Err(changed(&about, None)) };
+    if_match.check(&about, Some(&before.value))?;
+    match realm.catalog().change_state(&before, after).await? {
+        true => Ok(()),
+        false => Err(changed(&about, there().await?.map(|item| item.value))),
+    }
 }
 
 /// Lists the items that have not expired, by id.
@@ -176,6 +208,11 @@ pub async fn delete(realm: &dyn Realm, request: DeleteState) -> Result<DeletedSt
 }
 
 async fn deleting(realm: &dyn Realm, request: DeleteState) -> Result<DeletedState, Error> {
+    if let Some(if_match) = &request.if_match {
+        let [id] = request.ids.as_slice() else { return Err(about_one()) };
+        change(realm, id, if_match, None).await?;
+        return Ok(DeletedState { items: vec![DeletedItem { state_id: id.clone(), deleted: true }] });
+    }
     let mut items = Vec::with_capacity(request.ids.len());
     for id in request.ids {
         let deleted = realm.catalog().delete_state(id.clone()).await?;

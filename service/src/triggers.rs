@@ -3,7 +3,7 @@
 use pumice_core::duration::Span;
 use pumice_core::glob::matches;
 use pumice_core::ids::TriggerId;
-use pumice_core::ports::Doc;
+use pumice_core::ports::{Doc, DocumentChange};
 use pumice_core::problem::did_you_mean;
 use pumice_core::request::{DispatchRequest, When};
 use pumice_core::spec::take_mark;
@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 
 use crate::audit::Act;
 use crate::failure::Error;
+use crate::if_match::{IfMatch, about_one, delete_if};
 use crate::realm::Realm;
 
 /// Which triggers to list.
@@ -55,6 +56,9 @@ pub struct TriggerName {
 pub struct DeleteTriggers {
     /// The triggers, by id.
     pub triggers: Vec<String>,
+    /// The state of the one trigger that is meant: refused when it is another by now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub if_match: Option<IfMatch>,
 }
 
 /// What became of the triggers.
@@ -191,6 +195,9 @@ pub async fn delete(realm: &dyn Realm, request: &DeleteTriggers) -> Result<Delet
 }
 
 async fn deleting(realm: &dyn Realm, request: &DeleteTriggers, act: &Act) -> Result<DeletedTriggers, Error> {
+    if let Some(if_match) = &request.if_match {
+        return deleting_one(realm, request, if_match, act).await;
+    }
     // A policy may allow to delete triggers and not to list them.
     let before = realm.triggers().all_triggers().await.unwrap_or_default();
     let ids: Vec<Option<TriggerId>> =
@@ -208,6 +215,23 @@ async fn deleting(realm: &dyn Realm, request: &DeleteTriggers, act: &Act) -> Res
         deleted: id.is_some() && deleted.next().unwrap_or(false),
     });
     Ok(DeletedTriggers { triggers: told.collect() })
+}
+
+/// Deletes the one trigger that is named, if it is as it is meant.
+async fn deleting_one(
+    realm: &dyn Realm,
+    request: &DeleteTriggers,
+    if_match: &IfMatch,
+    act: &Act,
+) -> Result<DeletedTriggers, Error> {
+    let [asked] = request.triggers.as_slice() else { return Err(about_one()) };
+    let all = realm.triggers().all_triggers().await?;
+    let before = all.iter().find(|doc| id_of(doc) == asked);
+    let id = TriggerId::stored(asked).ok();
+    let change = id.filter(|_| before.is_some()).map(DocumentChange::DeleteTrigger);
+    delete_if(realm, (&format!("trigger {}", quoted(asked)), if_match), change, before).await?;
+    act.changed("trigger", asked.as_str(), before, None);
+    Ok(DeletedTriggers { triggers: vec![DeletedTrigger { trigger_id: asked.clone(), deleted: true }] })
 }
 
 /// Says which triggers an object would fit, what they would ask, and why the others are not for it. Nothing is started. The

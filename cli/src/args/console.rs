@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
-use pumice_console::{PublicUrl, Role};
+use pumice_console::{ProxyAddr, PublicUrl, Role, TrustedHeader};
 
 #[derive(Debug, Args)]
 pub(crate) struct Console {
@@ -21,7 +21,7 @@ pub(crate) struct Doors {
     #[arg(long, value_name = "ADDR:PORT")]
     pub(crate) listen: Option<SocketAddr>,
     /// A URL by which browsers reach the console besides, as behind a proxy; may be given more than once
-    #[arg(long = "url", value_name = "URL")]
+    #[arg(long = "public-url", value_name = "URL")]
     pub(crate) urls: Vec<PublicUrl>,
     /// A file of tokens to log in with: role, name and token on each line. Default: PUMICE_CONSOLE_TOKENS; the token in
     /// PUMICE_CONSOLE_TOKEN has the role editor
@@ -33,12 +33,41 @@ pub(crate) struct Doors {
     /// Change nothing, whatever the role
     #[arg(long)]
     pub(crate) read_only: bool,
+    #[command(flatten)]
+    pub(crate) trust: Trust,
+}
+
+/// A proxy that knows who a user is.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options of the console")]
+pub(crate) struct Trust {
+    /// Take the user's name from this header, as from X-Forwarded-User, which an authenticating proxy sets; it is refused
+    /// from everything but a --trusted-proxy
+    #[arg(long = "trust-header", value_name = "NAME")]
+    pub(crate) header: Option<TrustedHeader>,
+    /// The address of such a proxy, as the console sees it; may be given more than once
+    #[arg(long = "trusted-proxy", value_name = "ADDR", value_delimiter = ',')]
+    pub(crate) proxies: Vec<ProxyAddr>,
+    /// What every user may do whom the proxy names: viewer, operator or editor
+    #[arg(long = "trusted-role", value_name = "ROLE", conflicts_with = "role_header")]
+    pub(crate) fixed_role: Option<Role>,
+    /// Take what a user may do from this header, which the proxy sets, too
+    #[arg(long = "trusted-role-header", value_name = "NAME")]
+    pub(crate) role_header: Option<TrustedHeader>,
+}
+
+impl Trust {
+    fn is_any_given(&self) -> bool {
+        let Self { header, proxies, fixed_role, role_header } = self;
+        header.is_some() || !proxies.is_empty() || fixed_role.is_some() || role_header.is_some()
+    }
 }
 
 impl Doors {
     /// Whether any option was given, which without a console would do nothing.
     pub(crate) fn is_any_given(&self) -> bool {
-        let Self { listen, urls, tokens, role, read_only } = self;
-        listen.is_some() || !urls.is_empty() || tokens.is_some() || role.is_some() || *read_only
+        let Self { listen, urls, tokens, role, read_only, trust } = self;
+        let is_door = listen.is_some() || !urls.is_empty() || tokens.is_some() || role.is_some();
+        is_door || *read_only || trust.is_any_given()
     }
 }

@@ -10,18 +10,18 @@ use serde_json::Value;
 use crate::args::{Audit, Format, Global};
 use crate::failure::Failure;
 use crate::output::{Column, columns, note, print};
-use crate::realm::Realm;
+use crate::target::Target;
 use crate::view;
 
 /// Lists entries of the audit, and shows them.
 pub(super) async fn audit(global: &Global, command: Audit) -> Result<(), Failure> {
-    let realm = Realm::open_to_read(global).await?;
+    let realm = Target::open_to_read(global).await?;
     match command {
         Audit::List { filter, cursor, limit } => {
             let details = !global.output.is_table();
             let is_rest = cursor.is_some();
             let request = ListAudit { filter, zone: None, cursor, limit, details };
-            let found = list(&realm, &request).await?;
+            let found = realm.ask(list, &request).await?;
             print(global.output, &found, || table(global.output, &found))?;
             if !details {
                 note(global, &counted(&found, is_rest));
@@ -29,7 +29,7 @@ pub(super) async fn audit(global: &Global, command: Audit) -> Result<(), Failure
             Ok(())
         }
         Audit::Show { entry } => {
-            let found = show(&realm, &ShowAudit { entry }).await?;
+            let found = realm.ask(show, &ShowAudit { entry }).await?;
             print(global.output, &found, || lines(&found))
         }
     }

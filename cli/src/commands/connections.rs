@@ -2,21 +2,21 @@
 
 use pumice_core::text::{escaped, shown};
 use pumice_service::connections::{
-    ConnectionName, ConnectionShown, ListConnections, TestConnection, TestedConnection, delete, list, show,
-    test,
+    ConnectionName, ConnectionShown, DeleteConnection, ListConnections, TestConnection, TestedConnection,
+    delete, list, show, test,
 };
 
 use crate::args::{Connections, Format, Global};
 use crate::failure::Failure;
 use crate::output::{Column, columns, note, print, warn};
-use crate::realm::Realm;
+use crate::target::Target;
 
 /// Lists, shows, tests and deletes connections.
 pub(super) async fn connections(global: &Global, command: Connections) -> Result<(), Failure> {
     match command {
         Connections::List => {
-            let realm = Realm::open_to_read(global).await?;
-            let all = list(&realm, &ListConnections {}).await?;
+            let realm = Target::open_to_read(global).await?;
+            let all = realm.ask(list, &ListConnections {}).await?;
             print(global.output, &all, || table(global.output, &all))?;
             let faults = all.iter().filter_map(|one| {
                 Some(format!("connection {}: {}", shown(one.conn_id.as_str()), one.fault.as_ref()?))
@@ -28,19 +28,19 @@ pub(super) async fn connections(global: &Global, command: Connections) -> Result
             Ok(())
         }
         Connections::Show { connection } => {
-            let realm = Realm::open_to_read(global).await?;
+            let realm = Target::open_to_read(global).await?;
             let format = if global.output == Format::Yaml { Format::Yaml } else { Format::Json };
-            print(format, &show(&realm, &ConnectionName { connection }).await?, Vec::new)
+            print(format, &realm.ask(show, &ConnectionName { connection }).await?, Vec::new)
         }
         Connections::Test { connection, target, send } => {
-            let realm = Realm::open_to_read(global).await?;
-            let tested = test(&realm, &TestConnection { connection, target, send }).await?;
+            let realm = Target::open_to_read(global).await?;
+            let tested = realm.ask(test, &TestConnection { connection, target, send }).await?;
             print(global.output, &tested, || vec![line(&tested)])?;
             if tested.works { Ok(()) } else { Err(Failure::RunFailed) }
         }
         Connections::Delete { connection } => {
-            let realm = Realm::open(global, false).await?;
-            let deleted = delete(&realm, &ConnectionName { connection }).await?;
+            let realm = Target::open(global, false).await?;
+            let deleted = realm.ask(delete, &DeleteConnection { connection, if_match: None }).await?;
             print(global.output, &deleted, || {
                 vec![format!("deleted {}", escaped(deleted.conn_id.as_str()))]
             })?;

@@ -4,11 +4,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use pumice_console::{Bounds, Role, Settings, StartError, Token};
+use pumice_console::{BadTrust, Bounds, Role, Settings, StartError, Token, TrustedProxy, TrustedRole};
 use pumice_service::Error;
 use tokio::sync::watch;
 
-use crate::args::{Console, Doors, Global};
+use crate::args::{Console, Doors, Global, Trust};
 use crate::failure::{Failure, of_option};
 use crate::output::tell_line;
 use crate::realm::Realm;
@@ -43,6 +43,7 @@ pub(super) async fn console(global: &Global, options: Console) -> Result<(), Fai
 pub(super) struct Opened {
     listening: pumice_console::Console,
     realm: String,
+    is_behind_proxy: bool,
 }
 
 impl Opened {
@@ -51,7 +52,11 @@ impl Opened {
         if self.listening.has_links() {
             self.listening.announce();
         } else {
-            tell_line("log in with a token");
+            tell_line(if self.is_behind_proxy {
+                "the proxy says who a user is"
+            } else {
+                "log in with a token"
+            });
         }
     }
 
@@ -69,6 +74,7 @@ impl Opened {
 /// Opens the realm and listens.
 pub(super) async fn open(global: &Global, doors: Doors) -> Result<Opened, Failure> {
     let tokens = tokens(&doors)?;
+    let proxy = trusted(&doors.trust)?;
     let realm = Arc::new(Realm::open(global, false).await?);
     let name = pumice_service::Realm::name(&*realm).to_string();
     let Doors { listen, urls, role, read_only, .. } = doors;
@@ -77,11 +83,12 @@ pub(super) async fn open(global: &Global, doors: Doors) -> Result<Opened, Failur
         (None, Some(text)) => text.parse().map_err(|error| of_option(LISTEN, error))?,
         (None, None) => ADDRESS,
     };
-    let kept = realm.clone();
+    let (kept, is_behind_proxy) = (realm.clone(), proxy.is_some());
     let settings = Settings {
         listen,
         urls,
         tokens,
+        proxy,
         role: role.unwrap_or(Role::Editor),
         is_read_only: read_only,
         bounds: Bounds::default(),
@@ -94,17 +101,51 @@ pub(super) async fn open(global: &Global, doors: Doors) -> Result<Opened, Failur
         })),
     };
     let listening = pumice_console::Console::bind(realm, settings).await.map_err(refused)?;
-    Ok(Opened { listening, realm: name })
+    Ok(Opened { listening, realm: name, is_behind_proxy })
 }
 
 fn refused(error: StartError) -> Failure {
     match error {
-        StartError::NoLogin(_) => {
-            of_option("--listen", format!("{error}, with --tokens. Other machines must not find it open"))
-        }
-        StartError::NoHost(_) => of_option("--listen", format!("{error}, with --url")),
+        StartError::NoLogin(_) => of_option(
+            "--listen",
+            format!("{error}, with --tokens, or --trust-header. Other machines must not find it open"),
+        ),
+        StartError::NoHost(_) => of_option("--listen", format!("{error}, with --public-url")),
         StartError::Listen(..) => Error::unreachable(error.to_string()).caused_by(error).into(),
     }
+}
+
+/// The proxy that says who a user is. What would leave a header untrusted, or trusted from everywhere, is refused.
+fn trusted(trust: &Trust) -> Result<Option<TrustedProxy>, Failure> {
+    let Trust { header, proxies, fixed_role, role_header } = trust;
+    let Some(header) = header else {
+        let given = [
+            ("--trusted-proxy", !proxies.is_empty()),
+            ("--trusted-role", fixed_role.is_some()),
+            ("--trusted-role-header", role_header.is_some()),
+        ];
+        return match given.iter().find(|(_, is_given)| *is_given) {
+            Some((option, _)) => {
+                Err(of_option(option, "name the header of the user, too, with --trust-header"))
+            }
+            None => Ok(None),
+        };
+    };
+    let role = match (fixed_role, role_header) {
+        (Some(role), _) => TrustedRole::Fixed(*role),
+        (None, Some(header)) => TrustedRole::Header(header.clone()),
+        (None, None) => {
+            let message = "say what users may do: --trusted-role ROLE, or --trusted-role-header NAME";
+            return Err(of_option("--trust-header", message));
+        }
+    };
+    let proxy = TrustedProxy::new(header.clone(), role, proxies.clone()).map_err(|error| match error {
+        BadTrust::NoProxy => {
+            of_option("--trust-header", format!("{error}; name the proxy with --trusted-proxy ADDR"))
+        }
+        BadTrust::SameHeader => of_option("--trusted-role-header", error),
+    })?;
+    Ok(Some(proxy))
 }
 
 /// An environment variable that is not empty.
@@ -132,7 +173,9 @@ fn tokens(doors: &Doors) -> Result<Vec<Token>, Failure> {
 /// What a command for this realm begins with.
 pub(super) fn words(global: &Global) -> Vec<String> {
     let mut words = vec!["pumice".to_owned()];
-    if global.is_aws() {
+    if let Some(url) = &global.url {
+        words.push(format!("--url={url}"));
+    } else if global.is_aws() {
         words.push("--aws".to_owned());
     } else if global.home != std::path::Path::new(".pumice") {
         words.push(format!("--home={}", global.home.display()));

@@ -16,25 +16,26 @@ use pumice_service::dispatch::{
     AcceptedRun, Again, BATCH, Batch, Counts, Intake, Keys, ListName, Outcomes, Placed, RefusedRequest,
     Source, digest, read,
 };
-use pumice_service::runs::all_complete;
 use serde_json::{Value, json};
 
 use super::{given, instant};
 use crate::args::{Dispatch, Format, Global};
 use crate::failure::{Failure, of_option};
-use crate::follow::follow_shown;
+use crate::follow::follow_to_end;
+use crate::intake::{Sender, Taker};
 use crate::output::{note, print, tell_line, tell_text, warn, write_out};
 use crate::realm::Realm;
+use crate::target::Target;
 
 /// Requests between two progress notes when standard error is not a terminal.
 const TOLD_EVERY: usize = 10_000;
 
 /// Takes each request by itself; says what became of each.
 pub(super) async fn dispatch(global: &Global, options: Dispatch) -> Result<(), Failure> {
-    let realm = Realm::open(global, false).await?;
-    let zone = realm.site().await?.zone;
+    let target = Target::open(global, false).await?;
+    let zone = target.zone().await?;
     let list = match &options.file {
-        Some(file) => List::of(file, &options, &realm).await?,
+        Some(file) => List::of(file, &options, &target).await?,
         None => List::default(),
     };
     if let Some(name) = &list.name {
@@ -44,7 +45,7 @@ pub(super) async fn dispatch(global: &Global, options: Dispatch) -> Result<(), F
     }
     let mut taking = Taking {
         global,
-        intake: Intake::new(&realm, list.again(&options)?).await?,
+        intake: list.taker(&target, &options).await?,
         // Those that are followed are shown together, and so is YAML.
         keeps: options.wait || global.output == Format::Yaml,
         outcomes: Outcomes::default(),
@@ -52,7 +53,11 @@ pub(super) async fn dispatch(global: &Global, options: Dispatch) -> Result<(), F
         printed: 0,
     };
     let act = Act::new("dispatch", &recorded(&options)).on("job", &options.jobs);
-    let entry = act.begin(&realm).await?;
+    let entry = match &target {
+        Target::Here(realm) => act.begin(&**realm).await?,
+        // The console writes an entry for each batch.
+        Target::There(_) => None,
+    };
     let asked = match &options.file {
         Some(file) => taking.file(file, &list, zone.tz()).await,
         None => {
@@ -67,8 +72,8 @@ pub(super) async fn dispatch(global: &Global, options: Dispatch) -> Result<(), F
             taking.take(placed.collect()).await
         }
     };
-    if let Some(entry) = entry {
-        end(&realm, &act, entry, taking.counts(), &asked).await;
+    if let (Some(entry), Target::Here(realm)) = (entry, &target) {
+        end(realm, &act, entry, taking.counts(), &asked).await;
     }
     let follows = options.wait && !taking.roots.is_empty() && asked.is_ok();
     taking.end(follows)?;
@@ -76,11 +81,10 @@ pub(super) async fn dispatch(global: &Global, options: Dispatch) -> Result<(), F
     let mut failed = false;
     if follows {
         let roots = std::mem::take(&mut taking.roots);
-        let runs = follow_shown(&realm, &roots, global.quiet).await?;
-        let tree = super::run::tree(global, realm.runs(), &runs).await?;
-        taking.outcomes.runs = Some(tree.runs.clone());
-        print(global.output, &taking.outcomes, || crate::view::tree(&tree, SystemClock.now()))?;
-        failed = !all_complete(&runs, &roots, options.allow_skipped);
+        let followed = follow_to_end(global, &target, &roots, options.allow_skipped).await?;
+        taking.outcomes.runs = Some(followed.tree.runs.clone());
+        print(global.output, &taking.outcomes, || crate::view::tree(&followed.tree, SystemClock.now()))?;
+        failed = !followed.is_complete;
     }
     taking.outcome()?;
     if failed { Err(Failure::RunFailed) } else { Ok(()) }
@@ -129,8 +133,16 @@ struct List {
 
 impl List {
     /// A regular file has a name for its dispatch, unless a key is given: a stream cannot be read twice.
-    async fn of(file: &Path, options: &Dispatch, realm: &Realm) -> Result<Self, Failure> {
+    async fn of(file: &Path, options: &Dispatch, target: &Target) -> Result<Self, Failure> {
         let is_keyed = options.key.is_some();
+        let realm = match target {
+            Target::Here(realm) => realm,
+            Target::There(_) if options.resume.is_some() => {
+                let message = "a console keeps no lists: dispatch with --key NAME, and repeat the command where it was interrupted";
+                return Err(of_option("--resume", message));
+            }
+            Target::There(_) => return Ok(Self { is_keyed, ..Self::default() }),
+        };
         let is_regular = file != Path::new("-") && std::fs::metadata(file).is_ok_and(|found| found.is_file());
         if is_keyed || !is_regular {
             return match &options.resume {
@@ -159,20 +171,27 @@ impl List {
         Ok(Self { name: Some(name), length: Some(length), is_keyed })
     }
 
-    fn again(&self, options: &Dispatch) -> Result<Again, Failure> {
+    /// What takes its requests, with what tells those that were taken before.
+    async fn taker<'a>(&self, target: &'a Target, options: &Dispatch) -> Result<Taker<'a>, Failure> {
         let key = options.key.as_deref().filter(|_| self.is_keyed);
-        match (key, &self.name) {
-            (Some(key), _) => Keys::new(key).map(Again::Keyed).map_err(|error| of_option("--key", error)),
-            (None, Some(name)) => Ok(Again::Listed(name.as_str().to_owned())),
-            (None, None) => Ok(Again::Never),
-        }
+        let keys = key.map(Keys::new).transpose().map_err(|error| of_option("--key", error))?;
+        let realm = match target {
+            Target::Here(realm) => realm,
+            Target::There(_) => return Ok(Taker::There(Sender::new(target, keys))),
+        };
+        let again = match (keys, &self.name) {
+            (Some(keys), _) => Again::Keyed(keys),
+            (None, Some(name)) => Again::Listed(name.as_str().to_owned()),
+            (None, None) => Again::Never,
+        };
+        Ok(Taker::Here(Box::new(Intake::new(&**realm, again).await?)))
     }
 }
 
 /// Dispatches requests batch by batch and prints the outcome of each.
 struct Taking<'a> {
     global: &'a Global,
-    intake: Intake,
+    intake: Taker<'a>,
     keeps: bool,
     outcomes: Outcomes,
     /// The runs to follow, if any are.

@@ -8,12 +8,12 @@ use pumice_service::specs::{ExportSpecs, Exported, ExportedDocument, counted, ex
 use crate::args::{Export, Global};
 use crate::failure::{Failure, of_option};
 use crate::output::{print, warn};
-use crate::realm::Realm;
+use crate::target::Target;
 
 /// Writes every document into a file of its own.
 pub(super) async fn export(global: &Global, options: &Export) -> Result<(), Failure> {
-    let realm = Realm::open_to_read(global).await?;
-    let exported = exported_of(&realm, &ExportSpecs { scope: options.scope.clone() }).await?;
+    let realm = Target::open_to_read(global).await?;
+    let exported = realm.ask(exported_of, &ExportSpecs { scope: options.scope.clone() }).await?;
     refuse_used(options)?;
     if !options.dry_run {
         for (count, one) in exported.documents.iter().enumerate() {

@@ -5,6 +5,7 @@ mod backup;
 mod connections;
 mod console;
 mod dag;
+mod definition;
 mod dispatch;
 mod export;
 mod operating;
@@ -25,6 +26,8 @@ mod triggers;
 #[cfg(feature = "aws")]
 mod worker;
 
+pub(crate) use run::tree;
+
 use clap::CommandFactory;
 use pumice_core::Timestamp;
 use std::sync::Arc;
@@ -37,13 +40,17 @@ use pumice_host::processes;
 use pumice_template::Zone;
 use serde_json::{Map, Value};
 
-use crate::args::{Cgroups, Cli, Command, Containment, Given};
+use crate::args::{Cgroups, Cli, Command, Containment, Given, Payloads};
 use crate::failure::{Failure, of_option};
 use crate::output::write_raw;
 
 /// Carries out a command line.
 pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
     let global = &cli.global;
+    global.check()?;
+    if global.url.is_some() {
+        refuse_without_console(&cli.command)?;
+    }
     match cli.command {
         Command::Run(options) => run::run(global, options).await,
         Command::Serve(options) => serve::serve(global, options).await,
@@ -55,6 +62,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Check(options) => specs::check(global, &options).await,
         Command::Export(options) => export::export(global, &options).await,
         Command::Dag(command) => dag::dag(global, &command),
+        Command::Realm(command) => definition::definition(global, command).await,
         Command::Jobs(command) => specs::jobs(global, command).await,
         Command::Backup { file } => backup::backup(global, file).await,
         Command::Restore { file } => backup::restored(global, file).await,
@@ -81,6 +89,52 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
             write_raw(&String::from_utf8_lossy(&script))
         }
     }
+}
+
+/// Refuses the commands that no console can be asked for, with what there is instead.
+///
+/// # Errors
+/// [`Failure`] of such a command.
+fn refuse_without_console(command: &Command) -> Result<(), Failure> {
+    let instead = match command {
+        Command::Run(_) => "`run` runs a job on this machine: `dispatch` asks the console for a run",
+        Command::Serve(_) => "`serve` runs the jobs of a folder of this machine",
+        Command::Console(_) => {
+            "`console` shows a realm of this machine, or one on AWS: open the URL in a browser"
+        }
+        #[cfg(feature = "aws")]
+        Command::Worker(_) => "`worker` runs the jobs of a realm on AWS",
+        Command::Backup { .. } | Command::Restore { .. } => {
+            "`backup` and `restore` copy a folder: use them where it is, with --home"
+        }
+        Command::Dag(_) | Command::Template(_) | Command::Schema { .. } | Command::Completions { .. } => {
+            "this asks no realm: leave --url out"
+        }
+        Command::Payloads(Payloads::Put { .. } | Payloads::Get { .. }) => {
+            "a console neither reads nor writes files: copy payloads where the realm is, with --home or --aws"
+        }
+        Command::Apply(_)
+        | Command::Plan(_)
+        | Command::Check(_)
+        | Command::Export(_)
+        | Command::Realm(_)
+        | Command::Jobs(_)
+        | Command::Workers(_)
+        | Command::Pools(_)
+        | Command::Maintenance(_)
+        | Command::Audit(_)
+        | Command::Dispatch(_)
+        | Command::Runs(_)
+        | Command::Operating(_)
+        | Command::Schedules(_)
+        | Command::Triggers(_)
+        | Command::Payloads(Payloads::List { .. })
+        | Command::State(_)
+        | Command::Connections(_)
+        | Command::Secrets(_)
+        | Command::Render(_) => return Ok(()),
+    };
+    Err(of_option("--url", instead))
 }
 
 /// How many files a server has open besides those of its commands, and how many each command takes at most.

@@ -6,56 +6,56 @@ use pumice_core::pauses::Scope;
 use pumice_core::ports::Clock;
 use pumice_core::text::escaped;
 use pumice_local::SystemClock;
+use pumice_service::Instant;
 use pumice_service::drain::{DrainWorkers, WorkerDrain, drain_workers, wait_for_drain};
 use pumice_service::pauses::{
     self, EndMaintenance, ListWorkers, PauseDetails, PauseJobs, PauseTerms, PauseWorkers, PausesChanged,
     ResumeJobs, ResumeWorkers, WorkerList, WorkerShown,
 };
 use pumice_service::specs::counted;
-use pumice_service::{Instant, Realm as _};
 
 use super::instant;
 use crate::args::{Format, Global, Maintenance, PauseTerms as Terms, Workers};
 use crate::commands::schedules::user;
 use crate::failure::{Failure, of_option};
 use crate::output::{Column, columns, note, print};
-use crate::realm::Realm;
+use crate::target::Target;
 use crate::view;
 
 /// Pauses jobs.
 pub(super) async fn pause_jobs(global: &Global, jobs: Vec<String>, terms: Terms) -> Result<(), Failure> {
-    let realm = Realm::open(global, false).await?;
+    let realm = Target::open(global, false).await?;
     let terms = asked(&realm, terms).await?;
-    show(global, &pauses::pause_jobs(&realm, &PauseJobs { jobs, terms }).await?)
+    show(global, &realm.ask(pauses::pause_jobs, &PauseJobs { jobs, terms }).await?)
 }
 
 /// Resumes jobs.
 pub(super) async fn resume_jobs(global: &Global, jobs: Vec<String>, dry_run: bool) -> Result<(), Failure> {
-    let realm = Realm::open(global, false).await?;
-    show(global, &pauses::resume_jobs(&realm, &ResumeJobs { jobs, dry_run }).await?)
+    let realm = Target::open(global, false).await?;
+    show(global, &realm.ask(pauses::resume_jobs, &ResumeJobs { jobs, dry_run }).await?)
 }
 
 /// Lists, pauses and resumes workers.
 pub(super) async fn workers(global: &Global, command: Workers) -> Result<(), Failure> {
     match command {
         Workers::List => {
-            let realm = Realm::open_to_read(global).await?;
-            let found = pauses::list_workers(&realm, &ListWorkers {}).await?;
+            let realm = Target::open_to_read(global).await?;
+            let found = realm.ask(pauses::list_workers, &ListWorkers {}).await?;
             print(global.output, &found, || table(global.output, &found))
         }
         Workers::Pause { workers, terms } => {
-            let realm = Realm::open(global, false).await?;
+            let realm = Target::open(global, false).await?;
             let terms = asked(&realm, terms).await?;
-            show(global, &pauses::pause_workers(&realm, &PauseWorkers { workers, terms }).await?)
+            show(global, &realm.ask(pauses::pause_workers, &PauseWorkers { workers, terms }).await?)
         }
         Workers::Drain { workers, terms, wait, timeout } => {
-            let realm = Realm::open(global, false).await?;
+            let realm = Target::open(global, false).await?;
             let terms = asked(&realm, terms).await?;
             drain(global, &realm, DrainWorkers { workers, terms }, wait.then_some(timeout)).await
         }
         Workers::Resume { workers, dry_run } => {
-            let realm = Realm::open(global, false).await?;
-            show(global, &pauses::resume_workers(&realm, &ResumeWorkers { workers, dry_run }).await?)
+            let realm = Target::open(global, false).await?;
+            show(global, &realm.ask(pauses::resume_workers, &ResumeWorkers { workers, dry_run }).await?)
         }
     }
 }
@@ -63,12 +63,13 @@ pub(super) async fn workers(global: &Global, command: Workers) -> Result<(), Fai
 /// Drains workers, and waits for it where it is to be waited for.
 async fn drain(
     global: &Global,
-    realm: &Realm,
+    realm: &Target,
     request: DrainWorkers,
     within: Option<Span>,
 ) -> Result<(), Failure> {
-    let mut drained = drain_workers(realm, &request).await?;
+    let mut drained = realm.ask(drain_workers, &request).await?;
     if let Some(within) = within {
+        let realm = realm.here("`workers drain --wait`", "`workers drain --dry-run` shows what is left")?;
         let saw = |left: &[WorkerDrain]| note(global, &left.iter().map(left_line).collect::<Vec<_>>());
         drained = wait_for_drain(realm, &SystemClock, drained, within, saw).await?;
     }
@@ -103,20 +104,20 @@ fn left_line(left: &WorkerDrain) -> String {
 
 /// Pauses the whole realm, and resumes it.
 pub(super) async fn maintenance(global: &Global, command: Maintenance) -> Result<(), Failure> {
-    let realm = Realm::open(global, false).await?;
+    let realm = Target::open(global, false).await?;
     match command {
         Maintenance::On { terms } => {
             let terms = asked(&realm, terms).await?;
-            show(global, &pauses::begin_maintenance(&realm, &terms).await?)
+            show(global, &realm.ask(pauses::begin_maintenance, &terms).await?)
         }
         Maintenance::Off { dry_run } => {
-            show(global, &pauses::end_maintenance(&realm, &EndMaintenance { dry_run }).await?)
+            show(global, &realm.ask(pauses::end_maintenance, &EndMaintenance { dry_run }).await?)
         }
     }
 }
 
 /// How something is to be paused.
-async fn asked(realm: &Realm, terms: Terms) -> Result<PauseTerms, Failure> {
+async fn asked(realm: &Target, terms: Terms) -> Result<PauseTerms, Failure> {
     let Terms { until, why, dry_run } = terms;
     let until = match until {
         // Digits alone are a day of the basic form: 20270301.
@@ -124,7 +125,7 @@ async fn asked(realm: &Realm, terms: Terms) -> Result<PauseTerms, Failure> {
             let span = Span::parse(&text).map_err(|error| of_option("--until", error))?;
             Some(SystemClock.now() + span.delta())
         }
-        Some(text) => Some(instant("--until", &text, realm.site().await?.zone)?),
+        Some(text) => Some(instant("--until", &text, realm.zone().await?)?),
         None => None,
     };
     Ok(PauseTerms { until: until.map(Instant), by: user(), why: why.unwrap_or_default(), dry_run })

@@ -11,14 +11,15 @@ use crate::args::{Format, Global, Payloads};
 use crate::failure::Failure;
 use crate::output::{Column, columns, note, print};
 use crate::realm::Realm;
+use crate::target::Target;
 use crate::view::local_time;
 
 /// Lists, puts and gets payloads.
 pub(super) async fn payloads(global: &Global, command: Payloads) -> Result<(), Failure> {
     match command {
         Payloads::List { prefix } => {
-            let realm = Realm::open_to_read(global).await?;
-            let found = list(&realm, &ListPayloads { prefix }).await?;
+            let target = Target::open_to_read(global).await?;
+            let found = target.ask(list, &ListPayloads { prefix }).await?;
             print(global.output, &found, || table(global.output, &found.payloads))?;
             if global.output.is_table() {
                 let count = found.payloads.len();

@@ -5,13 +5,13 @@ use pumice_service::pools::{ListPools, PoolList, PoolShown, list_pools};
 use crate::args::{Format, Global, Pools};
 use crate::failure::Failure;
 use crate::output::{Column, columns, print};
-use crate::realm::Realm;
+use crate::target::Target;
 
 /// Lists pools.
 pub(super) async fn pools(global: &Global, command: Pools) -> Result<(), Failure> {
     let Pools::List = command;
-    let realm = Realm::open_to_read(global).await?;
-    let found = list_pools(&realm, &ListPools {}).await?;
+    let realm = Target::open_to_read(global).await?;
+    let found = realm.ask(list_pools, &ListPools {}).await?;
     print(global.output, &found, || table(global.output, &found))
 }
 

@@ -18,6 +18,7 @@ use crate::failure::{Failure, of_option};
 use crate::files::{self, Unreadable, parse_file, read_text};
 use crate::output::{note, print, write_raw};
 use crate::realm::{Realm, registry};
+use crate::target::Target;
 use crate::yaml::Part;
 
 fn moment(moment: &Moment) -> Result<(Timestamp, Zone), Failure> {
@@ -37,17 +38,19 @@ pub(super) async fn render(global: &Global, options: Render) -> Result<(), Failu
     let zone = timezone("--tz", options.moment.tz.as_deref())?;
     let temporary = tempfile::tempdir()?;
     let realm = if options.jobs.is_empty() {
-        Realm::open_to_read(global).await?
+        Target::open_to_read(global).await?
+    } else if global.url.is_some() {
+        return Err(of_option("--url", "`render --jobs` reads files, and asks no realm: leave --url out"));
     } else {
         let read = files::documents(&options.jobs);
         let specs = specs::read(read, &*registry()?, SystemClock.now(), &Surroundings::default())?;
         let home = Home::open(temporary.path(), global.realm.as_ref(), true, Durability::Normal).await?;
         home.database().put_jobs(specs.jobs, false).await?;
-        Realm::in_folder(home)?
+        Target::Here(Box::new(Realm::in_folder(home)?))
     };
     let now = Some(Instant(now));
     let rendered =
-        service::render(&realm, RenderJob { job: options.job, globals, parameters, now, zone }).await?;
+        realm.give(service::render, RenderJob { job: options.job, globals, parameters, now, zone }).await?;
     note(global, &rendered.when.iter().cloned().collect::<Vec<_>>());
     match global.output {
         Format::Yaml => print(Format::Yaml, &rendered, Vec::new),

@@ -234,7 +234,7 @@ async fn show(global: &Global, store: &dyn RunStore, runs: &[RunRecord]) -> Resu
 }
 
 /// Runs as a tree, with what the format of the results needs.
-pub(super) async fn tree(
+pub(crate) async fn tree(
     global: &Global,
     store: &dyn RunStore,
     runs: &[RunRecord],

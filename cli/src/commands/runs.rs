@@ -5,7 +5,7 @@ mod many;
 mod output;
 mod retry;
 
-pub(super) use many::{Progress, told};
+pub(super) use many::{retry_all, told};
 pub(super) use retry::changed;
 
 use pumice_core::ports::{Clock, Order};
@@ -20,14 +20,14 @@ use serde_json::Value;
 use crate::args::{Format, Global, Runs};
 use crate::failure::Failure;
 use crate::output::{Column, columns, note, print, write_raw};
-use crate::realm::Realm;
+use crate::target::Target;
 use crate::view;
 
 /// Lists, shows and cancels runs.
 pub(super) async fn runs(global: &Global, command: Runs) -> Result<(), Failure> {
     let realm = match command {
-        Runs::Cancel { .. } | Runs::Retry(_) | Runs::Delete { .. } => Realm::open(global, false).await?,
-        _ => Realm::open_to_read(global).await?,
+        Runs::Cancel { .. } | Runs::Retry(_) | Runs::Delete { .. } => Target::open(global, false).await?,
+        _ => Target::open_to_read(global).await?,
     };
     let details = !global.output.is_table();
     match command {
@@ -48,18 +48,20 @@ pub(super) async fn runs(global: &Global, command: Runs) -> Result<(), Failure> 
                 children,
                 details,
             };
-            let found = list(&realm, &request).await?;
+            let found = realm.ask(list, &request).await?;
             print(global.output, &found, || table(global.output, &found))?;
             let counted = if details { Vec::new() } else { counted(&found, is_rest) };
             note(global, &counted.into_iter().chain(found.note).collect::<Vec<_>>());
             Ok(())
         }
         Runs::Show { run, html: true } => {
-            let document = pumice_console::run_as_document(&realm, &run, None).await;
+            let instead = "its page in the browser shows the same, and `runs show -o json` has all of it";
+            let here = realm.here("`runs show --html`", instead)?;
+            let document = pumice_console::run_as_document(here, &run, None).await;
             write_raw(&document.map_err(pumice_service::Error::from)?)
         }
         Runs::Show { run, .. } => {
-            let tree = show(&realm, &ShowRun { run, details }).await?;
+            let tree = realm.ask(show, &ShowRun { run, details }).await?;
             print(global.output, &tree, || tree_lines(&tree))?;
             if !details {
                 note_unserved(global, &tree);
@@ -67,7 +69,7 @@ pub(super) async fn runs(global: &Global, command: Runs) -> Result<(), Failure> 
             Ok(())
         }
         Runs::Why { run } => {
-            let told = why(&realm, &RunName { run }).await?;
+            let told = realm.ask(why, &RunName { run }).await?;
             print(global.output, &told, || vec![why_line(&told)])
         }
         Runs::Export { filter, children } => export::print_all(global, &realm, filter, children).await,
@@ -81,7 +83,7 @@ pub(super) async fn runs(global: &Global, command: Runs) -> Result<(), Failure> 
             Err(Failure::wrong("--dry-run: it is for --where; `runs why` tells of one run"))
         }
         Runs::Cancel { runs, why, .. } => {
-            let cancelled = cancel(&realm, &CancelRuns { runs, why }).await?;
+            let cancelled = realm.ask(cancel, &CancelRuns { runs, why }).await?;
             print(global.output, &cancelled, || {
                 cancelled.runs.iter().map(|one| format!("{} {}", one.outcome.words(), one.run)).collect()
             })?;

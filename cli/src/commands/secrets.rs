@@ -10,19 +10,20 @@ use pumice_service::secrets::{
     ListSecrets, SecretOf, SecretShown, SecretValue, SetSecret, delete, list, set,
 };
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+use serde_json::json;
 
 use crate::args::{Format, Global, Secrets};
 use crate::failure::Failure;
 use crate::output::{Column, columns, note, print};
-use crate::realm::Realm;
+use crate::target::Target;
 use crate::view::local_time;
 
 /// Lists, sets and deletes secrets.
 pub(super) async fn secrets(global: &Global, command: Secrets) -> Result<(), Failure> {
     match command {
         Secrets::List => {
-            let realm = Realm::open_to_read(global).await?;
-            let all = list(&realm, &ListSecrets {}).await?;
+            let realm = Target::open_to_read(global).await?;
+            let all = realm.ask(list, &ListSecrets {}).await?;
             print(global.output, &all, || table(global.output, &all))?;
             if global.output.is_table() {
                 note(global, &[format!("{0} of {0} secrets", all.len())]);
@@ -30,16 +31,18 @@ pub(super) async fn secrets(global: &Global, command: Secrets) -> Result<(), Fai
             Ok(())
         }
         Secrets::Set { name, file } => {
-            let realm = Realm::open(global, true).await?;
+            let realm = Target::open(global, true).await?;
             let asked = format!("secret {}: ", escaped(name.as_str()));
-            let value = SecretValue(read_secret(&asked, file.as_deref())?);
-            let done = set(&realm, SetSecret { name, value }).await?;
+            let value = read_secret(&asked, file.as_deref())?;
+            // A secret does not show itself, in a request neither.
+            let plain = json!({ "name": name, "value": value.reveal() });
+            let done = realm.give_as(set, SetSecret { name, value: SecretValue(value) }, || plain).await?;
             let what = if done.replaced { "replaced" } else { "set" };
             print(global.output, &done, || vec![format!("{what:<9} secret {}", escaped(done.name.as_str()))])
         }
         Secrets::Delete { name } => {
-            let realm = Realm::open(global, false).await?;
-            let deleted = delete(&realm, &SecretOf { name }).await?;
+            let realm = Target::open(global, false).await?;
+            let deleted = realm.ask(delete, &SecretOf { name }).await?;
             print(global.output, &deleted, || {
                 vec![format!("deleted   secret {}", escaped(deleted.name.as_str()))]
             })

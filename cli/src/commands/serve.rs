@@ -27,8 +27,7 @@ pub(super) async fn serve(global: &Global, options: Serve) -> Result<(), Failure
     let home = home.with_messaging(crate::outside::messaging()).with_servers(crate::outside::servers());
     let lock = home.lock(SystemClock.now()).await?.map_err(|in_use| Failure::store(in_use.to_string()))?;
     if !options.console && options.doors.is_any_given() {
-        let message =
-            "--listen, --url, --tokens, --role and --read-only are of the console: give --console, too";
+        let message = "--listen, --public-url, --tokens, --role, --read-only and those of a trusted proxy are of the console: give --console, too";
         return Err(Failure::wrong(message));
     }
     let console = match options.console {

@@ -1,6 +1,7 @@
 //! `apply`, `plan`, `check`, `jobs` and `schema`.
 
 mod plan;
+mod there;
 
 use pumice_core::clock::utc;
 use pumice_core::connection::connection_schema;
@@ -15,7 +16,7 @@ use pumice_service::specs::{
     Applied, ChangeWord, Check as CheckSpecs, Checked, DeleteJobs, DocumentKind, Documents, EntryShown,
     FieldChange, JobList, JobName, ListJobs, MovedEntries, NextSlot, Specs, Surroundings, Terms, Warning,
     all_new, check_in, counted, delete, list, other_realm, plan_new, plan_specs, put_on, read,
-    refuse_warnings, show_standing, surroundings, warning_lines, without_workers,
+    refuse_warnings, show, show_standing, surroundings, warning_lines, without_workers,
 };
 use serde_json::Value;
 
@@ -26,9 +27,13 @@ use crate::failure::Failure;
 use crate::files;
 use crate::output::{Column, columns, note, print, warn};
 use crate::realm::{Realm, registry};
+use crate::target::Target;
 
 /// Adds and updates job specs, all or none, removes what is pruned, and says what changed.
 pub(super) async fn apply(global: &Global, options: &Apply) -> Result<(), Failure> {
+    if global.url.is_some() {
+        return there::apply(global, options).await;
+    }
     let there = is_there(global);
     let (own, specs) = specs_of(global, &options.sources, options.strict).await?;
     let terms = Terms {
@@ -36,6 +41,7 @@ pub(super) async fn apply(global: &Global, options: &Apply) -> Result<(), Failur
         prune: options.prune.scope.clone(),
         despite_runs: options.despite_runs,
         expect: options.expect.clone(),
+        if_match: None,
     };
     let applied = match (options.dry_run, there) {
         (true, false) if terms.prune.is_none() && terms.expect.is_none() => all_new(&specs),
@@ -53,12 +59,16 @@ pub(super) async fn apply(global: &Global, options: &Apply) -> Result<(), Failur
 
 /// Shows what `apply` would do.
 pub(super) async fn plan(global: &Global, options: &Plan) -> Result<(), Failure> {
-    let there = is_there(global);
-    let (own, specs) = specs_of(global, &options.sources, options.strict).await?;
     let scope = options.prune.scope.as_ref();
-    let planned = match there {
-        false => plan_new(&specs, scope)?,
-        true => plan_specs(&Realm::open_to_read(&own).await?, &specs, scope).await?,
+    let planned = if global.url.is_some() {
+        there::plan(global, options).await?
+    } else {
+        let there = is_there(global);
+        let (own, specs) = specs_of(global, &options.sources, options.strict).await?;
+        match there {
+            false => plan_new(&specs, scope)?,
+            true => plan_specs(&Realm::open_to_read(&own).await?, &specs, scope).await?,
+        }
     };
     print(global.output, &planned, || plan::lines(global.output, &planned))?;
     match options.exit_code && planned.is_change() {
@@ -81,7 +91,7 @@ async fn specs_of(global: &Global, sources: &Sources, strict: bool) -> Result<(G
     // What the command or its environment names is not overruled by a file: they must be the same.
     let told = global.is_aws() && std::env::var_os("LAVA_REALM").is_some();
     let named = named.filter(|_| !told);
-    let own = Global { realm: global.realm.clone().or(named.clone()), home: global.home.clone(), ..*global };
+    let own = Global { realm: global.realm.clone().or(named.clone()), ..global.clone() };
     if let (Some(asked), Some(named)) = (&global.realm, &named)
         && asked != named
     {
@@ -208,6 +218,15 @@ fn difference(change: &FieldChange) -> Vec<String> {
 
 /// Checks job specs together with the realm that exists, and reports every problem.
 pub(super) async fn check(global: &Global, options: &Check) -> Result<(), Failure> {
+    let checked = match global.url {
+        Some(_) => there::check(global, options).await?,
+        None => checked_here(global, options).await?,
+    };
+    warn(global, &warning_lines(&checked.warnings));
+    print(global.output, &checked, || checked_lines(global.output, &checked))
+}
+
+async fn checked_here(global: &Global, options: &Check) -> Result<Checked, Failure> {
     let around = match is_there(global) {
         false => Surroundings::default(),
         true => around(global).await.or_else(|failure| match global.is_aws() {
@@ -220,9 +239,7 @@ pub(super) async fn check(global: &Global, options: &Check) -> Result<(), Failur
         })?,
     };
     let request = CheckSpecs { specs: documents(global, &options.sources, &around)?, strict: options.strict };
-    let checked = check_in(&*registry()?, SystemClock.now(), &around, request)?;
-    warn(global, &warning_lines(&checked.warnings));
-    print(global.output, &checked, || checked_lines(global.output, &checked))
+    Ok(check_in(&*registry()?, SystemClock.now(), &around, request)?)
 }
 
 /// Most entries of schedules that `check` says in words, unless it is asked for all.
@@ -264,12 +281,12 @@ pub(super) async fn jobs(global: &Global, command: Jobs) -> Result<(), Failure> 
     let realm = match command {
         Jobs::Pause { jobs, terms } => return pauses::pause_jobs(global, jobs, terms).await,
         Jobs::Resume { jobs, dry_run } => return pauses::resume_jobs(global, jobs, dry_run).await,
-        Jobs::Delete { .. } => Realm::open(global, false).await?,
-        Jobs::List { .. } | Jobs::Show { .. } => Realm::open_to_read(global).await?,
+        Jobs::Delete { .. } => Target::open(global, false).await?,
+        Jobs::List { .. } | Jobs::Show { .. } => Target::open_to_read(global).await?,
     };
     match command {
         Jobs::List { pattern } => {
-            let found = list(&realm, &ListJobs { pattern }).await?;
+            let found = realm.ask(list, &ListJobs { pattern }).await?;
             print(global.output, &found, || job_table(global.output, &found))?;
             if global.output.is_table() {
                 note(global, &[format!("{} of {} jobs", found.jobs.len(), found.all)]);
@@ -280,7 +297,11 @@ pub(super) async fn jobs(global: &Global, command: Jobs) -> Result<(), Failure> 
             Ok(())
         }
         Jobs::Show { job } => {
-            let (doc, has_drifted) = show_standing(&realm, &JobName { job }).await?;
+            let (doc, has_drifted) = match &realm {
+                Target::Here(here) => show_standing(&**here, &JobName { job }).await?,
+                // A console shows the spec alone.
+                Target::There(_) => (realm.ask(show, &JobName { job }).await?, false),
+            };
             if has_drifted {
                 let message = "it was changed by other means since it was applied: `pumice plan` with its file shows how";
                 note(global, &[message.to_owned()]);
@@ -317,8 +338,8 @@ fn job_table(format: Format, found: &JobList) -> Vec<String> {
 }
 
 /// Deletes jobs by id or pattern, and warns of jobs that still name a deleted one.
-async fn delete_jobs(global: &Global, realm: &Realm, jobs: Vec<String>) -> Result<(), Failure> {
-    let deleted = delete(realm, &DeleteJobs { jobs }).await?;
+async fn delete_jobs(global: &Global, realm: &Target, jobs: Vec<String>) -> Result<(), Failure> {
+    let deleted = realm.ask(delete, &DeleteJobs { jobs, if_match: None }).await?;
     print(global.output, &deleted, || {
         let words = |deleted| if deleted { "deleted" } else { "not there:" };
         deleted.jobs.iter().map(|job| format!("{} {}", words(job.deleted), escaped(&job.job_id))).collect()

@@ -10,20 +10,20 @@ use serde_json::Value;
 use crate::args::{Format, Global, State};
 use crate::failure::Failure;
 use crate::output::{Column, columns, note, print};
-use crate::realm::Realm;
+use crate::target::Target;
 use crate::view::local_time;
 
 /// Gets, puts, lists and deletes state items.
 pub(super) async fn state(global: &Global, command: State) -> Result<(), Failure> {
     let realm = match command {
-        State::Put { .. } => Realm::open(global, true).await?,
-        State::Delete { .. } => Realm::open(global, false).await?,
-        State::Get { .. } | State::List => Realm::open_to_read(global).await?,
+        State::Put { .. } => Target::open(global, true).await?,
+        State::Delete { .. } => Target::open(global, false).await?,
+        State::Get { .. } | State::List => Target::open_to_read(global).await?,
     };
     match command {
         State::Get { id } => {
             let format = if global.output == Format::Yaml { Format::Yaml } else { Format::Json };
-            print(format, &get(&realm, &StateName { id }).await?, Vec::new)
+            print(format, &realm.ask(get, &StateName { id }).await?, Vec::new)
         }
         State::Put { id, value, ttl, raw, secure, publisher } => {
             let value = match secure && value == "-" {
@@ -34,10 +34,10 @@ pub(super) async fn state(global: &Global, command: State) -> Result<(), Failure
                 false => value,
             };
             let value = read_value(value)?;
-            Ok(put(&realm, PutState { id, value, ttl, raw, secure, publisher }).await?)
+            Ok(realm.give(put, PutState { id, value, ttl, raw, secure, publisher, if_match: None }).await?)
         }
         State::List => {
-            let items = list(&realm, ListState {}).await?;
+            let items = realm.give(list, ListState {}).await?;
             print(global.output, &items, || table(global.output, &items))?;
             if global.output.is_table() {
                 note(global, &[format!("{0} of {0} state items", items.len())]);
@@ -45,7 +45,7 @@ pub(super) async fn state(global: &Global, command: State) -> Result<(), Failure
             Ok(())
         }
         State::Delete { ids } => {
-            let deleted = delete(&realm, DeleteState { ids }).await?;
+            let deleted = realm.give(delete, DeleteState { ids, if_match: None }).await?;
             print(global.output, &deleted, Vec::new)?;
             let missing: Vec<String> = deleted
                 .items

@@ -11,34 +11,37 @@ use serde_json::Value;
 use crate::args::{Format, Global, Triggers};
 use crate::failure::Failure;
 use crate::output::{Column, columns, note, print};
-use crate::realm::Realm;
+use crate::target::Target;
 
 /// Lists, shows, tries and deletes triggers.
 pub(super) async fn triggers(global: &Global, command: Triggers) -> Result<(), Failure> {
     let realm = match command {
-        Triggers::Delete { .. } => Realm::open(global, false).await?,
-        _ => Realm::open_to_read(global).await?,
+        Triggers::Delete { .. } => Target::open(global, false).await?,
+        _ => Target::open_to_read(global).await?,
     };
     match command {
         Triggers::List { pattern, bucket } => {
-            let found = list(&realm, &ListTriggers { pattern, bucket }).await?;
+            let found = realm.ask(list, &ListTriggers { pattern, bucket }).await?;
             print(global.output, &found, || table(global.output, &found))?;
             if global.output.is_table() {
-                note(global, &[format!("{} of {} triggers", found.triggers.len(), found.all)]);
+                let count = found.triggers.len();
+                // A console does not say how many there are besides.
+                let all = if found.all == 0 { String::new() } else { format!(" of {}", found.all) };
+                note(global, &[format!("{count}{all} triggers")]);
             }
             Ok(())
         }
         Triggers::Show { trigger } => {
             let format = if global.output == Format::Yaml { Format::Yaml } else { Format::Json };
-            print(format, &show(&realm, &TriggerName { trigger }).await?, Vec::new)
+            print(format, &realm.ask(show, &TriggerName { trigger }).await?, Vec::new)
         }
         Triggers::Test { bucket, key, size, event_type } => {
             let request = TestTriggers { bucket, key, size, event_type: Some(event_type) };
-            let tested = test(&realm, &request).await?;
+            let tested = realm.ask(test, &request).await?;
             print(global.output, &tested, || tested_lines(&tested))
         }
         Triggers::Delete { triggers } => {
-            let deleted = delete(&realm, &DeleteTriggers { triggers }).await?;
+            let deleted = realm.ask(delete, &DeleteTriggers { triggers, if_match: None }).await?;
             print(global.output, &deleted, || {
                 let words = |deleted| if deleted { "deleted" } else { "not there:" };
                 let line = |one: &pumice_service::triggers::DeletedTrigger| {

@@ -132,12 +132,29 @@ fn console_that_others_could_reach_does_not_start() {
     for (arguments, wrong) in [
         (&["--listen", "0.0.0.0:0"][..], "no login is set up: set PUMICE_CONSOLE_TOKEN"),
         (&["--listen", "[::]:0"], "no login is set up"),
-        (&["--listen", "127.0.0.1:0", "--url", "https://pumice.example.org"], "no login is set up"),
-        (&["--listen", "0.0.0.0:0", "--tokens", &tokens], "with --url"),
+        (&["--listen", "127.0.0.1:0", "--public-url", "https://pumice.example.org"], "no login is set up"),
+        (&["--listen", "0.0.0.0:0", "--tokens", &tokens], "with --public-url"),
         (&["--listen", "0.0.0.0:0", "--tokens", &short], "20 characters or more"),
         (&["--tokens", "none"], "--tokens none: No such file"),
-        (&["--url", "pumice.example.org"], "is not a URL of the console"),
+        (&["--public-url", "pumice.example.org"], "is not a URL of the console"),
         (&["--role", "boss"], "is not a role"),
+        (&["--trust-header", "X-User", "--trusted-role", "viewer"], "no proxy is named"),
+        (&["--trust-header", "X-User", "--trusted-proxy", "127.0.0.1"], "say what users may do"),
+        (&["--trusted-proxy", "127.0.0.1"], "--trusted-proxy: name the header"),
+        (&["--trusted-role", "viewer"], "--trusted-role: name the header"),
+        (&["--trusted-role-header", "X-Role"], "--trusted-role-header: name the header"),
+        (&["--trust-header", "Cookie"], "clients send themselves"),
+        (&["--trusted-proxy", "0.0.0.0"], "is not the address of one proxy"),
+        (&["--trusted-role", "boss"], "is not a role"),
+        (&["--trusted-role", "viewer", "--trusted-role-header", "X-Role"], "cannot be used with"),
+        (
+            &["--trust-header", "X-User", "--trusted-role-header", "x-user", "--trusted-proxy", "127.0.0.1"],
+            "is that of the user",
+        ),
+        (
+            &["--listen", "0.0.0.0:0", "--trust-header", "X-User", "--trusted-role", "viewer"],
+            "no proxy is named",
+        ),
     ] {
         for command in [&["console"][..], &["serve", "--console"]] {
             let ran = pumice.run(&[command, arguments].concat());

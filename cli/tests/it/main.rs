@@ -31,6 +31,7 @@ mod processes;
 mod pumice;
 mod readers;
 mod reasons;
+mod remote;
 mod rendering;
 mod responses;
 mod run;

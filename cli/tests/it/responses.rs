@@ -24,13 +24,14 @@ fn holds<A: Serialize + DeserializeOwned>(text: &str) -> bool {
 type Case<'a> = (&'a str, &'a [&'a str], fn(&str) -> bool);
 
 /// Each command, how it is called, and its response. They build on each other.
-const CASES: [Case<'_>; 63] = [
+const CASES: [Case<'_>; 64] = [
     ("check", &["check", "jobs.json"], holds::<specs::Checked>),
     ("apply", &["apply", "jobs.json"], holds::<specs::Applied>),
     ("apply", &["apply", "--dry-run", "changed.json"], holds::<specs::Applied>),
     ("plan", &["plan", "changed.json"], holds::<specs::Planned>),
     ("apply", &["apply", "--prune", "--scope", "once", "changed.json"], holds::<specs::Applied>),
     ("export", &["export", "exported"], holds::<specs::Exported>),
+    ("realm show", &["realm", "show"], holds::<specs::RealmShown>),
     ("jobs list", &["jobs", "list"], holds::<specs::JobList>),
     ("jobs show", &["jobs", "show", "daily"], holds::<Doc>),
     ("render", &["render", "once"], holds::<render::RenderedJob>),

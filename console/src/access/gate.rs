@@ -102,7 +102,7 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    const fn new(status: StatusCode, why: &'static str) -> Self {
+    pub(super) const fn new(status: StatusCode, why: &'static str) -> Self {
         Self { status, why }
     }
 }

@@ -106,8 +106,30 @@ pub(crate) struct Caller {
     pub(crate) role: Role,
     /// What they are called in the log and in records.
     pub(crate) name: String,
-    /// The cookie of their session; `None` of a program with a token.
+    /// The cookie of their session; `None` of a program with a token, and of a user whom a proxy names.
     pub(crate) session: Option<String>,
+    /// The header in which a proxy sent the name, if one did.
+    pub(crate) by_header: Option<String>,
+}
+
+impl Caller {
+    /// A user whom a proxy names.
+    pub(super) fn by_proxy(name: String, role: Role, header: &str) -> Self {
+        Self { role, name, session: None, by_header: Some(header.to_owned()) }
+    }
+
+    /// Whether they opened the login link.
+    pub(crate) fn has_link(&self) -> bool {
+        self.by_header.is_none() && self.name == LINK_NAME
+    }
+
+    /// Who they are, for the audit: a token and a user of a proxy may have the same name.
+    pub(crate) fn who(&self) -> String {
+        match &self.by_header {
+            None => format!("{} ({})", self.name, self.role),
+            Some(header) => format!("{} ({}, by {header})", self.name, self.role),
+        }
+    }
 }
 
 struct Session {
@@ -140,6 +162,8 @@ pub(crate) struct Logins {
     link_role: Option<Role>,
     link: Mutex<Option<Link>>,
     sessions: Mutex<HashMap<String, Session>>,
+    /// What is to be said to users whom a proxy names, and who have no session.
+    notices: Mutex<HashMap<String, Notice>>,
 }
 
 impl std::fmt::Debug for Logins {
@@ -163,7 +187,13 @@ fn is_same(one: &str, other: &str) -> bool {
 
 impl Logins {
     pub(crate) fn new(tokens: Vec<Token>, link_role: Option<Role>) -> Self {
-        Self { tokens, link_role, link: Mutex::new(None), sessions: Mutex::new(HashMap::new()) }
+        Self {
+            tokens,
+            link_role,
+            link: Mutex::default(),
+            sessions: Mutex::default(),
+            notices: Mutex::default(),
+        }
     }
 
     /// Whether people can log in with a token.
@@ -214,7 +244,12 @@ impl Logins {
                 found = Some(token);
             }
         }
-        found.map(|token| Caller { role: token.role, name: token.name.clone(), session: None })
+        found.map(|token| Caller {
+            role: token.role,
+            name: token.name.clone(),
+            session: None,
+            by_header: None,
+        })
     }
 
     /// Opens a session.
@@ -236,7 +271,8 @@ impl Logins {
         let mut sessions = locked(&self.sessions);
         let session = sessions.get_mut(id).filter(|one| now.duration_since(one.used) < SESSION_TIME)?;
         session.used = now;
-        Some(Caller { role: session.role, name: session.name.clone(), session: Some(id.to_owned()) })
+        let (role, name) = (session.role, session.name.clone());
+        Some(Caller { role, name, session: Some(id.to_owned()), by_header: None })
     }
 
     /// Ends a session.
@@ -246,6 +282,15 @@ impl Logins {
 
     /// Keeps what is to be said on the caller's next page.
     pub(crate) fn tell(&self, caller: &Caller, notice: Notice) {
+        if caller.by_header.is_some() {
+            let mut notices = locked(&self.notices);
+            // Of so many none is worth keeping.
+            if notices.len() >= MAX_SESSIONS {
+                notices.clear();
+            }
+            notices.insert(caller.name.clone(), notice);
+            return;
+        }
         let id = caller.session.as_deref().unwrap_or_default();
         if let Some(session) = locked(&self.sessions).get_mut(id) {
             session.notice = Some(notice);
@@ -254,6 +299,9 @@ impl Logins {
 
     /// What is to be said on this page: it is said once.
     pub(crate) fn told(&self, caller: &Caller) -> Option<Notice> {
+        if caller.by_header.is_some() {
+            return locked(&self.notices).remove(&caller.name);
+        }
         let id = caller.session.as_deref()?;
         locked(&self.sessions).get_mut(id)?.notice.take()
     }

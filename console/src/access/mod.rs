@@ -3,6 +3,7 @@
 mod bounds;
 mod gate;
 mod login;
+mod proxy;
 mod role;
 
 pub use bounds::Bounds;
@@ -10,4 +11,5 @@ pub use gate::{BadUrl, PublicUrl};
 pub(crate) use gate::{Hosts, Seen, look};
 pub use login::{BadToken, Token};
 pub(crate) use login::{COOKIE, Caller, LINK_NAME, Logins, Notice};
+pub use proxy::{BadHeader, BadProxy, BadTrust, ProxyAddr, TrustedHeader, TrustedProxy, TrustedRole};
 pub use role::Role;

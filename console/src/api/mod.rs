@@ -24,9 +24,6 @@ use crate::ask::{Fields, acting, allowed, body_of};
 
 /// Where the operations are.
 const BASE: &str = "/api/v1";
-/// The operations that no endpoint has: they read and write files of the machine that they are called on, which a caller from
-/// elsewhere must not name.
-const APART: [&str; 2] = ["payloads put", "payloads get"];
 /// The header under which a request may be sent again.
 const KEY: &str = "idempotency-key";
 /// Longest key, in bytes.
@@ -41,12 +38,7 @@ pub(crate) fn routes(router: Router<Arc<App>>) -> Router<Arc<App>> {
 
 /// The operations that have an endpoint.
 fn offered() -> impl Iterator<Item = Operation> {
-    operations().into_iter().filter(|operation| !APART.contains(&operation.command))
-}
-
-/// The words of a command as a path: `runs/cancel/where`.
-fn path_of(command: &str) -> String {
-    command.replace("--", "").replace(' ', "/")
+    operations().into_iter().filter(Operation::is_offered)
 }
 
 async fn document() -> Response {
@@ -62,7 +54,7 @@ async fn operate(
     let (parts, body) = request.into_parts();
     let missing =
         || Fault::new(StatusCode::NOT_FOUND, format!("no such operation: {BASE}/openapi.json lists them"));
-    let operation = offered().find(|one| path_of(one.command) == path).ok_or_else(missing)?;
+    let operation = offered().find(|one| one.path() == path).ok_or_else(missing)?;
     let caller = parts.extensions.get::<Caller>().cloned();
     let caller = caller.ok_or_else(|| Fault::new(StatusCode::UNAUTHORIZED, "log in first"))?;
     let query = Fields::read(parts.uri.query().unwrap_or_default().as_bytes())?;
@@ -81,6 +73,9 @@ async fn operate(
     let is_try = query.has("dry_run") && parts.method == Method::POST;
     if is_try {
         set(&mut asked, &fields, "dry_run", json!(true), &operation)?;
+    }
+    if let Some(condition) = condition(&parts.headers)? {
+        set(&mut asked, &fields, "if_match", json!(condition), &operation)?;
     }
     if let Some(key) = parts.headers.get(KEY) {
         let key = key.to_str().ok().filter(|key| !key.is_empty() && key.len() <= MAX_KEY);
@@ -103,8 +98,28 @@ async fn operate(
         tracing::info!(target: "pumice::audit", by = %caller.name, role = %caller.role, what, done, "api");
     }
     let mut response = outcome?;
+    let tag = operation.tag(&response);
     mask_value(&mut response);
-    Ok(answer(StatusCode::OK, &response, "application/json"))
+    let mut answer = answer(StatusCode::OK, &response, "application/json");
+    tagged(&mut answer, tag.as_deref());
+    Ok(answer)
+}
+
+/// The condition of a write: its lines are one list (RFC 9110, 5.3). The service reads it.
+fn condition(headers: &HeaderMap) -> Result<Option<String>, Fault> {
+    let mut lines = Vec::new();
+    for line in headers.get_all(header::IF_MATCH) {
+        let line = line.to_str().map_err(|_| Fault::bad("if-match: an entity tag is plain ASCII"))?;
+        lines.push(line);
+    }
+    Ok((!lines.is_empty()).then(|| lines.join(", ")))
+}
+
+/// Gives an answer the tag of the document that it shows.
+fn tagged(answer: &mut Response, tag: Option<&str>) {
+    if let Some(tag) = tag.and_then(|tag| HeaderValue::from_str(&format!("\"{tag}\"")).ok()) {
+        answer.headers_mut().insert(header::ETAG, tag);
+    }
 }
 
 /// The field of a request that has its `dry_run`, where that is not the request itself.
@@ -174,10 +189,15 @@ fn answer(status: StatusCode, value: &Value, kind: &'static str) -> Response {
     response
 }
 
+/// A line below a message without the indent that all such lines have. What is further in, as part of a file, keeps its place.
+fn without_indent(line: &str) -> &str {
+    line.strip_prefix("  ").unwrap_or(line).trim_end()
+}
+
 /// The document of a fault (RFC 9457).
 pub(crate) fn problem(fault: &Fault) -> Response {
     let (detail, more) = match fault.message.split_once('\n') {
-        Some((detail, more)) => (detail, more.lines().map(str::trim).collect()),
+        Some((detail, more)) => (detail, more.lines().map(without_indent).collect()),
         None => (fault.message.as_str(), Vec::new()),
     };
     let detail = pumice_core::secret::mask(detail);
@@ -194,7 +214,12 @@ pub(crate) fn problem(fault: &Fault) -> Response {
         value["problems"] = json!(more);
         mask_value(&mut value["problems"]);
     }
+    if let Some(current) = &fault.current {
+        value["current"] = current.document.clone().unwrap_or_default();
+        mask_value(&mut value["current"]);
+    }
     let mut response = answer(fault.status, &value, "application/problem+json");
+    tagged(&mut response, fault.current.as_ref().and_then(|current| current.tag.as_deref()));
     if fault.kind == Some(ErrorKind::Throttled) {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }

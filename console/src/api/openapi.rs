@@ -3,7 +3,7 @@
 use pumice_service::Operation;
 use serde_json::{Map, Value, json};
 
-use super::{APART, BASE, path_of};
+use super::BASE;
 use crate::access::Role;
 
 /// The document.
@@ -22,14 +22,16 @@ pub(super) fn document(operations: impl Iterator<Item = Operation>) -> Value {
             methods.insert("get".to_owned(), described(&operation, &name, Some(&request)));
         }
         methods.insert("post".to_owned(), described(&operation, &name, None));
-        paths.insert(format!("{BASE}/{}", path_of(operation.command)), Value::Object(methods));
+        paths.insert(format!("{BASE}/{}", operation.path()), Value::Object(methods));
     }
+    let all = pumice_service::operations();
+    let apart: Vec<&str> = all.iter().filter(|one| !one.is_offered()).map(|one| one.command).collect();
     json!({
         "openapi": "3.1.0",
         "info": {
             "title": "Pumice",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": format!("Each operation is the command of its words. Not offered: {}, which read and write files of the machine that they are called on.", APART.join(", ")),
+            "description": format!("Each operation is the command of its words. Not offered: {}, which read and write files of the machine that they are called on.", apart.join(", ")),
         },
         "paths": paths,
         "components": {
@@ -74,6 +76,10 @@ fn described(operation: &Operation, name: &str, query: Option<&Value>) -> Value 
             parameters.push(json!({ "name": "Idempotency-Key", "in": "header", "schema": { "type": "string", "minLength": 1 },
                 "description": "Sent again with the same key, the request is not carried out twice." }));
         }
+        if has("if_match") {
+            parameters.push(json!({ "name": "If-Match", "in": "header", "schema": { "type": "string", "minLength": 1 },
+                "description": "The ETag of the one document that is meant, several with commas between, or *. Nothing is done when it is another by now, or gone." }));
+        }
     }
     let problem = json!({ "description": "Why it was not done.", "content": { "application/problem+json": {
         "schema": { "$ref": "#/components/schemas/Problem" } } } });
@@ -88,6 +94,16 @@ fn described(operation: &Operation, name: &str, query: Option<&Value>) -> Value 
             "default": problem,
         },
     });
+    if operation.shows_document() {
+        described["responses"]["200"]["headers"] = json!({ "ETag": { "schema": { "type": "string" },
+            "description": "The tag of the document, for If-Match." } });
+    }
+    if query.is_none() && has("if_match") {
+        described["responses"]["412"] = json!({
+            "description": "The document is another than the one that was meant: nothing was done.",
+            "headers": { "ETag": { "schema": { "type": "string" }, "description": "The tag of what there is now." } },
+            "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } } });
+    }
     if query.is_none() {
         described["requestBody"] = json!({ "content": { "application/json": {
             "schema": { "$ref": format!("#/components/schemas/{name}Request") } } } });
@@ -138,6 +154,7 @@ fn problem() -> Value {
             "status": { "type": "integer" },
             "detail": { "type": "string" },
             "kind": { "type": "string" },
+            "current": { "description": "What there is in place of the document that the request was meant for; null for nothing." },
             "problems": { "type": "array", "items": { "type": "string" } },
         },
     })

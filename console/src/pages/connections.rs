@@ -4,7 +4,7 @@ use axum::response::Response;
 use pumice_core::ids::ConnId;
 use pumice_core::text::escaped;
 use pumice_service::connections::{
-    ConnectionName, ListConnections, TestConnection, delete as delete_connection, list,
+    ConnectionName, DeleteConnection, ListConnections, TestConnection, delete as delete_connection, list,
     show as show_connection, test as test_connection,
 };
 use serde_json::{Value, json};
@@ -72,7 +72,8 @@ pub(crate) async fn test(ask: Ask) -> Result<Response, Fault> {
 pub(crate) async fn delete(ask: Ask) -> Result<Response, Fault> {
     ask.act(Role::Editor)?;
     let id = ask.form.need("id")?.to_owned();
-    let deleted = delete_connection(ask.realm(), &named(&id)?).await?;
+    let ConnectionName { connection } = named(&id)?;
+    let deleted = delete_connection(ask.realm(), &DeleteConnection { connection, if_match: None }).await?;
     let users: Vec<String> = deleted.users.iter().map(|job| escaped(job.as_str()).into_owned()).collect();
     let named =
         if users.is_empty() { String::new() } else { format!("; it is still named by {}", users.join(", ")) };

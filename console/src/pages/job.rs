@@ -51,11 +51,7 @@ async fn page(ask: Ask, id: &str, preview: Value) -> Result<Response, Fault> {
     let request = ListRuns { job: Some(literal(id)), limit: HISTORY, ..blank() };
     let history = list_runs(ask.realm(), &request).await?;
     if let (Some(error), true) = (&trouble, history.runs.is_empty()) {
-        return Err(Fault {
-            status: crate::answer::status_of(error.kind()),
-            message: error.message().to_owned(),
-            kind: Some(error.kind()),
-        });
+        return Err(Fault::of(error));
     }
     let has_schedule =
         spec.as_ref().is_some_and(|spec| spec.get("schedule").is_some_and(|one| !one.is_null()));
@@ -95,6 +91,7 @@ async fn page(ask: Ask, id: &str, preview: Value) -> Result<Response, Fault> {
         "key": Uuid::new_v4().to_string(),
         "preview": preview,
         "run_command": ask.words(&["dispatch", id]).line(),
+        "edit_href": link("/job/edit", &[("id", id)]),
         "delete_command": ask.words(&["jobs", "delete", id]).line(),
     });
     let head = Head::new(id, "jobs", &ask.words(&["jobs", "show", id])).live("runs");
@@ -184,7 +181,8 @@ pub(crate) async fn run(ask: Ask) -> Result<Response, Fault> {
     if let Some(key) = ask.form.get("key") {
         asked["idempotency_key"] = json!(format!("console:{key}"));
     }
-    let outcomes = dispatch(ask.realm(), &Dispatch { requests: vec![asked], key: None }).await?;
+    let outcomes =
+        dispatch(ask.realm(), &Dispatch { requests: vec![asked], key: None, places: Vec::new() }).await?;
     match (outcomes.accepted.first(), outcomes.refused.first()) {
         (Some(run), _) => {
             let warning = run.warning.as_ref().map(|one| format!(": {one}")).unwrap_or_default();
@@ -202,7 +200,7 @@ pub(crate) async fn delete(ask: Ask) -> Result<Response, Fault> {
     ask.act(Role::Editor)?;
     let id = ask.form.need("id")?.to_owned();
     // The id is not a pattern: another job must not go with it.
-    let deleted = delete_jobs(ask.realm(), &DeleteJobs { jobs: vec![literal(&id)] }).await?;
+    let deleted = delete_jobs(ask.realm(), &DeleteJobs { jobs: vec![literal(&id)], if_match: None }).await?;
     let is_gone = deleted.jobs.iter().any(|job| job.deleted);
     let users: Vec<String> =
         deleted.users.iter().map(|user| escaped(user.job_id.as_str()).into_owned()).collect();

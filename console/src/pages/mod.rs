@@ -5,6 +5,7 @@ mod backfills;
 mod connections;
 mod dead;
 mod doctor;
+mod edit;
 mod failures;
 mod job;
 mod jobs;
@@ -52,6 +53,7 @@ pub(crate) fn routes(router: Router<Arc<App>>) -> Router<Arc<App>> {
         .route("/run/output/raw", get(output::raw))
         .route("/jobs", get(jobs::show))
         .route("/job", get(job::show))
+        .route("/job/edit", get(edit::show).post(edit::act))
         .route("/job/run", post(job::run))
         .route("/job/delete", post(job::delete))
         .route("/schedules", get(schedules::show))

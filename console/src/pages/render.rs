@@ -18,7 +18,7 @@ use crate::assets;
 use crate::view::{Clock, Words, mask_texts};
 
 /// The templates, by name.
-const TEMPLATES: [(&str, &str); 31] = [
+const TEMPLATES: [(&str, &str); 32] = [
     ("base.html", include_str!("../../templates/base.html")),
     ("macros.html", include_str!("../../templates/macros.html")),
     ("audit.html", include_str!("../../templates/audit.html")),
@@ -31,6 +31,7 @@ const TEMPLATES: [(&str, &str); 31] = [
     ("failures.html", include_str!("../../templates/failures.html")),
     ("fault.html", include_str!("../../templates/fault.html")),
     ("job.html", include_str!("../../templates/job.html")),
+    ("job-edit.html", include_str!("../../templates/job-edit.html")),
     ("jobs.html", include_str!("../../templates/jobs.html")),
     ("letter.html", include_str!("../../templates/letter.html")),
     ("many.html", include_str!("../../templates/many.html")),

@@ -14,9 +14,11 @@ const fn screen(command: &'static str, path: &'static str) -> Screen {
 }
 
 /// The commands that have a page.
-pub const SCREENS: [Screen; 53] = [
+pub const SCREENS: [Screen; 55] = [
     screen("jobs list", "/jobs"),
     screen("jobs show", "/job"),
+    screen("apply", "/job/edit"),
+    screen("plan", "/job/edit"),
     screen("jobs delete", "/job/delete"),
     screen("dispatch", "/job/run"),
     screen("render", "/job/run"),
@@ -71,10 +73,9 @@ pub const SCREENS: [Screen; 53] = [
 ];
 
 /// The commands that have no page, with the reason.
-pub const WITHOUT_SCREEN: [(&str, &str); 16] = [
-    ("apply", "specs are files under version control: they are applied from there, or by the API"),
-    ("check", "as apply"),
-    ("plan", "as apply"),
+pub const WITHOUT_SCREEN: [(&str, &str); 15] = [
+    ("check", "specs are files under version control: they are checked there, or by the API"),
+    ("realm show", "as check, which is for the realm's definition, too"),
     ("runs export", "it gives all records to another program: the API has it"),
     ("export", "it writes files on the machine that it is called on"),
     ("schedules simulate", "it answers what would happen in an outage that is planned: the API has it"),

@@ -26,6 +26,7 @@ async fn operation_that_looks_answers_by_its_schema() {
     let failed = run_id(5).to_string();
     let mut tried = BTreeSet::new();
     for (command, query) in [
+        ("realm show", String::new()),
         ("jobs list", "pattern=etl/*".to_owned()),
         ("jobs show", "job=etl/load/01".to_owned()),
         ("runs list", "limit=3&statuses=failed".to_owned()),

@@ -61,6 +61,7 @@ pub(crate) fn settings() -> Settings {
             token(OPERATOR, Role::Operator),
             token(EDITOR, Role::Editor),
         ],
+        proxy: None,
         role: Role::Editor,
         is_read_only: false,
         bounds: Bounds::default(),
@@ -87,6 +88,10 @@ impl Server {
         let address = console.address();
         let task = tokio::spawn(console.serve(std::future::pending()));
         Self { realm, address, links, task }
+    }
+
+    pub(crate) fn realm_name(&self) -> &str {
+        self.realm.name().as_str()
     }
 
     pub(crate) fn host(&self) -> String {

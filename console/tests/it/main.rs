@@ -9,5 +9,7 @@ mod client;
 mod fixtures;
 mod folder;
 mod hooks;
+mod if_match;
 mod live;
 mod pages;
+mod proxy;

@@ -67,6 +67,12 @@ pub trait Catalog: Send + Sync {
     async fn write_documents(&self, writes: Vec<DocumentWrite>) -> Result<DocumentsWritten, StoreError>;
     /// Every state item that has not expired, by id.
     async fn all_state(&self, now: Timestamp) -> Result<Vec<StateItem>, StoreError>;
+    /// Puts a state item in place of one that was read, or removes that, on the condition that the store has it as it was read;
+    /// says whether it did.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be reached, or cannot keep the item.
+    async fn change_state(&self, before: &StateItem, after: Option<StateItem>) -> Result<bool, StoreError>;
     /// Removes a state item; tells whether it was there.
     async fn delete_state(&self, id: StateId) -> Result<bool, StoreError>;
 }

@@ -3,7 +3,7 @@
 use super::Doc;
 use crate::connection::ConnectionSpec;
 use crate::ids::{ConnId, JobId, TriggerId};
-use crate::spec::JobSpec;
+use crate::spec::{JobSpec, RealmSpec};
 use crate::text::quoted;
 use crate::trigger::TriggerSpec;
 
@@ -22,6 +22,8 @@ pub enum DocumentChange {
     DeleteTrigger(TriggerId),
     /// Removes a connection.
     DeleteConnection(ConnId),
+    /// Puts the realm's definition.
+    PutRealm(Box<RealmSpec>),
 }
 
 impl DocumentChange {
@@ -35,6 +37,7 @@ impl DocumentChange {
             Self::DeleteTrigger(id) => ("trigger", id.as_str()),
             Self::PutConnection(spec) => ("connection", spec.conn_id.as_str()),
             Self::DeleteConnection(id) => ("connection", id.as_str()),
+            Self::PutRealm(spec) => ("realm", spec.fields.realm.as_str()),
         };
         format!("{kind} {}", quoted(id))
     }

@@ -284,7 +284,7 @@ impl Keys {
     }
 
     /// Gives a request its key, unless it brings one.
-    pub(super) fn give(&mut self, request: &mut DispatchRequest) {
+    pub fn give(&mut self, request: &mut DispatchRequest) {
         if request.idempotency_key.is_some() {
             return;
         }

@@ -2,7 +2,7 @@
 
 use pumice_core::engine::Dispatcher;
 use pumice_core::job_type::DispatchError;
-use pumice_core::request::{DispatchRequest, parse_value};
+use pumice_core::request::{BadRequest, DispatchRequest, parse_value};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -23,6 +23,9 @@ pub struct Dispatch {
     /// A name under which the same requests can be given again: what was taken is not taken twice.
     #[serde(default)]
     pub key: Option<String>,
+    /// What each request is called where it is refused, as `line 3` of a file; default: its job.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub places: Vec<String>,
 }
 
 /// What became of a batch.
@@ -162,7 +165,19 @@ async fn taking(realm: &dyn Realm, request: &Dispatch) -> Result<Outcomes, Error
     let mut intake = Intake::new(realm, again).await?;
     let zone = realm.site().await?.zone.tz();
     let parsed = parse_value(&Value::Array(request.requests.clone()), zone);
-    let placed = parsed.into_iter().map(|one| one.map(|request| (request.job_id.to_string(), request)));
+    if !request.places.is_empty() && request.places.len() != request.requests.len() {
+        let (places, requests) = (request.places.len(), request.requests.len());
+        return Err(Error::invalid(format!(
+            "places: {places} for {requests} requests; nothing was dispatched"
+        )));
+    }
+    let placed =
+        parsed.into_iter().enumerate().map(|(number, one)| match (one, request.places.get(number)) {
+            (Ok(request), Some(place)) => Ok((place.clone(), request)),
+            (Ok(request), None) => Ok((request.job_id.to_string(), request)),
+            (Err(bad), Some(place)) => Err(BadRequest { place: place.clone(), ..bad }),
+            (Err(bad), None) => Err(bad),
+        });
     let Batch { outcomes, failed } = intake.take(placed.collect()).await;
     match failed {
         None => Ok(outcomes),

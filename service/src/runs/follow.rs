@@ -168,12 +168,22 @@ impl Attention<'_> {
 /// is its parent's to judge. Where `skipped` is allowed, it is as good as complete.
 #[must_use]
 pub fn all_complete(runs: &[Run], roots: &[RunKey], skipped: bool) -> bool {
-    let well = |run: &Run| match run.status {
+    are_complete(runs.iter().map(|run| (&run.key, run.status)), roots, skipped)
+}
+
+/// The same of runs by their keys and statuses.
+#[must_use]
+pub fn are_complete<'a>(
+    runs: impl IntoIterator<Item = (&'a RunKey, Status)>,
+    roots: &[RunKey],
+    skipped: bool,
+) -> bool {
+    let well = |(key, status): (&RunKey, Status)| match status {
         Status::Complete => true,
-        Status::Skipped => skipped || !roots.contains(&run.key),
+        Status::Skipped => skipped || !roots.contains(key),
         _ => false,
     };
-    runs.iter().filter(|run| !run.is_child()).all(well)
+    runs.into_iter().filter(|(key, _)| key.depth() == 0).all(well)
 }
 
 #[cfg(test)]

@@ -121,6 +121,9 @@ pub struct RunTree {
     /// Why the first of the runs waits, or ended as it did; only where one run was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<RunWhy>,
+    /// Whether all have ended, and nothing is left to do about them, such as starting what their ends start.
+    #[serde(default)]
+    pub is_done: bool,
 }
 
 /// Lists runs.
@@ -215,7 +218,8 @@ pub async fn tree(
         false => unstarted(store, registry, runs).await?,
     };
     let served = from.served.filter(|_| !details);
-    Ok(RunTree { runs: shown(store, runs, from, details).await?, unstarted, served, why: None })
+    let is_done = runs.iter().all(Run::is_done);
+    Ok(RunTree { runs: shown(store, runs, from, details).await?, unstarted, served, why: None, is_done })
 }
 
 /// Runs as people and programs get them.

@@ -24,7 +24,7 @@ pub use cancel::{CancelOutcome, CancelRuns, Cancelled, CancelledRun, NotCancelle
 pub use export::{EXPORT_PAGE, ExportRuns, ExportedRuns, export};
 pub use failures::{FailedJob, FailureGroup, FailureList, ListFailures, failures, of_cause};
 pub use find::{RunName, find};
-pub use follow::{Notice, Unwatched, Watcher, all_complete, follow, trees};
+pub use follow::{Notice, Unwatched, Watcher, all_complete, are_complete, follow, trees};
 pub use labels::attempt_above;
 pub use list::{ListRuns, RunList, RunTree, ShowRun, USUAL_LIMIT, list, show, tree};
 pub use many::{

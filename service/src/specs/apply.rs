@@ -24,6 +24,7 @@ use super::{
 use crate::audit::Act;
 use crate::connections;
 use crate::failure::Error;
+use crate::if_match::IfMatch;
 use crate::realm::Realm;
 
 /// Specs to put, all or none.
@@ -47,6 +48,9 @@ pub struct Apply {
     /// The digest of the plan that is meant: refused when the documents or the realm have changed since.
     #[serde(default)]
     pub expect: Option<String>,
+    /// The state of the one document that is given which it is meant to replace: refused when it is another by now.
+    #[serde(default)]
+    pub if_match: Option<IfMatch>,
 }
 
 /// How specs that were read are put.
@@ -60,6 +64,8 @@ pub struct Terms {
     pub despite_runs: bool,
     /// As [`Apply::expect`].
     pub expect: Option<String>,
+    /// As [`Apply::if_match`].
+    pub if_match: Option<IfMatch>,
 }
 
 /// What changed, or would.
@@ -256,8 +262,8 @@ async fn applying(realm: &dyn Realm, request: Apply, act: &Act) -> Result<Applie
         refuse_warnings(&specs.warnings)?;
     }
     let warnings = specs.warnings.clone();
-    let Apply { dry_run, prune, despite_runs, expect, .. } = request;
-    let terms = Terms { dry_run, prune, despite_runs, expect };
+    let Apply { dry_run, prune, despite_runs, expect, if_match, .. } = request;
+    let terms = Terms { dry_run, prune, despite_runs, expect, if_match };
     Ok(Applied { warnings, ..putting_on(realm, specs, &terms, act).await? })
 }
 
@@ -274,12 +280,17 @@ pub async fn put_on(realm: &dyn Realm, specs: Specs, terms: &Terms) -> Result<Ap
 }
 
 async fn putting_on(realm: &dyn Realm, specs: Specs, terms: &Terms, act: &Act) -> Result<Applied, Error> {
-    if terms.prune.is_none() && terms.expect.is_none() {
+    if terms.prune.is_none() && terms.expect.is_none() && terms.if_match.is_none() {
         return putting(realm, specs, terms.dry_run, act).await;
+    }
+    if terms.if_match.is_some() && (specs.count() != 1 || terms.prune.is_some()) {
+        let message = "if_match: it is about one document: give that alone, and do not prune";
+        return Err(Error::invalid(format!("{message}; nothing was done")));
     }
     let specs = marked(specs);
     let look = look(realm, &specs, terms.prune.as_ref()).await?;
     look.expect(terms.expect.as_deref())?;
+    look.match_with(terms.if_match.as_ref())?;
     if terms.dry_run {
         let removed = look.removed.into_iter().map(|one| one.name).collect();
         let users = look.planned.users;
@@ -289,7 +300,16 @@ async fn putting_on(realm: &dyn Realm, specs: Specs, terms: &Terms, act: &Act) -
         look.refuse_unended()?;
     }
     let gates = gates_of(&specs.jobs, specs.realm.as_ref());
-    let applied = carry_out(realm, specs, look, act).await?;
+    let applied = match &terms.if_match {
+        None => carry_out(realm, specs, look, act).await?,
+        Some(_) => match carry_out(realm, specs.clone(), look, act).await {
+            // It changed between the look and the write.
+            Err(error) if error.kind() == crate::ErrorKind::Conflict => {
+                return Err(super::plan::look(realm, &specs, None).await?.changed());
+            }
+            done => done?,
+        },
+    };
     call_waiting(realm, &gates).await?;
     Ok(applied)
 }

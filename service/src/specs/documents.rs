@@ -21,7 +21,7 @@ use super::warning::{Warning, counted};
 use crate::failure::Error;
 
 /// A document: a job's spec or a realm's definition, and where it stands.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Document {
     /// The name of its file, for messages.
@@ -61,6 +61,24 @@ pub struct Mistake {
     pub file: String,
     /// What is wrong, and where.
     pub problem: Problem,
+}
+
+impl Documents {
+    /// Refuses documents in whose files the reader found mistakes, and with `strict` those that it warns of; gives its
+    /// warnings. A request that is sent elsewhere has neither.
+    ///
+    /// # Errors
+    /// [`Error`] with every mistake.
+    pub fn readable(&self, strict: bool) -> Result<Vec<Warning>, Error> {
+        if !self.mistakes.is_empty() {
+            return Err(refusal(&self.mistakes));
+        }
+        let warnings: Vec<Warning> = self.warnings.iter().map(Warning::of).collect();
+        if strict {
+            super::refuse_warnings(&warnings)?;
+        }
+        Ok(warnings)
+    }
 }
 
 impl Mistake {

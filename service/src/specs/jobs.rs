@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use pumice_core::glob::matches;
 use pumice_core::ids::JobId;
-use pumice_core::ports::Doc;
+use pumice_core::ports::{Doc, DocumentChange};
 use pumice_core::spec::{JobSpec, take_mark};
-use pumice_core::text::escaped;
+use pumice_core::text::{escaped, quoted};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::audit::Act;
 use crate::failure::Error;
+use crate::if_match::{IfMatch, about_one, delete_if};
 use crate::realm::{Realm, no_such_job};
 use crate::schedules::UnreadJob;
 
@@ -33,7 +34,7 @@ pub struct JobList {
     /// How many jobs the realm has.
     pub all: usize,
     /// The jobs whose specs cannot be read, and why: of these the list has the id alone.
-    #[serde(skip)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unread: Vec<UnreadJob>,
 }
 
@@ -52,6 +53,9 @@ pub struct JobName {
 pub struct DeleteJobs {
     /// The jobs, by id or pattern: `*` any text, `?` one character.
     pub jobs: Vec<String>,
+    /// The state of the one job that is meant: refused when it is another by now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub if_match: Option<IfMatch>,
 }
 
 /// What became of the jobs.
@@ -166,7 +170,17 @@ async fn deleting(realm: &dyn Realm, request: &DeleteJobs, act: &Act) -> Result<
         }
         ids.extend(found.into_iter().filter(|id| !ids.contains(*id)).cloned().collect::<Vec<_>>());
     }
-    let deleted = realm.catalog().delete_jobs(ids.clone()).await?;
+    let deleted = match &request.if_match {
+        None => realm.catalog().delete_jobs(ids.clone()).await?,
+        Some(if_match) => {
+            let [asked] = request.jobs.as_slice() else { return Err(about_one()) };
+            let before = all.iter().find(|(id, _)| id.as_str() == asked);
+            let change = before.map(|(id, _)| DocumentChange::DeleteJob(id.clone()));
+            let about = format!("job {}", quoted(asked));
+            delete_if(realm, (&about, if_match), change, before.map(|(_, doc)| doc)).await?;
+            vec![true]
+        }
+    };
     for (id, doc) in all.iter().filter(|(id, _)| ids.contains(id)) {
         act.changed("job", id.as_str(), Some(doc), None);
     }

@@ -2,6 +2,7 @@
 
 mod apply;
 mod check;
+mod definition;
 mod differences;
 mod documents;
 mod export;
@@ -23,6 +24,7 @@ pub use apply::{
     Terms, all_new, apply, other_realm, put, put_on, surroundings,
 };
 pub use check::{Check, Checked, EntryShown, Rendering, check, check_in, rendering_words};
+pub use definition::{RealmShown, ShowRealm, show_realm};
 pub use differences::places;
 pub use documents::{
     Document, Documents, Mistake, Specs, Surroundings, allowed, is_connection, is_realm, read, warning_names,

@@ -18,6 +18,7 @@ use super::{
     refuse_warnings, surroundings, without_workers,
 };
 use crate::failure::Error;
+use crate::if_match::{IfMatch, changed, shown};
 use crate::realm::Realm;
 
 /// Most unended runs of a job that are named.
@@ -181,6 +182,11 @@ impl Compared {
             DocumentKind::Connection => crate::connections::masked(places, before, &self.after),
             _ => places,
         }
+    }
+
+    /// The document in words, as in `job "etl/load"`.
+    fn about(&self) -> String {
+        format!("{} {}", self.kind.as_str(), pumice_core::text::quoted(&self.id))
     }
 }
 
@@ -372,6 +378,23 @@ impl Look {
                 ),
             )),
             _ => Ok(()),
+        }
+    }
+
+    /// Refuses to go on when the one document that was given is to replace another state than that of now.
+    ///
+    /// # Errors
+    /// [`Error`] with what is there now.
+    pub(super) fn match_with(&self, if_match: Option<&IfMatch>) -> Result<(), Error> {
+        let (Some(if_match), [one]) = (if_match, self.compared.as_slice()) else { return Ok(()) };
+        if_match.check(&one.about(), one.before.as_ref().map(shown).as_ref())
+    }
+
+    /// The error of a document that changed while it was to be written.
+    pub(super) fn changed(&self) -> Error {
+        match self.compared.first() {
+            Some(one) => changed(&one.about(), one.before.as_ref().map(shown)),
+            None => Error::new(crate::ErrorKind::Conflict, "what was to be written has changed"),
         }
     }
 

@@ -151,7 +151,7 @@ fn add_user(
 }
 
 /// Writes what a look has found to be different, each document on the condition that it is as it was read; what is
-/// removed goes last. The realm's definition is written after the others.
+/// removed and the realm's definition go last.
 ///
 /// # Errors
 /// [`Error`] when a document has changed since, or the store cannot be reached.
@@ -175,13 +175,16 @@ pub(super) async fn carry_out(
             return Err(Error::new(ErrorKind::Conflict, message));
         }
     }
-    put_definition(realm, &specs, &look, act).await?;
+    if specs.realm.is_none() {
+        // A realm without a definition gets one.
+        super::apply::put_realm(realm, None, false, act).await?;
+    }
     record(act, &look);
     Ok(applied(realm, &specs, look))
 }
 
 /// What is to be written: connections before the jobs that name them, triggers after those that they start, removals in the
-/// reverse order.
+/// reverse order, the realm's definition last.
 fn writes(specs: &Specs, look: &Look) -> Vec<DocumentWrite> {
     let changed = |kind| {
         let of_kind = look.compared.iter().filter(move |one| one.kind == kind);
@@ -207,7 +210,10 @@ fn writes(specs: &Specs, look: &Look) -> Vec<DocumentWrite> {
         };
         Some(DocumentWrite { change, before: Some(document.clone()) })
     });
-    connections.chain(jobs).chain(triggers).chain(removals).collect()
+    let definition = specs.realm.iter().zip(changed(DocumentKind::Realm));
+    let definition =
+        definition.filter_map(|(spec, there)| write(DocumentChange::PutRealm(Box::new(spec.clone())), there));
+    connections.chain(jobs).chain(triggers).chain(removals).chain(definition).collect()
 }
 
 /// Has the audit keep what was changed.
@@ -218,20 +224,6 @@ fn record(act: &Act, look: &Look) {
     for Removal { name, document } in &look.removed {
         act.changed(name.kind.as_str(), name.id.as_str(), Some(document), None);
     }
-}
-
-async fn put_definition(realm: &dyn Realm, specs: &Specs, look: &Look, act: &Act) -> Result<(), Error> {
-    let Some(spec) = &specs.realm else {
-        return super::apply::put_realm(realm, None, false, act).await.map(drop);
-    };
-    let is_changed = look
-        .compared
-        .iter()
-        .any(|one| one.kind == DocumentKind::Realm && one.change != ChangeWord::Unchanged);
-    if is_changed {
-        realm.catalog().put_realm(Doc::clone(&spec.document)).await?;
-    }
-    Ok(())
 }
 
 /// What was applied, for the one who asked.

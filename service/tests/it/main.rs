@@ -107,6 +107,10 @@ async fn planned(api: &Api, realm: &Folder) {
 }
 
 async fn jobs(api: &Api, realm: &Folder) {
+    let shown = specs::show_realm(realm, &api.request("realm show", json!({}))).await.unwrap();
+    let shown = api.response("realm show", &shown);
+    assert_eq!((&shown["realm"], &shown["is_aws"]), (&json!(realm.name()), &json!(false)), "{shown}");
+    assert!(shown["zone"].is_string() && shown["definition"]["realm"] == shown["realm"], "{shown}");
     let listed = specs::list(realm, &api.request("jobs list", json!({ "pattern": "o*" }))).await.unwrap();
     assert_eq!(listed.all, 3);
     let listed = api.response("jobs list", &listed);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pumice_core::connection::ConnectionSpec;
 use pumice_core::ids::{ConnId, JobId, TriggerId};
 use pumice_core::ports::{Catalog, Doc, DocumentChange, DocumentWrite, DocumentsWritten};
-use pumice_core::spec::JobSpec;
+use pumice_core::spec::{JobSpec, RealmSpec};
 use pumice_core::trigger::TriggerSpec;
 use pumice_template::Renderer;
 use serde_json::{Value, json};
@@ -96,4 +96,24 @@ pub async fn document_that_changed_keeps_all_from_being_written(on: &Adapters) {
     // One that is gone is another, too.
     let gone = write(catalog, vec![delete_job("three", &new)]).await;
     assert_eq!(gone.moved.as_deref(), Some("job \"three\""));
+}
+
+pub async fn realm_that_changed_is_not_written(on: &Adapters) {
+    let Some(catalog) = on.catalog.as_deref() else { return };
+    let before = catalog.realm_document().await.expect("the store answers");
+    let name = before.as_ref().and_then(|doc| doc.get("realm")).cloned().unwrap_or_else(|| json!("test"));
+    let definition = |note: &str| json!({ "realm": name, "config": { "EVENT_TTL": "9d" }, "x-note": note });
+    let put = |after: &Value, before: Option<Doc>| {
+        let spec = RealmSpec::parse(after).expect("it holds");
+        DocumentWrite { change: DocumentChange::PutRealm(Box::new(spec)), before }
+    };
+    let (first, second) = (definition("first"), definition("second"));
+    assert_eq!(write(catalog, vec![put(&first, before.clone())]).await.written, 1);
+    for late in [before, Some(doc(&second)), None] {
+        let refused = write(catalog, vec![put(&second, late)]).await;
+        let moved = format!("realm \"{}\"", name.as_str().expect("a name"));
+        assert_eq!(refused, DocumentsWritten { written: 0, moved: Some(moved) });
+    }
+    assert_eq!(catalog.realm_document().await.expect("the store answers"), Some(doc(&first)));
+    assert_eq!(write(catalog, vec![put(&second, Some(doc(&first)))]).await.written, 1);
 }

@@ -260,6 +260,7 @@ macro_rules! conformance_cases {
             state::an_item_is_read_as_it_was_put,
             state::an_item_is_put_over_another,
             state::an_expired_item_does_not_exist,
+            state::an_item_is_changed_as_it_was_read_alone,
             timetables::a_timetable_is_made_by_a_touch_and_read_as_it_was_put,
             timetables::a_touch_keeps_how_far_it_has_come,
             timetables::a_hurry_makes_it_due_and_other_revisions_history,
@@ -279,6 +280,7 @@ macro_rules! conformance_cases {
             triggers::trigger_deleted_is_found_no_more,
             documents::documents_that_are_as_they_were_read_are_written,
             documents::document_that_changed_keeps_all_from_being_written,
+            documents::realm_that_changed_is_not_written,
         }
     };
 }

@@ -46,3 +46,33 @@ pub async fn an_expired_item_does_not_exist(on: &Adapters) {
     assert!(on.state.get(&ids, at(99)).await.expect("the store answers")[0].is_some());
     assert!(on.state.get(&ids, at(100)).await.expect("the store answers")[0].is_none());
 }
+
+pub async fn an_item_is_changed_as_it_was_read_alone(on: &Adapters) {
+    let Some(catalog) = on.catalog.as_deref() else { return };
+    let first = item("a", json!({ "rows": 1.5 }));
+    on.state.put(first.clone()).await.expect("it is put");
+    let ids = std::slice::from_ref(&first.state_id);
+    let read = async || on.state.get(ids, at(1)).await.expect("the store answers").remove(0);
+    let change = async |before: &StateItem, after: Option<StateItem>| {
+        catalog.change_state(before, after).await.expect("the store answers")
+    };
+    let before = read().await.expect("it is there");
+    // Another value, another time and another name are all of another item.
+    for other in [
+        StateItem { value: json!({ "rows": 2.5 }), ..before.clone() },
+        StateItem { timestamp: at(1), ..before.clone() },
+        StateItem { publisher: None, ..before.clone() },
+        StateItem { expires: at(200).trunc_subsecs(0), ..before.clone() },
+    ] {
+        assert!(!change(&other, Some(item("a", json!(0)))).await, "{other:?}");
+        assert!(!change(&other, None).await, "{other:?}");
+    }
+    assert_eq!(read().await, Some(before.clone()));
+    let second = StateItem { timestamp: at(2), ..item("a", json!("second")) };
+    assert!(change(&before, Some(second.clone())).await);
+    assert!(!change(&before, Some(item("a", json!("late")))).await && !change(&before, None).await);
+    assert_eq!(read().await, Some(second.clone()));
+    assert!(change(&second, None).await);
+    assert!(!change(&second, Some(second.clone())).await, "one that is gone is not put anew");
+    assert_eq!(read().await, None);
+}

@@ -12,7 +12,7 @@ use pumice_service::dead::{
 use crate::args::{Dead, DeadLetters, Format, Global};
 use crate::failure::Failure;
 use crate::output::{Column, columns, note, print};
-use crate::realm::Realm;
+use crate::target::Target;
 use crate::view;
 
 /// Most letters that were not dealt with which are shown to a person.
@@ -22,16 +22,16 @@ const MAX_LEFT: usize = 20;
 pub(super) async fn dead(global: &Global, command: Dead) -> Result<(), Failure> {
     match command {
         Dead::List { filter, limit, queues } => {
-            let realm = Realm::open_to_read(global).await?;
+            let realm = Target::open_to_read(global).await?;
             let request = ListDead { filter, zone: None, workers: queues.workers, limit };
-            let found = dead::list(&realm, &request).await?;
+            let found = realm.ask(dead::list, &request).await?;
             print(global.output, &found, || table(global.output, &found.letters, "no dead letters"))?;
             note(global, &notes(&found));
             Ok(())
         }
         Dead::Show { letter, queues } => {
-            let realm = Realm::open_to_read(global).await?;
-            let found = dead::show(&realm, &ShowDead { letter, workers: queues.workers }).await?;
+            let realm = Target::open_to_read(global).await?;
+            let found = realm.ask(dead::show, &ShowDead { letter, workers: queues.workers }).await?;
             print(global.output, &found, || {
                 let mut lines = about(&found.letter);
                 lines.push(String::new());
@@ -40,12 +40,12 @@ pub(super) async fn dead(global: &Global, command: Dead) -> Result<(), Failure> 
             })
         }
         Dead::Redrive { which } => {
-            let realm = Realm::open(global, false).await?;
-            told(global, &dead::redrive(&realm, &asked(which)).await?, "redrive")
+            let realm = Target::open(global, false).await?;
+            told(global, &realm.ask(dead::redrive, &asked(which)).await?, "redrive")
         }
         Dead::Drop { which, yes } => {
-            let realm = Realm::open(global, false).await?;
-            told(global, &dead::discard(&realm, &DropDead { of: asked(which), yes }).await?, "drop")
+            let realm = Target::open(global, false).await?;
+            told(global, &realm.ask(dead::discard, &DropDead { of: asked(which), yes }).await?, "drop")
         }
     }
 }

@@ -8,17 +8,19 @@ use crate::commands::console::words;
 use crate::failure::Failure;
 use crate::ground::FolderGround;
 use crate::output::{print, wrapped};
-use crate::realm::Realm;
+use crate::target::Target;
 
 /// Where what a check says begins, in columns.
 const INDENT: usize = 9;
 
 /// Looks a realm over. The exit status is 1 when something is at fault; of warnings when it is strict.
 pub(super) async fn doctor(global: &Global, options: Doctor) -> Result<(), Failure> {
-    let found = match Realm::open_to_read(global).await {
-        Ok(realm) => doctor::doctor(&realm, &AskDoctor {}).await?,
+    let found = match Target::open_to_read(global).await {
+        Ok(realm) => realm.ask(doctor::doctor, &AskDoctor {}).await?,
         // A command line that is wrong says so; whatever else is wrong is what it is asked for.
-        Err(failure) if failure.status() == 2 && global.is_aws() => return Err(failure),
+        Err(failure) if global.url.is_some() || (failure.status() == 2 && global.is_aws()) => {
+            return Err(failure);
+        }
         Err(failure) => {
             let others = match global.home.is_dir() && !global.is_aws() {
                 true => FolderGround(global.home.clone()).checks().await,

@@ -1,17 +1,15 @@
 //! `failures`: which runs failed lately, by cause.
 
 use pumice_core::text::escaped;
-use pumice_service::runs::{
-    self, FailureGroup, FailureList, ListFailures, ManyRuns, RetryMany, of_cause, retry_many_heard,
-};
-use pumice_service::{Instant, Realm as _};
+use pumice_service::Instant;
+use pumice_service::runs::{self, FailureGroup, FailureList, ListFailures, ManyRuns, RetryMany, of_cause};
 
 use crate::args::{Failures, Format, Global};
 use crate::commands::instant;
-use crate::commands::runs::{Progress, changed, told};
+use crate::commands::runs::{changed, retry_all, told};
 use crate::failure::Failure;
 use crate::output::{note, print, wrapped};
-use crate::realm::Realm;
+use crate::target::Target;
 use crate::view;
 
 /// Most differences of a group that are shown to a person.
@@ -22,26 +20,23 @@ pub(super) async fn failures(global: &Global, options: Failures) -> Result<(), F
     let since = options.since.map(|since| format!(" since:{since}")).unwrap_or_default();
     let filter = format!("{}{since}", options.filter.as_deref().unwrap_or_default());
     let Some(fingerprint) = &options.retry else {
-        let realm = Realm::open_to_read(global).await?;
+        let realm = Target::open_to_read(global).await?;
         let request = ListFailures { filter: Some(filter), zone: None, limit: options.limit };
-        let found = runs::failures(&realm, &request).await?;
+        let found = realm.ask(runs::failures, &request).await?;
         print(global.output, &found, || lines(global.output, &found))?;
         note(global, &found.note.iter().cloned().collect::<Vec<_>>());
         return Ok(());
     };
-    let realm = Realm::open(global, false).await?;
+    let realm = Target::open(global, false).await?;
     let before = match &options.before {
-        Some(text) => Some(Instant(instant("--before", text, realm.site().await?.zone)?)),
+        Some(text) => Some(Instant(instant("--before", text, realm.zone().await?)?)),
         None => None,
     };
     let (expect, dry_run) = (options.expect, options.dry_run);
     let runs = ManyRuns { filter, zone: None, expect, before, dry_run, why: None };
     let request = RetryMany { runs, all: options.all, spec: options.spec, ..RetryMany::default() };
     let request = of_cause(fingerprint, &request)?;
-    let mut progress = Progress::new(global);
-    let done = retry_many_heard(&realm, &request, &mut |receipt, count| progress.heard(receipt, count)).await;
-    progress.end();
-    told(global, &done?, "retry")
+    told(global, &retry_all(global, &realm, &request).await?, "retry")
 }
 
 fn lines(format: Format, found: &FailureList) -> Vec<String> {

@@ -10,7 +10,7 @@ use pumice_service::metrics::{self, ReadMetrics};
 use crate::args::{Global, Operating};
 use crate::failure::Failure;
 use crate::output::print;
-use crate::realm::Realm;
+use crate::target::Target;
 
 /// Carries out one of these commands.
 pub(super) async fn operating(global: &Global, command: Operating) -> Result<(), Failure> {
@@ -19,8 +19,8 @@ pub(super) async fn operating(global: &Global, command: Operating) -> Result<(),
         Operating::Stats(options) => stats::stats(global, options).await,
         Operating::Doctor(options) => doctor::doctor(global, options).await,
         Operating::Metrics => {
-            let realm = Realm::open_to_read(global).await?;
-            let read = metrics::metrics(&realm, &ReadMetrics {}).await?;
+            let realm = Target::open_to_read(global).await?;
+            let read = realm.ask(metrics::metrics, &ReadMetrics {}).await?;
             print(global.output, &read, || read.text().lines().map(str::to_owned).collect())
         }
         Operating::Dead(command) => dead::dead(global, command).await,

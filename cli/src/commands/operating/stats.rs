@@ -8,7 +8,7 @@ use pumice_service::stats::{self, AskStats, JobFigures, JobStats, Stats as Found
 use crate::args::{Format, Global, Stats};
 use crate::failure::Failure;
 use crate::output::{Column, columns, note, print};
-use crate::realm::Realm;
+use crate::target::Target;
 use crate::view;
 
 /// How much of a change of times is worth an arrow, in hundredths.
@@ -16,11 +16,11 @@ const NOTABLE: u64 = 20;
 
 /// Shows figures by job.
 pub(super) async fn stats(global: &Global, options: Stats) -> Result<(), Failure> {
-    let realm = Realm::open_to_read(global).await?;
+    let realm = Target::open_to_read(global).await?;
     let since = options.since.map(|since| format!(" since:{since}")).unwrap_or_default();
     let filter = format!("{}{since}", options.filter.unwrap_or_default());
     let request = AskStats { filter: Some(filter), zone: None, limit: options.limit };
-    let found = stats::stats(&realm, &request).await?;
+    let found = realm.ask(stats::stats, &request).await?;
     print(global.output, &found, || lines(global.output, &found))?;
     let mut notes: Vec<String> = found.note.iter().cloned().collect();
     if found.is_cut {

@@ -7,19 +7,19 @@ use pumice_service::specs::counted;
 use crate::args::Global;
 use crate::failure::Failure;
 use crate::output::{note, write_line};
-use crate::realm::Realm;
+use crate::target::Target;
 
 /// Prints the runs as they are read: memory holds one page of them.
 pub(super) async fn print_all(
     global: &Global,
-    realm: &Realm,
+    realm: &Target,
     filter: Option<String>,
     children: bool,
 ) -> Result<(), Failure> {
     let mut request = ExportRuns { filter, zone: None, children, cursor: None, limit: EXPORT_PAGE };
     let mut count = 0_usize;
     loop {
-        let ExportedRuns { runs, next, note: lacking } = export(realm, &request).await?;
+        let ExportedRuns { runs, next, note: lacking } = realm.ask(export, &request).await?;
         for run in &runs {
             if !write_line(run)? {
                 // Whoever read it has seen enough.

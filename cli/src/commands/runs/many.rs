@@ -4,14 +4,17 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant as Moment};
 
 use pumice_core::text::escaped;
-use pumice_service::runs::{ManyDone, ManyOutcome, ManyRuns, Receipt, cancel_many_heard, delete_many_heard};
-use pumice_service::{Instant, Realm as _};
+use pumice_service::Instant;
+use pumice_service::runs::{
+    ManyDone, ManyOutcome, ManyRuns, Receipt, RetryMany, cancel_many, cancel_many_heard, delete_many,
+    delete_many_heard, retry_many, retry_many_heard,
+};
 
 use crate::args::{Bulk, Global};
 use crate::commands::instant;
 use crate::failure::Failure;
 use crate::output::{note, print, tell_text};
-use crate::realm::Realm;
+use crate::target::Target;
 use crate::view;
 
 /// How often a terminal is told how far it has come.
@@ -20,10 +23,10 @@ const TOLD: Duration = Duration::from_millis(100);
 const MAX_REFUSED: usize = 20;
 
 /// The runs that options mean.
-pub(super) async fn asked(realm: &Realm, bulk: Bulk) -> Result<ManyRuns, Failure> {
+pub(super) async fn asked(realm: &Target, bulk: Bulk) -> Result<ManyRuns, Failure> {
     let Bulk { filter, dry_run, expect, before } = bulk;
     let before = match before {
-        Some(text) => Some(Instant(instant("--before", &text, realm.site().await?.zone)?)),
+        Some(text) => Some(Instant(instant("--before", &text, realm.zone().await?)?)),
         None => None,
     };
     let filter = filter.unwrap_or_default();
@@ -33,48 +36,76 @@ pub(super) async fn asked(realm: &Realm, bulk: Bulk) -> Result<ManyRuns, Failure
 /// Cancels runs.
 pub(super) async fn cancel(
     global: &Global,
-    realm: &Realm,
+    realm: &Target,
     bulk: Bulk,
     why: Option<String>,
 ) -> Result<(), Failure> {
-    let mut progress = Progress::new(global);
     let request = ManyRuns { why, ..asked(realm, bulk).await? };
-    let done = cancel_many_heard(realm, &request, &mut |receipt, count| progress.heard(receipt, count)).await;
-    progress.end();
+    // A console says nothing before all is done.
+    let done = match realm {
+        Target::There(_) => realm.ask(cancel_many, &request).await,
+        Target::Here(here) => {
+            let mut progress = Progress::new(global);
+            cancel_many_heard(&**here, &request, &mut |receipt, count| progress.heard(receipt, count)).await
+        }
+    };
     told(global, &done?, "cancel")
 }
 
 /// Deletes runs.
-pub(super) async fn delete(global: &Global, realm: &Realm, bulk: Bulk) -> Result<(), Failure> {
-    let mut progress = Progress::new(global);
+pub(super) async fn delete(global: &Global, realm: &Target, bulk: Bulk) -> Result<(), Failure> {
     let request = asked(realm, bulk).await?;
-    let done = delete_many_heard(realm, &request, &mut |receipt, count| progress.heard(receipt, count)).await;
-    progress.end();
+    let done = match realm {
+        Target::There(_) => realm.ask(delete_many, &request).await,
+        Target::Here(here) => {
+            let mut progress = Progress::new(global);
+            delete_many_heard(&**here, &request, &mut |receipt, count| progress.heard(receipt, count)).await
+        }
+    };
     told(global, &done?, "delete")
 }
 
+/// Does runs again.
+pub(in crate::commands) async fn retry_all(
+    global: &Global,
+    realm: &Target,
+    request: &RetryMany,
+) -> Result<ManyDone, Failure> {
+    let done = match realm {
+        Target::There(_) => realm.ask(retry_many, request).await,
+        Target::Here(here) => {
+            let mut progress = Progress::new(global);
+            retry_many_heard(&**here, request, &mut |receipt, count| progress.heard(receipt, count)).await
+        }
+    };
+    Ok(done?)
+}
+
 /// Tells a person at a terminal how far it has come.
-pub(in crate::commands) struct Progress {
+struct Progress {
     shows: bool,
     heard: u64,
     told: Option<Moment>,
 }
 
 impl Progress {
-    pub(in crate::commands) fn new(global: &Global) -> Self {
+    fn new(global: &Global) -> Self {
         let shows = !global.quiet && std::io::stderr().is_terminal();
         Self { shows, heard: 0, told: None }
     }
 
-    pub(in crate::commands) fn heard(&mut self, _: &Receipt, count: u64) {
+    fn heard(&mut self, _: &Receipt, count: u64) {
         self.heard += 1;
         if self.shows && self.told.is_none_or(|told| told.elapsed() >= TOLD) {
             self.told = Some(Moment::now());
             tell_text(&format!("\r\x1b[K{} of {count} runs", self.heard));
         }
     }
+}
 
-    pub(in crate::commands) fn end(&self) {
+/// Clears the line, however it ends.
+impl Drop for Progress {
+    fn drop(&mut self) {
         if self.told.is_some() {
             tell_text("\r\x1b[K");
         }

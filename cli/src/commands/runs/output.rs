@@ -17,10 +17,10 @@ use crate::failure::Failure;
 use crate::output::{
     foreign_stderr, foreign_stdout, masked_stderr, masked_stdout, note, print, tell_line, warn, write_out,
 };
-use crate::realm::Realm;
+use crate::target::Target;
 
 /// Prints what commands printed: as it is, followed, or a part of it.
-pub(super) async fn output(global: &Global, realm: &Realm, options: PrintedOutput) -> Result<(), Failure> {
+pub(super) async fn output(global: &Global, realm: &Target, options: PrintedOutput) -> Result<(), Failure> {
     let PrintedOutput { run, follow, tail, step, since, from, name, attempt } = options;
     if let Some(from) = from {
         let (from, limit) = (Some(from), MAX_PART);
@@ -30,22 +30,26 @@ pub(super) async fn output(global: &Global, realm: &Realm, options: PrintedOutpu
     match follow {
         true => print_on(global, realm, asked, tail).await,
         false if !global.output.is_table() => {
-            print(global.output, &find_outputs(realm, &asked).await?, Vec::new)
+            print(global.output, &realm.ask(find_outputs, &asked).await?, Vec::new)
         }
         false => copy_outputs(global, realm, asked).await,
     }
 }
 
 /// Copies what the commands of a run and its children printed, each stream to its own.
-async fn copy_outputs(global: &Global, realm: &Realm, request: AskOutputs) -> Result<(), Failure> {
-    let found = locate(realm, &request).await?;
+async fn copy_outputs(global: &Global, realm: &Target, request: AskOutputs) -> Result<(), Failure> {
+    let here = match realm {
+        Target::Here(here) => &**here,
+        Target::There(_) => return copy_from(global, realm, request).await,
+    };
+    let found = locate(here, &request).await?;
     let (mut notes, mut shown) = (Vec::new(), 0);
     let mut unread = None;
     for printed in &found.printed {
         let location = &printed.location;
         let copied = match printed.stream {
-            Stream::Stdout => copy(realm.outputs(), location, &mut *foreign_stdout()).await,
-            Stream::Stderr => copy(realm.outputs(), location, &mut *foreign_stderr()).await,
+            Stream::Stdout => copy(here.outputs(), location, &mut *foreign_stdout()).await,
+            Stream::Stderr => copy(here.outputs(), location, &mut *foreign_stderr()).await,
         };
         match copied {
             Ok(there) => {
@@ -68,14 +72,61 @@ async fn copy_outputs(global: &Global, realm: &Realm, request: AskOutputs) -> Re
     unread.map_or(Ok(()), |error| Err(error.into()))
 }
 
+/// Copies what a console has of it, part by part. What is not UTF-8 comes with a mark in its place.
+async fn copy_from(global: &Global, realm: &Target, asked: AskOutputs) -> Result<(), Failure> {
+    let since = asked.since;
+    let found: Vec<Printed> = realm.ask(find_outputs, &asked).await?;
+    let (mut notes, mut shown) = (Vec::new(), 0);
+    for printed in &found {
+        let mut request = ReadOutput {
+            run: printed.run_key.to_string(),
+            step: None,
+            attempt: Some(printed.attempt),
+            name: printed.name.clone(),
+            from: Some(0),
+            limit: MAX_PART,
+        };
+        loop {
+            let part: OutputPart = match realm.ask(read_output, &request).await {
+                Ok(part) => part,
+                Err(error) if error.kind() == pumice_service::ErrorKind::NotFound => {
+                    if printed.is_recorded {
+                        notes.push(format!("it is gone from {}", printed.location));
+                    }
+                    break;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            let mut out = match printed.stream {
+                Stream::Stdout => masked_stdout(),
+                Stream::Stderr => masked_stderr(),
+            };
+            match out.write_all(part.text.as_bytes()).and_then(|()| out.flush()) {
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
+                written => written?,
+            }
+            if part.next >= part.size || request.from == Some(part.next) {
+                shown += 1;
+                break;
+            }
+            request.from = Some(part.next);
+        }
+    }
+    if shown == 0 && notes.is_empty() && since.is_none() {
+        notes.push("nothing that its commands printed is kept".to_owned());
+    }
+    note(global, &notes);
+    Ok(())
+}
+
 /// Prints one output from a byte on, and says where to go on.
-async fn print_from(global: &Global, realm: &Realm, mut request: ReadOutput) -> Result<(), Failure> {
+async fn print_from(global: &Global, realm: &Target, mut request: ReadOutput) -> Result<(), Failure> {
     if !global.output.is_table() {
-        return print(global.output, &read_output(realm, &request).await?, Vec::new);
+        return print(global.output, &realm.ask(read_output, &request).await?, Vec::new);
     }
     let mut out = masked_stdout();
     loop {
-        let OutputPart { next, size, is_open, text, .. } = read_output(realm, &request).await?;
+        let OutputPart { next, size, is_open, text, .. } = realm.ask(read_output, &request).await?;
         match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
             written => written?,
@@ -91,12 +142,13 @@ async fn print_from(global: &Global, realm: &Realm, mut request: ReadOutput) -> 
 }
 
 /// Follows what a run prints to its end, and ends as the run does.
-async fn print_on(global: &Global, realm: &Realm, asked: AskOutputs, tail: u64) -> Result<(), Failure> {
+async fn print_on(global: &Global, realm: &Target, asked: AskOutputs, tail: u64) -> Result<(), Failure> {
     if global.output == Format::Yaml {
         return Err(Failure::wrong(
             "-o yaml: what is followed has no end to wait for; -o json prints a line for each part",
         ));
     }
+    let realm = realm.here("`runs output -f`", "`runs output --from BYTE` reads on where it ended")?;
     // A name such as latest means the run that it means now.
     let root = find(realm, &asked.run).await?;
     let asked = AskOutputs { run: root.to_string(), ..asked };

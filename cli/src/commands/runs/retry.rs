@@ -1,20 +1,18 @@
 //! `runs retry`: does a run again that has ended.
 
 use pumice_core::text::escaped;
-use pumice_service::runs::{
-    RetriedRun, RetryAction, RetryFrom, RetryMany, RetryRun, retry as retry_run, retry_many_heard,
-};
+use pumice_service::runs::{RetriedRun, RetryAction, RetryFrom, RetryMany, RetryRun, retry as retry_run};
 use pumice_service::specs::FieldChange;
 
-use super::many::{Progress, asked, told};
+use super::many::{asked, retry_all, told};
 use crate::args::{Global, RetryRuns};
 use crate::commands::given;
 use crate::failure::Failure;
 use crate::output::{note, print};
-use crate::realm::Realm;
+use crate::target::Target;
 
 /// Does a run again, or shows what would be done.
-pub(super) async fn retry(global: &Global, realm: &Realm, options: RetryRuns) -> Result<(), Failure> {
+pub(super) async fn retry(global: &Global, realm: &Target, options: RetryRuns) -> Result<(), Failure> {
     let (globals, parameters) = given(&options.given)?;
     // It is what is done anyway.
     let _ = options.from_failed;
@@ -28,15 +26,11 @@ pub(super) async fn retry(global: &Global, realm: &Realm, options: RetryRuns) ->
         let all = from == RetryFrom::All;
         let runs = asked(realm, bulk).await?;
         let request = RetryMany { runs, all, spec, parameters, globals };
-        let mut progress = Progress::new(global);
-        let done =
-            retry_many_heard(realm, &request, &mut |receipt, count| progress.heard(receipt, count)).await;
-        progress.end();
-        return told(global, &done?, "retry");
+        return told(global, &retry_all(global, realm, &request).await?, "retry");
     };
     let dry_run = bulk.dry_run;
     let request = RetryRun { run, from, spec, parameters, globals, key, once_more, dry_run };
-    let retried = retry_run(realm, &request).await?;
+    let retried = realm.ask(retry_run, &request).await?;
     print(global.output, &retried, || lines(&retried))?;
     if global.output.is_table() {
         note(global, &retried.notes);

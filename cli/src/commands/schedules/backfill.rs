@@ -2,10 +2,10 @@
 
 use pumice_core::clock::backfill::Only;
 use pumice_core::clock::utc;
+use pumice_service::Instant;
 use pumice_service::schedules::{
     BackfillAnswer, BackfillBegun, BackfillForeseen, BeginBackfill, begin as begin_backfill,
 };
-use pumice_service::{Instant, Realm as _};
 use pumice_template::Zone;
 
 use super::backfills::line;
@@ -14,13 +14,13 @@ use crate::args::{Global, NewBackfill};
 use crate::commands::{instant, timezone};
 use crate::failure::Failure;
 use crate::output::{note, print};
-use crate::realm::Realm;
+use crate::target::Target;
 
 /// Begins a backfill, or shows what it would start.
-pub(super) async fn begin(global: &Global, realm: &Realm, options: NewBackfill) -> Result<(), Failure> {
+pub(super) async fn begin(global: &Global, realm: &Target, options: NewBackfill) -> Result<(), Failure> {
     let zone = match timezone("--tz", options.tz.as_deref())? {
         Some(zone) => Zone::Named(zone.0),
-        None => realm.site().await?.zone,
+        None => realm.zone().await?,
     };
     let request = BeginBackfill {
         from: Instant(instant("--from", &options.from, zone)?),
@@ -35,7 +35,7 @@ pub(super) async fn begin(global: &Global, realm: &Realm, options: NewBackfill) 
         why: options.why.unwrap_or_default(),
         dry_run: options.dry_run,
     };
-    let answer = begin_backfill(realm, &request).await?;
+    let answer = realm.ask(begin_backfill, &request).await?;
     print(global.output, &answer, || match &answer {
         BackfillAnswer::Foreseen(foreseen) => foreseen_lines(foreseen, request.only),
         BackfillAnswer::Begun(begun) => {
@@ -48,7 +48,7 @@ pub(super) async fn begin(global: &Global, realm: &Realm, options: NewBackfill) 
         BackfillAnswer::Begun(begun) if begun.existing => note(global, &[how_to_go_on(begun)]),
         BackfillAnswer::Begun(begun) => {
             note(global, &begun.notes);
-            if realm.is_served() == Some(false) {
+            if realm.is_served().await == Some(false) {
                 let message = "nothing serves this folder: `pumice serve` runs what was started, and goes on";
                 note(global, &[message.to_owned()]);
             }

@@ -13,22 +13,22 @@ use super::user;
 use crate::args::{Backfills, Format, Global};
 use crate::failure::Failure;
 use crate::output::{Column, columns, note, print};
-use crate::realm::Realm;
+use crate::target::Target;
 
 /// Carries out a command.
-pub(super) async fn backfills(global: &Global, realm: &Realm, command: Backfills) -> Result<(), Failure> {
+pub(super) async fn backfills(global: &Global, realm: &Target, command: Backfills) -> Result<(), Failure> {
     match command {
         Backfills::List { job } => {
-            let found = list_all(realm, &ListBackfills { job }).await?;
+            let found = realm.ask(list_all, &ListBackfills { job }).await?;
             print(global.output, &found, || table(global.output, &found.backfills))
         }
         Backfills::Show { id } => {
-            let found = show(realm, &BackfillName { id }).await?;
+            let found = realm.ask(show, &BackfillName { id }).await?;
             print(global.output, &found, || lines(&found.backfill))
         }
         Backfills::Cancel { id, runs, why, dry_run } => {
             let why = why.unwrap_or_default();
-            let changed = cancel(realm, &CancelBackfill { id, runs, by: user(), why, dry_run }).await?;
+            let changed = realm.ask(cancel, &CancelBackfill { id, runs, by: user(), why, dry_run }).await?;
             show_changed(global, &changed)?;
             let asked = changed.runs_cancelled.unwrap_or_default();
             let left = changed.backfill.under_way.len().saturating_sub(asked);
@@ -39,7 +39,7 @@ pub(super) async fn backfills(global: &Global, realm: &Realm, command: Backfills
             Ok(())
         }
         Backfills::Resume { id, dry_run } => {
-            let changed = resume_backfill(realm, &ResumeBackfill { id, dry_run }).await?;
+            let changed = realm.ask(resume_backfill, &ResumeBackfill { id, dry_run }).await?;
             show_changed(global, &changed)?;
             match &changed.backfill.stopped {
                 Some(stopped) if !dry_run => {

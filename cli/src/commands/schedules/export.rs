@@ -10,14 +10,14 @@ use super::warn_unread;
 use crate::args::{Format, Global};
 use crate::failure::Failure;
 use crate::output::{note, print, write_raw, yaml};
-use crate::realm::Realm;
+use crate::target::Target;
 
 /// Most resources of a template (AWS CloudFormation quotas).
 const MAX_RESOURCES: usize = 500;
 
 /// Prints the template.
-pub(super) async fn export(global: &Global, realm: &Realm, job: Option<String>) -> Result<(), Failure> {
-    let template = export_schedules(realm, &ExportSchedules { job }).await?;
+pub(super) async fn export(global: &Global, realm: &Target, job: Option<String>) -> Result<(), Failure> {
+    let template = realm.ask(export_schedules, &ExportSchedules { job }).await?;
     match global.output {
         Format::Json => print(Format::Json, &template, Vec::new)?,
         _ => write_raw(&commented(&template)?)?,

@@ -5,28 +5,28 @@ use pumice_core::duration::Span;
 use pumice_core::ports::Clock;
 use pumice_core::text::escaped;
 use pumice_local::SystemClock;
+use pumice_service::Instant;
 use pumice_service::schedules::{
     EntryOutcome, Held, HeldEntry, PauseEntries, ResumeEntries, pause as pause_entries,
     resume as resume_entries,
 };
-use pumice_service::{Instant, Realm as _};
 
 use super::user;
 use crate::args::{Entries, Global, Pause, Resume};
 use crate::commands::instant;
 use crate::failure::{Failure, of_option};
 use crate::output::print;
-use crate::realm::Realm;
+use crate::target::Target;
 
 /// Pauses entries.
-pub(super) async fn pause(global: &Global, realm: &Realm, options: Pause) -> Result<(), Failure> {
+pub(super) async fn pause(global: &Global, realm: &Target, options: Pause) -> Result<(), Failure> {
     let until = match &options.until {
         // Digits alone are a day of the basic form: 20270301.
         Some(text) if text.ends_with(|c: char| "smhdw".contains(c)) => {
             let span = Span::parse(text).map_err(|error| of_option("--until", error))?;
             Some(SystemClock.now() + span.delta())
         }
-        Some(text) => Some(instant("--until", text, realm.site().await?.zone)?),
+        Some(text) => Some(instant("--until", text, realm.zone().await?)?),
         None => None,
     };
     if let Some(until) = until.filter(|until| *until <= SystemClock.now()) {
@@ -35,14 +35,14 @@ pub(super) async fn pause(global: &Global, realm: &Realm, options: Pause) -> Res
     let Entries { jobs, entry, dry_run } = options.entries;
     let (until, by, why) = (until.map(Instant), user(), options.why.unwrap_or_default());
     let request = PauseEntries { jobs, entry, until, by, why, dry_run };
-    show(global, &pause_entries(realm, &request).await?)
+    show(global, &realm.ask(pause_entries, &request).await?)
 }
 
 /// Resumes entries.
-pub(super) async fn resume(global: &Global, realm: &Realm, options: Resume) -> Result<(), Failure> {
+pub(super) async fn resume(global: &Global, realm: &Target, options: Resume) -> Result<(), Failure> {
     let Entries { jobs, entry, dry_run } = options.entries;
     let request = ResumeEntries { jobs, entry, catch_up: options.catch_up, dry_run };
-    show(global, &resume_entries(realm, &request).await?)
+    show(global, &realm.ask(resume_entries, &request).await?)
 }
 
 fn show(global: &Global, held: &Held) -> Result<(), Failure> {

@@ -6,7 +6,6 @@ use pumice_core::Timestamp;
 use pumice_core::ports::Clock;
 use pumice_core::text::escaped;
 use pumice_local::SystemClock;
-use pumice_service::Realm as _;
 use pumice_service::schedules::{
     EntryStanding, ListSchedules, ScheduleList, ScheduleRow, UnreadJob, UnreadRow, list as list_schedules,
 };
@@ -15,14 +14,14 @@ use super::warn_unread;
 use crate::args::{Format, Global};
 use crate::failure::Failure;
 use crate::output::{Column, columns, note, print, warn};
-use crate::realm::Realm;
+use crate::target::Target;
 
 /// Lists the entries of schedules.
-pub(super) async fn list(global: &Global, realm: &Realm, job: Option<String>) -> Result<(), Failure> {
-    let found = list_schedules(realm, &ListSchedules { job }).await?;
+pub(super) async fn list(global: &Global, realm: &Target, job: Option<String>) -> Result<(), Failure> {
+    let found = realm.ask(list_schedules, &ListSchedules { job }).await?;
     print(global.output, &found, || table(global.output, &found))?;
     if global.output.is_table() {
-        tell(global, realm, &found);
+        tell(global, realm, &found).await;
         let troubles = found.schedules.iter().filter_map(|row| match row {
             ScheduleRow::Entry(entry) => trouble(entry),
             ScheduleRow::Unread(_) => None,
@@ -62,7 +61,7 @@ fn table(format: Format, found: &ScheduleList) -> Vec<String> {
     columns(format, &heading, &rows)
 }
 
-fn tell(global: &Global, realm: &Realm, found: &ScheduleList) {
+async fn tell(global: &Global, realm: &Target, found: &ScheduleList) {
     let entries = match found.schedules.len() {
         1 => "1 entry".to_owned(),
         count => format!("{count} entries"),
@@ -71,7 +70,7 @@ fn tell(global: &Global, realm: &Realm, found: &ScheduleList) {
         "{} of {} jobs with schedules, {entries}; times are in each entry's zone",
         found.jobs, found.all
     )];
-    if realm.is_served() == Some(false) && !found.schedules.is_empty() {
+    if realm.is_served().await == Some(false) && !found.schedules.is_empty() {
         notes.push("nothing serves this folder: `pumice serve` starts what is due".to_owned());
     }
     note(global, &notes);

@@ -15,13 +15,13 @@ use pumice_service::schedules::UnreadJob;
 use crate::args::{Backfills, ExportFormat, Global, Schedules};
 use crate::failure::Failure;
 use crate::output::warn;
-use crate::realm::Realm;
+use crate::target::Target;
 
 /// Carries out a command.
 pub(super) async fn schedules(global: &Global, command: Schedules) -> Result<(), Failure> {
     let realm = match is_change(&command) {
-        true => Realm::open(global, false).await?,
-        false => Realm::open_to_read(global).await?,
+        true => Target::open(global, false).await?,
+        false => Target::open_to_read(global).await?,
     };
     match command {
         Schedules::List { job } => list::list(global, &realm, job).await,

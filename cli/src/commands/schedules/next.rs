@@ -4,10 +4,10 @@ use chrono::Timelike;
 use chrono_tz::Tz;
 use pumice_core::clock::utc;
 use pumice_core::text::escaped;
+use pumice_service::Instant;
 use pumice_service::schedules::{
     MAX_SHOWN, NextStarts as Asked, SilentEntry, UpcomingSlot, next as next_starts,
 };
-use pumice_service::{Instant, Realm as _};
 use pumice_template::Zone;
 
 use super::warn_unread;
@@ -15,14 +15,14 @@ use crate::args::{Format, Global, NextStarts};
 use crate::commands::{instant, timezone};
 use crate::failure::Failure;
 use crate::output::{Column, columns, note, print};
-use crate::realm::Realm;
+use crate::target::Target;
 
-async fn asked(realm: &Realm, options: NextStarts) -> Result<Asked, Failure> {
+async fn asked(realm: &Target, options: NextStarts) -> Result<Asked, Failure> {
     let NextStarts { job, number, from, to, tz } = options;
     let zone = timezone("--tz", tz.as_deref())?;
     let read_in = match zone {
         Some(zone) => Zone::Named(zone.0),
-        None => realm.site().await?.zone,
+        None => realm.zone().await?,
     };
     let time = |option: &str, text: Option<String>| -> Result<Option<Instant>, Failure> {
         text.map(|text| instant(option, &text, read_in).map(Instant)).transpose()
@@ -37,8 +37,8 @@ async fn asked(realm: &Realm, options: NextStarts) -> Result<Asked, Failure> {
 }
 
 /// Shows the next slots of all entries, in the order of time.
-pub(super) async fn next(global: &Global, realm: &Realm, options: NextStarts) -> Result<(), Failure> {
-    let found = next_starts(realm, &asked(realm, options).await?).await?;
+pub(super) async fn next(global: &Global, realm: &Target, options: NextStarts) -> Result<(), Failure> {
+    let found = realm.ask(next_starts, &asked(realm, options).await?).await?;
     let lines: Vec<Vec<String>> = found.slots.iter().map(line).collect();
     let heading = [
         Column::Path("JOB", 10),

@@ -3,14 +3,14 @@
 use pumice_core::clock::{MAX_COUNTED, utc};
 use pumice_core::text::escaped;
 use pumice_service::schedules::{EntryRecovery, SimulateOutage, simulate as simulate_outage};
-use pumice_service::{Instant, Realm as _, Slot};
+use pumice_service::{Instant, Slot};
 
 use super::warn_unread;
 use crate::args::Global;
 use crate::commands::instant;
 use crate::failure::Failure;
 use crate::output::print;
-use crate::realm::Realm;
+use crate::target::Target;
 
 /// Most slots of an entry that are written out for people.
 const SHOWN: usize = 5;
@@ -18,11 +18,11 @@ const SHOWN: usize = 5;
 /// Shows what catch-up would do if nothing looked at the clock between two times.
 pub(super) async fn simulate(
     global: &Global,
-    realm: &Realm,
+    realm: &Target,
     job: Option<String>,
     down: &[String],
 ) -> Result<(), Failure> {
-    let zone = realm.site().await?.zone;
+    let zone = realm.zone().await?;
     let [from, to] = down else { return Err(Failure::wrong("--down takes two times")) };
     let (from, to) = (instant("--down", from, zone)?, instant("--down", to, zone)?);
     if to <= from {
@@ -30,7 +30,7 @@ pub(super) async fn simulate(
         return Err(Failure::wrong(message));
     }
     let request = SimulateOutage { job, from: Instant(from), to: Instant(to) };
-    let simulated = simulate_outage(realm, &request).await?;
+    let simulated = realm.ask(simulate_outage, &request).await?;
     print(global.output, &simulated, || {
         let lines = simulated.entries.iter().map(|entry| {
             format!("{} {}: {}", escaped(entry.job_id.as_str()), entry.entry, escaped(&in_words(entry)))

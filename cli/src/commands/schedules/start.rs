@@ -5,24 +5,23 @@ use pumice_core::ids::RunKey;
 use pumice_core::ports::Clock;
 use pumice_core::text::escaped;
 use pumice_local::SystemClock;
+use pumice_service::Instant;
 use pumice_service::dispatch::{AcceptedRun, Outcomes};
-use pumice_service::runs::all_complete;
 use pumice_service::schedules::{ForeseenRun, ForeseenStart, RunEntry as Asked, StartedRuns, run};
-use pumice_service::{Instant, Realm as _};
 
 use crate::args::{Global, RunEntry};
 use crate::commands::instant;
 use crate::failure::Failure;
-use crate::follow::follow_shown;
+use crate::follow::{Followed, follow_to_end};
 use crate::output::{print, warn};
-use crate::realm::Realm;
+use crate::target::Target;
 
 /// Starts a job as an entry of its schedule would.
-pub(super) async fn start(global: &Global, realm: &Realm, options: RunEntry) -> Result<(), Failure> {
+pub(super) async fn start(global: &Global, realm: &Target, options: RunEntry) -> Result<(), Failure> {
     let RunEntry { job, entry, at, dry_run, wait } = options;
-    let zone = realm.site().await?.zone;
+    let zone = realm.zone().await?;
     let at = at.map(|at| instant("--at", &at, zone)).transpose()?.map(Instant);
-    let started = run(realm, &Asked { job, entry, at, dry_run }).await?;
+    let started = realm.ask(run, &Asked { job, entry, at, dry_run }).await?;
     if let StartedRuns::Foreseen(foreseen) = &started {
         return print(global.output, &started, || foreseen_lines(foreseen));
     }
@@ -41,12 +40,11 @@ pub(super) async fn start(global: &Global, realm: &Realm, options: RunEntry) -> 
         });
     }
     let roots: Vec<RunKey> = accepted.iter().map(|one| RunKey::root(one.run_id)).collect();
-    let runs = follow_shown(realm, &roots, global.quiet).await?;
-    let tree = crate::commands::run::tree(global, realm.runs(), &runs).await?;
+    let Followed { tree, is_complete } = follow_to_end(global, realm, &roots, false).await?;
     let outcomes =
         Outcomes { accepted: accepted.to_vec(), runs: Some(tree.runs.clone()), ..Outcomes::default() };
     print(global.output, &outcomes, || crate::view::tree(&tree, SystemClock.now()))?;
-    if all_complete(&runs, &roots, false) { Ok(()) } else { Err(Failure::RunFailed) }
+    if is_complete { Ok(()) } else { Err(Failure::RunFailed) }
 }
 
 fn foreseen_lines(foreseen: &ForeseenStart) -> Vec<String> {
