@@ -98,6 +98,12 @@ pub(crate) fn remark(run: &RunShown) -> String {
     remark_with(run, run.reason.as_deref())
 }
 
+/// The same without the way to the step that failed, which `runs show` has.
+pub(crate) fn short_remark(run: &RunShown) -> String {
+    let why = run.reason.as_deref().map(|reason| split_way(reason).map_or(reason, |(_, why)| why));
+    remark_with(run, why)
+}
+
 fn remark_with(run: &RunShown, reason: Option<&str>) -> String {
     let failed_actions = run.log.iter().filter(|entry| entry.status == Status::ActionFailed).count();
     let mut parts = Vec::new();
@@ -233,7 +239,10 @@ mod tests {
     fn lines(runs: &[Run]) -> Vec<String> {
         let now = Timestamp::UNIX_EPOCH;
         let shown = runs.iter().map(|run| RunShown::of(run, None, Viewpoint { now, served: None }));
-        tree(&RunTree { runs: shown.collect(), unstarted: Vec::new(), served: None, why: None }, now)
+        tree(
+            &RunTree { runs: shown.collect(), unstarted: Vec::new(), served: None, why: None, by: None },
+            now,
+        )
     }
 
     #[test]

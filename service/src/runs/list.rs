@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::asked;
 use super::find::id_length;
 use super::labels::labels;
+use super::since::{ActBy, asked_by};
 use super::unstarted::{Unstarted, unstarted};
 use super::why::{RunWhy, why_of};
 use super::{RunShown, Viewpoint, find, trees};
@@ -121,6 +122,9 @@ pub struct RunTree {
     /// Why the first of the runs waits, or ended as it did; only where one run was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<RunWhy>,
+    /// Who asked for the first of the runs, where the audit knows; only where one run was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<ActBy>,
 }
 
 /// Lists runs.
@@ -189,6 +193,7 @@ pub async fn show(realm: &dyn Realm, request: &ShowRun) -> Result<RunTree, Error
     let from = Viewpoint { now: realm.now(), served: realm.is_served() };
     let mut tree = tree(realm.runs(), realm.registry(), &found, from, request.details).await?;
     tree.why = Some(why_of(realm, &found[0]).await?);
+    tree.by = asked_by(realm, &found[0]).await;
     // A list leaves out what is large.
     if !request.details
         && let Some((whole, spec)) = realm.runs().load_with_spec(&key).await?
@@ -215,7 +220,7 @@ pub async fn tree(
         false => unstarted(store, registry, runs).await?,
     };
     let served = from.served.filter(|_| !details);
-    Ok(RunTree { runs: shown(store, runs, from, details).await?, unstarted, served, why: None })
+    Ok(RunTree { runs: shown(store, runs, from, details).await?, unstarted, served, why: None, by: None })
 }
 
 /// Runs as people and programs get them.
