@@ -343,7 +343,9 @@ pub(crate) struct Dispatch {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Schedules {
-    /// List the entries of schedules: what they say, their next and last start, their state
+    /// List the entries of schedules: what they say, their next start, the last that the clock made, their state
+    ///
+    /// LAST is the last slot that the clock started or passed over; what `schedules run` and backfills started does not count.
     List {
         /// Only jobs whose id matches: * any text, ? one character
         #[arg(long, value_name = "PATTERN")]
@@ -366,7 +368,8 @@ pub(crate) enum Schedules {
     Simulate {
         /// Only this job, by id or pattern
         job: Option<String>,
-        /// From when until when nothing looks at the clock: ISO 8601, local time unless it names a zone
+        /// From when until when nothing looks at the clock: ISO 8601, local time unless it names a zone; a date alone at the
+        /// end means that whole day
         #[arg(long, num_args = 2, value_names = ["FROM", "TO"], required = true)]
         down: Vec<String>,
     },
@@ -398,7 +401,7 @@ pub(crate) struct NextStarts {
     /// What the entries name from this time on, whatever their state is: ISO 8601; default: what starts from now on
     #[arg(long, value_name = "TIME")]
     pub(crate) from: Option<String>,
-    /// Only up to this time
+    /// Only up to this time; a date alone means that whole day
     #[arg(long, value_name = "TIME")]
     pub(crate) to: Option<String>,
     /// Show local times in this zone instead of the entry's, and read --from and --to in it: an IANA name

@@ -50,7 +50,8 @@ impl Tell {
 
 /// Follows runs of a realm to their end, and shows them while they run.
 pub(crate) async fn follow_shown(realm: &Realm, roots: &[RunKey], quiet: bool) -> Result<Vec<Run>, Failure> {
-    let mut teller = Teller::new(Tell::fitting(quiet), realm.outputs(), Kept::ForGood, realm.unserved());
+    let mut teller =
+        Teller::new(Tell::fitting(quiet), realm.outputs(), Kept::ForGood, realm.unserved().await);
     Ok(follow(realm.runs(), &SystemClock, roots, &mut teller, Some(realm)).await?)
 }
 
@@ -143,7 +144,7 @@ pub(crate) struct Teller<'a> {
     tell: Tell,
     outputs: &'a dyn Outputs,
     kept: Kept,
-    unserved: &'static str,
+    unserved: String,
     ended: HashSet<RunKey>,
     drawn: bool,
 }
@@ -182,7 +183,10 @@ impl Watcher for Teller<'_> {
                 self.say("the server that ran this is gone: it goes on when one serves again");
             }
             Notice::StartsAt(first) => self.say(&format!("nothing starts before {}", local_time(first))),
-            Notice::Unserved => self.say(self.unserved),
+            Notice::Unserved => {
+                let unserved = std::mem::take(&mut self.unserved);
+                self.say(&unserved);
+            }
         }
     }
 
@@ -193,7 +197,7 @@ impl Watcher for Teller<'_> {
 
 impl<'a> Teller<'a> {
     /// Shows runs whose outputs are read there; `unserved` is what to say when nothing starts them.
-    pub(crate) fn new(tell: Tell, outputs: &'a dyn Outputs, kept: Kept, unserved: &'static str) -> Self {
+    pub(crate) fn new(tell: Tell, outputs: &'a dyn Outputs, kept: Kept, unserved: String) -> Self {
         Self { tell, outputs, kept, unserved, ended: HashSet::new(), drawn: false }
     }
 

@@ -237,12 +237,18 @@ pub(crate) enum Column {
     Path(&'static str, usize),
     /// Its end is cut off, down to a width.
     Text(&'static str, usize),
+    /// Why something is so: its middle is cut out, down to a width before all else gives way, and further once nothing else
+    /// does. Its beginning tells what failed, and its end of what.
+    Reason(&'static str, usize),
 }
 
 impl Column {
     const fn heading(self) -> &'static str {
         match self {
-            Self::Whole(heading) | Self::Path(heading, _) | Self::Text(heading, _) => heading,
+            Self::Whole(heading)
+            | Self::Path(heading, _)
+            | Self::Text(heading, _)
+            | Self::Reason(heading, _) => heading,
         }
     }
 }
@@ -265,6 +271,11 @@ pub(crate) fn columns(format: Format, heading: &[Column], rows: &[Vec<String>]) 
         for (index, (cell, width)) in cells.iter().zip(&widths).enumerate() {
             let cell = match heading[index] {
                 Column::Path(..) => cut_middle(cell, *width),
+                // What is cut has no colours.
+                Column::Reason(..) if shown(cell) > *width => {
+                    cut_middle(&anstream::adapter::strip_str(cell).to_string(), *width)
+                }
+                Column::Reason(..) => cell.clone(),
                 Column::Text(..) => cut_end(cell, *width),
                 Column::Whole(_) => cell.clone(),
             };
@@ -279,14 +290,20 @@ pub(crate) fn columns(format: Format, heading: &[Column], rows: &[Vec<String>]) 
     std::iter::once(line(&heading)).chain(rows.iter().map(|row| line(row))).collect()
 }
 
-/// Narrows columns until a line fits: texts first, from the last one, then paths.
+/// A reason that is narrower tells nothing.
+const LEAST_REASON: usize = 8;
+
+/// Narrows columns until a line fits: reasons as far as they may before others, then texts from the last one, then paths, then
+/// reasons again.
 fn narrow(heading: &[Column], widths: &mut [usize]) {
     let mut over = (widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1)).saturating_sub(WIDTH);
-    for texts in [true, false] {
+    for pass in 0..4 {
         for (column, width) in heading.iter().zip(widths.iter_mut()).rev() {
-            let least = match column {
-                Column::Text(_, least) if texts => *least,
-                Column::Path(_, least) if !texts => *least,
+            let least = match (pass, column) {
+                (0, Column::Reason(_, least)) | (1, Column::Text(_, least)) | (2, Column::Path(_, least)) => {
+                    *least
+                }
+                (3, Column::Reason(..)) => LEAST_REASON,
                 _ => continue,
             };
             let taken = over.min(width.saturating_sub(least));
@@ -373,6 +390,34 @@ mod tests {
         }
         assert_eq!(cut_middle("etl/customers/load/01", 11), "etl/c…ad/01");
         assert_eq!(cut_end("why it failed", 8), "why it…");
+    }
+
+    #[test]
+    fn reason_has_what_room_there_is() {
+        let heading = [
+            Column::Whole("RUN"),
+            Column::Path("JOB", 8),
+            Column::Whole("STATUS"),
+            Column::Whole("WHEN"),
+            Column::Reason("", 40),
+        ];
+        let reason = "exit status 2: cannot open the file of rates: data/reference/fx_rates.csv";
+        let row = |job: &str| {
+            let cells = ["01a22580-f07c", job, "failed", "11-28 04:12", reason];
+            let lines = columns(Format::Table, &heading, &[cells.map(str::to_owned).to_vec()]);
+            assert!(lines.iter().all(|line| line.width() <= WIDTH), "{lines:#?}");
+            lines[1].clone()
+        };
+        let short = row("a");
+        assert!(short.ends_with("/fx_rates.csv") && short.contains("  exit status 2: ca"), "{short}");
+        // A long path gives way first.
+        let long = row("finance/customers/of-the-north/close");
+        let told = long.rsplit("  ").next().unwrap();
+        assert!(
+            told.width() >= 32 && told.ends_with("fx_rates.csv") && told.starts_with("exit status 2"),
+            "{long}"
+        );
+        assert!(long.contains("  fin…lose  ") || long.contains("  fina…ose  "), "{long}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use pumice_core::Timestamp;
 use pumice_core::audit::{Actor, Origin};
 use pumice_core::connection::{ConnectionStore, OpenedConnection, Secrets};
-use pumice_core::ids::{RealmName, SecretName};
+use pumice_core::ids::{RealmName, SecretName, WorkerName};
 use pumice_core::job_type::{Registry, Site};
 use pumice_core::ports::{
     AuditStore, Catalog, Clock, DeadLetters, JobStore, Random, RunStore, ScheduleStore, StateStore,
@@ -134,14 +134,21 @@ impl Realm {
     }
 
     /// What to say when nothing starts a run.
-    pub(crate) const fn unserved(&self) -> &'static str {
-        match &self.place {
-            Place::Folder(_) => "nothing has started yet: is `pumice serve` running on this folder?",
-            #[cfg(feature = "aws")]
-            Place::Aws(_) => {
-                "nothing has started yet: is the function, or `pumice worker`, of the job's worker there?"
+    pub(crate) async fn unserved(&self) -> String {
+        let serves = self.served_workers().await.unwrap_or_default();
+        let question = match &self.place {
+            Place::Folder(_) if !serves.is_empty() => {
+                let names: Vec<&str> = serves.iter().map(WorkerName::as_str).collect();
+                return format!(
+                    "nothing has started yet: this folder's server serves {}; `pumice runs why` says what a run waits for",
+                    names.join(", ")
+                );
             }
-        }
+            Place::Folder(_) => "is `pumice serve` running on this folder?",
+            #[cfg(feature = "aws")]
+            Place::Aws(_) => "is the function, or `pumice worker`, of the job's worker there?",
+        };
+        format!("nothing has started yet: {question}")
     }
 }
 
@@ -282,6 +289,14 @@ impl pumice_service::Realm for Realm {
             Place::Folder(home) => Some(home.is_served()),
             #[cfg(feature = "aws")]
             Place::Aws(_) => None,
+        }
+    }
+
+    async fn served_workers(&self) -> Result<Vec<WorkerName>, Error> {
+        match &self.place {
+            Place::Folder(home) => Ok(home.served_workers().await?),
+            #[cfg(feature = "aws")]
+            Place::Aws(_) => Ok(Vec::new()),
         }
     }
 

@@ -98,6 +98,12 @@ pub(crate) fn remark(run: &RunShown) -> String {
     remark_with(run, run.reason.as_deref())
 }
 
+/// The same without the way to the step that failed, which `runs show` has.
+pub(crate) fn short_remark(run: &RunShown) -> String {
+    let why = run.reason.as_deref().map(|reason| split_way(reason).map_or(reason, |(_, why)| why));
+    remark_with(run, why)
+}
+
 fn remark_with(run: &RunShown, reason: Option<&str>) -> String {
     let failed_actions = run.log.iter().filter(|entry| entry.status == Status::ActionFailed).count();
     let mut parts = Vec::new();
@@ -239,6 +245,7 @@ mod tests {
                 unstarted: Vec::new(),
                 served: None,
                 why: None,
+                by: None,
                 is_done: false,
             },
             now,

@@ -106,6 +106,12 @@ impl AuditId {
         Timestamp::from_timestamp_millis(millis)
     }
 
+    /// The id just before this one.
+    #[must_use]
+    pub fn before(self) -> Self {
+        Self(Uuid::from_u128(self.0.as_u128().saturating_sub(1)))
+    }
+
     /// The first and the last id that begin with a text; `None` where it is too short, or not the beginning of one.
     #[must_use]
     pub fn beginning_with(text: &str) -> Option<(Self, Self)> {

@@ -363,6 +363,15 @@ pub trait Queue: Send + Sync {
     /// # Errors
     /// [`StoreError`] when the queue cannot be reached.
     async fn depth(&self, worker: &WorkerName) -> Result<Depth, StoreError>;
+    /// The runs that the messages of a worker's queue are about which can be handed out now, or were and are not dealt with,
+    /// of the first `limit` messages; `None` from a queue that cannot tell, as SQS.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the queue cannot be reached.
+    async fn runs_on_it(&self, worker: &WorkerName, limit: usize) -> Result<Option<Vec<RunKey>>, StoreError> {
+        let _ = (worker, limit);
+        Ok(None)
+    }
 }
 
 /// Puts messages on workers' queues at times further ahead than a queue holds them. It is a second way

@@ -164,7 +164,9 @@ pub fn mark_names(patterns: &[String]) {
     ANY.store(true, Ordering::Release);
 }
 
-fn is_marked(name: &str) -> bool {
+/// Whether values under a name are masked, as the realm marks it (realm setting `REDACT`).
+#[must_use]
+pub fn is_marked(name: &str) -> bool {
     let marked = MARKED.read().unwrap_or_else(std::sync::PoisonError::into_inner);
     !marked.is_empty() && {
         let name = name.to_lowercase();

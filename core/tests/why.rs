@@ -94,6 +94,13 @@ fn workers(alive: usize, last_seen: Option<i64>, ready: Option<u64>) -> Facts {
     Facts { workers, ..Facts::default() }
 }
 
+/// A folder whose server serves these workers.
+fn serving(names: &[&str]) -> Facts {
+    let serves = names.iter().map(|name| WorkerName::new(*name).unwrap()).collect();
+    let workers = Workers { is_served: Some(true), serves, ready: Some(1), ..Workers::default() };
+    Facts { workers, ..Facts::default() }
+}
+
 fn without_queue() -> Facts {
     Facts { workers: Workers { without_queue: true, ..Workers::default() }, ..Facts::default() }
 }
@@ -168,6 +175,13 @@ fn open() -> Vec<(Run, Facts, Cause, &'static str)> {
             Cause::NoWorker,
             "nothing serves this folder: `pumice serve` runs it",
         ),
+        (
+            run(),
+            serving(&["edge", "spare"]),
+            Cause::NoWorker,
+            "nothing serves worker core: this folder's server serves edge, spare",
+        ),
+        (run(), serving(&["edge", "core"]), Cause::Queue, "it may start: the next free worker core takes it"),
         (
             Run { due_at: Some(ago(600)), ..run() },
             workers(1, None, None),

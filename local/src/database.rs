@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use pumice_core::ids::JobId;
+use pumice_core::ids::{JobId, WorkerName};
 use pumice_core::ports::{StoreError, StoredJob};
 use pumice_core::problem::Problem;
 use pumice_core::recent::Recent;
 use pumice_core::spec::{RealmSpec, RunSpec};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::checkpoint::{MAX_PAGES, WriteAheadLog};
@@ -216,10 +217,27 @@ impl Database {
             .map_err(|error| Failed::Sqlite(error).told())
     }
 
-    /// Writes when the realm was served last, so that there is a write-ahead log.
-    pub(crate) async fn begin_log(&self, since: String) -> Result<(), StoreError> {
-        let sql = "INSERT OR REPLACE INTO meta VALUES ('served', ?)";
-        self.run(move |connection| connection.execute(sql, [since]).map(drop)).await
+    /// Writes since when the realm is served, and for which workers (none means all), so that there is a write-ahead log.
+    pub(crate) async fn begin_log(&self, since: String, workers: &[WorkerName]) -> Result<(), StoreError> {
+        let names: Vec<&str> = workers.iter().map(WorkerName::as_str).collect();
+        let of = json!({ "since": since, "workers": names }).to_string();
+        let sql = "INSERT OR REPLACE INTO meta VALUES ('served', ?), ('served_workers', ?)";
+        self.run(move |connection| connection.execute(sql, [since, of]).map(drop)).await
+    }
+
+    /// The workers that the process serves which began to serve the realm last; none means all.
+    pub(crate) async fn served_workers(&self) -> Result<Vec<WorkerName>, StoreError> {
+        let sql = "SELECT workers.value FROM meta AS workers, meta AS served
+                   WHERE workers.name = 'served_workers' AND served.name = 'served'
+                   AND json_valid(workers.value) AND workers.value ->> 'since' = served.value";
+        let read = move |connection: &Connection| {
+            connection.query_row(sql, [], |row| row.get::<_, String>(0)).optional()
+        };
+        // A program of another version may have begun since, and writes no workers.
+        let found = self.look(read).await?.and_then(|text| serde_json::from_str::<Value>(&text).ok());
+        let names = found.as_ref().and_then(|found| found.get("workers")).and_then(Value::as_array);
+        let names = names.into_iter().flatten().filter_map(Value::as_str);
+        Ok(names.filter_map(|name| WorkerName::new(name).ok()).collect())
     }
 
     /// When the realm was served last, as the file has it.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use pumice_core::Timestamp;
 use pumice_core::connection::{CachedSecrets, Secrets};
-use pumice_core::ids::RealmName;
+use pumice_core::ids::{RealmName, WorkerName};
 use pumice_core::job_type::Site;
 use pumice_core::ports::{Catalog, JobStore, Messaging, Ports, Servers, StoreError, WITHOUT_AWS};
 use pumice_core::problem::SpecError;
@@ -98,8 +98,18 @@ pub enum HomeError {
 
 /// Another process works on the folder.
 #[derive(Debug, thiserror::Error)]
-#[error("another pumice process serves {0}; stop it first, or use another folder")]
-pub struct InUse(PathBuf);
+#[error("another pumice process serves {}{}; stop it first, or use another folder", path.display(), of_workers(workers))]
+pub struct InUse {
+    path: PathBuf,
+    /// The workers that it serves; none means all, or that it is not known.
+    workers: Vec<WorkerName>,
+}
+
+fn of_workers(workers: &[WorkerName]) -> String {
+    let names: Vec<&str> = workers.iter().map(WorkerName::as_str).collect();
+    let plural = if names.len() == 1 { "" } else { "s" };
+    if names.is_empty() { String::new() } else { format!(" for worker{plural} {}", names.join(", ")) }
+}
 
 /// Says what stands in the way of a folder, where the system would speak of something else.
 fn check_folder(path: &Path) -> Result<(), HomeError> {
@@ -336,6 +346,14 @@ impl Home {
         matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock))
     }
 
+    /// The workers that the process serves which serves the folder. None where it serves all, or there is no such process.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be read.
+    pub async fn served_workers(&self) -> Result<Vec<WorkerName>, StoreError> {
+        if self.is_served() { self.database.served_workers().await } else { Ok(Vec::new()) }
+    }
+
     /// The folder.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -371,6 +389,18 @@ impl Home {
     /// # Errors
     /// The inner error is [`InUse`] when another process has it.
     pub async fn lock(&self, now: Timestamp) -> Result<Result<ServeLock, InUse>, HomeError> {
+        self.lock_for(now, &[]).await
+    }
+
+    /// The same for a process that serves these workers only, as others see then; none means all.
+    ///
+    /// # Errors
+    /// As [`Self::lock`].
+    pub async fn lock_for(
+        &self,
+        now: Timestamp,
+        workers: &[WorkerName],
+    ) -> Result<Result<ServeLock, InUse>, HomeError> {
         let folder = |error| HomeError::Folder { path: self.path.clone(), error };
         let file = private_file(&self.path.join(LOCK)).map_err(folder)?;
         let began = std::time::Instant::now();
@@ -382,13 +412,16 @@ impl Home {
                 Err(std::fs::TryLockError::WouldBlock) if began.elapsed() < LOCK_PATIENCE => {
                     tokio::time::sleep(LOCK_PAUSE).await;
                 }
-                Err(std::fs::TryLockError::WouldBlock) => return Ok(Err(InUse(self.path.clone()))),
+                Err(std::fs::TryLockError::WouldBlock) => {
+                    let workers = self.database.served_workers().await.unwrap_or_default();
+                    return Ok(Err(InUse { path: self.path.clone(), workers }));
+                }
                 Err(std::fs::TryLockError::Error(error)) => return Err(folder(error)),
             }
         }
         // While it is served there is a log with something in it.
         let since = now.to_rfc3339();
-        self.database.begin_log(since.clone()).await?;
+        self.database.begin_log(since.clone(), workers).await?;
         let killed = kill_leftovers(&self.scratch()).await;
         let recovered = self.database.recover(now).await?;
         if killed + recovered > 0 {

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::Utc;
-use pumice_core::ids::WorkerName;
+use pumice_core::ids::{RunKey, WorkerName};
+use pumice_core::message::Message;
 use pumice_core::ports::{Consumer, Delivery, Depth, Outgoing, Queue, StoreError};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -159,6 +160,21 @@ impl Queue for Database {
 
     async fn depth(&self, worker: &WorkerName) -> Result<Depth, StoreError> {
         self.depth_of(worker).await
+    }
+
+    async fn runs_on_it(&self, worker: &WorkerName, limit: usize) -> Result<Option<Vec<RunKey>>, StoreError> {
+        let (queue, now) = (worker.to_string(), Utc::now().timestamp_micros());
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let bodies: Vec<String> = self
+            .look(move |connection| {
+                let sql = "SELECT body FROM messages WHERE queue = ? AND visible_at <= ? ORDER BY visible_at, id LIMIT ?";
+                let mut statement = connection.prepare_cached(sql)?;
+                let rows = statement.query_map(params![queue, now, limit], |row| row.get(0))?;
+                rows.collect()
+            })
+            .await?;
+        // What cannot be read is about no run that is known.
+        Ok(Some(bodies.iter().filter_map(|body| Message::read(body).ok()).map(|one| one.key()).collect()))
     }
 }
 

@@ -9,7 +9,7 @@ use pumice_core::ids::{RunKey, WorkerName};
 use pumice_core::pauses::{MAX_PAUSE_TEXT, Pause, Pauses, Scope};
 use pumice_core::ports::{RunPage, RunQuery};
 use pumice_core::problem::did_you_mean;
-use pumice_core::run::Status;
+use pumice_core::run::{Status, not_served};
 use pumice_core::text::quoted;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -156,6 +156,9 @@ pub struct WorkerList {
     pub pauses: Vec<PauseDetails>,
     /// Whether a process runs the realm's jobs, where that is known.
     pub served: Option<bool>,
+    /// The workers that this process serves, where it does not serve all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub serves: Vec<WorkerName>,
 }
 
 /// A worker.
@@ -167,6 +170,9 @@ pub struct WorkerShown {
     pub jobs: usize,
     /// How many hosts of it are alive, where hosts are known.
     pub hosts: Option<usize>,
+    /// Whether the process that serves the folder takes from its queue; null where there is none, and on AWS.
+    #[serde(default)]
+    pub is_served: Option<bool>,
     /// When one of them was seen last.
     pub last_seen: Option<Instant>,
     /// Messages on its queue that can be handed out now; null where the queue cannot be asked.
@@ -290,6 +296,7 @@ async fn ending_maintenance(realm: &dyn Realm, request: &EndMaintenance) -> Resu
 pub async fn list_workers(realm: &dyn Realm, _: &ListWorkers) -> Result<WorkerList, Error> {
     let (site, now) = (realm.site().await?, realm.now());
     let pauses = realm.runs().pauses().await?;
+    let (served, serves) = (realm.is_served(), realm.served_workers().await?);
     let mut workers = Vec::new();
     for (worker, jobs) in workers_of_jobs(realm).await? {
         let (mut hosts, mut last_seen) = (None, None);
@@ -307,9 +314,10 @@ pub async fn list_workers(realm: &dyn Realm, _: &ListWorkers) -> Result<WorkerLi
         };
         let paused = pauses.live(now).find(is_of).map(PauseDetails::from);
         let (ready, delayed) = (depth.map(|depth| depth.ready), depth.map(|depth| depth.delayed));
-        workers.push(WorkerShown { worker, jobs, hosts, last_seen, ready, delayed, paused });
+        let is_served = served.filter(|served| *served).map(|_| not_served(&worker, &serves).is_none());
+        workers.push(WorkerShown { worker, jobs, hosts, is_served, last_seen, ready, delayed, paused });
     }
-    Ok(WorkerList { workers, pauses: live(&pauses, realm), served: realm.is_served() })
+    Ok(WorkerList { workers, pauses: live(&pauses, realm), served, serves })
 }
 
 /// The workers that jobs name, and how many jobs name each.

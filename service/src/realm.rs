@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use pumice_core::Timestamp;
 use pumice_core::audit::Actor;
 use pumice_core::connection::ConnectionStore;
-use pumice_core::ids::{JobId, RealmName};
+use pumice_core::ids::{JobId, RealmName, WorkerName};
 use pumice_core::job_type::{Registry, Site};
 use pumice_core::ports::{
     AuditStore, Catalog, DeadLetters, JobStore, Random, RunStore, ScheduleStore, StateStore, TriggerStore,
@@ -55,6 +55,14 @@ pub trait Realm: Send + Sync {
     fn now(&self) -> Timestamp;
     /// Whether a process runs its jobs; `None` where that cannot be known.
     fn is_served(&self) -> Option<bool>;
+    /// The workers that the process serves which runs its jobs, where it does not serve all; none otherwise, and where that
+    /// cannot be known.
+    ///
+    /// # Errors
+    /// [`Error`] when the store cannot be read.
+    async fn served_workers(&self) -> Result<Vec<WorkerName>, Error> {
+        Ok(Vec::new())
+    }
     /// Whether it is on AWS, where no `pumice serve` starts and a path names no folder.
     fn is_aws(&self) -> bool;
     /// Who acts on it, and from where.

@@ -84,9 +84,10 @@ impl RunStore for Slow {
     }
 }
 
-/// The queues in memory, which may be out of order.
+/// The queues in memory, which may be out of order, and may tell which runs have a message on them.
 struct Troubled {
     memory: Memory,
+    told: Arc<Mutex<Option<Vec<RunKey>>>>,
     trouble: Arc<Mutex<Option<StoreErrorKind>>>,
 }
 
@@ -103,6 +104,10 @@ impl Queue for Troubled {
     async fn depth(&self, worker: &WorkerName) -> Result<Depth, StoreError> {
         self.memory.depth(worker).await
     }
+
+    async fn runs_on_it(&self, _: &WorkerName, _: usize) -> Result<Option<Vec<RunKey>>, StoreError> {
+        Ok(self.told.lock().expect("no test panics within").clone())
+    }
 }
 
 /// lava's table of events, in which there is nothing yet.
@@ -117,6 +122,7 @@ impl LavaEvents for Silent {
 
 struct Realm {
     memory: Memory,
+    told: Arc<Mutex<Option<Vec<RunKey>>>>,
     clock: ManualClock,
     engine: Engine,
     trouble: Arc<Mutex<Option<StoreErrorKind>>>,
@@ -147,6 +153,7 @@ impl Realm {
         let document = json!({ "realm": "test", "config": { "FOREIGN_WORKERS": "lavas" } });
         let realm = RealmSpec::parse(&document).expect("a realm");
         let (settings, trouble) = (realm.settings.clone(), Arc::<Mutex<_>>::default());
+        let told = Arc::<Mutex<_>>::default();
         let memory = Memory::new(realm, Arc::new(clock.clone()));
         let registry = Arc::new(pumice_job_types::registry().expect("a registry"));
         let runners = pumice_job_runners::add(Runners::builder()).build(registry).expect("runners");
@@ -168,7 +175,11 @@ impl Realm {
                 state: store.clone(),
                 connections: Arc::new(pumice_core::connection::NoConnections),
                 secrets: Arc::new(pumice_core::connection::NoSecrets),
-                queue: Arc::new(Troubled { memory: memory.clone(), trouble: trouble.clone() }),
+                queue: Arc::new(Troubled {
+                    memory: memory.clone(),
+                    told: told.clone(),
+                    trouble: trouble.clone(),
+                }),
                 scheduler: None,
                 hosts: None,
                 lava_events: Some(Arc::new(Silent)),
@@ -183,7 +194,7 @@ impl Realm {
             },
         });
         let engine = Engine::new(site, Arc::new(runners), core(), Limits::default());
-        Self { memory, clock, engine, trouble }
+        Self { memory, told, clock, engine, trouble }
     }
 
     /// Dispatches a job so many times, for a time after now.
@@ -296,6 +307,37 @@ async fn run_whose_message_is_refused_ends_with_the_reason() {
         assert_eq!((run.status, run.reason.as_deref()), (Status::Failed, Some(reason)), "{at_dispatch}");
         assert_eq!(run.due_at, None, "nothing more is sent");
     }
+}
+
+#[tokio::test]
+async fn queue_that_tells_its_runs_gets_no_second_message_but_for_what_was_lost() {
+    let realm = Realm::new(TimeDelta::zero());
+    realm.memory.put_job(job("a"));
+    let keys = realm.dispatch(3, TimeDelta::zero()).await;
+    *realm.told.lock().unwrap() = Some(keys[..2].to_vec());
+    let mut looked_at = 0;
+    // As often as the sweeper of a folder that nothing serves for its worker.
+    for _ in 0..180 {
+        realm.pass(TimeDelta::minutes(1));
+        looked_at += realm.sweep(TimeDelta::minutes(1)).await.looked_at;
+    }
+    assert!(looked_at > 3 * 10, "each is looked at again and again: {looked_at}");
+    // Three for the three at first; the rest are for the one whose message was lost.
+    let of_lost = realm.queued().await - 3;
+    assert!(of_lost >= 10, "{of_lost}");
+    *realm.told.lock().unwrap() = Some(keys.clone());
+    for _ in 0..60 {
+        realm.pass(TimeDelta::minutes(1));
+        realm.sweep(TimeDelta::minutes(1)).await;
+    }
+    assert_eq!(realm.queued().await, 3 + of_lost);
+    // Every message is gone: each run gets one anew within the longest lull.
+    *realm.told.lock().unwrap() = Some(Vec::new());
+    for _ in 0..16 {
+        realm.pass(TimeDelta::minutes(1));
+        realm.sweep(TimeDelta::minutes(1)).await;
+    }
+    assert!(realm.queued().await >= 3 + of_lost + 3, "{}", realm.queued().await);
 }
 
 fn message(job_id: &str) -> String {

@@ -32,7 +32,7 @@ pub(crate) struct Backfill {
     /// The first time that a slot may have: ISO 8601, local time unless it names a zone
     #[arg(long, value_name = "TIME")]
     pub(crate) from: String,
-    /// The last, which must not be in the future
+    /// The last, which must not be in the future; a date alone means that whole day
     #[arg(long, value_name = "TIME")]
     pub(crate) to: String,
     /// Read --from and --to in this zone: an IANA name

@@ -5,8 +5,10 @@ use pumice_core::ports::Clock;
 use pumice_core::text::escaped;
 use pumice_local::SystemClock;
 use pumice_service::audit::{AuditList, AuditShown, ListAudit, ShowAudit, list, show};
+use pumice_service::specs::FieldChange;
 use serde_json::Value;
 
+use super::specs::place_lines;
 use crate::args::{Audit, Format, Global};
 use crate::failure::Failure;
 use crate::output::{Column, columns, note, print};
@@ -106,6 +108,13 @@ fn lines(entry: &AuditShown) -> Vec<String> {
         entry.error.iter().flat_map(|error| error.lines()).map(|line| format!("         {}", shown(line))),
     );
     lines.extend(entry.what.iter().map(|target| format!("to       {}", shown(&target.to_string()))));
+    if let Some(count) = entry.answer.get("unchanged").and_then(Value::as_u64) {
+        lines.push(format!(
+            "         {} stayed as {}",
+            counted_documents(count),
+            if count == 1 { "it was" } else { "they were" }
+        ));
+    }
     let mut of = None;
     for change in &entry.changes {
         if of != Some(&change.of) {
@@ -113,7 +122,8 @@ fn lines(entry: &AuditShown) -> Vec<String> {
             lines.push(format!("{}:", shown(&change.of.to_string())));
             of = Some(&change.of);
         }
-        lines.extend(changed(change));
+        let Change { field, before, after, .. } = change.clone();
+        lines.extend(place_lines(Format::Wide, &FieldChange { field, before, after }));
     }
     for (name, value) in [("request", &entry.asked), ("response", &entry.answer)] {
         if !value.is_null() {
@@ -125,11 +135,6 @@ fn lines(entry: &AuditShown) -> Vec<String> {
     lines
 }
 
-/// A field before and after, as `apply --dry-run` shows it.
-fn changed(change: &Change) -> Vec<String> {
-    let line = |sign: char, value: &Value| {
-        format!("  {sign} {}: {}", escaped(&change.field), escaped(&value.to_string()))
-    };
-    let before = change.before.as_ref().map(|value| line('-', value));
-    before.into_iter().chain(change.after.as_ref().map(|value| line('+', value))).collect()
+fn counted_documents(count: u64) -> String {
+    pumice_service::specs::counted(usize::try_from(count).unwrap_or(usize::MAX), "document")
 }

@@ -72,8 +72,8 @@ pub(super) async fn dispatch(global: &Global, options: Dispatch) -> Result<(), F
             taking.take(placed.collect()).await
         }
     };
-    if let (Some(entry), Target::Here(realm)) = (entry, &target) {
-        end(realm, &act, entry, taking.counts(), &asked).await;
+    if let (Some(entry), Target::Here(realm), Taker::Here(intake)) = (entry, &target, &taking.intake) {
+        end(realm, &act, entry, intake, &asked).await;
     }
     let follows = options.wait && !taking.roots.is_empty() && asked.is_ok();
     taking.end(follows)?;
@@ -106,9 +106,10 @@ fn recorded(options: &Dispatch) -> Value {
 }
 
 /// Writes into the audit what became of the requests.
-async fn end(realm: &Realm, act: &Act, entry: Entry, counts: Counts, asked: &Result<(), Failure>) {
+async fn end(realm: &Realm, act: &Act, entry: Entry, intake: &Intake, asked: &Result<(), Failure>) {
+    let counts = intake.counts();
     let Counts { taken, existing, refused } = counts;
-    let answer = json!({ "taken": taken, "existing": existing, "refused": refused });
+    let answer = json!({ "taken": taken, "existing": existing, "refused": refused, "first": intake.first() });
     let none = format!("{refused} of {refused} requests refused");
     let (outcome, answer) = match asked {
         Err(failure) => {

@@ -33,7 +33,7 @@ use pumice_core::Timestamp;
 use std::sync::Arc;
 
 use pumice_core::job_type::Runners;
-use pumice_core::request::{parse_instant, set_dotted};
+use pumice_core::request::{parse_end, parse_instant, set_dotted};
 use pumice_core::spec::Timezone;
 use pumice_core::text::shown;
 use pumice_host::processes;
@@ -197,6 +197,11 @@ fn instant(option: &str, text: &str, zone: Zone) -> Result<Timestamp, Failure> {
         Ok(instant) => Ok(instant.in_zone(zone.tz())),
         Err(error) => Err(of_option(option, error)),
     }
+}
+
+/// Reads the end of a range of the command line: a day without a time is that whole day.
+fn range_end(option: &str, text: &str, zone: Zone) -> Result<Timestamp, Failure> {
+    parse_end(text, zone.tz()).map_err(|error| of_option(option, error))
 }
 
 /// Reads a zone of the command line.

@@ -1,7 +1,7 @@
 //! `jobs pause|resume`, `workers` and `maintenance`: what is paused, and what waits.
 
 use pumice_core::duration::Span;
-use pumice_core::ids::RunKey;
+use pumice_core::ids::{RunKey, WorkerName};
 use pumice_core::pauses::Scope;
 use pumice_core::ports::Clock;
 use pumice_core::text::escaped;
@@ -173,14 +173,32 @@ fn line(pause: &PauseDetails) -> String {
 
 fn table(format: Format, found: &WorkerList) -> Vec<String> {
     let number = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
+    let in_folder = found.served.is_some();
+    let alive = |worker: &WorkerShown| match (in_folder, worker.is_served) {
+        (true, Some(true)) => "served".to_owned(),
+        (true, _) => "no".to_owned(),
+        (false, _) => number(worker.hosts.and_then(|hosts| u64::try_from(hosts).ok())),
+    };
+    let words = |worker: &WorkerShown| {
+        let paused = worker.paused.as_ref().map(|pause| format!("paused: {}", line(pause)));
+        let unserved = match found.served {
+            Some(false) => Some("nothing serves this folder".to_owned()),
+            _ if worker.is_served == Some(false) => {
+                let serves: Vec<&str> = found.serves.iter().map(WorkerName::as_str).collect();
+                Some(format!("not served: the server serves {}", serves.join(", ")))
+            }
+            _ => None,
+        };
+        paused.into_iter().chain(unserved).collect::<Vec<_>>().join("; ")
+    };
     let row = |worker: &WorkerShown| {
         vec![
             worker.worker.to_string(),
             worker.jobs.to_string(),
-            number(worker.hosts.and_then(|hosts| u64::try_from(hosts).ok())),
+            alive(worker),
             number(worker.ready),
             number(worker.delayed),
-            worker.paused.as_ref().map(|pause| format!("paused: {}", line(pause))).unwrap_or_default(),
+            words(worker),
         ]
     };
     let heading = [

@@ -72,7 +72,7 @@ pub(super) async fn run(global: &Global, options: Run) -> Result<(), Failure> {
     let serving = tokio::spawn(workers.serve(stop, std::future::ready(())));
     let kept = if options.keep.is_some() { Kept::ForGood } else { Kept::UntilTheEnd };
     let outputs = FolderOutputs::new(home.path());
-    let mut teller = Teller::new(Tell::fitting(global.quiet), &outputs, kept, "");
+    let mut teller = Teller::new(Tell::fitting(global.quiet), &outputs, kept, String::new());
     let roots = [root.clone()];
     let followed = tokio::select! {
         followed = follow(&database, &SystemClock, &roots, &mut teller, None) => followed,

@@ -13,7 +13,8 @@ use pumice_core::run::Status;
 use pumice_core::text::escaped;
 use pumice_local::SystemClock;
 use pumice_service::runs::{
-    CancelRuns, ListRuns, RunList, RunName, RunShown, RunTree, RunWhy, ShowRun, cancel, list, show, why,
+    ActBy, CancelRuns, ListRuns, RunList, RunName, RunShown, RunTree, RunWhy, ShowRun, cancel, list, show,
+    why,
 };
 use serde_json::Value;
 
@@ -22,6 +23,11 @@ use crate::failure::Failure;
 use crate::output::{Column, columns, note, print, write_raw};
 use crate::target::Target;
 use crate::view;
+
+/// How wide a reason stays in a list before other columns give way.
+const REASON: usize = 40;
+/// Most differences since the last success that are shown.
+const MAX_CHANGES: usize = 5;
 
 /// Lists, shows and cancels runs.
 pub(super) async fn runs(global: &Global, command: Runs) -> Result<(), Failure> {
@@ -70,7 +76,7 @@ pub(super) async fn runs(global: &Global, command: Runs) -> Result<(), Failure> 
         }
         Runs::Why { run } => {
             let told = realm.ask(why, &RunName { run }).await?;
-            print(global.output, &told, || vec![why_line(&told)])
+            print(global.output, &told, || why_lines(&told))
         }
         Runs::Export { filter, children } => export::print_all(global, &realm, filter, children).await,
         Runs::Output(options) => output::output(global, &realm, options).await,
@@ -79,13 +85,16 @@ pub(super) async fn runs(global: &Global, command: Runs) -> Result<(), Failure> 
         Runs::Cancel { bulk, why, .. } if bulk.filter.is_some() => {
             many::cancel(global, &realm, bulk, why).await
         }
-        Runs::Cancel { bulk, .. } if bulk.dry_run => {
-            Err(Failure::wrong("--dry-run: it is for --where; `runs why` tells of one run"))
-        }
-        Runs::Cancel { runs, why, .. } => {
-            let cancelled = realm.ask(cancel, &CancelRuns { runs, why }).await?;
+        Runs::Cancel { runs, why, bulk } => {
+            let request = CancelRuns { runs, why, dry_run: bulk.dry_run };
+            let cancelled = realm.ask(cancel, &request).await?;
             print(global.output, &cancelled, || {
-                cancelled.runs.iter().map(|one| format!("{} {}", one.outcome.words(), one.run)).collect()
+                let (runs, would) =
+                    (cancelled.runs.iter(), if cancelled.dry_run { "would be: " } else { "" });
+                let mut lines: Vec<String> =
+                    runs.map(|one| format!("{would}{} {}", one.outcome.words(), one.run)).collect();
+                lines.extend(cancelled.dry_run.then(|| "(dry run: nothing was changed)".to_owned()));
+                lines
             })?;
             let refused: Vec<&str> = cancelled.refused.iter().map(|one| one.error.as_str()).collect();
             if refused.is_empty() { Ok(()) } else { Err(Failure::wrong(refused.join("; "))) }
@@ -112,16 +121,16 @@ fn table(format: Format, found: &RunList) -> Vec<String> {
             view::coloured(run.status, 0),
             at,
             view::took(run, now).map(view::short).unwrap_or_default(),
-            view::remark(run),
+            if format == Format::Wide { view::remark(run) } else { view::short_remark(run) },
         ]
     };
     let heading = [
         Column::Whole("RUN"),
-        Column::Path("JOB", 12),
+        Column::Path("JOB", 8),
         Column::Whole("STATUS"),
-        Column::Whole("DISPATCHED"),
+        Column::Whole("WHEN"),
         Column::Whole("TOOK"),
-        Column::Text("", 8),
+        Column::Reason("", REASON),
     ];
     columns(format, &heading, &found.runs.iter().map(row).collect::<Vec<_>>())
 }
@@ -145,19 +154,60 @@ fn counted(found: &RunList, is_rest: bool) -> Vec<String> {
     told
 }
 
-/// Where a run stands, and why.
-fn why_line(told: &RunWhy) -> String {
-    format!("{}: {}", view::coloured(told.status, 0), escaped(&told.why))
+/// Where a run stands, and why; of one that failed also what is not as it was when its job ended well last.
+fn why_lines(told: &RunWhy) -> Vec<String> {
+    let mut lines = vec![format!("{}: {}", view::coloured(told.status, 0), escaped(&told.why))];
+    let Some(since) = &told.since else { return lines };
+    let what = if since.spec.is_empty() { "what was asked for differs" } else { "the spec changed" };
+    let by = since.changed.as_ref().map(|by| format!(", {}", by_words(by))).unwrap_or_default();
+    lines.push(format!("since run {}, which ended well, {what}{by}:", since.success));
+    let spec = since.spec.iter().map(|change| changed("the spec's", change));
+    let all: Vec<String> =
+        spec.chain(since.input.iter().map(|change| changed("the input's", change))).collect();
+    let more = all.len().saturating_sub(MAX_CHANGES);
+    lines.extend(all.into_iter().take(MAX_CHANGES).map(|change| format!("  {change}")));
+    lines.extend((more > 0).then(|| format!("  and {more} more: -o json has all")));
+    lines
+}
+
+/// Who did something: `by ada at 2026-11-29T04:12:12+00:00 (apply from cli, audit entry 0192...)`.
+fn by_words(by: &ActBy) -> String {
+    let (who, act) = (escaped(&by.who), escaped(&by.act));
+    format!("by {who} at {} ({act} from {}, audit entry {})", view::local_time(by.at.0), by.from, by.entry)
+}
+
+/// What a run was asked for with, and the slot that its templates see.
+fn asked_lines(run: &RunShown) -> Vec<String> {
+    let mut lines = Vec::new();
+    let asked = run.asked.clone().unwrap_or_default();
+    for (what, given) in [("parameter", &asked.parameters), ("global", &asked.globals)] {
+        for (name, value) in given {
+            let mut one = serde_json::json!({ (name.clone()): value });
+            pumice_core::secret::mask_value(&mut one);
+            let shown = one.as_object().and_then(|one| one.iter().next()).map(|(name, value)| match value {
+                Value::String(text) => format!("{name}={text}"),
+                other => format!("{name}={other}"),
+            });
+            lines.extend(shown.map(|shown| escaped(&format!("asked for with {what} {shown}")).into_owned()));
+        }
+    }
+    if let Some(schedule) = &run.schedule {
+        let slot = pumice_core::clock::utc(schedule.slot.0);
+        lines.push(format!("schedule.slot is {slot}, in zone {}", escaped(&schedule.zone)));
+    }
+    lines
 }
 
 fn tree_lines(tree: &RunTree) -> Vec<String> {
-    let mut lines: Vec<String> = tree.why.iter().map(why_line).collect();
+    let mut lines: Vec<String> = tree.why.iter().flat_map(why_lines).collect();
     if !lines.is_empty() {
         lines.push(String::new());
     }
     lines.extend(view::tree(tree, SystemClock.now()));
     let Some(root) = tree.runs.first() else { return lines };
     lines.push(escaped(&view::trigger_line(root)).into_owned());
+    lines.extend(tree.by.iter().map(|by| format!("asked for {}", by_words(by))));
+    lines.extend(asked_lines(root));
     lines.push(String::new());
     lines.extend(log_lines(root));
     lines.extend(root.notes.iter().cloned());

@@ -1,6 +1,7 @@
 //! `serve`: the workers of a realm's folder.
 
 use pumice_core::engine::Limits;
+use pumice_core::ids::WorkerName;
 use pumice_core::ports::Clock;
 use pumice_local::{Durability, Home, SystemClock, Workers};
 
@@ -25,7 +26,10 @@ pub(super) async fn serve(global: &Global, options: Serve) -> Result<(), Failure
         None => home,
     };
     let home = home.with_messaging(crate::outside::messaging()).with_servers(crate::outside::servers());
-    let lock = home.lock(SystemClock.now()).await?.map_err(|in_use| Failure::store(in_use.to_string()))?;
+    let lock = home
+        .lock_for(SystemClock.now(), &options.workers)
+        .await?
+        .map_err(|in_use| Failure::store(in_use.to_string()))?;
     if !options.console && options.doors.is_any_given() {
         let message = "--listen, --public-url, --tokens, --role, --read-only and those of a trusted proxy are of the console: give --console, too";
         return Err(Failure::wrong(message));
@@ -36,6 +40,8 @@ pub(super) async fn serve(global: &Global, options: Serve) -> Result<(), Failure
     };
     let slots = prepare_for_commands(None, options.slots, &options.containment);
     let site = home.site().await?;
+    let names: Vec<&str> = options.workers.iter().map(WorkerName::as_str).collect();
+    let served = if names.is_empty() { "all".to_owned() } else { names.join(",") };
     let serve = pumice_local::Serve {
         slots,
         workers: options.workers,
@@ -46,7 +52,7 @@ pub(super) async fn serve(global: &Global, options: Serve) -> Result<(), Failure
     let workers = Workers::new(home.database().clone(), site, runners()?, serve);
     // A supervisor may send SIGTERM as soon as it reads the next line.
     let (stop, kill) = asked_to_stop()?;
-    tracing::info!(home = %home.path().display(), realm = %home.realm(), slots, "serving; Ctrl-C stops");
+    tracing::info!(home = %home.path().display(), realm = %home.realm(), workers = %served, slots, "serving; Ctrl-C stops");
     supervisor::serving();
     let (stopping, stopped) = tokio::sync::watch::channel(false);
     let console = console.map(|console| tokio::spawn(console.serve_beside(stopped)));

@@ -3,6 +3,8 @@
 mod plan;
 mod there;
 
+pub(super) use plan::place_lines;
+
 use pumice_core::clock::utc;
 use pumice_core::connection::connection_schema;
 use pumice_core::job_type::job_schema;
@@ -134,8 +136,15 @@ fn advise(global: &Global, warnings: &[Warning], strict: bool) -> Result<(), Fai
     if strict {
         refuse_warnings(warnings)?;
     }
-    warn(global, &warning_lines(warnings));
+    warn_of(global, warnings);
     Ok(())
+}
+
+/// Tells warnings; those that are the same about several documents are told once, with the first of these, or all of them
+/// where the format is wide.
+fn warn_of(global: &Global, warnings: &[Warning]) {
+    let most = if global.output == Format::Wide { usize::MAX } else { MAX_SAME };
+    warn(global, &warning_lines(warnings, most));
 }
 
 fn applied_lines(applied: &Applied) -> Vec<String> {
@@ -222,7 +231,7 @@ pub(super) async fn check(global: &Global, options: &Check) -> Result<(), Failur
         Some(_) => there::check(global, options).await?,
         None => checked_here(global, options).await?,
     };
-    warn(global, &warning_lines(&checked.warnings));
+    warn_of(global, &checked.warnings);
     print(global.output, &checked, || checked_lines(global.output, &checked))
 }
 
@@ -242,6 +251,8 @@ async fn checked_here(global: &Global, options: &Check) -> Result<Checked, Failu
     Ok(check_in(&*registry()?, SystemClock.now(), &around, request)?)
 }
 
+/// Most documents that are named for a warning which is the same about each, unless all are asked for.
+const MAX_SAME: usize = 5;
 /// Most entries of schedules that `check` says in words, unless it is asked for all.
 const MAX_ENTRIES: usize = 50;
 

@@ -53,8 +53,8 @@ fn act_leaves_an_entry_and_a_dry_run_none() {
     let user = String::from_utf8(user).expect("UTF-8").trim().to_owned();
     let applied = entries(&pumice, "act:apply");
     let changes = applied[0]["changes"].as_array().expect("changes");
-    let wanted = json!({ "of": { "kind": "job", "name": "etl/a" }, "field": "parameters",
-        "before": { "args": ["true"] }, "after": { "args": ["false"] } });
+    let wanted = json!({ "of": { "kind": "job", "name": "etl/a" }, "field": "parameters.args[0]",
+        "before": "true", "after": "false" });
     assert_eq!((changes.len(), &changes[0]), (1, &wanted));
     assert!(applied[0]["who"].as_str().is_some_and(|who| who.starts_with(&user)), "{}", applied[0]);
     assert_eq!(applied[0]["from"], "cli");
@@ -67,6 +67,49 @@ fn act_leaves_an_entry_and_a_dry_run_none() {
     let shown = pumice.run(&["audit", "show", &id]);
     assert!(shown.out.starts_with("jobs delete by "), "{shown:?}");
     assert!(shown.out.contains("job etl/a:\n") && shown.out.contains("  - payload: "), "{}", shown.out);
+}
+
+#[test]
+fn apply_shows_what_it_changed_and_counts_what_stayed() {
+    let pumice = Pumice::new();
+    let jobs = |column: &str| {
+        let mut edited = shell("etl/edited", "true");
+        edited["parameters"]["env"] = json!({ "COLUMN": column, "MODE": "x" });
+        let others = (0..20).map(|number| shell(&format!("etl/{number}"), "true"));
+        pumice.write("jobs.json", Value::from_iter(others.chain([edited])).to_string());
+        assert_eq!(pumice.run(&["apply", "jobs.json"]).status, 0);
+    };
+    jobs("4");
+    jobs("5");
+    let entry = &entries(&pumice, "act:apply")[0];
+    let target = json!({ "kind": "job", "name": "etl/edited" });
+    assert_eq!(entry["what"], json!([target]), "{entry:#}");
+    assert_eq!(
+        entry["changes"],
+        json!([{ "of": target, "field": "parameters.env.COLUMN", "before": "4", "after": "5" }])
+    );
+    assert_eq!(
+        (&entry["answer"]["unchanged"], &entry["answer"]["jobs"]),
+        (&json!(20), &json!([{ "job_id": "etl/edited", "change": "updated" }]))
+    );
+    let shown = pumice.run(&["audit", "show", entry["id"].as_str().expect("an id")]).out;
+    let lines: Vec<&str> = shown.lines().skip(4).take(6).collect();
+    assert_eq!(
+        lines,
+        [
+            "to       job etl/edited",
+            "         20 documents stayed as they were",
+            "",
+            "job etl/edited:",
+            "    parameters.env.COLUMN: \"4\" → \"5\"",
+            "",
+        ],
+        "{shown}"
+    );
+    // One that changes nothing says so.
+    jobs("5");
+    let entry = &entries(&pumice, "act:apply")[0];
+    assert_eq!((&entry["what"], &entry["answer"]["unchanged"]), (&json!([]), &json!(21)), "{entry:#}");
 }
 
 #[test]

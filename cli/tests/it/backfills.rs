@@ -30,6 +30,26 @@ fn begin(pumice: &Pumice, id: &str, options: &[&str]) -> Value {
     json_of(pumice, &[&["schedules", "backfill", id], &NINE[..], options].concat())
 }
 
+#[test]
+fn date_alone_at_the_end_means_that_whole_day() {
+    let pumice = Pumice::new();
+    apply(&pumice, &json!([daily("a")]));
+    let planned = |to: &str| {
+        let range = ["--from", "2025-01-01", "--to", to, "--tz", "Europe/Berlin", "--dry-run"];
+        json_of(&pumice, &[&["schedules", "backfill", "a"], &range[..]].concat())["planned"].clone()
+    };
+    // At 02:30 of each day there.
+    assert_eq!((planned("2025-01-03"), planned("2025-01-03T00:00")), (json!(3), json!(2)));
+    assert_eq!((planned("2025-01"), planned("2025-W01")), (json!(31), json!(5)));
+    let next =
+        ["schedules", "next", "a", "--from", "2025-01-01", "--to", "2025-01-03", "--tz", "Europe/Berlin"];
+    assert_eq!(json_of(&pumice, &next)["slots"].as_array().map(Vec::len), Some(3));
+    let down = ["schedules", "simulate", "a", "--down", "2025-01-01T12:00Z", "2025-01-03"];
+    assert_eq!(json_of(&pumice, &down)["to"], "2025-01-03T12:59:59Z", "in the zone of Sydney");
+    let ahead = ["schedules", "backfill", "a", "--from", "2025-01-01", "--to", "2100-01-01"];
+    assert!(refused(&pumice, &ahead).contains("in the future"));
+}
+
 fn shown(pumice: &Pumice, begun: &Value) -> Value {
     let id = begun["backfill"]["id"].as_str().expect("an id");
     json_of(pumice, &["schedules", "backfills", "show", id])["backfill"].take()

@@ -6,6 +6,7 @@ mod bad_input;
 mod batches;
 mod browser;
 mod canary;
+mod changed;
 mod clock_details;
 mod connections;
 mod console;

@@ -160,7 +160,7 @@ fn days_of_a_calendar_may_stand_in_a_file() {
     );
     assert_eq!(pumice.run(&["apply", "specs.json"]).status, 0);
     let next =
-        pumice.run(&["schedules", "next", "a", "--from", "2027-05-01", "--to", "2027-05-08", "-o", "json"]);
+        pumice.run(&["schedules", "next", "a", "--from", "2027-05-01", "--to", "2027-05-07", "-o", "json"]);
     let slots = next.json()["slots"].clone();
     let days: Vec<&str> =
         slots.as_array().expect("slots").iter().filter_map(|slot| slot["slot"].as_str()?.get(..10)).collect();

@@ -1,8 +1,11 @@
 //! `serve` in one process, requests from others; and the end of `serve` at the worst of times.
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
 use serde_json::{Value, json};
 
-use crate::pumice::{Pumice, shell, wait_until};
+use crate::pumice::{Pumice, Server, shell, wait_until};
 
 fn apply(pumice: &Pumice, jobs: &Value) {
     pumice.write("jobs.json", jobs.to_string());
@@ -43,6 +46,68 @@ fn a_folder_is_served_by_one_process_only() {
     let printed = pumice.run(&["serve"]);
     assert_eq!(printed.status, 3);
     assert!(printed.err.contains("another pumice process serves"), "{}", printed.err);
+}
+
+#[test]
+fn worker_that_the_folders_server_does_not_serve_is_named_everywhere() {
+    let pumice = Pumice::new();
+    let edge = |id: &str| {
+        let mut job = shell(id, "true");
+        job["worker"] = "edge".into();
+        job
+    };
+    apply(&pumice, &json!([shell("a", "true"), edge("b")]));
+    let first_lines = |options: &[&str]| {
+        let mut command = pumice.command(&["serve"]);
+        let mut child = command.args(options).stderr(Stdio::piped()).spawn().expect("serve");
+        let lines = BufReader::new(child.stderr.take().expect("stderr")).lines();
+        let serving = lines.map_while(Result::ok).find(|line| line.contains("serving")).expect("it serves");
+        (Server(child), serving)
+    };
+    let (server, serving) = first_lines(&["--worker", "core"]);
+    assert!(serving.contains("workers=core"), "{serving}");
+    assert_eq!(pumice.run(&["dispatch", "a", "--wait"]).status, 0);
+    let printed = pumice.run(&["doctor", "-o", "json"]).json();
+    let workers = |found: &Value| {
+        let checks = found["checks"].as_array().expect("checks");
+        let check = checks.iter().find(|check| check["name"] == "workers").expect("it is there");
+        (check["finding"].clone(), check["says"].as_str().expect("a sentence").to_owned())
+    };
+    let told = "nothing serves worker edge: this folder's server serves core";
+    assert_eq!(workers(&printed), ("ok".into(), format!("{told}; no run waits for it")));
+    let run = pumice.run(&["dispatch", "b", "-o", "json"]).json()["accepted"][0]["run_id"].clone();
+    let run = run.as_str().expect("an id");
+    assert_eq!(pumice.run(&["runs", "why", run]).out, format!("dispatched: {told}\n"));
+    let (finding, says) = workers(&pumice.run(&["doctor", "-o", "json"]).json());
+    assert_eq!(finding, "warning", "{says}");
+    assert!(says.starts_with(&format!("{told}, and 1 run waits for it, the first {run}")), "{says}");
+    let listed = pumice.run(&["workers", "list"]).out;
+    assert!(
+        listed.contains("not served: the server serves core\n")
+            && listed.lines().any(|line| line.starts_with("core") && line.contains("served")),
+        "{listed}"
+    );
+    let listed = pumice.run(&["workers", "list", "-o", "json"]).json();
+    assert_eq!(
+        (&listed["serves"], &listed["workers"][1]["is_served"]),
+        (&json!(["core"]), &json!(false)),
+        "{listed}"
+    );
+    let second = pumice.run(&["serve"]);
+    assert!(
+        second.status == 3
+            && second.err.contains("another pumice process serves ")
+            && second.err.contains(" for worker core; "),
+        "{}",
+        second.err
+    );
+    drop(server);
+    // One that serves all of them says so, and nothing of the one before is left.
+    let (_server, serving) = first_lines(&[]);
+    assert!(serving.contains("workers=all"), "{serving}");
+    wait_until(|| pumice.run(&["runs", "why", run]).out.starts_with("complete"));
+    assert_eq!(workers(&pumice.run(&["doctor", "-o", "json"]).json()).0, "ok");
+    assert_eq!(pumice.run(&["workers", "list", "-o", "json"]).json()["serves"], Value::Null);
 }
 
 #[test]

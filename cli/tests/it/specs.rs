@@ -174,7 +174,7 @@ fn what_is_hardly_meant_is_told_and_nothing_is_refused_for_it() {
         let warnings: Vec<&str> = told.err.lines().collect();
         for (warning, part) in warnings.iter().zip([
             "warning: realm.yaml: config.FOREIGN_WORKER: no setting of this name is read (did you mean \"FOREIGN_WORKERS\"?) [unknown-setting]",
-            "warning: jobs/first.yaml: enabled: not given, so that no run of the job is started (say `enabled: true`) [not-enabled], and 2 times more",
+            "warning: jobs/first.yaml: enabled: not given, so that no run of the job is started (say `enabled: true`) [not-enabled]: 3 times, for job first, job second, job third",
             "warning: jobs/first.yaml: schedule: no timezone is given, so that its times are in UTC",
             "warning: jobs/pipe.yaml: payload: | means nothing here: no shell runs the command (for a shell, say sh -c '…') [shell-sign]",
         ]) {

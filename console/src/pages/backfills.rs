@@ -12,7 +12,7 @@ use pumice_service::schedules::{
 };
 use serde_json::{Value, json};
 
-use super::schedules::{page as schedules_page, time};
+use super::schedules::{page as schedules_page, range_end, time};
 use super::{Head, render};
 use crate::access::Role;
 use crate::answer::{Fault, see};
@@ -114,7 +114,7 @@ pub(crate) async fn begin(ask: Ask) -> Result<Response, Fault> {
         job,
         entry: ask.form.parsed("entry")?,
         from: needed("from", time(&ask, "from").await?)?,
-        to: needed("to", time(&ask, "to").await?)?,
+        to: needed("to", range_end(&ask, "to").await?)?,
         only,
         max_active: ask.form.parsed("max_active")?.unwrap_or(1),
         reverse: ask.form.has("reverse"),

@@ -16,7 +16,7 @@ use crate::view::{Clock, counted, job_link, link, run_link};
 /// Most groups of a page.
 const SHOWN: usize = 20;
 /// Most differences of a group that are shown.
-const MAX_CHANGES: usize = 6;
+pub(super) const MAX_CHANGES: usize = 6;
 /// Longest value of a difference, in characters.
 const MAX_VALUE: usize = 120;
 
@@ -81,7 +81,7 @@ fn shown(group: &FailureGroup, found: &FailureList, clock: &Clock) -> Value {
     })
 }
 
-fn difference(what: &str, change: &FieldChange) -> Value {
+pub(super) fn difference(what: &str, change: &FieldChange) -> Value {
     let value = |value: &Option<Value>| match value {
         None => "nothing".to_owned(),
         Some(value) => {

@@ -8,8 +8,9 @@ use pumice_service::Realm;
 use pumice_service::runs::{
     AskOutputs, CancelRuns, RunShown, RunTree, ShowRun, cancel as cancel_runs, output, show as show_run,
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
+use super::failures::{MAX_CHANGES, difference};
 use super::output::{Want, listed, window};
 use super::{Head, render};
 use crate::access::Role;
@@ -53,7 +54,17 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
 fn why(tree: &RunTree) -> Option<Value> {
     let why = tree.why.as_ref().filter(|why| !matches!(why.cause, Cause::Complete | Cause::Running))?;
     let by = why.by.as_ref().map(|by| run_link(by.as_str()));
-    Some(json!({ "text": crate::view::plain(&why.why), "by": by }))
+    let since = why.since.as_ref().map(|since| {
+        let differ = [("spec", &since.spec), ("input", &since.input)];
+        let differ = differ.into_iter().flat_map(|(what, all)| all.iter().map(move |one| difference(what, one)));
+        let by = since.changed.as_ref().map(|by| {
+            json!({ "who": escaped(&by.who), "act": escaped(&by.act), "href": link("/audit/entry", &[("id", &by.entry)]) })
+        });
+        json!({ "success": since.success.as_str(), "href": run_link(since.success.as_str()), "by": by,
+            "spec": !since.spec.is_empty(), "changes": differ.take(MAX_CHANGES).collect::<Vec<_>>(),
+            "more": (since.spec.len() + since.input.len()).saturating_sub(MAX_CHANGES) })
+    });
+    Some(json!({ "text": crate::view::plain(&why.why), "by": by, "since": since }))
 }
 
 fn root_of(tree: &RunTree) -> Result<&RunShown, Fault> {
@@ -102,7 +113,7 @@ async fn context(realm: &dyn Realm, tree: &RunTree, clock: &Clock, is_linked: bo
             "notes": root.notes,
         },
         "parents": parents,
-        "facts": facts(root, clock),
+        "facts": facts(tree, root, clock),
         "tree": branches(tree, clock, ID_LENGTH),
         "is_tree": tree.runs.len() + tree.unstarted.len() > 1,
         "tree_size": counted(tree.runs.len(), "run"),
@@ -144,7 +155,7 @@ async fn spec_of(realm: &dyn Realm, key: &RunKey) -> Result<Option<Value>, Fault
     Ok(found.map(|(_, spec)| Value::Object((*spec.job).clone())))
 }
 
-fn facts(run: &RunShown, clock: &Clock) -> Vec<(String, String)> {
+fn facts(tree: &RunTree, run: &RunShown, clock: &Clock) -> Vec<(String, String)> {
     let time = |at: pumice_service::Instant| {
         let moment = clock.moment(at.0);
         format!("{} {} · {}", moment.text, moment.zone, moment.ago)
@@ -160,6 +171,19 @@ fn facts(run: &RunShown, clock: &Clock) -> Vec<(String, String)> {
         facts.push(about("Attempt", format!("{} of {}", run.iteration, run.attempts)));
     }
     facts.extend(run.hostname.as_deref().map(|host| about("Host", host)));
+    facts.extend(run.schedule.as_ref().map(|schedule| {
+        about("Slot", format!("{} ({})", pumice_core::clock::utc(schedule.slot.0), schedule.zone))
+    }));
+    facts.extend(
+        tree.by.as_ref().map(|by| about("Asked for by", format!("{}, {} from {}", by.who, by.act, by.from))),
+    );
+    let asked = run.asked.as_ref().into_iter().flat_map(|asked| {
+        let given = |given: &Map<String, Value>| {
+            (!given.is_empty()).then(|| document(&Value::Object(given.clone())).text)
+        };
+        [("Parameters asked for", given(&asked.parameters)), ("Globals asked for", given(&asked.globals))]
+    });
+    facts.extend(asked.filter_map(|(name, text)| Some(about(name, text?))));
     facts
 }
 
@@ -196,7 +220,7 @@ pub(crate) async fn cancel(ask: Ask) -> Result<Response, Fault> {
     let id = ask.form.need("id")?.to_owned();
     let cancelled = cancel_runs(
         ask.realm(),
-        &CancelRuns { runs: vec![id.clone()], why: ask.form.get("why").map(str::to_owned) },
+        &CancelRuns { runs: vec![id.clone()], why: ask.form.get("why").map(str::to_owned), dry_run: false },
     )
     .await?;
     match (cancelled.runs.first(), cancelled.refused.first()) {

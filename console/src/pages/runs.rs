@@ -170,7 +170,7 @@ pub(crate) async fn cancel(ask: Ask) -> Result<Response, Fault> {
         ask.tell(false, "no run is ticked");
         return Ok(see(&back));
     }
-    let cancelled = cancel_runs(ask.realm(), &CancelRuns { runs, why: None }).await?;
+    let cancelled = cancel_runs(ask.realm(), &CancelRuns { runs, why: None, dry_run: false }).await?;
     let mut told = Vec::new();
     if !cancelled.runs.is_empty() {
         told.push(format!("{} cancelled or asked to stop", counted(cancelled.runs.len(), "run")));

@@ -6,7 +6,7 @@ use pumice_core::Timestamp;
 use pumice_core::duration::Span;
 use pumice_core::glob::literal;
 use pumice_core::ids::JobId;
-use pumice_core::request::parse_instant;
+use pumice_core::request::{BadInstant, parse_end, parse_instant};
 use pumice_core::text::escaped;
 use pumice_service::Instant;
 use pumice_service::schedules::{
@@ -153,6 +153,19 @@ fn start_shown(
 
 /// A time that a form has: ISO 8601, in the zone of the page unless it names one, or how long from now.
 pub(super) async fn time(ask: &Ask, name: &str) -> Result<Option<Timestamp>, Fault> {
+    time_read(ask, name, |text, zone| parse_instant(text).map(|instant| instant.in_zone(zone))).await
+}
+
+/// The same for the end of a range: a day without a time is that whole day.
+pub(super) async fn range_end(ask: &Ask, name: &str) -> Result<Option<Timestamp>, Fault> {
+    time_read(ask, name, parse_end).await
+}
+
+async fn time_read(
+    ask: &Ask,
+    name: &str,
+    read: fn(&str, Tz) -> Result<Timestamp, BadInstant>,
+) -> Result<Option<Timestamp>, Fault> {
     let Some(text) = ask.form.get(name) else { return Ok(None) };
     let clock = ask.clock().await?;
     if let Ok(span) = Span::parse(text)
@@ -160,8 +173,7 @@ pub(super) async fn time(ask: &Ask, name: &str) -> Result<Option<Timestamp>, Fau
     {
         return Ok(Some(clock.now + span.delta()));
     }
-    let instant = parse_instant(text).map_err(|error| Fault::bad(format!("{name}: {error}")))?;
-    Ok(Some(instant.in_zone(clock.zone)))
+    read(text, clock.zone).map(Some).map_err(|error| Fault::bad(format!("{name}: {error}")))
 }
 
 /// The job of a form, as a pattern that no other job matches, and its entry.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use axum::response::Response;
 use pumice_core::ids::{RunKey, WorkerName};
 use pumice_core::ports::{Depth, Oldest, StoreError};
+use pumice_core::run::not_served;
 use pumice_core::text::escaped;
 use pumice_service::dead::counts;
 use pumice_service::pools::{ListPools, PoolShown, list_pools};
@@ -33,6 +34,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
             *jobs.entry(worker.to_owned()).or_default() += 1;
         }
     }
+    let serves = ask.realm().served_workers().await?;
     let mut rows = Vec::new();
     for (name, count) in jobs.iter().take(MAX_WORKERS) {
         let Ok(worker) = WorkerName::new(name) else {
@@ -53,7 +55,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
             "started": clock.moment(host.started) })
             })
             .collect();
-        rows.push(row(name, *count, depth, hosts));
+        rows.push(row(name, *count, depth, hosts, not_served(&worker, &serves)));
     }
     let own = json!({
         "dead": dead(&ask).await,
@@ -93,9 +95,15 @@ async fn dead(ask: &Ask) -> Value {
     }
 }
 
-fn row(name: &str, jobs: usize, depth: Result<Depth, StoreError>, hosts: Vec<Value>) -> Value {
+fn row(
+    name: &str,
+    jobs: usize,
+    depth: Result<Depth, StoreError>,
+    hosts: Vec<Value>,
+    unserved: Option<String>,
+) -> Value {
     let (depth, trouble) = match depth {
-        Ok(depth) => (Some(depth), None),
+        Ok(depth) => (Some(depth), unserved),
         // A queue that is missing is what the page is looked at for.
         Err(error) => (None, Some(error.to_string())),
     };
@@ -120,9 +128,9 @@ mod tests {
     fn queue_that_cannot_be_asked_says_why() {
         let depth =
             Depth { ready: 3, delayed: 0, in_flight: 1, oldest: Oldest::Age(Duration::from_secs(61)) };
-        let shown = row("core", 2, Ok(depth), Vec::new());
+        let shown = row("core", 2, Ok(depth), Vec::new(), None);
         assert_eq!((&shown["depth"]["ready"], &shown["depth"]["oldest"]), (&json!(3), &json!("1m 01s")));
-        let shown = row("core", 2, Err(StoreError::new("no such queue")), Vec::new());
+        let shown = row("core", 2, Err(StoreError::new("no such queue")), Vec::new(), None);
         assert_eq!((&shown["depth"], &shown["trouble"]), (&Value::Null, &json!("no such queue")));
     }
 }

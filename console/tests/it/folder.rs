@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use pumice_core::Timestamp;
 use pumice_core::audit::{Actor, Origin};
 use pumice_core::connection::{ConnectionStore, OpenedConnection};
-use pumice_core::ids::{RealmName, SecretName};
+use pumice_core::ids::{RealmName, SecretName, WorkerName};
 use pumice_core::job_type::{Registry, Site};
 use pumice_core::message::Message;
 use pumice_core::ports::{
@@ -178,6 +178,10 @@ impl Realm for Folder {
 
     fn is_served(&self) -> Option<bool> {
         Some(self.home.is_served())
+    }
+
+    async fn served_workers(&self) -> Result<Vec<WorkerName>, Error> {
+        Ok(self.home.served_workers().await?)
     }
 
     fn is_aws(&self) -> bool {

@@ -56,6 +56,42 @@ pub fn parse_instant(text: &str) -> Result<Instant, BadInstant> {
     instant(text.trim()).ok_or_else(|| BadInstant(text.to_owned()))
 }
 
+/// Reads the end of a range as [`parse_instant`] reads its beginning: where the text names a day, a week, a month or a year and
+/// no time, that is its last moment, to the microsecond.
+///
+/// # Errors
+/// [`BadInstant`] when the text is no time.
+pub fn parse_end(text: &str, zone: chrono_tz::Tz) -> Result<Timestamp, BadInstant> {
+    let begin = parse_instant(text)?;
+    match next_day(text.trim()) {
+        None => Ok(begin.in_zone(zone)),
+        Some(next) => {
+            Ok(Instant::Wall(next.and_time(chrono::NaiveTime::MIN)).in_zone(zone)
+                - TimeDelta::microseconds(1))
+        }
+    }
+}
+
+/// The day after what a text without a time names; `None` of any other text, and after the last day of all.
+fn next_day(text: &str) -> Option<NaiveDate> {
+    if text.contains(['T', 't', ' ']) {
+        return None;
+    }
+    let first = day(text)?;
+    let is_week = text.trim_end_matches(|c: char| c.is_ascii_digit()).ends_with(['W', 'w']);
+    match text.len() {
+        YEAR => first.checked_add_months(chrono::Months::new(12)),
+        // 2026-W09, 2026W09; with the day's number it is longer.
+        7 | 8 if is_week && (text.len() == 8) == text.contains('-') => {
+            first.checked_add_days(chrono::Days::new(7))
+        }
+        7 if text.as_bytes().get(4) == Some(&b'-') && !is_week => {
+            first.checked_add_months(chrono::Months::new(1))
+        }
+        _ => first.succ_opt(),
+    }
+}
+
 fn instant(text: &str) -> Option<Instant> {
     let (date, rest) = match text.find(['T', 't', ' ']) {
         Some(at) => (text.get(..at)?, Some(text.get(at + 1..)?)),
@@ -188,6 +224,33 @@ mod tests {
             let read = parse_instant(wall).unwrap().in_zone(zone.parse().unwrap());
             assert_eq!(read.to_rfc3339(), wanted, "{zone} {wall}");
         }
+    }
+
+    #[test]
+    fn end_of_a_range_is_the_end_of_the_day_that_it_names() {
+        let zone = chrono_tz::Europe::Berlin;
+        for (text, wanted) in [
+            ("2026-11-28", "2026-11-28T22:59:59.999999+00:00"),
+            ("20261128", "2026-11-28T22:59:59.999999+00:00"),
+            (" 2026-W48-6 ", "2026-11-28T22:59:59.999999+00:00"),
+            ("2026W486", "2026-11-28T22:59:59.999999+00:00"),
+            ("2026-332", "2026-11-28T22:59:59.999999+00:00"),
+            ("2026332", "2026-11-28T22:59:59.999999+00:00"),
+            ("2026-W48", "2026-11-29T22:59:59.999999+00:00"),
+            ("2026W48", "2026-11-29T22:59:59.999999+00:00"),
+            ("2026-11", "2026-11-30T22:59:59.999999+00:00"),
+            ("2026", "2026-12-31T22:59:59.999999+00:00"),
+            // The days on which clocks change have 23 and 25 hours.
+            ("2026-03-29", "2026-03-29T21:59:59.999999+00:00"),
+            ("2026-10-25", "2026-10-25T22:59:59.999999+00:00"),
+            ("2026-11-28T00:00", "2026-11-27T23:00:00+00:00"),
+            ("2026-11-28 06:00Z", "2026-11-28T06:00:00+00:00"),
+            ("9999-12-31", "9999-12-31T22:59:59.999999+00:00"),
+        ] {
+            let read = parse_end(text, zone).unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(read.to_rfc3339(), wanted, "{text}");
+        }
+        assert!(parse_end("28 November", zone).is_err());
     }
 
     #[test]

@@ -11,5 +11,5 @@ pub use ask::{
     Parsed, When, check_globals, check_key, set_dotted,
 };
 pub use body::{RequestFields, is_json, parse_body, parse_bytes, parse_object, parse_value};
-pub use instant::{BadInstant, Instant, parse_instant};
+pub use instant::{BadInstant, Instant, parse_end, parse_instant};
 pub use slot::{SCHEDULED_AT, SlotRequests, parse_scheduled, schedule_key};

@@ -45,4 +45,5 @@ pub use trigger::Trigger;
 pub use waits::{DUTIES, HOLD, MAX_LULL, POLL, WAKE_GRACE};
 pub use wakes::first_wake;
 pub use why::{Cause, Explained, Facts, GateFact, Line, PausedBy, StepFact, Workers, explain};
+pub use words::not_served;
 pub use worker::{Lease, WorkPlace, Worker};

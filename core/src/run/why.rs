@@ -13,10 +13,10 @@ use super::reason::split_way;
 use super::record::Run;
 use super::status::Status;
 use super::waits::WAKE_GRACE;
-use super::words::{ordinal, whole};
+use super::words::{not_served, ordinal, whole};
 use crate::Timestamp;
 use crate::duration::Span;
-use crate::ids::{HostId, RunKey};
+use crate::ids::{HostId, RunKey, WorkerName};
 use crate::permits::Gate;
 use crate::spec::Overlap;
 
@@ -129,6 +129,8 @@ pub struct GateFact {
 pub struct Workers {
     /// Whether a process serves the folder; `None` where that cannot be known.
     pub is_served: Option<bool>,
+    /// The workers that this process serves; none where it serves all, or that is not known.
+    pub serves: Vec<WorkerName>,
     /// How many hosts are alive.
     pub alive: usize,
     /// When the last of those that are not was seen.
@@ -407,6 +409,9 @@ impl Told<'_> {
         if workers.is_served == Some(false) {
             return told(Cause::NoWorker, "nothing serves this folder: `pumice serve` runs it");
         }
+        if let Some(sentence) = not_served(&run.worker, &workers.serves) {
+            return told(Cause::NoWorker, sentence);
+        }
         if workers.without_queue {
             let worker = &run.worker;
             return told(
@@ -447,12 +452,17 @@ impl Told<'_> {
         if workers.is_served == Some(false) {
             return "nothing serves this folder: `pumice serve` goes on with it".to_owned();
         }
+        if let Some(sentence) = not_served(&run.worker, &workers.serves) {
+            return sentence;
+        }
         match workers.ready {
             // The message that is under way is not among them.
             Some(ready @ 2..) => {
                 format!("{ready} messages are on the queue of worker {}, its own among them", run.worker)
             }
-            _ if run.due_at.is_some_and(|due| due > self.now + WAKE_GRACE.delta()) => {
+            ready
+                if ready != Some(1) && run.due_at.is_some_and(|due| due > self.now + WAKE_GRACE.delta()) =>
+            {
                 format!(
                     "a worker {} takes it up after {}",
                     run.worker,

@@ -1,4 +1,6 @@
-//! Time spans and places in words.
+//! Time spans, places and workers in words.
+
+use crate::ids::WorkerName;
 
 /// A time span by its two largest units: `2d 3h`, `4m 5s`, `12ms`.
 pub(super) fn whole(span: std::time::Duration) -> String {
@@ -32,6 +34,16 @@ pub(super) fn ordinal(place: usize) -> String {
             format!("{place}{end}")
         }
     }
+}
+
+/// Says that a worker is not among those that a folder's server serves, where it is not; with none it serves all.
+#[must_use]
+pub fn not_served(worker: &WorkerName, serves: &[WorkerName]) -> Option<String> {
+    if serves.is_empty() || serves.contains(worker) {
+        return None;
+    }
+    let names: Vec<&str> = serves.iter().map(WorkerName::as_str).collect();
+    Some(format!("nothing serves worker {worker}: this folder's server serves {}", names.join(", ")))
 }
 
 #[cfg(test)]

@@ -24,6 +24,28 @@ pub struct Act {
     seen: Mutex<Seen>,
 }
 
+/// The response of an act. Of `apply` that without the documents which stayed as they were: they are counted.
+pub(super) fn changed_only(command: &str, mut answer: Value) -> Value {
+    const COUNT: &str = "unchanged";
+    let Some(fields) = answer.as_object_mut().filter(|_| command == "apply") else { return answer };
+    let stays = |value: &Value| value.get("change").is_some_and(|change| change == "unchanged");
+    let mut count = 0_u64;
+    for value in fields.values_mut() {
+        if let Value::Array(rows) = value {
+            let all = rows.len();
+            rows.retain(|row| !stays(row));
+            count += (all - rows.len()) as u64;
+        } else if stays(value) {
+            *value = Value::Null;
+            count += 1;
+        }
+    }
+    if count > 0 {
+        fields.insert(COUNT.to_owned(), count.into());
+    }
+    answer
+}
+
 /// What an act has touched so far.
 #[derive(Debug, Default)]
 struct Seen {
@@ -72,15 +94,20 @@ impl Act {
         }
     }
 
-    /// A document was changed: each field of it that is not what it was.
+    /// A document was put: each place of it that is not what it was. One that stays as it was is not touched.
     pub fn changed(&self, kind: &str, name: impl Into<String>, before: Option<&Doc>, after: Option<&Doc>) {
         let (of, none) = (Target::new(kind, name), Doc::new());
+        let fields = crate::specs::places(before.unwrap_or(&none), after.unwrap_or(&none));
+        if fields.is_empty() && before.is_some() == after.is_some() {
+            return;
+        }
         self.touched(kind, of.name.clone());
-        let differences = match kind {
-            "connection" => crate::connections::differences,
-            _ => crate::specs::differences,
+        let fields = match kind {
+            "connection" => {
+                crate::connections::masked(fields, before.unwrap_or(&none), after.unwrap_or(&none))
+            }
+            _ => fields,
         };
-        let fields = differences(before.unwrap_or(&none), after.unwrap_or(&none));
         let changes = fields.into_iter().map(|one| Change {
             of: of.clone(),
             field: one.field,
@@ -155,7 +182,7 @@ impl Act {
     pub async fn end(&self, realm: &dyn Realm, entry: Entry, outcome: Outcome, answer: Result<Value, &str>) {
         let changes = if outcome == Outcome::Done { self.seen().changes.clone() } else { Vec::new() };
         let (answer, error) = match answer {
-            Ok(answer) => (kept(answer, MAX_ANSWER), None),
+            Ok(answer) => (kept(changed_only(self.command, answer), MAX_ANSWER), None),
             Err(error) => (Value::Null, Some(kept_text(error, MAX_ERROR))),
         };
         let (what, ended) = (self.targets(), Some(realm.now()));

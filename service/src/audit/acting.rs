@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use pumice_core::Timestamp;
 use pumice_core::audit::Actor;
 use pumice_core::connection::ConnectionStore;
-use pumice_core::ids::RealmName;
+use pumice_core::ids::{RealmName, WorkerName};
 use pumice_core::job_type::{Registry, Site};
 use pumice_core::ports::{
     AuditStore, Catalog, DeadLetters, JobStore, Random, RunStore, ScheduleStore, StateStore, TriggerStore,
@@ -97,6 +97,10 @@ impl Realm for Acting {
 
     fn is_served(&self) -> Option<bool> {
         self.realm.is_served()
+    }
+
+    async fn served_workers(&self) -> Result<Vec<WorkerName>, Error> {
+        self.realm.served_workers().await
     }
 
     fn is_aws(&self) -> bool {

@@ -9,8 +9,8 @@ use pumice_core::text::quoted;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use uuid::Uuid;
 
+use super::act::changed_only;
 use crate::failure::Error;
 use crate::realm::Realm;
 use crate::time::Instant;
@@ -108,10 +108,10 @@ pub struct AuditShown {
     /// The request; secrets are masked, and what is long is left out.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub asked: Value,
-    /// The fields of documents that were changed.
+    /// The places of documents that were changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
-    /// The response.
+    /// The response. Of `apply` without the documents that stayed as they were, whose number is in `unchanged`.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub answer: Value,
 }
@@ -123,6 +123,8 @@ impl AuditShown {
         } = entry;
         let (asked, changes, answer) =
             if details { (asked, changes, answer) } else { (Value::Null, Vec::new(), Value::Null) };
+        // One of an earlier version has all of it.
+        let answer = changed_only(&act, answer);
         let (id, at, ended) = (id.to_string(), Instant(at), ended.map(Instant));
         Self { id, at, who, from, host, act, what, outcome, error, ended, asked, changes, answer }
     }
@@ -146,10 +148,10 @@ pub async fn list(realm: &dyn Realm, request: &ListAudit) -> Result<AuditList, E
     let now = realm.now();
     let (since, until) = filter.times(now, zone).map_err(|error| Error::invalid(error.to_string()))?;
     let first = AuditId::first_at(since.unwrap_or(now - BACK));
-    let mut last = before(AuditId::first_at(until.unwrap_or(now + AHEAD)));
+    let mut last = AuditId::first_at(until.unwrap_or(now + AHEAD)).before();
     if let Some(cursor) = &request.cursor {
         let bad = |_| Error::invalid(format!("cursor: {} is not one that a list gave", quoted(cursor)));
-        last = last.min(before(cursor.parse().map_err(bad)?));
+        last = last.min(cursor.parse::<AuditId>().map_err(bad)?.before());
     }
     let mut found = AuditList { entries: Vec::new(), next: None, looked_at: 0, is_cut: false };
     loop {
@@ -174,13 +176,8 @@ pub async fn list(realm: &dyn Realm, request: &ListAudit) -> Result<AuditList, E
             (found.next, found.is_cut) = (Some(last.to_string()), true);
             return Ok(found);
         }
-        last = before(last);
+        last = last.before();
     }
-}
-
-/// The id just before another.
-fn before(id: AuditId) -> AuditId {
-    AuditId(Uuid::from_u128(id.0.as_u128().saturating_sub(1)))
 }
 
 /// Shows an entry of the audit, with its request, its response and what it changed.

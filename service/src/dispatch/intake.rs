@@ -1,6 +1,7 @@
 //! Takes requests, batch by batch.
 
 use pumice_core::engine::Dispatcher;
+use pumice_core::ids::RunId;
 use pumice_core::job_type::DispatchError;
 use pumice_core::request::{BadRequest, DispatchRequest, parse_value};
 use schemars::JsonSchema;
@@ -45,7 +46,12 @@ pub struct Intake {
     /// How many requests there were, those that could not be read among them.
     place: u64,
     counts: Counts,
+    /// The first runs that it made.
+    first: Vec<RunId>,
 }
+
+/// Most runs that an intake remembers.
+const MAX_FIRST: usize = 100;
 
 /// Whether requests may be given again, and what tells that they are the same.
 #[derive(Debug)]
@@ -65,13 +71,19 @@ impl Intake {
     /// [`Error`] when the realm's definition cannot be read.
     pub async fn new(realm: &dyn Realm, again: Again) -> Result<Self, Error> {
         let dispatcher = Dispatcher::new(realm.site().await?, realm.registry().clone());
-        Ok(Self { dispatcher, again, place: 0, counts: Counts::default() })
+        Ok(Self { dispatcher, again, place: 0, counts: Counts::default(), first: Vec::new() })
     }
 
     /// How many requests there were, and what became of them.
     #[must_use]
     pub const fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// The first runs that it made: a hundred at most.
+    #[must_use]
+    pub fn first(&self) -> &[RunId] {
+        &self.first
     }
 
     /// Takes a batch, each request by itself.
@@ -106,6 +118,9 @@ impl Intake {
         for (request, outcome) in places.into_iter().zip(taken) {
             match outcome {
                 Ok(run) => {
+                    if !run.existing && self.first.len() < MAX_FIRST {
+                        self.first.push(run.run_id);
+                    }
                     *(if run.existing { &mut self.counts.existing } else { &mut self.counts.taken }) += 1;
                     outcomes.accepted.push(AcceptedRun::from(run));
                 }

@@ -4,6 +4,7 @@
 
 mod clock;
 mod health;
+mod held;
 mod queues;
 mod specs;
 
@@ -203,7 +204,7 @@ type Looking<'a> = Pin<Box<dyn Future<Output = Check> + Send + 'a>>;
 
 /// The checks of a realm whose store answers, side by side.
 async fn rest(realm: &dyn Realm) -> Vec<Check> {
-    let checks: [Looking<'_>; 10] = [
+    let checks: [Looking<'_>; 11] = [
         Box::pin(limited("clock", clock::skew(realm))),
         Box::pin(limited("server", health::server(realm))),
         Box::pin(limited("pauses", health::pauses(realm))),
@@ -211,6 +212,7 @@ async fn rest(realm: &dyn Realm) -> Vec<Check> {
         Box::pin(limited("schedules", clock::schedules(realm))),
         Box::pin(limited("workers", queues::workers(realm))),
         Box::pin(limited("waiting runs", queues::waiting(realm))),
+        Box::pin(limited("locks", held::locks(realm))),
         Box::pin(limited("dead letters", queues::dead_letters(realm))),
         Box::pin(limited("job specs", specs::jobs(realm))),
         Box::pin(limited("connections", specs::connections(realm))),

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
+use pumice_core::filter::{Filter, Wanted};
+use pumice_core::glob::literal;
 use pumice_core::ids::WorkerName;
 use pumice_core::ports::{DeadQueue, Depth, Order, RunQuery, StoreErrorKind};
-use pumice_core::run::{Run, Status};
+use pumice_core::run::{Run, Status, not_served};
 
 use super::{Check, few, span};
 use crate::dead;
@@ -15,6 +17,8 @@ use crate::realm::Realm;
 
 /// Most workers that are looked at: each costs a look at its queue.
 const MAX_WORKERS: usize = 100;
+/// Most records that are looked at to find those of workers that nothing serves.
+const MAX_LOOKED: usize = 10_000;
 /// How long a run may wait that could start.
 const WAITS: TimeDelta = TimeDelta::minutes(10);
 /// Most runs that wait which are looked at, the oldest.
@@ -26,6 +30,9 @@ pub(super) async fn workers(realm: &dyn Realm) -> Result<Check, Error> {
     let (site, now) = (realm.site().await?, realm.now());
     let workers: Vec<WorkerName> = workers_of_jobs(realm).await?.into_keys().collect();
     let (mut without, mut lost) = (Vec::new(), Vec::new());
+    let serves = realm.served_workers().await?;
+    let unserved: Vec<&WorkerName> =
+        workers.iter().filter(|worker| not_served(worker, &serves).is_some()).collect();
     for worker in workers.iter().take(MAX_WORKERS) {
         match site.ports.queue.depth(worker).await {
             Err(error) if error.kind == StoreErrorKind::Missing => without.push(worker.to_string()),
@@ -58,6 +65,11 @@ pub(super) async fn workers(realm: &dyn Realm) -> Result<Check, Error> {
             format!("no host of these workers is alive, and one ended without a word: {}{rest}", few(&lost)),
         )
         .fix(["workers", "list"])
+    } else if let Some(waits) = first_unserved(realm, &unserved).await? {
+        unserved_check(NAME, &unserved, &serves, &waits)
+    } else if !unserved.is_empty() {
+        let says = format!("{}; no run waits for it", unserved_words(&unserved, &serves));
+        Check::ok(NAME, says)
     } else if workers.is_empty() {
         Check::ok(NAME, "no job names a worker yet")
     } else {
@@ -66,6 +78,56 @@ pub(super) async fn workers(realm: &dyn Realm) -> Result<Check, Error> {
             format!("the queues of {} answer{rest}", counted(workers.len().min(MAX_WORKERS), "worker")),
         )
     })
+}
+
+/// What is said of workers that the folder's server does not serve.
+fn unserved_words(unserved: &[&WorkerName], serves: &[WorkerName]) -> String {
+    let names = |all: Vec<&WorkerName>| few(&all.into_iter().map(ToString::to_string).collect::<Vec<_>>());
+    let workers = if unserved.len() == 1 { "worker" } else { "workers" };
+    format!(
+        "nothing serves {workers} {}: this folder's server serves {}",
+        names(unserved.to_vec()),
+        names(serves.iter().collect())
+    )
+}
+
+fn unserved_check(
+    name: &str,
+    unserved: &[&WorkerName],
+    serves: &[WorkerName],
+    (first, count): &(Run, usize),
+) -> Check {
+    let says = format!(
+        "{}, and {}{} for it, the first {}; stop the server, and serve every worker that is needed",
+        unserved_words(unserved, serves),
+        crate::specs::counted(*count, "run"),
+        if *count == 1 { " waits" } else { " wait" },
+        first.key,
+    );
+    Check::warning(name, says).fix(["runs", "why", first.key.as_str()])
+}
+
+/// The first run that could start and waits for one of these workers, and how many of those that were looked at do.
+async fn first_unserved(realm: &dyn Realm, workers: &[&WorkerName]) -> Result<Option<(Run, usize)>, Error> {
+    if workers.is_empty() {
+        return Ok(None);
+    }
+    let names = workers.iter().map(|worker| literal(worker.as_str())).collect();
+    let query = RunQuery {
+        statuses: vec![Status::Dispatched, Status::Waiting, Status::Retrying],
+        filter: Filter::default().and(Wanted::Worker(names)),
+        order: Order::Oldest,
+        children: true,
+        limit: MAX_WAITING,
+        look_limit: Some(MAX_LOOKED),
+        without_alerts: true,
+        ..RunQuery::default()
+    };
+    let (pauses, now) = (realm.runs().pauses().await?, realm.now());
+    let found = realm.runs().list(&query).await?.into_iter();
+    let mut waits =
+        found.filter(|run| run.not_before <= now && run.lease.is_none() && pauses.of(run, now).is_none());
+    Ok(waits.next().map(|first| (first, 1 + waits.count())))
 }
 
 fn counted(count: usize, what: &str) -> String {
@@ -79,7 +141,10 @@ pub(super) async fn waiting(realm: &dyn Realm) -> Result<Check, Error> {
         return Ok(Check::skipped(NAME, "nothing serves the folder"));
     }
     let site = realm.site().await?;
-    let by_worker = late_starts(realm).await?;
+    let mut by_worker = late_starts(realm).await?;
+    // What is said of those of no server is the check of workers.
+    let serves = realm.served_workers().await?;
+    by_worker.retain(|worker, _| not_served(worker, &serves).is_none());
     let (mut without_message, mut stuck) = (Vec::new(), Vec::new());
     for (worker, (oldest, count)) in &by_worker {
         let depth = site.ports.queue.depth(worker).await?;

@@ -2,7 +2,7 @@
 
 use pumice_core::engine::{ApplyError, Dispatcher};
 use pumice_core::ids::RunKey;
-use pumice_core::run::{IllegalTransition, MAX_STOP_TEXT, Run, StopRequest};
+use pumice_core::run::{IllegalTransition, Input, MAX_STOP_TEXT, Run, StopRequest, decide};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,9 @@ pub struct CancelRuns {
     /// Why; the runs' records say so, and by whom they were cancelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// Show what would become of each, and stop none.
+    #[serde(default)]
+    pub dry_run: bool,
 }
 
 /// What became of the runs.
@@ -30,6 +33,9 @@ pub struct Cancelled {
     /// Those that cannot be cancelled, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<NotCancelled>,
+    /// Whether nothing was done.
+    #[serde(default)]
+    pub dry_run: bool,
 }
 
 /// A run that was cancelled.
@@ -89,7 +95,7 @@ impl CancelOutcome {
 /// [`Error`] when one of the names stands for no run, in which case nothing is cancelled, or the store cannot be
 /// reached.
 pub async fn cancel(realm: &dyn Realm, request: &CancelRuns) -> Result<Cancelled, Error> {
-    let act = Act::new("runs cancel", request);
+    let act = Act::new("runs cancel", request).dry(request.dry_run);
     act.record(realm, cancelling(realm, request, &act)).await
 }
 
@@ -113,9 +119,13 @@ async fn cancelling(realm: &dyn Realm, request: &CancelRuns, act: &Act) -> Resul
         keys.push(key);
     }
     let dispatcher = Dispatcher::new(realm.site().await?, realm.registry().clone());
-    let mut cancelled = Cancelled::default();
+    let mut cancelled = Cancelled { dry_run: request.dry_run, ..Cancelled::default() };
     for run in keys {
-        let refused = match dispatcher.cancel_for(&run, asker.clone()).await {
+        let stopped = match request.dry_run {
+            true => foreseen(realm, &run, asker.clone()).await,
+            false => dispatcher.cancel_for(&run, asker.clone()).await,
+        };
+        let refused = match stopped {
             Ok(record) => {
                 let outcome = CancelOutcome::of(&record);
                 cancelled.runs.push(CancelledRun { run, outcome });
@@ -134,6 +144,15 @@ async fn cancelling(realm: &dyn Realm, request: &CancelRuns, act: &Act) -> Resul
         cancelled.refused.push(NotCancelled { run, error: refused });
     }
     Ok(cancelled)
+}
+
+/// The record of a run as it would be once it was asked to stop now.
+async fn foreseen(realm: &dyn Realm, key: &RunKey, asker: StopRequest) -> Result<Run, ApplyError> {
+    let run = realm.runs().peek(key).await?.ok_or_else(|| ApplyError::Gone(key.clone()))?;
+    match decide(&run, Input::Stop(Box::new(asker)), realm.now()) {
+        Ok(decision) => Ok(decision.run),
+        Err(error) => Err(ApplyError::Illegal(error, Box::new(run))),
+    }
 }
 
 #[cfg(test)]

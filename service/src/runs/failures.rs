@@ -6,7 +6,6 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use pumice_core::duration::Span;
 use pumice_core::engine::has_replay;
 use pumice_core::filter::{Filter, Wanted, When};
-use pumice_core::glob::literal;
 use pumice_core::ids::{JobId, RunKey};
 use pumice_core::ports::{Order, RunPage, RunQuery};
 use pumice_core::run::{Fingerprint, Run, Status, normalised_of};
@@ -15,6 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::changes::changes;
+use super::since::last_success;
 use super::{ManyRuns, RetryMany, asked};
 use crate::failure::Error;
 use crate::realm::Realm;
@@ -37,8 +37,6 @@ const USUAL_GROUPS: usize = 20;
 const MAX_JOBS: usize = 5;
 /// Most groups whose example is compared with the last success of its job: each costs three reads.
 const MAX_COMPARED: usize = 20;
-/// Most records that are looked at for that success.
-const MAX_BEFORE: usize = 1_000;
 /// The statuses of runs that failed. What was cancelled was meant to end.
 const FAILED: [Status; 2] = [Status::Failed, Status::Rejected];
 
@@ -117,10 +115,10 @@ pub struct FailureGroup {
     /// The last run of its job before it that ended well, where there is one near by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub success: Option<RunKey>,
-    /// Fields of the spec that are not as they were in that run.
+    /// Places of the spec that are not as they were in that run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub spec: Vec<FieldChange>,
-    /// Parameters and globals that are not as they were in that run.
+    /// Places of the parameters and globals that were asked for, and are not as they were in that run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub input: Vec<FieldChange>,
 }
@@ -288,21 +286,12 @@ async fn open(realm: &dyn Realm, runs: &[Run]) -> Result<Vec<bool>, Error> {
 
 /// Compares the example of a group with the last run of its job before it that ended well.
 async fn compare(realm: &dyn Realm, group: &mut FailureGroup) -> Result<(), Error> {
-    let query = RunQuery {
-        job: Some(literal(group.example_job.as_str())),
-        statuses: vec![Status::Complete],
-        until: Some(group.last.0),
-        limit: 1,
-        look_limit: Some(MAX_BEFORE),
-        without_alerts: true,
-        ..RunQuery::default()
-    };
-    let Some(success) = realm.runs().list(&query).await?.into_iter().next() else { return Ok(()) };
+    let Some(success) = last_success(realm, &group.example_job, group.last.0).await? else { return Ok(()) };
     let failed = realm.runs().load_with_spec(&group.example).await?;
     let before = realm.runs().load_with_spec(&success.key).await?;
     if let (Some((_, failed)), Some((_, before))) = (failed, before) {
-        (group.spec, group.input) =
-            (changes(&before.job, &failed.job, false), changes(&before.job, &failed.job, true));
+        let found = changes((&before).into(), (&failed).into());
+        (group.spec, group.input) = (found.spec, found.input);
         group.success = Some(success.key);
     }
     Ok(())

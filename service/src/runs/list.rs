@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::asked;
 use super::find::id_length;
 use super::labels::labels;
+use super::since::{ActBy, asked_by};
 use super::unstarted::{Unstarted, unstarted};
 use super::why::{RunWhy, why_of};
 use super::{RunShown, Viewpoint, find, trees};
@@ -124,6 +125,9 @@ pub struct RunTree {
     /// Whether all have ended, and nothing is left to do about them, such as starting what their ends start.
     #[serde(default)]
     pub is_done: bool,
+    /// Who asked for the first of the runs, where the audit knows; only where one run was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<ActBy>,
 }
 
 /// Lists runs.
@@ -192,6 +196,7 @@ pub async fn show(realm: &dyn Realm, request: &ShowRun) -> Result<RunTree, Error
     let from = Viewpoint { now: realm.now(), served: realm.is_served() };
     let mut tree = tree(realm.runs(), realm.registry(), &found, from, request.details).await?;
     tree.why = Some(why_of(realm, &found[0]).await?);
+    tree.by = asked_by(realm, &found[0]).await;
     // A list leaves out what is large.
     if !request.details
         && let Some((whole, spec)) = realm.runs().load_with_spec(&key).await?
@@ -219,7 +224,8 @@ pub async fn tree(
     };
     let served = from.served.filter(|_| !details);
     let is_done = runs.iter().all(Run::is_done);
-    Ok(RunTree { runs: shown(store, runs, from, details).await?, unstarted, served, why: None, is_done })
+    let runs = shown(store, runs, from, details).await?;
+    Ok(RunTree { runs, unstarted, served, why: None, by: None, is_done })
 }
 
 /// Runs as people and programs get them.

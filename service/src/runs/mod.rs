@@ -13,6 +13,7 @@ mod many;
 mod outputs;
 mod retry;
 mod shown;
+mod since;
 mod tail;
 mod unstarted;
 mod whole;
@@ -35,7 +36,8 @@ pub use outputs::{
     AskOutputs, LiveOutput, Outputs, Printed, RunOutputs, Stream, copy, locate, of_last_attempt, output,
 };
 pub use retry::{RetriedRun, RetryAction, RetryFrom, RetryRun, RetryStep, retry};
-pub use shown::{EventShown, LateShown, RunShown, ScheduledShown, Viewpoint};
+pub use shown::{AskedShown, EventShown, LateShown, RunShown, ScheduledShown, Viewpoint};
+pub use since::{ActBy, SinceSuccess};
 pub use tail::{TailListener, TailNotice, follow_output};
 pub use unstarted::Unstarted;
 pub use why::{RunWhy, why};

@@ -7,12 +7,13 @@ use pumice_core::ids::{JobId, RunKey};
 use pumice_core::job_type::{Plan, StepRedo, redone};
 use pumice_core::ports::RunStore;
 use pumice_core::run::{Redo, RedoFrom, Run, SpecOf};
+use pumice_core::spec::Asked;
 use pumice_core::text::{quoted, shown};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::changes::changes;
+use super::changes::{Changes, Used, changes};
 use super::outputs::of_last_attempt;
 use super::{find, trees};
 use crate::audit::Act;
@@ -83,9 +84,9 @@ pub struct RetriedRun {
     /// How many more steps there are than are shown.
     #[serde(default)]
     pub more_steps: usize,
-    /// Fields of the spec that are not as they were.
+    /// Places of the spec that are not as they were.
     pub spec: Vec<FieldChange>,
-    /// Parameters and globals that are not as they were.
+    /// Places of the parameters and globals that were asked for, and are not as they were.
     pub input: Vec<FieldChange>,
     /// What else there is to know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -184,8 +185,10 @@ async fn planned(
     // Else what is shown would be refused.
     dispatcher.next_replay(&again.run, request).await?;
     let job = dispatcher.effective(&again)?;
-    let (was, is) = (&*again.spec.job, &*job.document);
-    let (spec, input) = (changes(was, is, false), changes(was, is, true));
+    let asked =
+        Asked { parameters: again.request.parameters.clone(), globals: again.request.globals.clone() };
+    let is = Used { job: &job.document, asked: Some(&asked) };
+    let Changes { spec, input } = changes(Used::from(&again.spec), is);
     let mut notes = Vec::new();
     if again.spec.asked.is_none() && request.redo.spec == SpecOf::Latest {
         notes.push(

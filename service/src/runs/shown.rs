@@ -5,10 +5,10 @@ use pumice_core::clock::LimitKind;
 use pumice_core::ids::{JobId, RunId, RunKey, WorkerName};
 use pumice_core::message::iso_naive;
 use pumice_core::run::{NEVER, Run, RunEvent, Status, Trigger};
-use pumice_core::spec::RunSpec;
+use pumice_core::spec::{Asked, RunSpec, is_reserved_global};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::time::{Instant, Slot};
 
@@ -63,6 +63,9 @@ pub struct RunShown {
     pub result: Value,
     /// What happened, in order.
     pub log: Vec<EventShown>,
+    /// What it was asked for with over its job's own spec; missing in a list, of a step, and where the record does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<AskedShown>,
     /// The slot of a schedule that it was started for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<ScheduledShown>,
@@ -125,6 +128,26 @@ pub struct ScheduledShown {
     pub backfill: Option<String>,
 }
 
+/// What a run was asked for with.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AskedShown {
+    /// Parameters over those of the job's spec.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub parameters: Map<String, Value>,
+    /// Globals over those of the job's spec.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub globals: Map<String, Value>,
+}
+
+impl From<&Asked> for AskedShown {
+    fn from(asked: &Asked) -> Self {
+        let Asked { parameters, globals } = asked;
+        let mut globals = globals.clone();
+        globals.retain(|name, _| !is_reserved_global(name));
+        Self { parameters: parameters.clone(), globals }
+    }
+}
+
 /// The broken limit that an alert is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LateShown {
@@ -182,6 +205,7 @@ impl RunShown {
             parameters,
             result: run.result.clone(),
             log: run.events().map(EventShown::from).collect(),
+            asked: spec.and_then(|spec| spec.asked.as_deref()).map(AskedShown::from),
             schedule: scheduled(run),
             late: late(run),
             kept: run.kept.clone(),

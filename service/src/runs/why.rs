@@ -11,6 +11,7 @@ use pumice_core::text::shown;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::since::{SinceSuccess, since_success};
 use super::{RunName, find};
 use crate::failure::Error;
 use crate::realm::Realm;
@@ -20,7 +21,7 @@ use crate::time::Instant;
 const MAX_IN_LINE: usize = 10_000;
 
 /// Why a run waits, or ended as it did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunWhy {
     /// The run.
     pub run: RunKey,
@@ -39,6 +40,9 @@ pub struct RunWhy {
     /// The time that it is about: from when on it may start, until when it is paused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Instant>,
+    /// What is not as it was in the last run of the job that ended well, of one that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<SinceSuccess>,
 }
 
 /// Says why a run waits, or ended as it did.
@@ -71,8 +75,9 @@ pub(super) async fn why_of(realm: &dyn Realm, run: &Run) -> Result<RunWhy, Error
         why.push_str(&format!("; it has been done again as run {key}, which is {status}"));
     }
     let again = again.map(|again| again.key);
+    let since = since_success(realm, run).await?;
     let (run, status, at) = (run.key.clone(), run.status, told.at.map(Instant));
-    Ok(RunWhy { run, status, cause: told.cause, why, by: told.by, again, at })
+    Ok(RunWhy { run, status, cause: told.cause, why, by: told.by, again, at, since })
 }
 
 /// What the stores tell besides a run's record, as far as it matters to this one.
@@ -137,7 +142,8 @@ async fn gate_fact(realm: &dyn Realm, run: &Run, gate: &Gate) -> Result<GateFact
 /// The workers that could take a run.
 async fn workers(realm: &dyn Realm, run: &Run) -> Result<Workers, Error> {
     let site = realm.site().await?;
-    let mut workers = Workers { is_served: realm.is_served(), ..Workers::default() };
+    let serves = realm.served_workers().await?;
+    let mut workers = Workers { is_served: realm.is_served(), serves, ..Workers::default() };
     if let Some(hosts) = &site.ports.hosts {
         let hosts = hosts.hosts(&run.worker).await?;
         workers.alive = hosts.iter().filter(|host| host.is_alive(realm.now())).count();

@@ -2,6 +2,7 @@
 
 use pumice_core::ports::Doc;
 use pumice_core::problem::JsonPath;
+use pumice_core::secret::{MASK, is_marked};
 use pumice_core::spec::APPLIED;
 use serde_json::Value;
 
@@ -13,7 +14,8 @@ const MAX_PLACES: usize = 500;
 const MAX_LEVELS: usize = 32;
 
 /// The places of a document that are not what they were, in the order of their names, its mark aside. Objects and lists are looked into;
-/// where items came or went in the middle of a list, those before and after them count as the same.
+/// where items came or went in the middle of a list, those before and after them count as the same. Values under names that
+/// the realm marks are masked.
 #[must_use]
 pub fn places(before: &Doc, after: &Doc) -> Vec<FieldChange> {
     let mut found = Vec::new();
@@ -27,13 +29,24 @@ fn add(path: &JsonPath, before: Option<&Value>, after: Option<&Value>, found: &m
     }
 }
 
+/// A value under a marked name.
+fn masked(value: Option<&Value>) -> Option<Value> {
+    value.map(|value| if value.is_null() { Value::Null } else { MASK.into() })
+}
+
 fn of_objects(path: &JsonPath, before: &Doc, after: &Doc, level: usize, found: &mut Vec<FieldChange>) {
     let is_shown = |name: &&String| level > 0 || **name != APPLIED;
     let mut names: Vec<&String> = before.keys().chain(after.keys()).filter(is_shown).collect();
     names.sort();
     names.dedup();
     for name in names {
-        compare(&path.field(name), before.get(name), after.get(name), level + 1, found);
+        let (path, before, after) = (path.field(name), before.get(name), after.get(name));
+        // What is below has no longer the name that marks it.
+        match is_marked(name) {
+            true if before != after => add(&path, masked(before).as_ref(), masked(after).as_ref(), found),
+            true => {}
+            false => compare(&path, before, after, level + 1, found),
+        }
     }
 }
 
@@ -99,6 +112,24 @@ mod tests {
         ] {
             assert_eq!(shown(&before, &after), wanted, "{before} {after}");
         }
+    }
+
+    #[test]
+    fn values_under_marked_names_are_masked_at_every_level() {
+        pumice_core::secret::mark_names(&["*_differing_token".to_owned()]);
+        let of =
+            |value: &str| json!({ "a_differing_token": value, "b": { "C_DIFFERING_TOKEN": { "d": value } } });
+        assert_eq!(
+            shown(&of("old"), &of("new")),
+            [
+                format!("a_differing_token \"{MASK}\" \"{MASK}\""),
+                format!("b.C_DIFFERING_TOKEN \"{MASK}\" \"{MASK}\"")
+            ]
+        );
+        assert_eq!(
+            shown(&of("old"), &json!({ "a_differing_token": null, "b": {} }))[0],
+            format!("a_differing_token \"{MASK}\" null")
+        );
     }
 
     #[test]

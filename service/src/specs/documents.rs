@@ -302,7 +302,7 @@ impl Reader<'_> {
             return self.add(&place.file, Problem::new(place.path.field("conn_id"), message));
         }
         let advice = [spec.advice(), with_secret(&spec.document)].concat();
-        self.advise(&place.clone().allowing(document), advice);
+        self.advise(&place.clone().allowing(document), ("connection", spec.conn_id.as_str()), advice);
         self.specs.connections.push(spec);
     }
 
@@ -416,7 +416,8 @@ impl Reader<'_> {
         let triggers = std::mem::take(&mut self.specs.triggers);
         for (trigger, place) in triggers.iter().zip(&places) {
             let own = trigger.advice(self.registry.renderer());
-            self.advise(place, [own, trigger_advice(trigger, surveyed, realm, is_aws)].concat());
+            let of = ("trigger", trigger.fields.trigger_id.as_str());
+            self.advise(place, of, [own, trigger_advice(trigger, surveyed, realm, is_aws)].concat());
         }
         self.specs.triggers = triggers;
     }
@@ -438,9 +439,10 @@ impl Reader<'_> {
             .chain(others.map(|job| Surveyed { job, given: false }))
             .collect();
         if let (Some(realm), Some(place)) = (&self.specs.realm, self.realm.take()) {
+            let name = realm.fields.realm.to_string();
             let in_folder = if there.is_aws { Vec::new() } else { realm.advice_in_folder() };
             let advice = [realm.advice(), in_folder, self.registry.survey_realm(realm, &surveyed)].concat();
-            self.advise(&place, advice);
+            self.advise(&place, ("realm", &name), advice);
         }
         self.survey_triggers(&surveyed, realm, there.is_aws);
         let triggered = self.triggered(there);
@@ -462,7 +464,7 @@ impl Reader<'_> {
             while let Some((_, told)) = together.next_if(|(about, _)| *about == index) {
                 advice.push(told);
             }
-            self.advise(place, advice);
+            self.advise(place, ("job", job.fields.job_id.as_str()), advice);
             self.specs.allowed.insert(job.fields.job_id.clone(), place.allowed.clone());
         }
         (self.specs.jobs, self.places) = (jobs, places);
@@ -483,7 +485,7 @@ impl Reader<'_> {
     }
 
     /// Keeps the warnings about a document that are not silenced there.
-    fn advise(&mut self, place: &Place, advice: Vec<Problem>) {
+    fn advise(&mut self, place: &Place, (kind, id): (&str, &str), advice: Vec<Problem>) {
         let Place { file, path, allowed } = place;
         let is_silenced = |problem: &Problem| {
             problem.name.is_some_and(|name| allowed.iter().any(|allowed| allowed == name))
@@ -499,7 +501,8 @@ impl Reader<'_> {
             unknown.hint = did_you_mean(name, WARNINGS);
             kept.push(unknown);
         }
-        let warnings = kept.into_iter().map(|problem| Warning::of(&Mistake::new(&**file, problem)));
+        let warnings =
+            kept.into_iter().map(|problem| Warning::of(&Mistake::new(&**file, problem)).about(kind, id));
         self.specs.warnings.extend(warnings);
     }
 }

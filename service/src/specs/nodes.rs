@@ -46,7 +46,7 @@ pub(super) async fn without_hosts(
             let told_of = Problem::warning(NO_HOSTS, JsonPath::root().field("schedule"), why);
             let hint = "run the worker as a process, with `pumice --aws worker NAME`";
             let mistake = Mistake::new(job.fields.job_id.as_str(), told_of.with_hint(hint));
-            told.push(Warning::of(&mistake));
+            told.push(Warning::of(&mistake).about("job", job.fields.job_id.as_str()));
         }
     }
     Ok(told)

@@ -53,5 +53,6 @@ fn warning(job: &JobSpec, worker: &WorkerName) -> Warning {
     let message = format!("worker {worker} has no queue in this realm: runs wait until it is there");
     let problem = Problem::warning(NO_QUEUE, JsonPath::root().field("worker"), message);
     let hint = format!("deploy worker.yaml with Worker={worker}, or name another worker");
-    Warning::of(&Mistake::new(job.fields.job_id.as_str(), problem.with_hint(hint)))
+    let id = job.fields.job_id.as_str();
+    Warning::of(&Mistake::new(id, problem.with_hint(hint))).about("job", id)
 }

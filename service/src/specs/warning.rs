@@ -1,6 +1,7 @@
 //! Warnings about specs: valid but probably unintended.
 
 use pumice_core::problem::JsonPath;
+use pumice_core::text::escaped;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +14,9 @@ use crate::failure::Error;
 pub struct Warning {
     /// The document's file.
     pub file: String,
+    /// The document that it is about, where it could be read: `job etl/load`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<String>,
     /// The name under which it is silenced.
     pub name: Option<String>,
     /// The place in the file.
@@ -28,11 +32,23 @@ impl Warning {
         let problem = &mistake.problem;
         Self {
             file: mistake.file.clone(),
+            about: None,
             name: problem.name.map(str::to_owned),
             path: problem.path.to_string(),
             message: problem.message.clone(),
             hint: problem.hint.clone(),
         }
+    }
+
+    /// The same, of a document.
+    pub(super) fn about(self, kind: &str, id: &str) -> Self {
+        Self { about: Some(format!("{kind} {id}")), ..self }
+    }
+
+    /// What people know its document by.
+    fn document(&self) -> String {
+        let place = || if self.file.is_empty() { &self.path } else { &self.file }.clone();
+        escaped(&self.about.clone().unwrap_or_else(place)).into_owned()
     }
 
     /// The warning without its file.
@@ -47,25 +63,29 @@ impl Warning {
     }
 }
 
-/// Warnings in lines. One that is the same in many files is told once, with how many they are.
+/// Warnings in lines. One that is the same about several documents is told once, with their names: `most` of them at most,
+/// and how many more there are.
 #[must_use]
-pub fn warning_lines(warnings: &[Warning]) -> Vec<String> {
-    let mut told: Vec<(&Warning, usize)> = Vec::new();
+pub fn warning_lines(warnings: &[Warning], most: usize) -> Vec<String> {
+    let mut told: Vec<(&Warning, Vec<String>)> = Vec::new();
     for warning in warnings {
         let same = |first: &Warning| first.message == warning.message && first.hint == warning.hint;
         match told.iter_mut().find(|(first, _)| same(first)) {
-            Some((_, count)) => *count += 1,
-            None => told.push((warning, 1)),
+            Some((_, of)) => of.push(warning.document()),
+            None => told.push((warning, vec![warning.document()])),
         }
     }
-    let more = |count: usize| match count {
-        1 => String::new(),
-        2 => ", and once more".to_owned(),
-        count => format!(", and {} times more", count - 1),
+    let of_all = |of: &[String]| {
+        if of.len() < 2 {
+            return String::new();
+        }
+        let more = of.len().saturating_sub(most.max(1));
+        let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+        format!(": {} times, for {}{rest}", of.len(), of[..of.len() - more].join(", "))
     };
-    let line = |(warning, count): &(&Warning, usize)| {
+    let line = |(warning, of): &(&Warning, Vec<String>)| {
         let name = warning.name.as_ref().map(|name| format!(" [{name}]")).unwrap_or_default();
-        format!("{}{}{name}{}", in_file(&warning.file), warning.line(), more(*count))
+        format!("{}{}{name}{}", in_file(&warning.file), warning.line(), of_all(of))
     };
     told.iter().map(line).collect()
 }
@@ -78,7 +98,8 @@ pub fn refuse_warnings(warnings: &[Warning]) -> Result<(), Error> {
     if warnings.is_empty() {
         return Ok(());
     }
-    let (count, lines) = (counted(warnings.len(), "warning"), warning_lines(warnings).join("\n  "));
+    let (count, lines) =
+        (counted(warnings.len(), "warning"), warning_lines(warnings, usize::MAX).join("\n  "));
     Err(Error::invalid(format!("{count}, and strict allows none\n  {lines}")))
 }
 
@@ -86,4 +107,38 @@ pub fn refuse_warnings(warnings: &[Warning]) -> Result<(), Error> {
 #[must_use]
 pub fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use pumice_core::problem::Problem;
+
+    use super::*;
+
+    fn warning(file: &str, message: &str) -> Warning {
+        let problem = Problem::warning("never-started", JsonPath::root().field("schedule"), message);
+        Warning::of(&Mistake::new(file, problem))
+    }
+
+    #[test]
+    fn warning_that_is_the_same_twice_names_both_documents() {
+        let all = [
+            warning("jobs.yaml", "nothing starts it").about("job", "a"),
+            warning("jobs.yaml", "something else").about("job", "a"),
+            warning("jobs.yaml", "nothing starts it").about("job", "etl/b"),
+            warning("more.yaml", "nothing starts it"),
+        ];
+        let twice = warning_lines(&all[..3], 3);
+        assert_eq!(
+            twice,
+            [
+                "jobs.yaml: schedule: nothing starts it [never-started]: 2 times, for job a, job etl/b",
+                "jobs.yaml: schedule: something else [never-started]",
+            ]
+        );
+        let few = warning_lines(&all, 2);
+        assert!(few[0].ends_with(": 3 times, for job a, job etl/b and 1 more"), "{few:?}");
+        let whole = warning_lines(&all, usize::MAX);
+        assert!(whole[0].ends_with(": 3 times, for job a, job etl/b, more.yaml"), "{whole:?}");
+    }
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use pumice_core::Timestamp;
 use pumice_core::audit::{Actor, Origin};
 use pumice_core::connection::{ConnectionStore, OpenedConnection};
-use pumice_core::ids::{RealmName, SecretName};
+use pumice_core::ids::{RealmName, SecretName, WorkerName};
 use pumice_core::job_type::{Registry, Site};
 use pumice_core::ports::{
     AuditStore, Catalog, Clock, DeadLetters, JobStore, Piece, Random, RunStore, ScheduleStore, StateStore,
@@ -41,6 +41,11 @@ impl Folder {
         let home = Home::open(folder.path(), None, true, Durability::Normal).await.unwrap();
         let registry = Arc::new(pumice_job_types::registry().unwrap());
         Self { home, registry, _folder: folder }
+    }
+
+    /// As it is while a process serves it, until what is given is dropped.
+    pub(crate) async fn served(&self) -> pumice_local::ServeLock {
+        self.home.lock(SystemClock.now()).await.unwrap().unwrap()
     }
 
     pub(crate) fn database(&self) -> &pumice_local::Database {
@@ -143,6 +148,10 @@ impl Realm for Folder {
 
     fn is_served(&self) -> Option<bool> {
         Some(self.home.is_served())
+    }
+
+    async fn served_workers(&self) -> Result<Vec<WorkerName>, Error> {
+        Ok(self.home.served_workers().await?)
     }
 
     fn is_aws(&self) -> bool {

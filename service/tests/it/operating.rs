@@ -8,8 +8,9 @@ use pumice_core::Timestamp;
 use pumice_core::duration::Span;
 use pumice_core::ids::{JobId, RealmName, RunId, RunKey, WorkerName};
 use pumice_core::message::Message;
-use pumice_core::ports::{Consumer, DeadLetters, DeadQueue, Outgoing, Queue};
-use pumice_core::run::{Fingerprint, NewRun, Run, Status};
+use pumice_core::permits::{Admit, Gate, Permit, PermitChange};
+use pumice_core::ports::{Change, Consumer, DeadLetters, DeadQueue, Outgoing, Queue};
+use pumice_core::run::{Fingerprint, LockChange, NewRun, Run, Status};
 use pumice_core::spec::RunSpec;
 use pumice_service::dead::DeadOutcome::{Dropped, Ended, Redriven};
 use pumice_service::doctor::{self, Finding};
@@ -194,6 +195,76 @@ async fn dropped(api: &Api, realm: &Folder, ended: &str) {
     assert_eq!(outcomes(&done), [Dropped]);
     api.response("dead drop", &done);
     assert_eq!(realm.dead_letters().dead_count(&DeadQueue::Worker(worker())).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn doctor_names_the_run_that_has_what_others_wait_for() {
+    let realm = Folder::new().await;
+    let _served = realm.served().await;
+    let now = realm.now();
+    let gate = Gate::of_key("warehouse").unwrap();
+    let waits = |number: u32, id: &str, minutes: i64| {
+        let mut made = ended(number, id, Status::Waiting, Some("x"), now, minutes);
+        let due = now - TimeDelta::minutes(minutes);
+        made.run = Run {
+            ts_start: None,
+            ts_end: None,
+            reason: None,
+            first_due: Some(due),
+            due_at: Some(now + TimeDelta::seconds(20)),
+            ..made.run
+        };
+        made
+    };
+    let mut holder = ended(1, "session", Status::Running, None, now, 16);
+    holder.run = Run { ts_end: None, due_at: Some(now + TimeDelta::minutes(5)), ..holder.run };
+    let mut at_gate = waits(2, "compact", 15);
+    at_gate.run.permit = Some(Box::new(Permit {
+        gate: Some(gate.clone()),
+        ticket: Some(9),
+        ..Permit::of_pool("x".parse().unwrap())
+    }));
+    let (key, first) = (holder.run.key.clone(), at_gate.run.key.clone());
+    put(&realm, vec![holder, at_gate]).await;
+    let mut run = realm.runs().load(&key).await.unwrap().unwrap();
+    run.rev += 1;
+    let admit = Admit { max: 1, tickets: 0, ticket: None };
+    let taken = PermitChange::Take { gate: gate.clone(), admit };
+    let change = Change { run, lock: None, permit: Some(taken), message: None };
+    realm.runs().commit(&change).await.unwrap();
+    let locks = async || {
+        let found = doctor::doctor(&realm, &doctor::AskDoctor {}).await.unwrap();
+        found.checks.into_iter().find(|check| check.name == "locks").unwrap()
+    };
+    // How long its runs usually take is not known, and an hour is not over.
+    assert_eq!(locks().await.finding, Finding::Ok);
+    // Three seconds each.
+    put(&realm, (10..13).map(|n| ended(n, "session", Status::Complete, None, now, 100)).collect()).await;
+    let found = locks().await;
+    assert_eq!(
+        (found.finding, &found.fix[..]),
+        (Finding::Warning, &["runs".to_owned(), "show".to_owned(), key.to_string()][..])
+    );
+    let says = format!(
+        "run {key} of session has a permit of key \"warehouse\", has run for 15 min, and usually takes 3 s: run {first} of compact has waited for it for 15 min"
+    );
+    assert_eq!(found.says, says);
+    // The lock of a job, for more than an hour.
+    let mut holder = ended(20, "alone", Status::Running, None, now, 90);
+    holder.run = Run { ts_end: None, due_at: Some(now + TimeDelta::minutes(5)), ..holder.run };
+    let key = holder.run.key.clone();
+    put(&realm, vec![holder, waits(21, "alone", 61)]).await;
+    let mut run = realm.runs().load(&key).await.unwrap().unwrap();
+    run.rev += 1;
+    let change = Change { run, lock: Some(LockChange::Take), permit: None, message: None };
+    realm.runs().commit(&change).await.unwrap();
+    let found = locks().await;
+    assert!(
+        found.says.starts_with(&format!("run {key} of alone has the lock of job alone, has run for ")),
+        "{}",
+        found.says
+    );
+    assert!(found.says.ends_with("has waited for it for 61 min (and 1 more)"), "{}", found.says);
 }
 
 pub(crate) async fn doctor_stats_and_metrics(api: &Api, busy: &Folder) {

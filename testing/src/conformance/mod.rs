@@ -196,6 +196,7 @@ macro_rules! conformance_cases {
             jobs::the_realm_is_whole,
             queue::a_message_comes_as_it_was_sent,
             queue::a_message_for_later_stays_hidden,
+            queue::a_queue_that_tells_its_runs_tells_those_whose_message_is_on_it,
             queue::a_message_handed_out_is_hidden,
             queue::a_released_message_comes_again_and_is_counted,
             queue::a_kept_message_stays_hidden,

@@ -53,6 +53,34 @@ pub async fn a_message_for_later_stays_hidden(on: &Adapters) {
     assert_eq!(delivery.body, on.outgoing(2).message.body());
 }
 
+pub async fn a_queue_that_tells_its_runs_tells_those_whose_message_is_on_it(on: &Adapters) {
+    let told = async || on.queue.runs_on_it(&worker("core"), 10).await.expect("the queue answers");
+    let mut late = on.outgoing(1);
+    late.at += TimeDelta::minutes(10);
+    for outgoing in [late, on.outgoing(2), on.outgoing(3)] {
+        on.send(outgoing).await;
+    }
+    // SQS cannot tell.
+    let Some(mut runs) = told().await else { return };
+    runs.sort();
+    let [first, second] = [2, 3].map(|number| on.outgoing(number).message.key());
+    assert_eq!(runs, [first.clone(), second.clone()]);
+    assert_eq!(on.queue.runs_on_it(&worker("other"), 10).await.expect("it answers"), Some(Vec::new()));
+    assert_eq!(
+        on.queue.runs_on_it(&worker("core"), 1).await.expect("it answers").map(|all| all.len()),
+        Some(1)
+    );
+    // One that is handed out may come back; one that is dealt with does not.
+    let taken = on.take(2).await;
+    assert_eq!((taken.len(), told().await.map(|all| all.len())), (2, Some(2)));
+    on.consumer.delete(vec![taken[0].receipt.clone()]).await.expect("the queue answers");
+    let left = told().await.expect("it told before");
+    let dealt_with = Message::read(&taken[0].body).expect("a message").key();
+    assert!(left.len() == 1 && left[0] != dealt_with, "{left:?}");
+    on.consumer.bury(&taken[1].receipt, "it cannot be read").await.expect("the queue answers");
+    assert_eq!(told().await, Some(Vec::new()));
+}
+
 pub async fn a_message_handed_out_is_hidden(on: &Adapters) {
     on.send(on.outgoing(1)).await;
     on.take_one().await;

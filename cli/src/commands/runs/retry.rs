@@ -76,5 +76,5 @@ pub(in crate::commands) fn changed(whose: &str, change: &FieldChange) -> String 
         None => "nothing".to_owned(),
     };
     let field = escaped(&change.field).into_owned();
-    format!("{whose} {field}: {} -> {}", value(&change.before), value(&change.after))
+    format!("{whose} {field}: {} → {}", value(&change.before), value(&change.after))
 }

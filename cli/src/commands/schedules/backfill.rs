@@ -11,7 +11,7 @@ use pumice_template::Zone;
 use super::backfills::line;
 use super::user;
 use crate::args::{Global, NewBackfill};
-use crate::commands::{instant, timezone};
+use crate::commands::{instant, range_end, timezone};
 use crate::failure::Failure;
 use crate::output::{note, print};
 use crate::target::Target;
@@ -24,7 +24,7 @@ pub(super) async fn begin(global: &Global, realm: &Target, options: NewBackfill)
     };
     let request = BeginBackfill {
         from: Instant(instant("--from", &options.from, zone)?),
-        to: Instant(instant("--to", &options.to, zone)?),
+        to: Instant(range_end("--to", &options.to, zone)?),
         job: options.job,
         entry: options.entry,
         only: options.only.into(),

@@ -12,7 +12,7 @@ use pumice_template::Zone;
 
 use super::warn_unread;
 use crate::args::{Format, Global, NextStarts};
-use crate::commands::{instant, timezone};
+use crate::commands::{instant, range_end, timezone};
 use crate::failure::Failure;
 use crate::output::{Column, columns, note, print};
 use crate::target::Target;
@@ -24,10 +24,8 @@ async fn asked(realm: &Target, options: NextStarts) -> Result<Asked, Failure> {
         Some(zone) => Zone::Named(zone.0),
         None => realm.zone().await?,
     };
-    let time = |option: &str, text: Option<String>| -> Result<Option<Instant>, Failure> {
-        text.map(|text| instant(option, &text, read_in).map(Instant)).transpose()
-    };
-    let (from, to) = (time("--from", from)?, time("--to", to)?);
+    let from = from.map(|text| instant("--from", &text, read_in).map(Instant)).transpose()?;
+    let to = to.map(|text| range_end("--to", &text, read_in).map(Instant)).transpose()?;
     if let (Some(from), Some(to)) = (from, to)
         && to < from
     {

@@ -7,7 +7,7 @@ use pumice_service::{Instant, Slot};
 
 use super::warn_unread;
 use crate::args::Global;
-use crate::commands::instant;
+use crate::commands::{instant, range_end};
 use crate::failure::Failure;
 use crate::output::print;
 use crate::target::Target;
@@ -24,7 +24,7 @@ pub(super) async fn simulate(
 ) -> Result<(), Failure> {
     let zone = realm.zone().await?;
     let [from, to] = down else { return Err(Failure::wrong("--down takes two times")) };
-    let (from, to) = (instant("--down", from, zone)?, instant("--down", to, zone)?);
+    let (from, to) = (instant("--down", from, zone)?, range_end("--down", to, zone)?);
     if to <= from {
         let message = format!("--down ends at {}, before it begins at {}", utc(to), utc(from));
         return Err(Failure::wrong(message));

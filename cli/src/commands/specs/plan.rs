@@ -101,7 +101,7 @@ fn unended_line(unended: &UnendedRuns) -> String {
 }
 
 /// A place as it is and as it would be: on one line where that fits.
-fn place_lines(format: Format, change: &FieldChange) -> Vec<String> {
+pub(in crate::commands) fn place_lines(format: Format, change: &FieldChange) -> Vec<String> {
     let FieldChange { field, before, after } = change;
     let text = |value: &Value| value.to_string();
     let line = |sign: char, value: &Value| {

@@ -4,7 +4,7 @@
 //! never sent and those whose worker was lost come first. The others wait in a queue: for them a message may have been lost,
 //! which is rare, and hardly hurts while the queue has others to hand out.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use futures_util::future::join_all;
 
@@ -13,7 +13,7 @@ use crate::Timestamp;
 use crate::engine::lava::follow;
 use crate::engine::ledger::Ledger;
 use crate::engine::ledger::apply::{ApplyError, rest};
-use crate::ids::WorkerName;
+use crate::ids::{RunKey, WorkerName};
 use crate::ports::{DuePlace, StoreError, StoreErrorKind};
 use crate::run::{Input, Run};
 
@@ -116,26 +116,36 @@ impl Housekeeper {
         }
     }
 
-    /// Looks at runs that wait in a queue, if they do: those whose queue has a backlog are left alone for longer.
+    /// Looks at runs that wait in a queue, if they do: those whose queue has a backlog, or tells that it has a message for
+    /// them, are left alone for longer.
     async fn sweep_waiting(&self, all: &mut Part, until: Timestamp) {
         let waiting = std::mem::take(&mut all.waiting);
-        let mut busy: HashMap<WorkerName, bool> = HashMap::new();
+        let mut queues: HashMap<WorkerName, OnQueue> = HashMap::new();
         for worker in waiting.iter().map(|run| &run.worker) {
-            if !busy.contains_key(worker) {
-                let depth = self.site().ports.queue.depth(worker).await;
-                let depth = depth.inspect_err(|error| {
+            if !queues.contains_key(worker) {
+                let found = self.on_queue(worker).await.unwrap_or_else(|error| {
                     tracing::debug!(%worker, %error, "how much is on a queue is not known");
+                    OnQueue::Unknown
                 });
-                // One that does not tell may be empty.
-                busy.insert(worker.clone(), depth.is_ok_and(|depth| depth.ready >= BACKLOG));
+                queues.insert(worker.clone(), found);
             }
         }
-        let aim = |run: &Run| match busy.get(&run.worker) {
-            Some(true) if run.waits_in_queue() => Aim::LeaveWaiting,
+        let aim = |run: &Run| match queues.get(&run.worker) {
+            Some(found) if run.waits_in_queue() && found.has(&run.key) => Aim::LeaveWaiting,
             _ => Aim::Start,
         };
         let looking = waiting.into_iter().map(|run| (aim(&run), run)).map(|(aim, run)| (run, aim)).collect();
         self.look_at_each(looking, all, until).await;
+    }
+
+    /// What is on a worker's queue.
+    async fn on_queue(&self, worker: &WorkerName) -> Result<OnQueue, StoreError> {
+        let queue = &self.site().ports.queue;
+        if queue.depth(worker).await?.ready >= BACKLOG {
+            return Ok(OnQueue::Backlog);
+        }
+        let runs = queue.runs_on_it(worker, PAGE).await?;
+        Ok(runs.map_or(OnQueue::Unknown, |runs| OnQueue::Runs(runs.into_iter().collect())))
     }
 
     /// Looks at each of these runs, some at the same time, while there is time.
@@ -169,6 +179,27 @@ impl Housekeeper {
             follow::look_at(ledger, run).await
         } else {
             ledger.apply(run, Input::Sweep).await
+        }
+    }
+}
+
+/// What is known of a worker's queue.
+enum OnQueue {
+    /// It has so many messages that one which was lost is not missed.
+    Backlog,
+    /// It has messages for these runs.
+    Runs(HashSet<RunKey>),
+    /// It does not tell, and may be empty.
+    Unknown,
+}
+
+impl OnQueue {
+    /// Whether a run needs no further message.
+    fn has(&self, run: &RunKey) -> bool {
+        match self {
+            Self::Backlog => true,
+            Self::Runs(runs) => runs.contains(run),
+            Self::Unknown => false,
         }
     }
 }

@@ -1,0 +1,166 @@
+//! What is not as it was when a job's last run before ended well: for runs that failed.
+
+use chrono::TimeDelta;
+use pumice_core::Timestamp;
+use pumice_core::audit::{AuditId, Origin, Outcome};
+use pumice_core::glob::literal;
+use pumice_core::ids::{JobId, RunKey};
+use pumice_core::ports::{AuditQuery, RunQuery};
+use pumice_core::run::{Run, Status, Trigger};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::changes::changes;
+use crate::failure::Error;
+use crate::realm::Realm;
+use crate::specs::FieldChange;
+use crate::time::Instant;
+
+/// Most records that are looked at for the success.
+const MAX_BEFORE: usize = 1_000;
+/// Most entries of the audit that are looked at for who changed a spec, the newest first.
+const MAX_ENTRIES: usize = 1_000;
+/// How many of them are read at once.
+const PAGE: usize = 200;
+/// Acts whose responses name the runs that they started.
+const STARTS: [&str; 3] = ["dispatch", "runs retry", "schedules run"];
+/// How long before it made a run its act may have begun, for the run to be looked for in it.
+const ACT: TimeDelta = TimeDelta::minutes(1);
+/// How much later than it says an entry may have been written: clocks of hosts differ.
+const SKEW: TimeDelta = TimeDelta::seconds(5);
+
+/// What is not as it was in the last run of the job that ended well.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SinceSuccess {
+    /// That run.
+    pub success: RunKey,
+    /// Places of the spec.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spec: Vec<FieldChange>,
+    /// Places of the parameters and globals that were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub input: Vec<FieldChange>,
+    /// Who changed the spec last before the run, where the audit knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed: Option<ActBy>,
+}
+
+/// Who did something, as the audit has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ActBy {
+    /// Who.
+    pub who: String,
+    /// By which way.
+    pub from: Origin,
+    /// The words of the command.
+    pub act: String,
+    /// When.
+    pub at: Instant,
+    /// The id of the entry.
+    pub entry: String,
+}
+
+impl From<pumice_core::audit::Entry> for ActBy {
+    fn from(entry: pumice_core::audit::Entry) -> Self {
+        let (who, from, act) = (entry.who, entry.from, entry.act);
+        Self { who, from, act, at: Instant(entry.at), entry: entry.id.to_string() }
+    }
+}
+
+/// The last run of a job that was dispatched before a time and ended well, where there is one near by.
+///
+/// # Errors
+/// [`Error`] when the store cannot be read.
+pub(super) async fn last_success(
+    realm: &dyn Realm,
+    job: &JobId,
+    before: Timestamp,
+) -> Result<Option<Run>, Error> {
+    let query = RunQuery {
+        job: Some(literal(job.as_str())),
+        statuses: vec![Status::Complete],
+        until: Some(before),
+        limit: 1,
+        look_limit: Some(MAX_BEFORE),
+        without_alerts: true,
+        ..RunQuery::default()
+    };
+    Ok(realm.runs().list(&query).await?.into_iter().next())
+}
+
+/// What is not as it was when the job of a run that failed ended well last. `None` for all other runs, steps and alerts, and
+/// where there is no such run or nothing is another.
+///
+/// # Errors
+/// [`Error`] when the store cannot be read.
+pub(super) async fn since_success(realm: &dyn Realm, run: &Run) -> Result<Option<SinceSuccess>, Error> {
+    let is_failed = matches!(run.status, Status::Failed | Status::Rejected);
+    if !is_failed || run.is_child() || run.late.is_some() {
+        return Ok(None);
+    }
+    let Some(success) = last_success(realm, &run.job_id, run.ts_dispatch).await? else { return Ok(None) };
+    let failed = realm.runs().load_with_spec(&run.key).await?;
+    let before = realm.runs().load_with_spec(&success.key).await?;
+    let (Some((_, failed)), Some((_, before))) = (failed, before) else { return Ok(None) };
+    let found = changes((&before).into(), (&failed).into());
+    if found.spec.is_empty() && found.input.is_empty() {
+        return Ok(None);
+    }
+    let changed = match found.spec.is_empty() {
+        true => None,
+        false => changer(realm, &run.job_id, success.ts_dispatch, run.ts_dispatch).await,
+    };
+    Ok(Some(SinceSuccess { success: success.key, spec: found.spec, input: found.input, changed }))
+}
+
+/// Who changed a job last between two times. Without the right to read the audit the rest is told all the same.
+async fn changer(realm: &dyn Realm, job: &JobId, after: Timestamp, until: Timestamp) -> Option<ActBy> {
+    let is_of_it = |entry: &pumice_core::audit::Entry| {
+        let is_job =
+            |change: &pumice_core::audit::Change| change.of.kind == "job" && change.of.name == job.as_str();
+        entry.outcome == Outcome::Done && entry.changes.iter().any(is_job)
+    };
+    entry_between(realm, after, until, is_of_it).await
+}
+
+/// The newest entry of the audit between two times that is as asked; `None` also where it cannot be read.
+pub(super) async fn entry_between(
+    realm: &dyn Realm,
+    after: Timestamp,
+    until: Timestamp,
+    is_it: impl Fn(&pumice_core::audit::Entry) -> bool,
+) -> Option<ActBy> {
+    let (first, mut last) = (AuditId::first_at(after - SKEW), AuditId::first_at(until + SKEW));
+    let mut looked_at = 0;
+    while looked_at < MAX_ENTRIES {
+        let page = realm.audit().entries(&AuditQuery { first, last, limit: PAGE }).await.ok()?;
+        let (count, oldest) = (page.len(), page.last().map(|entry| entry.id));
+        if let Some(entry) = page.into_iter().find(|entry| entry.at <= until && is_it(entry)) {
+            return Some(entry.into());
+        }
+        looked_at += count;
+        match oldest {
+            Some(oldest) if count == PAGE => last = oldest.before(),
+            _ => return None,
+        }
+    }
+    None
+}
+
+/// Who asked for a run, where a person or a program did that the audit knows of.
+pub(super) async fn asked_by(realm: &dyn Realm, run: &Run) -> Option<ActBy> {
+    let is_asked_for = match run.trigger() {
+        // A slot may have been started by `schedules run`.
+        Trigger::Caller | Trigger::Replay { .. } | Trigger::Schedule { .. } => true,
+        Trigger::Run { .. } | Trigger::Event { .. } | Trigger::Object { .. } | Trigger::Http { .. } => false,
+    };
+    if !is_asked_for || run.is_child() || run.late.is_some() {
+        return None;
+    }
+    let id = Value::from(run.run_id.to_string()).to_string();
+    let has_it = |entry: &pumice_core::audit::Entry| {
+        STARTS.contains(&&*entry.act) && entry.answer.to_string().contains(&id)
+    };
+    entry_between(realm, run.ts_dispatch - ACT, run.ts_dispatch, has_it).await
+}
