@@ -1,6 +1,7 @@
 //! How fast the embedded engine is: the whole path, on a file, from request to record.
 
 mod figures;
+mod operating;
 mod queries;
 mod realm;
 mod schedules;
@@ -41,6 +42,8 @@ pub(crate) struct Bench {
 enum What {
     /// Lists and trees of a realm with a million runs, while 1,000 a second are processed; once.
     Queries,
+    /// What operators wait for: a file of a million requests, a bulk cancel, a retry, a backup; once.
+    Operating,
     /// From a file that comes to a bucket to the start of its trigger's run, a hundred files a second; once.
     Triggers,
 }
@@ -100,6 +103,12 @@ impl Bench {
         }
         match self.what {
             Some(What::Queries) => report.add_all(&queries::NAMES, &[queries::measure(durability)?]),
+            Some(What::Operating) => {
+                report.add_all(&operating::NAMES, &[operating::measure(durability)?]);
+                for (name, goal) in operating::GOALS {
+                    report.goal(name, goal);
+                }
+            }
             Some(What::Triggers) => report.add_all(&triggers::NAMES, &[triggers::measure(durability)?]),
             None if self.curve => Self::curve(durability, report)?,
             None => self.measure(durability, report)?,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use pumice_local::Durability;
 
 /// The `pumice` command of the same build, built when it is not there.
-fn pumice() -> Result<PathBuf, String> {
+pub(super) fn pumice() -> Result<PathBuf, String> {
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
     let beside = own.with_file_name("pumice");
     if !beside.exists() {

@@ -1,6 +1,7 @@
 //! Schedules: what the clock starts, and when next; pause, resume, start now, backfill.
 
 use axum::response::Response;
+use chrono::TimeDelta;
 use chrono_tz::Tz;
 use pumice_core::Timestamp;
 use pumice_core::duration::Span;
@@ -22,12 +23,21 @@ use super::{Head, render};
 use crate::access::Role;
 use crate::answer::{Fault, see};
 use crate::ask::Ask;
+use crate::svg::{Bar, sparkline};
 use crate::view::{Clock, counted, job_link, run_link};
 
 /// How many next starts the page shows.
 const UPCOMING: usize = 20;
 /// Most entries of a page.
 const MAX_ENTRIES: usize = 200;
+/// Most starts that the picture of the next day counts.
+const MAX_COUNTED: usize = 5_000;
+/// How many bars an hour has in that picture.
+const BARS_AN_HOUR: i64 = 4;
+/// How far ahead a job's starts are looked through for what is to be known of them: over both changes of the clock.
+const AHEAD: TimeDelta = TimeDelta::days(426);
+/// Most starts that are shown of those.
+const MAX_NOTED: usize = 20;
 
 /// The page.
 pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
@@ -46,6 +56,14 @@ pub(super) async fn page(ask: Ask, foreseen: Value) -> Result<Response, Fault> {
         Some(job) => upcoming(&ask, job, UPCOMING, &clock).await?,
         None => next_of_each(&found, UPCOMING, &clock),
     };
+    let day = match rows.is_empty() {
+        true => Value::Null,
+        false => next_day(&ask, job.as_deref(), &clock).await?,
+    };
+    let ahead = match &only {
+        Some(job) => noted(&ask, job, &clock).await?,
+        None => Value::Null,
+    };
     let backfills = list_all(ask.realm(), &ListBackfills { job: job.clone() }).await?;
     let backfills: Vec<Value> =
         backfills.backfills.iter().take(20).map(|one| backfill_row(one, &clock)).collect();
@@ -56,6 +74,8 @@ pub(super) async fn page(ask: Ask, foreseen: Value) -> Result<Response, Fault> {
         "rows": rows,
         "pattern": job,
         "coming": coming,
+        "day": day,
+        "ahead": ahead,
         "backfills": backfills,
         "foreseen": foreseen,
     });
@@ -121,6 +141,56 @@ pub(super) async fn upcoming(ask: &Ask, job: &str, number: usize, clock: &Clock)
         start_shown((slot.job_id.as_str(), slot.entry), slot.slot.0, Some(&slot.zone), &slot.notes, clock)
     };
     Ok(Value::Array(found.slots.iter().map(start).collect()))
+}
+
+/// How many starts there are in each quarter of an hour of the next day: whether many come at once shows.
+async fn next_day(ask: &Ask, job: Option<&str>, clock: &Clock) -> Result<Value, Fault> {
+    let (now, until) = (clock.now, clock.now + TimeDelta::days(1));
+    let request = NextStarts {
+        job: job.map(str::to_owned),
+        number: Some(MAX_COUNTED),
+        to: Some(Instant(until)),
+        ..NextStarts::default()
+    };
+    let found = next(ask.realm(), &request).await?;
+    let Some(last) = found.slots.last().map(|slot| slot.slot.0) else { return Ok(Value::Null) };
+    let is_cut = found.cut || found.slots.len() >= MAX_COUNTED;
+    let bars = usize::try_from(24 * BARS_AN_HOUR).unwrap_or_default();
+    let mut counts = vec![Bar::default(); bars];
+    for slot in &found.slots {
+        let place = (slot.slot.0 - now).num_minutes() / (60 / BARS_AN_HOUR);
+        if let Some(bar) = usize::try_from(place).ok().and_then(|place| counts.get_mut(place)) {
+            bar.all += 1;
+        }
+    }
+    let most = counts.iter().enumerate().max_by_key(|(place, bar)| (bar.all, std::cmp::Reverse(*place)));
+    let most = most.map(|(place, bar)| {
+        let from = now + TimeDelta::minutes(i64::try_from(place).unwrap_or_default() * 60 / BARS_AN_HOUR);
+        json!({ "count": bar.all, "from": clock.moment(from) })
+    });
+    Ok(json!({
+        "svg": sparkline(&counts, "starts in each quarter of an hour of the next 24 hours"),
+        "count": found.slots.len(),
+        "most": most,
+        "until": is_cut.then(|| clock.moment(last)),
+    }))
+}
+
+/// The starts of a job of the next 14 months of which there is something to be known: changes of the clock, calendars.
+async fn noted(ask: &Ask, job: &str, clock: &Clock) -> Result<Value, Fault> {
+    let until = clock.now + AHEAD;
+    let request = NextStarts { job: Some(job.to_owned()), to: Some(Instant(until)), ..NextStarts::default() };
+    let found = next(ask.realm(), &request).await?;
+    let last = found.slots.last().map(|slot| slot.slot.0).filter(|_| found.cut);
+    let noted = found.slots.iter().filter(|slot| !slot.notes.is_empty()).take(MAX_NOTED);
+    let start = |slot: &UpcomingSlot| {
+        start_shown((slot.job_id.as_str(), slot.entry), slot.slot.0, Some(&slot.zone), &slot.notes, clock)
+    };
+    Ok(json!({
+        "starts": noted.map(start).collect::<Vec<_>>(),
+        "count": found.slots.len(),
+        "until": clock.moment(last.unwrap_or(until)),
+    }))
 }
 
 /// The next start of each entry of all jobs that match: one that starts often does not hide the others.

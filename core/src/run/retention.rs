@@ -1,6 +1,6 @@
 //! When records of runs expire.
 
-use super::record::{NEVER, Run, expiry};
+use super::record::{Run, expiry};
 use crate::Timestamp;
 use crate::duration::Span;
 use crate::spec::Retention;
@@ -28,7 +28,7 @@ pub(crate) fn settle(run: &mut Run, retention: &Retention, now: Timestamp) {
 mod tests {
     use super::*;
     use crate::ids::{JobId, RunId, RunKey, WorkerName};
-    use crate::run::Status;
+    use crate::run::{NEVER, Status};
     use crate::spec::OUTCOMES;
     use serde_json::json;
 
