@@ -130,11 +130,19 @@ async fn request_that_is_tried_changes_nothing() {
     assert_eq!((tried.status, &tried.json()["dry_run"]), (200, &json!(true)), "{}", tried.body);
     assert_eq!(server.get("/api/v1/jobs/show?job=new").await.status, 404);
     assert_eq!(server.api(VIEWER, "/api/v1/apply", &apply).await.status, 403);
-    // An operation that cannot be tried is not carried out instead.
     let cancel = json!({ "runs": [run_id(1).to_string()] });
-    let refused = server.api(EDITOR, "/api/v1/runs/cancel?dry_run=true", &cancel).await;
+    let tried = server.api(VIEWER, "/api/v1/runs/cancel?dry_run=true", &cancel).await;
+    assert_eq!(
+        (tried.status, &tried.json()["runs"][0]["outcome"]),
+        (200, &json!("cancelled")),
+        "{}",
+        tried.body
+    );
+    // An operation that cannot be tried is not carried out instead.
+    let delete = json!({ "jobs": ["new"] });
+    let refused = server.api(EDITOR, "/api/v1/jobs/delete?dry_run=true", &delete).await;
     assert!(
-        refused.status == 400 && refused.body.contains("runs cancel has no dry_run: nothing was done"),
+        refused.status == 400 && refused.body.contains("jobs delete has no dry_run: nothing was done"),
         "{}",
         refused.body
     );
