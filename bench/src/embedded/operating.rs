@@ -121,7 +121,8 @@ impl Realm {
         let file = self.path().join(".pumice/pumice.db");
         let store = rusqlite::Connection::open(file).map_err(|error| error.to_string())?;
         let sql = "SELECT count(*) FROM runs WHERE due_at IS NOT NULL";
-        store.query_row(sql, [], |row| row.get(0)).map_err(|error| error.to_string())
+        let count: u32 = store.query_row(sql, [], |row| row.get(0)).map_err(|error| error.to_string())?;
+        Ok(count as usize)
     }
 
     /// Waits until no run has anything left to do.

@@ -69,7 +69,7 @@ pub(crate) async fn act(ask: Ask) -> Result<Response, Fault> {
         let notes = match plan(ask.realm(), Plan { specs, ..Plan::default() }).await {
             Ok(planned) => Notes {
                 planned: Some(planned.documents.into_iter().flat_map(|one| one.fields).collect()),
-                warnings: warning_lines(&planned.warnings),
+                warnings: warning_lines(&planned.warnings, usize::MAX),
                 ..Notes::default()
             },
             Err(error) => Notes { trouble: Some(error.message().to_owned()), ..Notes::default() },

@@ -1,6 +1,5 @@
 //! A realm's settings, by lava's names.
 
-use serde::Deserialize as _;
 use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Map, Value};
