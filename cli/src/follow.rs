@@ -90,8 +90,14 @@ async fn follow_there(
     let mut teller = Looks { tell: Tell::fitting(global.quiet), said: false };
     let (mut pause, mut sure) = (PAUSES.0, false);
     loop {
-        let mut tree =
-            RunTree { runs: Vec::new(), unstarted: Vec::new(), served: None, why: None, is_done: true };
+        let mut tree = RunTree {
+            runs: Vec::new(),
+            unstarted: Vec::new(),
+            served: None,
+            why: None,
+            by: None,
+            is_done: true,
+        };
         for root in roots {
             let request = ShowRun { run: root.to_string(), details: !global.output.is_table() };
             let found: RunTree = target.ask(show, &request).await?;
@@ -106,7 +112,9 @@ async fn follow_there(
             let is_complete = are_complete(ends, roots, skipped);
             return Ok(Followed { is_complete, tree: RunTree { served: None, ..tree } });
         }
-        teller.look(&tree, target.unserved());
+        if tree.served == Some(false) {
+            teller.look(&tree, &target.unserved().await);
+        }
         sure = tree.is_done;
         tokio::time::sleep(pause).await;
         pause = (pause * 3 / 2).min(PAUSES.1);

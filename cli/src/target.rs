@@ -131,10 +131,12 @@ impl Target {
     }
 
     /// What to say when nothing starts a run.
-    pub(crate) fn unserved(&self) -> &'static str {
+    pub(crate) async fn unserved(&self) -> String {
         match self {
-            Self::Here(realm) => realm.unserved(),
-            Self::There(_) => "nothing has started yet: does a process run the jobs of the console's realm?",
+            Self::Here(realm) => realm.unserved().await,
+            Self::There(_) => {
+                "nothing has started yet: does a process run the jobs of the console's realm?".to_owned()
+            }
         }
     }
 

@@ -23,7 +23,7 @@ fn of_steps(id: &str, kind: &str, payload: &Value) -> Value {
 
 /// Does a run again and waits for the end of the new one.
 fn again(pumice: &Pumice, run: &str, more: &[&str]) -> String {
-    let printed = pumice.run(&[&["runs", "retry", run, "-o", "json"], more].concat());
+    let printed = pumice.run(&[&["runs", "retry", run, "--once-more", "-o", "json"], more].concat());
     let id = printed.json()["accepted"]["run_id"].as_str().map(str::to_owned);
     let id = id.unwrap_or_else(|| panic!("{printed:?}"));
     wait_until(|| {
@@ -326,10 +326,15 @@ fn run_that_cannot_be_done_again_is_refused_with_the_reason() {
     let place = printed[0]["location"].as_str().expect("a place").to_owned();
     std::fs::remove_file(&place).expect("it was there");
     refused(&retry(&[&failed]), "is gone from");
-    assert_eq!(retry(&[&failed, "--from", "a"]).status, 0, "it is run again");
+    let again = again(&pumice, &failed, &["--from", "a"]);
+    refused(&retry(&[&failed, "--from", "a"]), &format!("has been done again as run {again}, which is "));
+    refused(&retry(&[&failed, "--dry-run"]), "has been done again as run");
+    let why = pumice.run(&["runs", "why", &failed, "-o", "json"]).json();
+    assert_eq!(why["again"], json!(again), "{why}");
     assert_eq!(pumice.run(&["jobs", "delete", "all"]).status, 0);
     refused(&retry(&[&failed, "--all"]), "no such job all");
-    assert_eq!(retry(&[&failed, "--all", "--spec", "pinned"]).status, 0, "it has its spec");
+    let pinned = ["--all", "--spec", "pinned", "--once-more"];
+    assert_eq!(retry(&[&[failed.as_str()], &pinned[..]].concat()).status, 0, "it has its spec");
 }
 
 #[test]
