@@ -25,7 +25,7 @@ pub(crate) fn trigger_line(run: &RunShown) -> String {
             );
             escaped(&told).into_owned()
         }
-        Trigger::Http { trigger_id, event_type, delivery } => {
+        Trigger::Http { trigger_id, event_type, delivery, .. } => {
             let delivery = delivery.as_ref().map(|id| format!(", delivery {id}")).unwrap_or_default();
             let what = event_type.as_deref().unwrap_or("a request");
             escaped(&format!("triggered by {what} over HTTP{delivery}, trigger {trigger_id}")).into_owned()

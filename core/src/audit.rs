@@ -25,8 +25,8 @@ pub const MAX_ANSWER: usize = 16 * 1024;
 pub const MAX_FIELD: usize = 4 * 1024;
 /// Largest list of changes of an entry, in bytes of JSON: an item of DynamoDB holds 400 KB.
 pub const MAX_CHANGES: usize = 128 * 1024;
-/// Most things that an entry names as touched.
-pub const MAX_TARGETS: usize = 200;
+/// Largest list of the things that an entry names as touched, in bytes of JSON; those beyond are counted.
+pub const MAX_TARGETS: usize = 96 * 1024;
 /// Longest error that an entry keeps, in bytes.
 pub const MAX_ERROR: usize = 4 * 1024;
 
@@ -177,7 +177,7 @@ impl fmt::Display for Outcome {
 }
 
 /// Something that an act touches.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Target {
     /// Its kind: `job`, `run`, `worker`.
     pub kind: String,
@@ -234,6 +234,9 @@ pub struct Entry {
     /// To what.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub what: Vec<Target>,
+    /// To how many more things, which are not named.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unnamed: u64,
     /// The request, masked.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub asked: Value,
@@ -262,6 +265,27 @@ pub struct Entry {
         skip_serializing_if = "Option::is_none"
     )]
     pub expires: Option<Timestamp>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// The things that an entry names as touched, masked, and how many more there are.
+#[must_use]
+pub fn kept_targets(targets: &[Target]) -> (Vec<Target>, u64) {
+    let (mut named, mut size) = (Vec::new(), 0);
+    for target in targets {
+        let target = Target::new(&target.kind, mask(&target.name));
+        size += serde_json::to_string(&target).map_or(0, |text| text.len() + 1);
+        if size > MAX_TARGETS {
+            break;
+        }
+        named.push(target);
+    }
+    let unnamed = u64::try_from(targets.len() - named.len()).unwrap_or(u64::MAX);
+    (named, unnamed)
 }
 
 /// A value as an entry keeps it: masked, and with its size in its place where it is longer than `most` bytes of JSON.
@@ -372,6 +396,15 @@ mod tests {
         let many: Map<String, Value> = (0..1_000).map(|n| (format!("k{n}"), json!(n))).collect();
         assert!(kept(Value::Object(many), 1_000).to_string().len() <= 1_000);
         assert!(kept_text(&"ü".repeat(600), 100).len() < 130);
+    }
+
+    #[test]
+    fn things_beyond_what_fits_are_counted() {
+        let all: Vec<Target> = (0..5_000).map(|n| Target::new("job", format!("big/{n}"))).collect();
+        let (named, unnamed) = kept_targets(&all);
+        assert!(named.len() > 2_000 && serde_json::to_string(&named).unwrap().len() <= MAX_TARGETS + 1);
+        assert_eq!((named.as_slice(), unnamed), (&all[..named.len()], 5_000 - named.len() as u64));
+        assert_eq!(kept_targets(&all[..1_500]), (all[..1_500].to_vec(), 0));
     }
 
     #[test]

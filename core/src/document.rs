@@ -48,6 +48,14 @@ pub fn text_of(bytes: &[u8]) -> Result<&str, ReadError> {
     })
 }
 
+/// The same of bytes, in UTF-8.
+///
+/// # Errors
+/// [`ReadError`] when it is not UTF-8, or as [`parse_json`].
+pub fn parse_json_bytes(bytes: &[u8]) -> Result<Value, ReadError> {
+    text_of(bytes).and_then(parse_json)
+}
+
 /// Reads a JSON text. A number with a fraction or an exponent is a float, the nearest there is, as Python's `json` reads
 /// it; any other is an integer, and `-0` is 0.
 ///

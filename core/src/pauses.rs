@@ -1,5 +1,8 @@
 //! Pauses: of jobs, of workers, of the whole realm. Runs that have begun go on; those that have not wait, and say so.
 //!
+//! One pause is stricter: that of a realm that was restored from a backup. The realm that it was copied from may still do what
+//! was under way, so the copy stands still: nothing is run, begun or not, until the pause is ended. See [`Pauses::stands_still`].
+//!
 //! All pauses of a realm are one record, so that each change is one conditional write, and a worker reads one thing.
 
 use schemars::JsonSchema;
@@ -70,6 +73,9 @@ pub struct Pause {
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// Whether what has begun waits too, with its steps, further attempts and actions.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub everything: bool,
 }
 
 impl Pause {
@@ -104,9 +110,13 @@ pub struct Pauses {
 
 impl Pauses {
     /// The pause that keeps a run from starting: of several the one that lasts longest. What has begun goes on; a step begins
-    /// with its parent, and an alert does nothing but its actions.
+    /// with its parent, and an alert does nothing but its actions. A realm that stands still holds all that is to be done.
     #[must_use]
     pub fn of(&self, run: &Run, now: Timestamp) -> Option<&Pause> {
+        let has_more = !run.status.is_end() || run.duties.is_some();
+        if let Some(still) = self.stands_still(now).filter(|_| has_more) {
+            return Some(still);
+        }
         if run.is_child() || run.late.is_some() || run.cancel || run.ts_start.is_some() || run.status.is_end()
         {
             return None;
@@ -115,14 +125,23 @@ impl Pauses {
         self.all.iter().filter(|pause| !pause.is_over(now) && pause.scope.has(run)).max_by_key(ends)
     }
 
+    /// The pause with which the whole realm stands still: its workers take nothing, its schedules and buckets are not looked
+    /// at, and no action is done, as though nothing served the realm.
+    #[must_use]
+    pub fn stands_still(&self, now: Timestamp) -> Option<&Pause> {
+        self.live(now).find(|pause| pause.everything && pause.scope == Scope::Realm)
+    }
+
     /// The pauses that are not over.
     pub fn live(&self, now: Timestamp) -> impl Iterator<Item = &Pause> {
         self.all.iter().filter(move |pause| !pause.is_over(now))
     }
 
-    /// The next record, with a pause, in place of the one that its scope may have; those that are over are left out.
+    /// The next record, with a pause, in place of the one that its scope may have; those that are over are left out. A realm
+    /// that stands still goes on doing so for as long as the new pause lasts: else a pause would set going what had begun.
     #[must_use]
-    pub fn with(&self, pause: Pause, now: Timestamp) -> Self {
+    pub fn with(&self, mut pause: Pause, now: Timestamp) -> Self {
+        pause.everything |= self.live(now).any(|other| other.scope == pause.scope && other.everything);
         let others = self.live(now).filter(|other| other.scope != pause.scope).cloned();
         let all = others.chain([pause.clone()]).collect();
         Self { rev: self.rev + 1, all }

@@ -20,7 +20,7 @@ fn run() -> Run {
 
 fn pause(scope: Scope, until: Option<i64>) -> Pause {
     let until = until.map(|seconds| now() + TimeDelta::seconds(seconds));
-    Pause { scope, since: now(), until, by: Some("ada".to_owned()), why: None }
+    Pause { scope, since: now(), until, by: Some("ada".to_owned()), why: None, everything: false }
 }
 
 fn job(pattern: &str) -> Scope {
@@ -64,6 +64,32 @@ fn run_that_has_begun_or_is_a_step_is_not_paused() {
     }
     let in_line = Run { status: Status::Waiting, first_due: Some(now()), ..run() };
     assert!(all.of(&in_line, now()).is_some(), "it has yet to start");
+}
+
+/// Whatever has more to be done waits in a realm that stands still, until that pause is ended; an ordinary pause in its place
+/// does not set it going.
+#[test]
+fn realm_that_stands_still_holds_what_has_begun() {
+    let still = Pause { everything: true, ..pause(Scope::Realm, None) };
+    let all = pauses(vec![still.clone(), pause(job("*"), None)]);
+    let step = Run { key: run().key.child(1, 0), ..run() };
+    let begun = Run { ts_start: Some(now()), status: Status::Running, ..run() };
+    let retried = Run { ts_start: Some(now()), status: Status::Waiting, ..run() };
+    let asked = Run { cancel: true, ..run() };
+    for run in [run(), step, begun, retried, asked] {
+        assert_eq!(all.of(&run, now()), Some(&still), "{run:?}");
+    }
+    let ended = Run { status: Status::Complete, duties: None, ..run() };
+    assert_eq!(all.of(&ended, now()), None);
+    assert_eq!(all.stands_still(now()), Some(&still));
+    let replaced = all.with(pause(Scope::Realm, Some(60)), now());
+    assert!(replaced.stands_still(now()).is_some(), "{replaced:?}");
+    assert_eq!(replaced.stands_still(now() + TimeDelta::seconds(60)), None);
+    assert_eq!(replaced.without(&Scope::Realm, now()).stands_still(now()), None);
+    assert_eq!(pauses(vec![pause(Scope::Realm, None)]).stands_still(now()), None);
+    // A record of a version before this one has no such field.
+    let read: Pause = serde_json::from_str(r#"{"scope":"realm","since":1}"#).unwrap();
+    assert!(!read.everything);
 }
 
 #[test]

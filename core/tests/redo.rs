@@ -123,6 +123,10 @@ fn item_of_a_foreach_is_kept_where_it_is_the_same() {
     assert_eq!(now(&[json!(1), json!({ "y": 2, "x": 1 }), json!(3), json!(3)]), "=0 =1 2 =3");
     assert_eq!(now(&[json!(0), json!(1), json!(3)]), "+ =0 2");
     assert_eq!(now(&[json!({ "x": 1, "y": 3 })]), "+");
+    // The item that is named is run again, and those that failed; the others stay, though they came later.
+    let from = |step| RedoFrom::Step(root().child(2, step));
+    let items = [json!(1), json!({ "x": 1, "y": 2 }), json!(3), json!(3)];
+    assert_eq!(words(&foreach(&items), &before, &all, &from(0)), "0! =1 2 =3");
     // A step of a chain is not an item, whatever it is given.
     assert_eq!(words(&chain(&["one"]), &before, &all, &RedoFrom::Failed), "+");
 }

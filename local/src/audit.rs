@@ -89,6 +89,7 @@ mod tests {
             host: None,
             act: "apply".to_owned(),
             what: Vec::new(),
+            unnamed: 0,
             asked: serde_json::Value::Null,
             changes: Vec::new(),
             outcome: Outcome::Done,

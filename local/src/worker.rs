@@ -27,6 +27,8 @@ const LEAD: TimeDelta = TimeDelta::seconds(1);
 const MAX_TAKE: usize = 64;
 /// How long to wait after the store could not be reached.
 const STORE_PAUSE: Duration = Duration::from_millis(500);
+/// How often a realm that stands still is looked at.
+const STILL: Duration = Duration::from_millis(500);
 
 /// How many jobs run at the same time by default: while the records of some are
 /// written, the others go on.
@@ -73,7 +75,7 @@ impl Workers {
         Self { database, site, runners, options, halt: Halt::default(), engines: Engines::default() }
     }
 
-    /// Runs jobs until `stop`. From then on no run and no step begins; what runs may end for as long as the options say,
+    /// Runs jobs until `stop`; nothing at all while the realm stands still. From then on no run and no step begins; what runs may end for as long as the options say,
     /// or until `kill`. Attempts that still run are stopped then; the next process makes them again, and they do not count.
     ///
     /// # Errors
@@ -83,6 +85,11 @@ impl Workers {
         stop: impl Future<Output = ()>,
         kill: impl Future<Output = ()>,
     ) -> Result<(), StoreError> {
+        tokio::pin!(stop);
+        tokio::select! {
+            () = &mut stop => return Ok(()),
+            set_going = self.set_going() => set_going?,
+        }
         self.find_workers(true).await?;
         let Serve { slots, limits, drain, .. } = self.options;
         let taking = Taking {
@@ -108,6 +115,22 @@ impl Workers {
         tasks.spawn(self.keep_finding_workers());
         // Dropping the set ends these tasks with the loop.
         work.work(stop, kill).await
+    }
+
+    /// Waits until the realm does not stand still. Only a restoration has it do so, into a folder that nothing serves: it is
+    /// enough to ask at the start.
+    async fn set_going(&self) -> Result<(), StoreError> {
+        let mut is_told = false;
+        loop {
+            let pauses = self.database.read_pauses().await?;
+            let Some(still) = pauses.stands_still(SystemClock.now()) else { return Ok(()) };
+            if !is_told {
+                let why = still.why.as_deref().unwrap_or_default();
+                tracing::warn!(why, "the realm stands still: nothing runs, also not what has begun");
+                is_told = true;
+            }
+            tokio::time::sleep(STILL).await;
+        }
     }
 
     /// Takes files to the triggers of their buckets.

@@ -181,6 +181,7 @@ async fn pauses_outlive_the_process_and_a_corrupt_record_of_them_is_told() {
         until: None,
         by: None,
         why: None,
+        everything: false,
     };
     let pauses = pumice_core::pauses::Pauses::default().with(pause, at(1));
     file.database.put_pauses(&pauses).await.unwrap();

@@ -169,7 +169,7 @@ impl From<DispatchError> for Error {
         let kind = match &error {
             DispatchError::Store(error) => error.kind.into(),
             DispatchError::NoSuchJob { .. } => ErrorKind::NotFound,
-            DispatchError::KeyTaken { .. } => ErrorKind::Conflict,
+            DispatchError::KeyTaken { .. } | DispatchError::DeliveryTaken { .. } => ErrorKind::Conflict,
             DispatchError::BadSpec { .. }
             | DispatchError::HoldsSecret { .. }
             | DispatchError::Withheld

@@ -5,8 +5,8 @@ use pumice_core::document::parse_json;
 use pumice_core::engine::{Dispatcher, Fired, receive as fire};
 use pumice_core::ids::{RunId, SecretName};
 use pumice_core::trigger::{
-    DELIVERY_HEADERS, EVENT_HEADERS, HttpEvent, SIGNATURE_HEADER, TriggerFields, TriggerSpec, TriggerType,
-    why_not_for,
+    DELIVERY_HEADERS, DeliveryName, EVENT_HEADERS, HttpEvent, SIGNATURE_HEADER, TriggerFields, TriggerSpec,
+    TriggerType, why_not_for,
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -38,7 +38,8 @@ impl std::fmt::Debug for HookRequest<'_> {
 /// What became of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Received {
-    /// No trigger of this id takes requests, or the signature is not right. The sender is not told which.
+    /// No trigger of this id takes requests, its secret cannot be read, or the signature is not right. The sender is not told
+    /// which.
     Refused,
     /// The trigger is not for it, for these reasons.
     Passed(Vec<String>),
@@ -86,7 +87,8 @@ impl From<Fired> for HookRun {
 /// runs once, however often it comes.
 ///
 /// # Errors
-/// [`Error`] when the realm cannot be read, the secret is missing, or a body is not of the type that it says.
+/// [`Error`] when the realm cannot be read, or a body is not of the type that it says. A secret that cannot be read is in the
+/// log alone: one who sent no right signature must not learn whether the trigger is there.
 pub async fn receive(realm: &dyn Realm, request: HookRequest<'_>) -> Result<Received, Error> {
     let Some(fields) = trigger(realm, request.trigger_id).await? else { return Ok(Received::Refused) };
     let site = realm.site().await?;
@@ -98,7 +100,13 @@ pub async fn receive(realm: &dyn Realm, request: HookRequest<'_>) -> Result<Rece
         );
         return Ok(Received::Refused);
     };
-    let secret = site.ports.secrets.parameter(&name).await?;
+    let secret = match site.ports.secrets.parameter(&name).await {
+        Ok(secret) => secret,
+        Err(error) => {
+            tracing::error!(trigger_id = request.trigger_id, %error, "a trigger cannot be used: its secret cannot be read");
+            return Ok(Received::Refused);
+        }
+    };
     let header = fields.signature_header.as_deref().unwrap_or(SIGNATURE_HEADER).to_ascii_lowercase();
     let signature = (request.header)(&header).unwrap_or_default();
     if !is_signed(secret.reveal().as_bytes(), &signature, request.body) {
@@ -165,12 +173,7 @@ fn event_of(realm: &dyn Realm, request: HookRequest<'_>) -> Result<HttpEvent, Er
         .map_err(|error| Error::invalid(format!("the body is not UTF-8: {error}")));
     let body = match kind.as_str() {
         _ if request.body.is_empty() => Value::Null,
-        "application/x-www-form-urlencoded" => {
-            let fields = form_urlencoded::parse(request.body);
-            Value::Object(
-                fields.map(|(name, value)| (name.into_owned(), value.into_owned().into())).collect(),
-            )
-        }
+        "application/x-www-form-urlencoded" => Value::Object(form(request.body)),
         kind if kind == "application/json" || kind.ends_with("+json") => {
             let value = parse_json(text?);
             value.map_err(|error| Error::invalid(format!("the body is not JSON: {error}")))?
@@ -181,14 +184,49 @@ fn event_of(realm: &dyn Realm, request: HookRequest<'_>) -> Result<HttpEvent, Er
         body,
         content_type: Some(kind).filter(|kind| !kind.is_empty()),
         event_type: short("the event", first(&EVENT_HEADERS))?,
-        delivery: short("the delivery", first(&DELIVERY_HEADERS))?,
+        delivery: delivery_of(request, short)?,
         time: realm.now(),
     })
+}
+
+/// What names the delivery: the first header that does.
+fn delivery_of(
+    request: HookRequest<'_>,
+    short: impl Fn(&str, Option<String>) -> Result<Option<String>, Error>,
+) -> Result<Option<DeliveryName>, Error> {
+    for header in DELIVERY_HEADERS {
+        if let Some(id) = (request.header)(header).filter(|id| !id.is_empty()) {
+            return Ok(short("the delivery", Some(id))?.map(|id| DeliveryName { header, id }));
+        }
+    }
+    Ok(None)
+}
+
+/// The fields of a form; one that is given more than once has all its values, in a list.
+fn form(body: &[u8]) -> Map<String, Value> {
+    let mut fields = Map::new();
+    for (name, value) in form_urlencoded::parse(body) {
+        let value = Value::String(value.into_owned());
+        match fields.get_mut(&*name) {
+            Some(Value::Array(values)) => values.push(value),
+            Some(first) => *first = Value::Array(vec![first.take(), value]),
+            None => {
+                fields.insert(name.into_owned(), value);
+            }
+        }
+    }
+    fields
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn field_of_a_form_that_is_given_more_than_once_has_all_its_values() {
+        let wanted = serde_json::json!({ "a": ["1", "2", ""], "b": "x y" });
+        assert_eq!(Value::Object(form(b"a=1&b=x+y&a=2&a")), wanted);
+    }
 
     #[test]
     fn signature_is_the_one_of_githubs_example() {

@@ -112,6 +112,9 @@ pub struct PauseDetails {
     pub by: Option<String>,
     /// Why.
     pub why: Option<String>,
+    /// Whether what has begun waits too, as in a realm that was restored from a backup.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub everything: bool,
 }
 
 impl From<&Pause> for PauseDetails {
@@ -122,6 +125,7 @@ impl From<&Pause> for PauseDetails {
             until: pause.until.map(Instant),
             by: pause.by.clone(),
             why: pause.why.clone(),
+            everything: pause.everything,
         }
     }
 }
@@ -357,6 +361,7 @@ async fn pause(realm: &dyn Realm, scopes: Vec<Scope>, terms: &PauseTerms) -> Res
         until: terms.until.map(|until| until.0),
         by: text(&terms.by),
         why: text(&terms.why),
+        everything: false,
     };
     let scopes: BTreeSet<Scope> = scopes.into_iter().collect();
     let asked: Vec<Pause> = scopes.into_iter().map(of).collect();

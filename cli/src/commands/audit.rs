@@ -47,8 +47,10 @@ fn table(format: Format, found: &AuditList) -> Vec<String> {
         };
         let what = match entry.what.as_slice() {
             [] => String::new(),
-            [one] => shown(&one.to_string()),
-            [one, more @ ..] => format!("{} and {} more", shown(&one.to_string()), more.len()),
+            [one] if entry.unnamed == 0 => shown(&one.to_string()),
+            [one, more @ ..] => {
+                format!("{} and {} more", shown(&one.to_string()), more.len() as u64 + entry.unnamed)
+            }
         };
         let outcome = match (&entry.error, entry.outcome) {
             (_, Outcome::Done) => String::new(),
@@ -84,6 +86,12 @@ fn counted(found: &AuditList, is_rest: bool) -> Vec<String> {
         None if is_rest => told.push("the list ends here".to_owned()),
         None => {}
     }
+    if found.unsure > 0 {
+        let (count, does) = (found.unsure, if found.unsure == 1 { "does" } else { "do" });
+        told.push(format!(
+            "{count} of these {does} not name all that was touched, and may not be about what is asked for"
+        ));
+    }
     told
 }
 
@@ -108,6 +116,9 @@ fn lines(entry: &AuditShown) -> Vec<String> {
         entry.error.iter().flat_map(|error| error.lines()).map(|line| format!("         {}", shown(line))),
     );
     lines.extend(entry.what.iter().map(|target| format!("to       {}", shown(&target.to_string()))));
+    if entry.unnamed > 0 {
+        lines.push(format!("         and {} more, which are not named", entry.unnamed));
+    }
     if let Some(count) = entry.answer.get("unchanged").and_then(Value::as_u64) {
         lines.push(format!(
             "         {} stayed as {}",

@@ -8,7 +8,8 @@ use pumice_core::audit::{AuditId, Entry, Outcome, Target};
 use pumice_core::ports::{AuditStore as _, Clock, JobStore as _, Random as _};
 use pumice_core::text::escaped;
 use pumice_local::{
-    BackupError, BackupProgress, Durability, Home, Manifest, SystemClock, SystemRandom, back_up, restore,
+    BackupError, BackupProgress, Durability, Home, Manifest, SystemClock, SystemRandom, back_up, left_behind,
+    restore,
 };
 use pumice_service::audit::Act;
 use pumice_service::specs::counted;
@@ -42,13 +43,16 @@ pub(super) struct BackedUp {
     /// What belongs to the realm and is not in it, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) left_out: Vec<String>,
+    /// Places of the realm outside of the folder that it was restored into, which it uses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) elsewhere: Vec<String>,
 }
 
 impl BackedUp {
     fn of(file: PathBuf, manifest: Manifest) -> Self {
         let (files, bytes) = (manifest.files.len(), manifest.bytes());
         let (realm, made) = (manifest.heading.realm.to_string(), Instant(manifest.heading.made));
-        Self { file, realm, made, files, bytes, left_out: manifest.left_out }
+        Self { file, realm, made, files, bytes, left_out: manifest.left_out, elsewhere: Vec::new() }
     }
 }
 
@@ -64,6 +68,7 @@ pub(super) async fn backup(global: &Global, file: PathBuf) -> Result<(), Failure
     }
     let home = Home::open(&global.home, global.realm.as_ref(), false, Durability::Normal).await?;
     let elsewhere = elsewhere(&home).await?;
+    tell_left_behind(global, &file);
     let (folder, name) = (home.path().to_owned(), home.realm().clone());
     let realm = Realm::in_folder(home)?;
     let act = Act::new("backup", &json!({ "file": file })).on("realm", [&name]);
@@ -99,10 +104,24 @@ pub(super) async fn backup(global: &Global, file: PathBuf) -> Result<(), Failure
 /// Where the realm keeps what is not in its folder.
 async fn elsewhere(home: &Home) -> Result<Vec<String>, Failure> {
     let fields = &home.database().realm().await?.fields;
-    let places = [("s3_temp", fields.s3_temp.clone()), ("s3_payloads", fields.s3_payloads.clone())];
-    let outside = places.into_iter().filter_map(|(name, place)| Some((name, place?)));
-    let outside = outside.filter(|(_, place)| !home.path().join(place).starts_with(home.path()));
+    let places = [("s3_temp", &fields.s3_temp), ("s3_payloads", &fields.s3_payloads)];
+    let places = places.into_iter().filter_map(|(name, place)| Some((name.to_owned(), place.as_ref()?)));
+    let buckets = fields.buckets.iter().flatten();
+    let places = places.chain(buckets.map(|(name, folder)| (format!("bucket {name}"), folder)));
+    // Links and `.` count as what they lead to, where that is there.
+    let real = |path: PathBuf| path.canonicalize().unwrap_or(path);
+    let folder = real(home.path().to_owned());
+    let outside = places.filter(|(_, place)| !real(folder.join(place)).starts_with(&folder));
     Ok(outside.map(|(name, place)| format!("{place}: {name} is outside of the realm's folder")).collect())
+}
+
+/// Says what is left of others that were killed: nothing removes it, as it may be under way.
+fn tell_left_behind(global: &Global, path: &std::path::Path) {
+    let left = left_behind(path).into_iter().map(|left| {
+        let left = left.display().to_string();
+        format!("{} was left by one that was killed, or is under way: else remove it", escaped(&left))
+    });
+    note(global, &left.collect::<Vec<_>>());
 }
 
 fn tell_left_out(global: &Global, done: &BackedUp) {
@@ -115,14 +134,16 @@ pub(super) async fn restored(global: &Global, file: PathBuf) -> Result<(), Failu
     if global.is_aws() {
         return Err(Failure::wrong(format!("restore: {ON_AWS}")));
     }
+    tell_left_behind(global, &global.home);
     let (actor, now) = (crate::realm::user(), SystemClock.now());
     let mut progress = Progress::new(global);
     let heard = Box::new(move |at| progress.heard(at));
     let done = restore(file.clone(), global.home.clone(), actor.clone(), now, heard).await;
     Progress::new(global).clear();
-    let done = BackedUp::of(file, done.map_err(refused)?);
+    let mut done = BackedUp::of(file, done.map_err(refused)?);
     // The audit of the restored realm begins with how it came to be here.
     let home = Home::open(&global.home, None, false, Durability::Normal).await?;
+    done.elsewhere = elsewhere(&home).await?;
     let entry = Entry {
         id: AuditId(SystemRandom.uuid(now)),
         at: now,
@@ -131,6 +152,7 @@ pub(super) async fn restored(global: &Global, file: PathBuf) -> Result<(), Failu
         host: Some(rustix::system::uname().nodename().to_string_lossy().into_owned()),
         act: "restore".to_owned(),
         what: vec![Target::new("realm", done.realm.clone())],
+        unnamed: 0,
         asked: json!({ "file": done.file, "made": done.made }),
         changes: Vec::new(),
         outcome: Outcome::Done,
@@ -150,11 +172,19 @@ pub(super) async fn restored(global: &Global, file: PathBuf) -> Result<(), Failu
                 counted(done.files, "file"),
                 size(done.bytes)
             ),
-            "the realm is paused: no run begins, neither by the clock nor by request".to_owned(),
+            "the realm stands still: nothing runs, neither by the clock nor by request, nor what had begun"
+                .to_owned(),
             "once the realm that it was copied from is stopped for good: pumice maintenance off".to_owned(),
         ]
     })?;
     tell_left_out(global, &done);
+    let lines = done.elsewhere.iter().map(|place| {
+        format!(
+            "the restored realm uses {}: if the old realm has it too, name another before it goes on",
+            escaped(place)
+        )
+    });
+    crate::output::warn(global, &lines.collect::<Vec<_>>());
     Ok(())
 }
 

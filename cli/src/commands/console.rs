@@ -160,7 +160,7 @@ fn tokens(doors: &Doors) -> Result<Vec<Token>, Failure> {
         None => Vec::new(),
         Some(path) => {
             let name = format!("--tokens {}", pumice_core::text::shown(&path.display().to_string()));
-            let text = std::fs::read_to_string(path).map_err(|error| of_option(&name, error))?;
+            let text = private_text(path).map_err(|error| of_option(&name, error))?;
             Token::of_file(&text).map_err(|error| of_option(&name, error))?
         }
     };
@@ -168,6 +168,24 @@ fn tokens(doors: &Doors) -> Result<Vec<Token>, Failure> {
         tokens.push(Token::new(&secret, Role::Editor, "token").map_err(|error| of_option(TOKEN, error))?);
     }
     Ok(tokens)
+}
+
+/// The text of a file that others must not write: who can, makes a token for themselves. One that they can read is warned of.
+fn private_text(path: &std::path::Path) -> std::io::Result<String> {
+    use std::io::Read as _;
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut file = std::fs::File::open(path)?;
+    let mode = file.metadata()?.permissions().mode();
+    if mode & 0o022 != 0 {
+        let why = format!("others may write it (mode {:o}): `chmod 600` it", mode & 0o777);
+        return Err(std::io::Error::other(why));
+    }
+    if mode & 0o044 != 0 {
+        tracing::warn!(path = %path.display(), "others may read this file of tokens: chmod 600 it");
+    }
+    let mut text = String::new();
+    file.read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// What a command for this realm begins with.

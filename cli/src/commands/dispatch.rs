@@ -13,8 +13,8 @@ use pumice_local::SystemClock;
 use pumice_service::Realm as _;
 use pumice_service::audit::Act;
 use pumice_service::dispatch::{
-    AcceptedRun, Again, BATCH, Batch, Counts, Intake, Keys, ListName, Outcomes, Placed, RefusedRequest,
-    Source, digest, read,
+    AcceptedRun, Again, BATCH, Batch, Counts, FileDigest, Intake, Keys, ListName, Outcomes, Placed,
+    RefusedRequest, Source, Unchanged, read,
 };
 use serde_json::{Value, json};
 
@@ -127,13 +127,14 @@ async fn end(realm: &Realm, act: &Act, entry: Entry, intake: &Intake, asked: &Re
 struct List {
     /// The name under which it goes on after an interruption.
     name: Option<ListName>,
-    /// How many bytes of it are meant.
-    length: Option<u64>,
+    /// What it holds.
+    digest: Option<FileDigest>,
     is_keyed: bool,
 }
 
 impl List {
-    /// A regular file has a name for its dispatch, unless a key is given: a stream cannot be read twice.
+    /// A regular file has a name for its dispatch, unless a key is given: a stream cannot be read twice. What it holds is
+    /// remembered, so that a change while it is read is noticed.
     async fn of(file: &Path, options: &Dispatch, target: &Target) -> Result<Self, Failure> {
         let is_keyed = options.key.is_some();
         let realm = match target {
@@ -145,7 +146,7 @@ impl List {
             Target::There(_) => return Ok(Self { is_keyed, ..Self::default() }),
         };
         let is_regular = file != Path::new("-") && std::fs::metadata(file).is_ok_and(|found| found.is_file());
-        if is_keyed || !is_regular {
+        if !is_regular {
             return match &options.resume {
                 Some(_) => {
                     Err(of_option("--resume", "a stream has no beginning to go back to: use --key NAME"))
@@ -157,19 +158,22 @@ impl List {
         let read = tokio::task::spawn_blocking(move || {
             let file = File::open(opened)?;
             let length = file.metadata()?.len();
-            Ok::<_, std::io::Error>((digest(file.take(length))?, length))
+            FileDigest::of(file.take(length))
         });
         let read = read.await.map_err(|error| Failure::store(error.to_string()))?;
-        let (digest, length) =
+        let digest =
             read.map_err(|error| Failure::wrong(format!("{}: cannot be read: {error}", file.display())))?;
+        if is_keyed {
+            return Ok(Self { digest: Some(digest), is_keyed, ..Self::default() });
+        }
         let name = match &options.resume {
-            Some(name) => ListName::resumed(name, &digest).map_err(|error| {
+            Some(name) => ListName::resumed(name, digest.as_str()).map_err(|error| {
                 let message = format!("--resume: {error}");
                 Failure::from(error.because(message))
             })?,
-            None => ListName::new(&digest, realm.site().await?.ports.random.uuid(SystemClock.now())),
+            None => ListName::new(digest.as_str(), realm.site().await?.ports.random.uuid(SystemClock.now())),
         };
-        Ok(Self { name: Some(name), length: Some(length), is_keyed })
+        Ok(Self { name: Some(name), digest: Some(digest), is_keyed })
     }
 
     /// What takes its requests, with what tells those that were taken before.
@@ -208,11 +212,11 @@ impl Taking<'_> {
 
     /// Dispatches the requests of a file as they are read.
     async fn file(&mut self, file: &Path, list: &List, zone: chrono_tz::Tz) -> Result<(), Failure> {
-        let (path, length): (PathBuf, Option<u64>) = (file.to_owned(), list.length);
-        let open = move || match (path == Path::new("-"), length) {
+        let (path, digest): (PathBuf, Option<FileDigest>) = (file.to_owned(), list.digest.clone());
+        let open = move || match (path == Path::new("-"), digest) {
             (true, _) => Ok(Box::new(std::io::stdin()) as Source),
             // What was added since its digest was taken is not part of it.
-            (false, Some(length)) => Ok(Box::new(File::open(path)?.take(length)) as Source),
+            (false, Some(digest)) => Ok(Box::new(Unchanged::new(File::open(path)?, digest)) as Source),
             (false, None) => Ok(Box::new(File::open(path)?) as Source),
         };
         let mut batches = read(file.display().to_string(), open, zone);
@@ -247,7 +251,7 @@ impl Taking<'_> {
 
     /// Dispatches a batch.
     async fn take(&mut self, batch: Vec<Placed>) -> Result<(), Failure> {
-        let Batch { outcomes, failed } = self.intake.take(batch).await;
+        let Batch { outcomes, failed, .. } = self.intake.take(batch).await;
         for refused in outcomes.refused {
             self.refuse(refused);
         }

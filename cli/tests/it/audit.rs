@@ -252,3 +252,19 @@ fn url_that_is_a_secret_by_itself_is_masked_and_its_change_shows() {
         "before": "*****", "after": "*****" });
     assert_eq!(applied[0]["changes"], json!([masked]));
 }
+
+/// An act on more things than fit on a line names each of them, and the list says how many there were.
+#[test]
+fn each_of_many_jobs_is_found_by_its_name() {
+    let pumice = Pumice::new();
+    let job = |n: usize| json!({ "job_id": format!("big/{n}"), "type": "log", "worker": "core", "enabled": true, "payload": null });
+    pumice.write("big.json", json!((0..700).map(job).collect::<Vec<_>>()).to_string());
+    pumice.write("one.json", json!([job(0)]).to_string());
+    assert_eq!(pumice.run(&["apply", "big.json"]).status, 0);
+    assert_eq!(pumice.run(&["apply", "one.json", "--prune", "--scope", "big"]).status, 0);
+    let found = pumice.run(&["audit", "list", "--where", "what:job:big/650", "-o", "json"]).json();
+    let entries = found["entries"].as_array().expect("entries");
+    assert_eq!((entries.len(), &found["unsure"]), (2, &json!(0)), "{found}");
+    let list = pumice.run(&["audit", "list"]).out;
+    assert!(list.contains("and 698 more") && list.contains("and 699 more"), "{list}");
+}

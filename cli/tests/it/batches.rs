@@ -140,6 +140,32 @@ fn a_file_goes_on_after_a_kill_without_doubles() {
     assert!(runs(&anew).is_disjoint(&runs(&resumed)) && count(&pumice) == 2 * 5_994, "{}", anew.err);
 }
 
+/// Nothing of a file is taken that came into it after its dispatch began, and it is no success.
+#[test]
+fn file_that_is_changed_while_it_is_read_ends_with_an_error() {
+    use std::io::{Read, Seek, SeekFrom, Write};
+    let pumice = realm();
+    let line = format!("a -g x={}\n", "y".repeat(1_000));
+    let path = pumice.write("many.txt", line.repeat(8_000));
+    let piped = std::process::Stdio::piped;
+    let mut command = pumice.command(&["dispatch", "--file", "many.txt"]);
+    let mut child = command.stdout(piped()).stderr(piped()).spawn().expect("it starts");
+    // It waits for one who reads what it prints, far from the end.
+    crate::pumice::wait_until(|| count(&pumice) >= 500);
+    let mut file = std::fs::OpenOptions::new().write(true).open(path).expect("a file");
+    file.seek(SeekFrom::End(-100)).expect("a place");
+    file.write_all(b"Z").expect("written");
+    let mut printed = String::new();
+    child.stdout.take().expect("an output").read_to_string(&mut printed).expect("text");
+    let mut told = String::new();
+    child.stderr.take().expect("errors").read_to_string(&mut told).expect("text");
+    assert_eq!(child.wait().expect("an end").code(), Some(2), "{told}");
+    assert!(told.contains("was changed while it was read") && told.contains("taken)"), "{told}");
+    let taken = count(&pumice);
+    assert!((500..8_000).contains(&taken), "{taken}: {told}");
+    assert_eq!(usize::try_from(taken), Ok(printed.lines().count()));
+}
+
 #[test]
 fn another_file_does_not_go_on_where_one_was_interrupted() {
     let pumice = realm();

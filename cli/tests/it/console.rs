@@ -128,6 +128,10 @@ fn console_that_others_could_reach_does_not_start() {
     let pumice = a_realm();
     let short = pumice.write("short", "operator ci 12345\n");
     let tokens = pumice.write("tokens", "operator ci 0123456789abcdef0123\n");
+    let open = pumice.write("open", "operator ci 0123456789abcdef0123\n");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    std::fs::set_permissions(&open, mode).expect("a file");
+    let open = open.display().to_string();
     let (short, tokens) = (short.display().to_string(), tokens.display().to_string());
     for (arguments, wrong) in [
         (&["--listen", "0.0.0.0:0"][..], "no login is set up: set PUMICE_CONSOLE_TOKEN"),
@@ -136,6 +140,7 @@ fn console_that_others_could_reach_does_not_start() {
         (&["--listen", "0.0.0.0:0", "--tokens", &tokens], "with --public-url"),
         (&["--listen", "0.0.0.0:0", "--tokens", &short], "20 characters or more"),
         (&["--tokens", "none"], "--tokens none: No such file"),
+        (&["--tokens", &open], "others may write it (mode 666): `chmod 600` it"),
         (&["--public-url", "pumice.example.org"], "is not a URL of the console"),
         (&["--role", "boss"], "is not a role"),
         (&["--trust-header", "X-User", "--trusted-role", "viewer"], "no proxy is named"),

@@ -111,6 +111,99 @@ fn realm_moves_to_another_machine_as_the_page_says() {
     assert_eq!(audit["entries"][0]["outcome"], "done");
 }
 
+/// What was under way when the backup was made waits as well, however long the restored realm is served: the realm that it was
+/// copied from may do it.
+#[test]
+fn restored_realm_does_nothing_until_it_is_set_going() {
+    let pumice = Pumice::new();
+    let begun = format!("echo begun >> {0}/marks; test -e {0}/go", pumice.path().display());
+    let mut retried = shell("m/retried", &begun);
+    retried["iteration_limit"] = json!(10);
+    retried["iteration_delay"] = json!("1s");
+    let step = shell("m/step", &format!("echo step >> {}/marks", pumice.path().display()));
+    let chain = json!({ "job_id": "m/chain", "type": "chain", "worker": "core", "enabled": true,
+        "payload": "m/retried, m/step", "on_success": [{ "action": "dispatch", "job_id": "m/step" }] });
+    pumice.write("jobs.json", json!([retried, step, chain]).to_string());
+    ok(pumice.run(&["apply", "jobs.json"]));
+    let server = pumice.serve();
+    ok(pumice.run(&["dispatch", "m/chain", "m/retried"]));
+    wait_until(|| marks(&pumice) >= 2);
+    drop(server);
+    ok(pumice.run(&["backup", "b"]));
+    let restored = ok(pumice.run(&["--home", "new", "restore", "b"]));
+    assert!(
+        restored.out.contains("nothing runs") && restored.out.contains("nor what had begun"),
+        "{restored:?}"
+    );
+    // An ordinary pause in its place lets nothing through either.
+    ok(pumice.run(&["--home", "new", "maintenance", "on", "--why", "still"]));
+    let records = || ok(pumice.run(&["--home", "new", "runs", "export"])).out;
+    let (before, ran) = (records(), marks(&pumice));
+    pumice.write("go", "");
+    for _ in 0..2 {
+        let server = pumice.serve_with(&["--home", "new"]);
+        for job in ["m/chain", "m/retried"] {
+            let why = ok(pumice.run(&["--home", "new", "runs", "why", &format!("latest:{job}")]));
+            assert!(why.out.contains("the realm is paused"), "{why:?}");
+        }
+        assert_eq!(server.end_by("TERM"), 0);
+    }
+    assert_eq!((records(), marks(&pumice)), (before, ran), "something was done");
+    let off = ok(pumice.run(&["--home", "new", "maintenance", "off", "-o", "json"])).json();
+    assert_eq!(off["resumed"][0]["everything"], true, "{off}");
+    let _server = pumice.serve_with(&["--home", "new"]);
+    wait_until(|| runs(&pumice, "new", "-status:complete").is_empty());
+    // The chain's last step, and the job that its action starts.
+    let steps = std::fs::read_to_string(pumice.path().join("marks")).expect("marks");
+    assert_eq!(steps.lines().filter(|line| *line == "step").count(), 2, "{steps}");
+}
+
+/// A relative place would be another folder for each process. Absolute ones of the realm's document stay in use after a
+/// restoration, though they lead into the old folder: they are named.
+#[test]
+fn places_outside_of_the_realms_folder_are_refused_or_named() {
+    let pumice = realm();
+    let old = pumice.path().join(".pumice").canonicalize().expect("a realm");
+    let outside = |name: &str| old.join(name).display().to_string();
+    for (field, place) in [("s3_temp", "out"), ("s3_payloads", "./pay")] {
+        pumice.write("realm.json", json!({ "realm": "local", field: place }).to_string());
+        for command in ["check", "apply", "plan"] {
+            let printed = pumice.run(&[command, "realm.json"]);
+            let is_told =
+                printed.err.contains("is neither an absolute path nor in S3") && printed.err.contains(field);
+            assert!(printed.status == 2 && is_told, "{command}: {printed:?}");
+        }
+    }
+    let document = json!({ "realm": "local", "s3_temp": outside("out"), "s3_payloads": outside("pay"),
+        "buckets": { "inside": "buckets/in", "old": outside("buckets/old") } });
+    pumice.write("realm.json", document.to_string());
+    ok(pumice.run(&["apply", "realm.json"]));
+    let made = ok(pumice.run(&["backup", "b", "-o", "json"])).json();
+    assert!(made.get("elsewhere").is_none(), "{made}");
+    let restored = ok(pumice.run(&["--home", "new", "restore", "b"]));
+    for (place, name) in [("out", "s3_temp"), ("pay", "s3_payloads"), ("buckets/old", "bucket old")] {
+        let told = format!("the restored realm uses {}: {name} is outside", outside(place));
+        assert!(restored.err.contains(&told), "{told}: {restored:?}");
+    }
+    assert!(!restored.err.contains("bucket inside"), "{restored:?}");
+    let made = ok(pumice.run(&["--home", "new", "backup", "again", "-o", "json"])).json();
+    let left_out = made["left_out"].as_array().map(Vec::len);
+    assert_eq!(left_out, Some(3), "{made}");
+    // One that was stored before this was refused does no harm, and is told of.
+    let database = rusqlite::Connection::open(pumice.path().join("new/pumice.db")).expect("a store");
+    let stored = json!({ "realm": "local", "s3_temp": "out" }).to_string();
+    let changed = database.execute("UPDATE meta SET value = ?1 WHERE name = 'realm'", [stored]);
+    assert_eq!(changed.expect("written"), 1);
+    ok(pumice.run(&["--home", "new", "maintenance", "off"]));
+    let server = pumice.serve_with(&["--home", "new"]);
+    ok(pumice.run(&["--home", "new", "dispatch", "etl/load", "--wait"]));
+    assert_eq!(ok(pumice.run(&["--home", "new", "runs", "output", "latest"])).out, "printed\n");
+    let told = ok(pumice.run(&["--home", "new", "runs", "show", "latest", "-o", "json"])).out;
+    assert!(told.contains("is neither an absolute path nor in S3"), "{told}");
+    drop(server);
+    assert!(!pumice.path().join("out").exists());
+}
+
 #[test]
 fn backup_of_a_realm_at_work_is_one_moment_of_it() {
     let pumice = realm();
@@ -218,7 +311,18 @@ fn killed_backup_or_restoration_leaves_all_or_nothing() {
         std::fs::remove_dir_all(pumice.path().join(&home)).expect("removed");
     }
     assert!(finished < 12, "none was killed in time");
-    assert!(!names(pumice.path()).iter().any(|name| name.contains("partial")), "{:?}", names(pumice.path()));
+    // What was left is in no one's way, is no other user's to read, and is told of.
+    let left: Vec<String> =
+        names(pumice.path()).into_iter().filter(|name| name.ends_with(".partial")).collect();
+    std::fs::remove_file(pumice.path().join("b")).expect("removed");
+    let made = ok(pumice.run(&["backup", "b"]));
+    for name in left {
+        assert!(made.err.contains(&format!("{name} was left by one that was killed")), "{name}: {made:?}");
+        let mode = std::os::unix::fs::PermissionsExt::mode(
+            &pumice.path().join(&name).metadata().expect("a folder").permissions(),
+        );
+        assert_eq!(mode & 0o777, 0o700, "{name}");
+    }
 }
 
 /// Wherever the disk is full, in the copy of the store or in the archive, nothing stays that looks whole.

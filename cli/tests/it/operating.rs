@@ -21,7 +21,7 @@ fn of_steps(id: &str, kind: &str, payload: &Value) -> Value {
     json!({ "job_id": id, "type": kind, "worker": "core", "enabled": true, "payload": payload })
 }
 
-/// Does a run again and waits for the end of the new one.
+/// Does a run again, also one that has been, and waits for the end of the new one.
 fn again(pumice: &Pumice, run: &str, more: &[&str]) -> String {
     let printed = pumice.run(&[&["runs", "retry", run, "--once-more", "-o", "json"], more].concat());
     let id = printed.json()["accepted"]["run_id"].as_str().map(str::to_owned);
@@ -204,7 +204,7 @@ fn chain_that_failed_goes_on_from_its_failed_step() {
     );
     let replays = pumice.run(&["runs", "list", "--where", "trigger:replay", "-o", "json"]).json();
     assert_eq!(replays["runs"].as_array().map(Vec::len), Some(2));
-    refused(&pumice.run(&["runs", "retry", &third]), "ended well, and nothing of it failed");
+    refused(&pumice.run(&["runs", "retry", &third]), "ended well, and none of its steps failed");
     let fourth = again(&pumice, &third, &["--from", "b"]);
     assert_eq!(
         (ran(&pumice), steps(&pumice, &fourth)[0].as_str()),
@@ -251,9 +251,9 @@ fn steps_of_steps_are_kept_one_by_one() {
     assert_eq!(done.last(), Some(&"c"), "{done:?}");
     let told = pumice.run(&["runs", "show", &second]).out;
     assert!(told.contains("kept from run"), "{told}");
-    // From an item: what stands above it is run again from there, and what comes after it, as items do.
+    // From an item: what stands above it is run again from there, and what comes after that. Other items stay.
     let third = again(&pumice, &second, &["--from", "item[1]"]);
-    assert_eq!(ran(&pumice), ["item 2", "item 3", "c"], "{third}");
+    assert_eq!(ran(&pumice), ["item 2", "c"], "{third}");
 }
 
 #[test]
@@ -423,6 +423,66 @@ fn many_runs_are_counted_before_anything_is_done_to_them() {
     let left = pumice.run(&["runs", "list", "-o", "json"]).json();
     assert_eq!(left["runs"].as_array().map(Vec::len), Some(1), "what waits is left");
     refused(&pumice.run(&["runs", "show", &failed]), "no such run");
+}
+
+/// One that ended well may be done again where a step of it failed and was forgiven; an item alone can be named.
+#[test]
+fn forgiven_failure_is_done_again_and_so_is_one_item_alone() {
+    let pumice = Pumice::new();
+    let script = format!("test \"$1\" != 1 || test -e {}/mended", pumice.path().display());
+    let mut item = shell("x/item", &script);
+    item["parameters"]["args"] = json!([script, "sh", "{{ globals.n }}"]);
+    let mut each = of_steps("x/fe", "foreach", &json!("x/item"));
+    let values = json!([{ "n": 0 }, { "n": 1 }, { "n": 2 }]);
+    each["parameters"] = json!({ "foreach": { "type": "inline", "values": values }, "can_fail": true });
+    let mut chain = of_steps("x/chain", "chain", &json!("x/item, x/ok"));
+    chain["parameters"] = json!({ "can_fail": "x/item" });
+    chain["globals"] = json!({ "n": 1 });
+    apply(&pumice, &json!([item, shell("x/ok", "true"), each, chain]));
+    let _server = pumice.serve();
+    let first = ended(&pumice, "x/fe", &[]);
+    assert_eq!(steps(&pumice, &first), ["x/item complete", "x/item failed", "x/item complete"]);
+    pumice.write("mended", "");
+    let second = again(&pumice, &first, &[]);
+    assert_eq!(steps(&pumice, &second), ["x/item kept", "x/item complete", "x/item kept"]);
+    refused(&pumice.run(&["runs", "retry", &second]), "ended well, and none of its steps failed");
+    let third = again(&pumice, &second, &["--from", "x/item[1]"]);
+    assert_eq!(steps(&pumice, &third), ["x/item kept", "x/item complete", "x/item kept"]);
+    std::fs::remove_file(pumice.path().join("mended")).expect("removed");
+    let failed = ended(&pumice, "x/chain", &[]);
+    pumice.write("mended", "");
+    let mended = again(&pumice, &failed, &[]);
+    assert_eq!(steps(&pumice, &mended), ["x/item complete", "x/ok kept"]);
+}
+
+/// What `runs retry RUN` refuses, `runs retry --where` does, and says so of each run.
+#[test]
+fn retry_of_many_checks_each_as_retry_of_one_does() {
+    let pumice = Pumice::new();
+    let flag = pumice.path().join("mended");
+    apply(
+        &pumice,
+        &json!([
+            shell("a", "true"),
+            shell("b", &format!("test -e {}", flag.display())),
+            of_steps("c", "chain", &json!("a, b"))
+        ]),
+    );
+    let _server = pumice.serve();
+    let first = ended(&pumice, "c", &[]);
+    let second = again(&pumice, &first, &[]);
+    assert_eq!(steps(&pumice, &second), ["a kept", "b failed"]);
+    let id = |run: &str| format!("id:{run}");
+    assert_eq!(pumice.run(&["runs", "delete", "--where", &id(&first)]).status, 0);
+    let why = pumice.run(&["runs", "retry", &second]);
+    refused(&why, "which is to be kept, is gone");
+    let many = pumice.run(&["runs", "retry", "--where", &id(&second), "-o", "json"]);
+    let receipt = &many.json()["receipts"][0];
+    assert_eq!((many.status, &receipt["outcome"]), (1, &json!("refused")), "{many:?}");
+    let told = receipt["error"].as_str().expect("why");
+    assert!(why.err.contains(told), "{told}: {why:?}");
+    let all = pumice.run(&["runs", "list", "--where", "job:c", "-o", "json"]).json();
+    assert_eq!(all["runs"].as_array().map(Vec::len), Some(1), "no other run was made");
 }
 
 #[test]

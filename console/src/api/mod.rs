@@ -12,8 +12,10 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use axum::routing::get;
-use pumice_core::audit::Origin;
+use pumice_core::audit::{Origin, Outcome};
+use pumice_core::document::parse_json_bytes;
 use pumice_core::secret::mask_value;
+use pumice_service::audit::Act;
 use pumice_service::{ErrorKind, Operation, operations};
 use serde_json::{Map, Value, json};
 
@@ -89,7 +91,12 @@ async fn operate(
         None => is_dry(&asked),
     };
     let needed = if changes_nothing { Role::Viewer } else { Role::needed_for(&operation) };
-    allowed(&app, &caller, needed)?;
+    if let Err(fault) = allowed(&app, &caller, needed) {
+        if !app.is_read_only && !Role::only_looks(&operation) {
+            denied(&app, &caller, operation.command, &fault).await;
+        }
+        return Err(fault);
+    }
     app.refresh().await;
     let realm = acting(&app, &caller, Origin::Api, !changes_nothing).await;
     let outcome = operation.call(&realm, Value::Object(asked)).await;
@@ -119,6 +126,17 @@ fn condition(headers: &HeaderMap) -> Result<Option<String>, Fault> {
 fn tagged(answer: &mut Response, tag: Option<&str>) {
     if let Some(tag) = tag.and_then(|tag| HeaderValue::from_str(&format!("\"{tag}\"")).ok()) {
         answer.headers_mut().insert(header::ETAG, tag);
+    }
+}
+
+/// Writes into the audit that an operation was refused to a caller for its role; without the request, which may hold anything.
+async fn denied(app: &App, caller: &Caller, command: &'static str, fault: &Fault) {
+    let realm = acting(app, caller, Origin::Api, true).await;
+    let act = Act::new(command, &Value::Null);
+    match act.begin(&realm).await {
+        Ok(Some(entry)) => act.end(&realm, entry, Outcome::Refused, Err(&fault.message)).await,
+        Ok(None) => {}
+        Err(error) => tracing::error!(%error, command, "a refusal is not in the audit"),
     }
 }
 
@@ -175,10 +193,10 @@ fn body_as_json(headers: &HeaderMap, body: &[u8]) -> Result<Map<String, Value>, 
     if !kind.eq_ignore_ascii_case("application/json") {
         return Err(Fault::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "a request is sent as application/json"));
     }
-    match serde_json::from_slice(body) {
+    match parse_json_bytes(body) {
         Ok(Value::Object(fields)) => Ok(fields),
         Ok(_) => Err(Fault::bad("a request is a JSON object")),
-        Err(error) => Err(Fault::bad(format!("the body is not JSON: {error}"))),
+        Err(error) => Err(Fault::bad(format!("the body cannot be read: {error}"))),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Requests as queries: each field by its name, in the form that its schema asks for.
 
+use pumice_core::document::parse_json;
 use pumice_core::text::quoted;
 use serde_json::{Map, Value};
 
@@ -40,7 +41,7 @@ pub(super) fn request(schema: &Value, query: &Fields) -> Result<Map<String, Valu
                 asked.insert(name.to_owned(), is_on.into())
             }
             Form::Other => {
-                let value = serde_json::from_str(text).map_err(|_| wrong("is not JSON"))?;
+                let value = parse_json(text).map_err(|error| wrong(&format!("cannot be read: {error}")))?;
                 asked.insert(name.to_owned(), value)
             }
         };

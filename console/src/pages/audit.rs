@@ -32,7 +32,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     let (found, trouble) = match list(ask.realm(), &request).await {
         Ok(found) => (found, None),
         Err(error) if error.kind().is_of_request() => {
-            let none = AuditList { entries: Vec::new(), next: None, looked_at: 0, is_cut: false };
+            let none = AuditList { entries: Vec::new(), next: None, looked_at: 0, is_cut: false, unsure: 0 };
             (none, Some(error.message().to_owned()))
         }
         Err(error) => return Err(error.into()),
@@ -48,6 +48,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         "rows": rows,
         "next": next,
         "is_cut": found.is_cut,
+        "unsure": found.unsure,
         "looked_at": found.looked_at,
         "trouble": trouble,
     });
@@ -77,7 +78,8 @@ fn row(entry: &AuditShown, clock: &Clock) -> Value {
         "host": entry.host.as_deref().map(escaped),
         "act": escaped(&entry.act),
         "what": named,
-        "more": entry.what.len().saturating_sub(MAX_NAMED),
+        "more": entry.what.len().saturating_sub(MAX_NAMED) as u64 + entry.unnamed,
+        "unnamed": entry.unnamed,
         "outcome": json!({ "sign": sign, "tone": tone, "word": entry.outcome.as_str() }),
         "error": entry.error.as_deref().map(escaped),
     })

@@ -1,6 +1,7 @@
 //! State: small named values that outlive runs.
 
 use axum::response::Response;
+use pumice_core::document::parse_json;
 use pumice_core::duration::Span;
 use pumice_core::ids::StateId;
 use pumice_core::ports::StateType;
@@ -62,7 +63,10 @@ pub(crate) async fn put(ask: Ask) -> Result<Response, Fault> {
     let ttl = ask.form.get("ttl").map(Span::parse).transpose();
     let ttl = ttl.map_err(|error| Fault::bad(format!("ttl: {error}")))?;
     // JSON, else taken as a text, as the command does.
-    let value = serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()));
+    let value = match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+        Ok(_) => parse_json(text).map_err(|error| Fault::bad(format!("value: {error}")))?,
+        Err(_) => Value::String(text.to_owned()),
+    };
     let (raw, secure) = (ask.form.get("kind") == Some("raw"), ask.form.get("kind") == Some("secure"));
     let publisher = Some(ask.caller.name.clone());
     put_state(ask.realm(), PutState { id: id.clone(), value, ttl, raw, secure, publisher, if_match: None })

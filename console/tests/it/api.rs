@@ -183,9 +183,51 @@ async fn request_sent_again_with_its_key_makes_one_run() {
         (&first["accepted"][0]["existing"], &again["accepted"][0]["existing"]),
         (&json!(false), &json!(true))
     );
+    // Another request under the key is a mistake, as with `dispatch --key`: both are shown.
+    let other = json!({ "requests": [{ "job_id": "nightly", "globals": { "ref": "x" } }] }).to_string();
+    let refused = server.send("POST", "/api/v1/dispatch", &headers, &other).await;
+    assert_eq!((refused.status, refused.json()["kind"].clone()), (409, json!("conflict")), "{refused:?}");
+    let detail = refused.json()["detail"].as_str().unwrap().to_owned();
+    let made = first["accepted"][0]["run_id"].as_str().unwrap();
+    for part in ["stands for another request", made, "\"globals\":{}", "\"ref\":\"x\"", "1 refused"] {
+        assert!(detail.contains(part), "{part}: {detail}");
+    }
+    // Several requests for a job are told apart by their order.
+    let several =
+        json!({ "requests": [{ "job_id": "nightly" }, { "job_id": "nightly", "globals": { "n": 2 } }] });
+    for is_there in [false, true] {
+        let taken = server.send("POST", "/api/v1/dispatch", &headers, &several.to_string()).await.json();
+        let existing = |n: usize| taken["accepted"][n]["existing"].clone();
+        assert_eq!((existing(0), existing(1)), (json!(true), json!(is_there)), "{taken}");
+    }
     // A key that an operation does not know is not passed over.
     let cancel = json!({ "runs": [run_id(1).to_string()] }).to_string();
     assert_eq!(server.send("POST", "/api/v1/runs/cancel", &headers, &cancel).await.status, 400);
+}
+
+/// What would be dropped or rounded is refused, as by every other reader.
+#[tokio::test]
+async fn body_with_doubled_keys_or_numbers_beyond_64_bits_is_refused() {
+    let server = Server::start(Folder::lively().await).await;
+    let bearer = format!("Bearer {EDITOR}");
+    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+    for (path, body, why) in [
+        ("state/put", r#"{"id":"s","value":123456789012345678901234567890}"#, "more than 64 bits"),
+        ("state/put", r#"{"id":"s","value":{"a":1,"a":2}}"#, "given twice"),
+        ("dispatch", r#"{"requests":[{"job_id":"nightly","globals":{"r":1,"r":2}}]}"#, "given twice"),
+        ("runs/cancel/where", r#"{"where":"job:*","dry_run":true,"dry_run":false}"#, "given twice"),
+        ("apply", r#"{"specs":{"documents":[{"document":{"job_id":"d","job_id":"e"}}]}}"#, "given twice"),
+        ("runs/list", "{\"limit\":1,\"limit\":2}", "given twice"),
+        ("runs/list", "\u{fffd}{", "cannot be read"),
+    ] {
+        let answer = server.send("POST", &format!("/api/v1/{path}"), &headers, body).await;
+        assert!(answer.status == 400 && answer.body.contains(why), "{path} {body}: {answer:?}");
+    }
+    assert_eq!(server.get("/api/v1/state/get?id=s").await.status, 404, "nothing was put");
+    let session = server.session(EDITOR).await;
+    let twice = [("id", "s"), ("value", r#"{"a":1,"a":2}"#)];
+    let form = server.post_as(&session, "/state/put", &twice).await;
+    assert!(form.status == 400 && form.body.contains("given twice"), "{form:?}");
 }
 
 #[tokio::test]

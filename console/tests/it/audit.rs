@@ -19,7 +19,7 @@ async fn act_has_the_name_of_the_login_and_the_way_it_came() {
     let server = Server::start(Folder::lively().await).await;
     let put = json!({ "id": "x", "value": 1 });
     assert_eq!(server.api(EDITOR, "/api/v1/state/put", &put).await.status, 200);
-    // A role that is not enough never reaches the realm.
+    // What is refused for a role never reaches the realm, and is in the audit.
     assert_eq!(server.api(OPERATOR, "/api/v1/state/put", &put).await.status, 403);
     let form = [("id", "x"), ("value", "2"), ("form", "json")];
     let session = server.session(EDITOR).await;
@@ -28,7 +28,10 @@ async fn act_has_the_name_of_the_login_and_the_way_it_came() {
     let found = entries(&server, "state put").await;
     let told: Vec<(&Value, &Value)> = found.iter().map(|one| (&one["who"], &one["from"])).collect();
     let who = json!("editor (editor)");
-    assert_eq!(told, [(&who, &json!("console")), (&who, &json!("api"))]);
+    let denied = json!("operator (operator)");
+    assert_eq!(told, [(&who, &json!("console")), (&denied, &json!("api")), (&who, &json!("api"))]);
+    assert!(found[1]["outcome"] == "refused" && found[1].get("asked").is_none(), "{found:?}");
+    assert!(found[1]["error"].as_str().unwrap().contains("asks for the role editor"), "{found:?}");
     // The link is of the one who started the console.
     let link = server.links.lock().unwrap()[0].clone();
     let path = link.split_once(&server.host()).unwrap().1.to_owned();

@@ -6,7 +6,7 @@ use crate::ids::{JobId, RunId};
 use crate::job_type::DispatchError;
 use crate::ports::Created;
 use crate::request::{DispatchRequest, When};
-use crate::run::{Keyed, Run, Status};
+use crate::run::{Keyed, Run, Status, Trigger};
 
 /// A request that was taken.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,6 +44,16 @@ pub(super) fn answer(run: &Run, created: Created) -> Result<Accepted, DispatchEr
             run_id: existing.run_id,
             theirs: told(theirs, ours),
             ours: told(ours, theirs),
+        });
+    }
+    if let (Some(Trigger::Http { digest: Some(theirs), .. }), Some(Trigger::Http { digest, delivery, .. })) =
+        (&existing.trigger, &run.trigger)
+        && digest.as_ref().is_some_and(|ours| ours != theirs)
+    {
+        return Err(DispatchError::DeliveryTaken {
+            job_id: run.job_id.to_string(),
+            delivery: delivery.clone().unwrap_or_default(),
+            run_id: existing.run_id,
         });
     }
     Ok(Accepted {

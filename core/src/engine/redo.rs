@@ -51,7 +51,7 @@ pub enum RedoError {
     #[error("run {0} was run by a worker of lava's own: dispatch job {1} anew")]
     Lavas(RunKey, JobId),
     /// Nothing of it failed.
-    #[error("run {0} ended well, and nothing of it failed: do all of it again, or from one of its steps")]
+    #[error("run {0} ended well, and none of its steps failed: do all of it again, or from one of its steps")]
     EndedWell(RunKey),
     /// The step that it is to be done again from is none of its.
     #[error("run {0} has no step {1}")]
@@ -89,7 +89,8 @@ const fn next_of(status: Status) -> &'static str {
     }
 }
 
-/// Whether a run may be done again so.
+/// Whether a run may be done again so, by its own record: one that ended well is [`RedoError::EndedWell`], though a step of it
+/// may have failed and been forgiven.
 ///
 /// # Errors
 /// [`RedoError`] when it may not.
@@ -138,7 +139,11 @@ impl Dispatcher {
         let RedoRequest { redo, parameters, globals, .. } = request;
         let found = self.site().ports.runs.load_with_spec(&redo.of).await?;
         let (run, spec) = found.ok_or_else(|| RedoError::Gone(redo.of.clone()))?;
-        may_redo(&run, &redo.from)?;
+        match may_redo(&run, &redo.from) {
+            // Failures that were forgiven are done again, as they are of a run that failed.
+            Err(RedoError::EndedWell(_)) if self.has_forgiven(&run).await? => {}
+            outcome => outcome?,
+        }
         let job = match redo.spec {
             SpecOf::Latest => match self.jobs().stored(&run.job_id).await? {
                 Some(Ok(job)) => job,
@@ -170,6 +175,12 @@ impl Dispatcher {
             ..DispatchRequest::new(run.job_id.clone())
         };
         Ok(Again { run, spec, job, request })
+    }
+
+    /// Whether one of a run's steps failed, in its last attempt.
+    async fn has_forgiven(&self, run: &Run) -> Result<bool, StoreError> {
+        let steps = self.site().ports.runs.children(&run.key, run.attempt).await?;
+        Ok(steps.iter().any(|step| step.status.is_failure()))
     }
 
     /// Does a run again: makes the new run. Who asks under the same key is given the one that is there.

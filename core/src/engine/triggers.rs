@@ -140,7 +140,8 @@ pub async fn receive(dispatcher: &Dispatcher, fields: TriggerFields, event: Http
         trigger: Trigger::Http {
             trigger_id: trigger_id.clone(),
             event_type: event.event_type.clone(),
-            delivery: event.delivery.clone(),
+            delivery: event.delivery.as_ref().map(|delivery| delivery.id.clone()),
+            digest: event.delivery.is_some().then(|| event.digest()),
         },
     };
     // A template can make itself slow.

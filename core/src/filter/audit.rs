@@ -120,16 +120,29 @@ pub struct AuditTerm {
     pub wanted: AuditWanted,
 }
 
+/// What the words of an act on many things end with.
+const OF_MANY: &str = " --where";
+
+/// Whether an entry names what one of these patterns matches.
+fn names(patterns: &[String], entry: &Entry) -> bool {
+    let any = |text: &str| patterns.iter().any(|pattern| fnmatch(pattern, text));
+    entry.what.iter().any(|target| any(&target.name) || any(&format!("{}:{}", target.kind, target.name)))
+}
+
 impl AuditTerm {
     fn holds(&self, entry: &Entry) -> bool {
         let any = |patterns: &[String], text: &str| patterns.iter().any(|pattern| matches(pattern, text));
         let has = match &self.wanted {
             AuditWanted::Since(_) | AuditWanted::Until(_) => return true,
             AuditWanted::Who(patterns) => any(patterns, &entry.who),
-            AuditWanted::Act(patterns) => any(patterns, &entry.act),
-            AuditWanted::What(patterns) => entry.what.iter().any(|target| {
-                any(patterns, &target.name) || any(patterns, &format!("{}:{}", target.kind, target.name))
-            }),
+            // An act on all that a filter means is one on each.
+            AuditWanted::Act(patterns) => {
+                any(patterns, &entry.act)
+                    || entry.act.strip_suffix(OF_MANY).is_some_and(|act| any(patterns, act))
+            }
+            // What is not named may be meant, and may not: to leave the entry out would say that it is not.
+            AuditWanted::What(_) if entry.unnamed > 0 => return true,
+            AuditWanted::What(patterns) => names(patterns, entry),
             AuditWanted::From(patterns) => {
                 let host = entry.host.as_deref();
                 any(patterns, entry.from.as_str()) || host.is_some_and(|host| any(patterns, host))
@@ -192,6 +205,16 @@ impl AuditFilter {
     #[must_use]
     pub fn holds(&self, entry: &Entry) -> bool {
         self.terms.iter().all(|term| term.holds(entry))
+    }
+
+    /// Whether an entry that is meant may be about other things than are asked for, as it does not name all that it is about.
+    #[must_use]
+    pub fn is_unsure(&self, entry: &Entry) -> bool {
+        let is_open = |term: &AuditTerm| match &term.wanted {
+            AuditWanted::What(patterns) => names(patterns, entry) == term.is_negated,
+            _ => false,
+        };
+        entry.unnamed > 0 && self.terms.iter().any(is_open)
     }
 
     /// Whether it has a time that names no zone.
@@ -261,6 +284,7 @@ mod tests {
             host: Some("lab-1".to_owned()),
             act: "jobs delete".to_owned(),
             what: vec![Target::new("job", "etl/load")],
+            unnamed: 0,
             asked: serde_json::Value::Null,
             changes: Vec::new(),
             outcome: Outcome::Done,
@@ -290,6 +314,34 @@ mod tests {
             let filter = AuditFilter::parse(text).unwrap();
             assert_eq!(filter.holds(&entry()), holds, "{text}");
             assert_eq!(AuditFilter::parse(&filter.to_string()).unwrap(), filter, "{text}");
+        }
+    }
+
+    #[test]
+    fn entry_that_does_not_name_all_may_be_meant() {
+        let entry = Entry { unnamed: 3, ..entry() };
+        for (text, is_unsure) in [
+            ("what:etl/load", false),
+            ("what:other", true),
+            ("-what:other", false),
+            ("-what:etl/*", true),
+            ("", false),
+        ] {
+            let filter = AuditFilter::parse(text).unwrap();
+            assert_eq!((filter.holds(&entry), filter.is_unsure(&entry)), (true, is_unsure), "{text}");
+        }
+    }
+
+    #[test]
+    fn act_on_many_is_found_by_the_words_of_the_act() {
+        let entry = Entry { act: "runs cancel --where".to_owned(), ..entry() };
+        for (text, holds) in [
+            ("act:\"runs cancel\"", true),
+            ("act:\"runs cancel --where\"", true),
+            ("-act:\"runs cancel\"", false),
+            ("act:\"runs retry\"", false),
+        ] {
+            assert_eq!(AuditFilter::parse(text).unwrap().holds(&entry), holds, "{text}");
         }
     }
 

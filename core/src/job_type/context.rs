@@ -62,6 +62,20 @@ pub enum DispatchError {
         /// What this one asks.
         ours: String,
     },
+    /// The name of a delivery stands for another request over HTTP.
+    #[error(
+        "the delivery {} came before with another body, and run {run_id} of job {} was made for it: this one starts nothing",
+        quoted(delivery),
+        shown(job_id)
+    )]
+    DeliveryTaken {
+        /// The job.
+        job_id: String,
+        /// The name of the delivery.
+        delivery: String,
+        /// The run that was made for the first.
+        run_id: RunId,
+    },
     /// It belongs together with others, one of which is refused.
     #[error("not sent, for another job of the list cannot be")]
     Withheld,
@@ -103,6 +117,7 @@ impl DispatchError {
             Self::NoSuchJob { .. } => "no_such_job",
             Self::BadSpec { .. } => "bad_spec",
             Self::KeyTaken { .. } => "key_taken",
+            Self::DeliveryTaken { .. } => "delivery_taken",
             Self::Withheld => "withheld",
             Self::HoldsSecret { .. } => "holds_secret",
             Self::TooDeep { .. } => "too_deep",

@@ -77,7 +77,9 @@ fn anew(plan: &Plan, found: &[Option<&Run>], from: &RedoFrom) -> Vec<Option<Redo
             if let Some((at, run)) = at.and_then(|at| Some((at, found[at]?))) {
                 let below = if *key == run.key { RedoFrom::All } else { from.clone() };
                 again[at] = Some(below);
-                for step in plan.after(at) {
+                // Items of a foreach do not follow on each other, in whichever order they are taken.
+                let is_item = plan.steps.get(at).is_some_and(|step| step.foreach_index.is_some());
+                for step in plan.after(at).into_iter().filter(|_| !is_item) {
                     again[step] = Some(RedoFrom::All);
                 }
             }

@@ -12,7 +12,8 @@ pub enum RedoFrom {
     /// Those that did not end well.
     #[default]
     Failed,
-    /// This one of the run that ended, however deep, and all that come after it; and those that did not end well.
+    /// This one of the run that ended, however deep, and all that come after it; and those that did not end well. No item of
+    /// a foreach comes after another.
     Step(RunKey),
     /// All.
     All,

@@ -47,6 +47,9 @@ pub enum Trigger {
         /// What names the delivery, where the request does.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         delivery: Option<String>,
+        /// The digest of what the request holds, where it names its delivery: another under the same name is told from it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        digest: Option<String>,
     },
     /// An entry of the job's schedule.
     Schedule {

@@ -239,6 +239,10 @@ impl Told<'_> {
     /// A run that has not ended: what is asked first decides, as in [`look`](super::look()).
     fn open(&self) -> Explained {
         let run = self.run;
+        if let Some(paused) = &self.facts.paused {
+            // Of one that has begun it is the pause of a realm that stands still.
+            return self.paused(paused);
+        }
         match &run.lease {
             Some(lease) if self.now < lease.until => return self.held(),
             Some(lease) if run.duties.is_none() => {
@@ -270,9 +274,6 @@ impl Told<'_> {
         }
         if is_suspended(run) {
             return self.suspended();
-        }
-        if let Some(paused) = &self.facts.paused {
-            return self.paused(paused);
         }
         if let (Some(gate), Some(fact)) = (run.gate(), &self.facts.gate)
             && (run.waits_for_permit() || fact.max.is_none())

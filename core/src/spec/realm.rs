@@ -23,10 +23,10 @@ use crate::text::quoted;
 pub struct RealmFields {
     /// The realm's name.
     pub realm: RealmName,
-    /// Where payloads of exe and pkg jobs are kept: `s3://bucket/prefix`, or a folder when embedded.
+    /// Where payloads of exe and pkg jobs are kept: `s3://bucket/prefix`, or when embedded a folder by its absolute path.
     #[serde(default)]
     pub s3_payloads: Option<String>,
-    /// Where outputs of jobs are put: `s3://bucket/prefix`, or a folder when embedded.
+    /// Where outputs of jobs are put: `s3://bucket/prefix`, or when embedded a folder by its absolute path.
     #[serde(default)]
     pub s3_temp: Option<String>,
     /// In a folder: the folders that triggers call buckets, by name. One that is not absolute is below the realm's folder.
@@ -115,6 +115,23 @@ fn in_folder(name: &str, place: &str) -> Problem {
     told.with_hint("leave it out, or name a folder; with --aws the realm is one of AWS")
 }
 
+/// Why a place is none: each process would look for a relative folder below its own directory.
+fn relative(name: &str, place: &str) -> Option<Problem> {
+    let is_one = is_bucket(place) || std::path::Path::new(place).is_absolute();
+    let told = || {
+        let message = format!("{} is neither an absolute path nor in S3", quoted(place));
+        Problem::new(JsonPath::root().field(name), message)
+            .with_hint("write the whole path, from / on: a relative one is another folder for each process")
+    };
+    (!is_one).then(told)
+}
+
+/// What is wrong with the places of outputs and payloads.
+fn bad_places(fields: &RealmFields) -> Vec<Problem> {
+    let places = [("s3_temp", &fields.s3_temp), ("s3_payloads", &fields.s3_payloads)];
+    places.into_iter().filter_map(|(name, place)| relative(name, place.as_deref()?)).collect()
+}
+
 /// What is wrong with the folders that are called buckets.
 fn bad_buckets(fields: &RealmFields) -> Vec<Problem> {
     let bad = |(name, folder): (&String, &String)| {
@@ -144,7 +161,8 @@ impl RealmSpec {
     /// [`SpecError`] with every mistake found.
     pub fn parse(document: &Value) -> Result<Self, SpecError> {
         let fields: RealmFields = schema::read(document)?;
-        let problems = [bad_calendars(&fields), bad_buckets(&fields), bad_pools(&fields)].concat();
+        let problems =
+            [bad_calendars(&fields), bad_buckets(&fields), bad_places(&fields), bad_pools(&fields)].concat();
         if !problems.is_empty() {
             return Err(SpecError { problems });
         }
@@ -174,6 +192,11 @@ impl RealmSpec {
             let bucket = known.get(*name).and_then(Value::as_str).filter(|given| is_bucket(given));
             if let Some(bucket) = bucket.filter(|_| !is_bucket(place)) {
                 warnings.push(in_folder(name, bucket));
+                known[*name] = Value::Null;
+            }
+            let bad = known.get(*name).and_then(Value::as_str).and_then(|given| relative(name, given));
+            if let Some(bad) = bad {
+                warnings.push(bad);
                 known[*name] = Value::Null;
             }
             if known.get(*name).is_none_or(Value::is_null) {

@@ -158,7 +158,7 @@ mod tests {
     fn realm_takes_places_for_what_does_not_hold() {
         let places = [("s3_temp", "/t".to_owned()), ("s3_payloads", "/p".to_owned())];
         let realm = |document: Value| RealmSpec::stored(document.as_object().cloned().unwrap(), &places);
-        for value in [json!(null), json!(5), json!(["s3://b"])] {
+        for value in [json!(null), json!(5), json!(["s3://b"]), json!("out"), json!("./out"), json!("")] {
             let read = realm(json!({ "realm": "r", "s3_temp": value, "s3_payloads": "/mine" })).unwrap();
             assert_eq!(read.fields.s3_temp.as_deref(), Some("/t"), "{value}");
             assert_eq!(read.fields.s3_payloads.as_deref(), Some("/mine"), "{value}");

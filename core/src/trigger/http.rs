@@ -20,6 +20,15 @@ pub const EVENT_HEADERS: [&str; 4] = ["x-github-event", "x-gitlab-event", "x-eve
 pub const DELIVERY_HEADERS: [&str; 6] =
     ["idempotency-key", "webhook-id", "x-github-delivery", "x-gitlab-event-uuid", "x-request-uuid", "ce-id"];
 
+/// The name of a delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliveryName {
+    /// The header that has it, one of [`DELIVERY_HEADERS`]: names of different headers are of different senders.
+    pub header: &'static str,
+    /// The name.
+    pub id: String,
+}
+
 /// A request whose signature was found right.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HttpEvent {
@@ -30,7 +39,7 @@ pub struct HttpEvent {
     /// What happened, where a header of [`EVENT_HEADERS`] says so.
     pub event_type: Option<String>,
     /// What names the delivery, where a header of [`DELIVERY_HEADERS`] does.
-    pub delivery: Option<String>,
+    pub delivery: Option<DeliveryName>,
     /// When it came.
     pub time: Timestamp,
 }
@@ -41,9 +50,17 @@ impl HttpEvent {
     #[must_use]
     pub fn name(&self, trigger_id: &TriggerId, otherwise: &str) -> String {
         match &self.delivery {
-            Some(delivery) => format!("http:{trigger_id}\0delivery\0{delivery}"),
+            Some(DeliveryName { header, id }) => format!("http:{trigger_id}\0{header}\0{id}"),
             None => format!("http:{trigger_id}\0request\0{otherwise}"),
         }
+    }
+
+    /// A digest of what it says, whichever order its fields have.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let mut said = serde_json::json!({ "body": self.body, "event_type": self.event_type });
+        said.sort_all_objects();
+        uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, said.to_string().as_bytes()).simple().to_string()
     }
 
     /// What templates see: `event`, which is the body, and `info`.
@@ -53,7 +70,7 @@ impl HttpEvent {
             ("event_time", TemplateValue::utc(self.time)),
             ("event_type", text(&self.event_type)),
             ("content_type", text(&self.content_type)),
-            ("delivery", text(&self.delivery)),
+            ("delivery", text(&self.delivery.as_ref().map(|delivery| delivery.id.clone()))),
         ];
         let info = TemplateValue::map(info.map(|(name, value)| (name.to_owned(), value)));
         [("event", self.body.clone().into()), ("info", info)]

@@ -16,7 +16,9 @@ pub use document::{
 };
 pub use event::{BadObject, ObjectEvent, Objects, objects_in_text, objects_of};
 pub use fit::{levels, why_not};
-pub use http::{DELIVERY_HEADERS, EVENT_HEADERS, HttpEvent, SIGNATURE_HEADER, starts_for, why_not_for};
+pub use http::{
+    DELIVERY_HEADERS, DeliveryName, EVENT_HEADERS, HttpEvent, SIGNATURE_HEADER, starts_for, why_not_for,
+};
 pub use render::{Start, starts};
 
 pub(crate) use document::OBJECT_SIZE;

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     BackedUpFile, BackupError, FILES, FORMAT, HEADING, Heading, Heard, MANIFEST, MAX_FILES, MAX_HEADING,
-    MAX_MANIFEST, Manifest, Progress, Stage, io_error,
+    MAX_MANIFEST_FILE, MAX_MANIFEST_REST, Manifest, Progress, Stage, io_error,
 };
 
 /// The size of what is read at once, in bytes.
@@ -47,7 +47,7 @@ pub(super) fn read(
     let mut entries = archive.entries().map_err(|error| damaged(error.to_string()))?;
     let heading = heading(path, entries.next())?;
     let mut found: HashMap<String, (u64, String)> = HashMap::new();
-    let mut bytes = 0;
+    let (mut bytes, mut longest) = (0, MAX_MANIFEST_REST);
     let manifest = loop {
         let mut entry = match entries.next() {
             Some(Ok(entry)) => entry,
@@ -57,7 +57,7 @@ pub(super) fn read(
         let name = entry.path().ok().and_then(|name| name.to_str().map(str::to_owned));
         let name = name.ok_or_else(|| damaged("a name in it is not UTF-8".to_owned()))?;
         if name == MANIFEST {
-            break manifest(path, &mut entry)?;
+            break manifest(path, &mut entry, longest)?;
         }
         let below = below(&name).filter(|_| entry.header().entry_type().is_file());
         let Some(below) = below else {
@@ -76,6 +76,8 @@ pub(super) fn read(
         io::copy(&mut digested, &mut io::sink()).map_err(|error| damaged(error.to_string()))?;
         bytes += digested.size;
         let (size, digest) = (digested.size, hex(&digested.digest.finalize()));
+        // In JSON a byte of a name has six at most.
+        longest += MAX_MANIFEST_FILE + 6 * below.len() as u64;
         found.insert(below.to_owned(), (size, digest));
         heard(Progress { stage, bytes, all: None });
     };
@@ -126,10 +128,21 @@ fn heading<R: Read>(
     Ok(heading)
 }
 
-fn manifest<R: Read>(path: &Path, entry: &mut tar::Entry<'_, R>) -> Result<Manifest, BackupError> {
+/// The manifest, which is no longer than the files call for.
+fn manifest<R: Read>(
+    path: &Path,
+    entry: &mut tar::Entry<'_, R>,
+    longest: u64,
+) -> Result<Manifest, BackupError> {
     let damaged = |why: String| BackupError::Damaged { path: path.to_owned(), why };
+    if entry.size() > longest {
+        return Err(damaged(format!(
+            "its manifest has {} bytes, more than its files call for",
+            entry.size()
+        )));
+    }
     let mut text = Vec::new();
-    let read = entry.take(MAX_MANIFEST).read_to_end(&mut text);
+    let read = entry.take(longest).read_to_end(&mut text);
     read.map_err(|error| damaged(error.to_string()))?;
     serde_json::from_slice(&text).map_err(|error| damaged(format!("its manifest cannot be read: {error}")))
 }

@@ -1,8 +1,8 @@
 //! Makes a backup of a realm's folder, while it is served.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, BufWriter, Read, Seek};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use pumice_core::Timestamp;
 use pumice_core::ids::RealmName;
+use pumice_host::remove_tree;
 use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use sha2::{Digest, Sha256};
@@ -17,15 +18,13 @@ use sha2::{Digest, Sha256};
 use super::archive::{CHUNK, Digested, check_backup, hex};
 use super::{
     BackedUpFile, BackupError, FILES, FORMAT, HEADING, Heading, Heard, MANIFEST, MAX_DEPTH, MAX_FILES,
-    Manifest, Progress, Stage, io_error,
+    Manifest, PARTIAL, Progress, Stage, beside, io_error,
 };
 use crate::database::explain;
 use crate::home::{LOCK, SCRATCH, STORE, WORK};
 
 /// How long to wait for a process that changes the store's form.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// What the name of a backup has behind it until it is whole.
-const PARTIAL: &str = ".partial";
 
 /// Copies a realm's folder into a file that is not there yet. The store is as it was at one moment, whatever is written
 /// meanwhile; the other files are read after it. `left_out` says what else is not in it. The file gets its name once all of it was read back and found whole.
@@ -42,7 +41,7 @@ pub fn back_up(
 ) -> Result<Manifest, BackupError> {
     let folder = folder.canonicalize().map_err(io_error("read", folder))?;
     let file = named(&folder, file)?;
-    let partial = Partial::claim(&file)?;
+    let partial = Partial::claim(&file, now)?;
     heard(Progress { stage: Stage::Snapshot, bytes: 0, all: None });
     let store_version = snapshot(&folder.join(STORE), &partial.store)?;
     let program = env!("CARGO_PKG_VERSION").to_owned();
@@ -78,47 +77,43 @@ fn named(folder: &Path, file: &Path) -> Result<PathBuf, BackupError> {
     Ok(whole)
 }
 
-/// A backup that is not whole yet: removed unless it is finished. One that a killed process left is written over.
+/// A backup that is not whole yet, in a folder of its own that no other user can look into: all of it is removed at the end.
 struct Partial {
+    folder: PathBuf,
     archive: PathBuf,
     store: PathBuf,
-    /// Open and locked for as long as this process is at it.
     file: File,
-    is_finished: bool,
 }
 
 impl Partial {
-    fn claim(file: &Path) -> Result<Self, BackupError> {
-        let beside = |more: &str| {
-            let mut name = file.file_name().unwrap_or_default().to_owned();
-            name.push(PARTIAL);
-            name.push(more);
-            file.with_file_name(name)
-        };
-        let (archive, store) = (beside(""), beside("-store"));
-        let opened =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&archive);
-        let opened = opened.map_err(io_error("write", &archive))?;
-        if opened.try_lock().is_err() {
-            return Err(BackupError::Busy(archive));
+    /// Makes the folder, and the archive in it. What is there already is left alone, whatever its name is.
+    fn claim(file: &Path, now: Timestamp) -> Result<Self, BackupError> {
+        let folder = beside(file, PARTIAL, now)?;
+        DirBuilder::new().mode(0o700).create(&folder).map_err(io_error("write", &folder))?;
+        let (archive, store) = (folder.join("archive"), folder.join("store"));
+        let opened = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .custom_flags(NO_FOLLOW)
+            .mode(0o600)
+            .open(&archive);
+        match opened {
+            Ok(file) => Ok(Self { folder, archive, store, file }),
+            Err(error) => {
+                // It is empty, and this process made it.
+                let _ = std::fs::remove_dir(&folder);
+                Err(io_error("write", &archive)(error))
+            }
         }
-        opened.set_len(0).map_err(io_error("write", &archive))?;
-        let partial = Self { archive, store, file: opened, is_finished: false };
-        partial.remove_store()?;
-        Ok(partial)
     }
 
     fn remove_store(&self) -> Result<(), BackupError> {
-        match std::fs::remove_file(&self.store) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(io_error("remove", &self.store)(error))
-            }
-            _ => Ok(()),
-        }
+        std::fs::remove_file(&self.store).map_err(io_error("remove", &self.store))
     }
 
     /// Gives it its name, which no other file may have got meanwhile.
-    fn finish(mut self, file: &Path) -> Result<(), BackupError> {
+    fn finish(self, file: &Path) -> Result<(), BackupError> {
         self.file.sync_all().map_err(io_error("write", &self.archive))?;
         match renameat_with(CWD, &self.archive, CWD, file, RenameFlags::NOREPLACE) {
             Ok(()) => {}
@@ -126,10 +121,8 @@ impl Partial {
             // A file system that knows no such rename: a link does not replace a file either.
             Err(_) => {
                 std::fs::hard_link(&self.archive, file).map_err(io_error("name", file))?;
-                std::fs::remove_file(&self.archive).map_err(io_error("remove", &self.archive))?;
             }
         }
-        self.is_finished = true;
         if let Some(folder) = file.parent().and_then(|folder| File::open(folder).ok()) {
             folder.sync_all().map_err(io_error("write", file))?;
         }
@@ -139,11 +132,8 @@ impl Partial {
 
 impl Drop for Partial {
     fn drop(&mut self) {
-        // What cannot be removed is written over by the next backup of that name.
-        let _ = std::fs::remove_file(&self.store);
-        if !self.is_finished {
-            let _ = std::fs::remove_file(&self.archive);
-        }
+        // Also what SQLite has put beside the copy. What cannot be removed is told of by `left_behind`.
+        let _ = remove_tree(&self.folder);
     }
 }
 

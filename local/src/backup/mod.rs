@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 
 use pumice_core::Timestamp;
 use pumice_core::ids::RealmName;
+use pumice_core::ports::Random as _;
+use pumice_host::SystemRandom;
 use serde::{Deserialize, Serialize};
 
 pub use archive::check_backup;
@@ -28,11 +30,16 @@ const MAX_DEPTH: usize = 128;
 /// The names of the heading and the manifest in the archive.
 const HEADING: &str = "pumice-backup.json";
 const MANIFEST: &str = "manifest.json";
+/// What the name of a backup has behind it until it is whole, and that of a folder until everything is in it.
+const PARTIAL: &str = ".partial";
+const RESTORING: &str = ".restoring";
 /// Where the realm's files are in the archive.
 const FILES: &str = "realm/";
-/// Largest heading, in bytes, and largest manifest.
+/// Largest heading, in bytes.
 const MAX_HEADING: u64 = 64 * 1024;
-const MAX_MANIFEST: u64 = 1024 * 1024 * 1024;
+/// Most bytes of a manifest beside its list of files, and of what a file has in that beside its name.
+const MAX_MANIFEST_REST: u64 = 32 * 1024 * 1024;
+const MAX_MANIFEST_FILE: u64 = 256;
 
 /// What a backup is of: the first thing in its archive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,6 +125,40 @@ impl Stage {
     }
 }
 
+/// A name beside a file or folder that none has and none can foretell: what stands there before is never of this process.
+fn beside(path: &Path, ending: &str, now: Timestamp) -> Result<PathBuf, BackupError> {
+    let name = path.file_name().map(std::ffi::OsStr::to_owned);
+    let mut name =
+        name.ok_or_else(|| io_error("write", path)(io::Error::other("it has no name of its own")))?;
+    name.push(format!(".{}{ending}", SystemRandom.uuid(now).simple()));
+    Ok(path.with_file_name(name))
+}
+
+/// What backups to a file, or restorations to a folder, have left beside it that were killed, or are under way.
+#[must_use]
+pub fn left_behind(path: &Path) -> Vec<PathBuf> {
+    /// The digits of a name that [`beside`] gives.
+    const DIGITS: usize = 32;
+    let parent = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+    let (Some(name), Ok(listed)) = (path.file_name(), std::fs::read_dir(parent)) else { return Vec::new() };
+    let is_ours = |other: &std::ffi::OsStr| {
+        let rest = other.as_encoded_bytes().strip_prefix(name.as_encoded_bytes());
+        let rest = rest.and_then(|rest| rest.strip_prefix(b"."));
+        [PARTIAL, RESTORING].into_iter().any(|ending| {
+            let digits = rest.and_then(|rest| rest.strip_suffix(ending.as_bytes()));
+            digits.is_some_and(|digits| digits.len() == DIGITS && digits.iter().all(u8::is_ascii_hexdigit))
+        })
+    };
+    let mut left: Vec<PathBuf> = listed
+        .filter_map(Result::ok)
+        .map(|entry| entry.file_name())
+        .filter(|other| is_ours(other))
+        .map(|other| path.with_file_name(other))
+        .collect();
+    left.sort();
+    left
+}
+
 /// Hears how far it has come.
 pub type Heard<'h> = &'h mut (dyn FnMut(Progress) + Send);
 
@@ -130,9 +171,6 @@ pub enum BackupError {
     /// The file would be in the folder that it is of.
     #[error("{} is in the realm's own folder: name a file elsewhere", .0.display())]
     Inside(PathBuf),
-    /// Another process writes the same backup, or restores to the same place.
-    #[error("another process is at {}: wait for its end", .0.display())]
-    Busy(PathBuf),
     /// The place to restore to is taken.
     #[error("{} {why}: a backup is restored into a folder that is empty or not there", path.display())]
     Occupied {

@@ -4,6 +4,7 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use pumice_core::Timestamp;
 use pumice_core::pauses::{Pause, Scope};
@@ -11,16 +12,17 @@ use pumice_core::ports::StoreError;
 use pumice_host::remove_tree;
 
 use super::archive::{check_backup, read};
-use super::{BackedUpFile, BackupError, Heard, Manifest, Stage, io_error};
+use super::{BackedUpFile, BackupError, Heard, Manifest, RESTORING, Stage, beside, io_error};
 use crate::database::{Database, Durability};
-use crate::home::{LOCK, STORE};
+use crate::ground::{Integrity, look_through};
+use crate::home::STORE;
 
-/// What the name of a folder has behind it until everything is in it.
-const RESTORING: &str = ".restoring";
+/// How long the restored store is looked through, at most.
+const LOOK: Duration = Duration::from_secs(600);
 
 /// Restores a backup into a folder that is empty or not there. All of it is compared with its manifest before anything is
 /// written, and again while it is; the folder gets its name once everything is in it. The whole realm is paused then: the
-/// one that the backup is of may still be served elsewhere, and nothing must run twice.
+/// one that the backup is of may still be served elsewhere, and nothing must run twice. What had begun waits, too.
 ///
 /// # Errors
 /// [`BackupError`] when the folder is taken, the backup is damaged or newer than this program, or the disk is full:
@@ -35,8 +37,9 @@ pub async fn restore(
     let unpacked = tokio::task::spawn_blocking(move || {
         check_place(&folder)?;
         check_backup(&file, &mut *heard)?;
-        let staged = Staged::claim(&folder)?;
+        let staged = Staged::claim(&folder, now)?;
         let manifest = unpack(&file, &staged.path, &mut *heard)?;
+        check_store(&file, &staged.path)?;
         Ok((staged, manifest, folder))
     });
     let unpacked = unpacked
@@ -66,41 +69,32 @@ fn check_place(folder: &Path) -> Result<(), BackupError> {
     if inside.next().is_some() { taken("is not empty") } else { Ok(()) }
 }
 
-/// A folder in which a backup is unpacked: removed unless it is finished. One that a killed process left is cleared.
+/// Refuses a store that is damaged, though it is the one that the archive has.
+fn check_store(file: &Path, folder: &Path) -> Result<(), BackupError> {
+    match look_through(folder, LOOK) {
+        Integrity::Whole | Integrity::Unfinished => Ok(()),
+        Integrity::Damaged(told) | Integrity::Unreadable(told) => {
+            let why = format!("the store in it is not whole: {told}");
+            Err(BackupError::Damaged { path: file.to_owned(), why })
+        }
+    }
+}
+
+/// A folder in which a backup is unpacked: removed unless it is finished. What is there already is left alone.
 struct Staged {
     path: PathBuf,
-    /// Locked for as long as this process is at it.
-    _lock: File,
     is_finished: bool,
 }
 
 impl Staged {
-    fn claim(folder: &Path) -> Result<Self, BackupError> {
-        let mut name = folder
-            .file_name()
-            .map(std::ffi::OsStr::to_owned)
-            .ok_or_else(|| io_error("restore to", folder)(io::Error::other("it has no name of its own")))?;
-        name.push(RESTORING);
-        let path = folder.with_file_name(name);
+    fn claim(folder: &Path, now: Timestamp) -> Result<Self, BackupError> {
+        let path = beside(folder, RESTORING, now)?;
         let failed = io_error("write", &path);
-        if path.symlink_metadata().is_ok() {
-            let left = OpenOptions::new().read(true).write(true).open(path.join(LOCK));
-            if left.is_ok_and(|lock| lock.try_lock().is_err()) {
-                return Err(BackupError::Busy(path));
-            }
-            remove_tree(&path).map_err(&failed)?;
+        if let Some(parent) = path.parent().filter(|parent| *parent != Path::new("")) {
+            DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(&failed)?;
         }
-        DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(&failed)?;
-        let lock = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path.join(LOCK))
-            .map_err(&failed)?;
-        if lock.try_lock().is_err() {
-            return Err(BackupError::Busy(path));
-        }
-        Ok(Self { path, _lock: lock, is_finished: false })
+        DirBuilder::new().mode(0o700).create(&path).map_err(&failed)?;
+        Ok(Self { path, is_finished: false })
     }
 
     /// Gives it its name; a folder that got something in it meanwhile is left as it is.
@@ -117,7 +111,7 @@ impl Staged {
 impl Drop for Staged {
     fn drop(&mut self) {
         if !self.is_finished {
-            // What cannot be removed is cleared by the next restoration to that place.
+            // What cannot be removed is told of by `left_behind`.
             let _ = remove_tree(&self.path);
         }
     }
@@ -145,17 +139,21 @@ fn unpack(file: &Path, to: &Path, heard: Heard<'_>) -> Result<Manifest, BackupEr
     read(file, Stage::Restoring, heard, &mut put)
 }
 
-/// Pauses the whole realm, unless it is.
+/// Has the whole realm stand still: also where it was paused, which does not hold what has begun.
 async fn hold(folder: &Path, by: String, now: Timestamp) -> Result<(), StoreError> {
     let opened = Database::open(&folder.join(STORE), folder, Durability::Full);
     let database = opened.map_err(|error| StoreError::new(error.to_string()))?;
     let pauses = database.read_pauses().await?;
-    let is_held = pauses.live(now).any(|pause| pause.scope == Scope::Realm && pause.until.is_none());
-    if !is_held {
-        let why = "restored from a backup: `pumice maintenance off` once the other is stopped".to_owned();
-        let pause = Pause { scope: Scope::Realm, since: now, until: None, by: Some(by), why: Some(why) };
-        let written = database.write_pauses(&pauses.with(pause, now)).await;
-        written.map_err(|error| StoreError::new(error.to_string()))?;
-    }
+    let why = "restored from a backup: `pumice maintenance off` once the other is stopped".to_owned();
+    let pause = Pause {
+        scope: Scope::Realm,
+        since: now,
+        until: None,
+        by: Some(by),
+        why: Some(why),
+        everything: true,
+    };
+    let written = database.write_pauses(&pauses.with(pause, now)).await;
+    written.map_err(|error| StoreError::new(error.to_string()))?;
     database.put_log_away().await
 }

@@ -77,9 +77,11 @@ async fn backup_restored_elsewhere_has_everything_and_is_paused() {
     assert_eq!(fs::read_to_string(place.at("new/größe/日本")).unwrap(), "");
     let home = Home::open(&place.at("new"), None, false, Durability::Normal).await.unwrap();
     let pauses = home.database().read_pauses().await.unwrap();
-    let held: Vec<_> =
-        pauses.live(SystemClock.now()).map(|pause| (&pause.scope, pause.by.as_deref())).collect();
-    assert_eq!(held, [(&Scope::Realm, Some("ada"))]);
+    let held: Vec<_> = pauses
+        .live(SystemClock.now())
+        .map(|pause| (&pause.scope, pause.by.as_deref(), pause.everything))
+        .collect();
+    assert_eq!(held, [(&Scope::Realm, Some("ada"), true)]);
     assert_eq!(place.names(), ["home", "new", "one.backup"], "nothing is left behind");
 }
 
@@ -204,21 +206,62 @@ async fn archive_that_means_ill_is_refused() {
     assert!(matches!(place.restore("bad.backup", "new").await, Err(BackupError::Newer { .. })));
 }
 
-/// What a process that was killed has left is in nobody's way.
+/// Nothing that stands beside a backup or a restored folder is used or removed, whatever its name is; a backup is its user's alone.
 #[tokio::test]
-async fn leftovers_of_a_killed_process_are_written_over() {
+async fn what_stands_beside_a_backup_is_left_alone_and_told_of() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
     let place = Place::new().await;
-    fs::write(place.at("one.backup.partial"), "half").unwrap();
-    fs::write(place.at("one.backup.partial-store"), "half").unwrap();
+    let digits = "0190a0a0000070008000000000000001";
+    let (half, other) = (format!("one.backup.{digits}.partial"), format!("new.{digits}.restoring"));
+    fs::write(place.at("victim"), "mine").unwrap();
+    fs::write(place.at("one.backup.partial"), "mine").unwrap();
+    symlink(place.at("victim"), place.at("one.backup.partial-store")).unwrap();
+    fs::write(place.at(&half), "mine").unwrap();
+    for folder in ["new.restoring", &other] {
+        fs::create_dir(place.at(folder)).unwrap();
+        fs::write(place.at(folder).join("precious"), "mine").unwrap();
+    }
+    let before = place.names();
     place.make("one.backup").unwrap();
-    fs::create_dir_all(place.at("new.restoring/temp")).unwrap();
-    fs::write(place.at("new.restoring/lock"), "").unwrap();
+    let made = fs::symlink_metadata(place.at("one.backup")).unwrap();
+    assert!(made.is_file() && made.permissions().mode() & 0o777 == 0o600, "{made:?}");
     place.restore("one.backup", "new").await.unwrap();
-    assert_eq!(place.names(), ["home", "new", "one.backup"]);
-    // One that is under way is left alone.
-    let held = fs::File::create(place.at("two.backup.partial")).unwrap();
-    held.lock().unwrap();
-    assert!(matches!(place.make("two.backup"), Err(BackupError::Busy(_))));
+    let mut wanted = [before, vec!["new".to_owned(), "one.backup".to_owned()]].concat();
+    wanted.sort();
+    assert_eq!(place.names(), wanted);
+    for file in ["victim", "one.backup.partial", &half] {
+        assert_eq!(fs::read_to_string(place.at(file)).unwrap(), "mine", "{file}");
+    }
+    for folder in ["new.restoring", &other] {
+        assert_eq!(fs::read_to_string(place.at(folder).join("precious")).unwrap(), "mine", "{folder}");
+    }
+    assert_eq!(left_behind(&place.at("one.backup")), [place.at(&half)]);
+    assert_eq!(left_behind(&place.at("new")), [place.at(&other)]);
+}
+
+/// The digests of an archive are right, and the store that they are of is not.
+#[tokio::test]
+async fn damaged_store_is_not_restored() {
+    let place = Place::new().await;
+    let store = place.home().join("pumice.db");
+    Connection::open(&store).unwrap().pragma_update(None, "wal_checkpoint", "TRUNCATE").unwrap();
+    let mut bytes = fs::read(&store).unwrap();
+    let page = 4096;
+    assert!(bytes.len() > 8 * page, "{}", bytes.len());
+    bytes[2 * page..6 * page].fill(0);
+    forged(&place.at("bad.backup"), |files, manifest| {
+        manifest.files[0].size = bytes.len() as u64;
+        manifest.files[0].sha256 = archive::hex(&<sha2::Sha256 as sha2::Digest>::digest(&bytes));
+        files[0].1.clone_from(&bytes);
+    });
+    let error = place.restore("bad.backup", "new").await.unwrap_err().to_string();
+    assert!(error.contains("the store in it is not whole"), "{error}");
+    assert_eq!(place.names(), ["bad.backup", "home"]);
+    forged(&place.at("bad.backup"), |_, manifest| {
+        manifest.left_out = vec!["x".repeat(usize::try_from(MAX_MANIFEST_REST).unwrap() + 4_096)];
+    });
+    let error = place.restore("bad.backup", "new").await.unwrap_err().to_string();
+    assert!(error.contains("more than its files call for"), "{error}");
 }
 
 #[tokio::test]

@@ -1,10 +1,11 @@
 //! An act, and the entry of the audit that it leaves.
 
+use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
 use pumice_core::audit::{
-    AuditId, Change, Entry, MAX_ANSWER, MAX_ASKED, MAX_ERROR, MAX_NAME, MAX_TARGETS, Outcome, Target, kept,
-    kept_changes, kept_text,
+    AuditId, Change, Entry, MAX_ANSWER, MAX_ASKED, MAX_ERROR, MAX_NAME, Outcome, Target, kept, kept_changes,
+    kept_targets, kept_text,
 };
 use pumice_core::ports::Doc;
 use pumice_core::spec::Settings;
@@ -50,6 +51,7 @@ pub(super) fn changed_only(command: &str, mut answer: Value) -> Value {
 #[derive(Debug, Default)]
 struct Seen {
     targets: Vec<Target>,
+    known: HashSet<Target>,
     changes: Vec<Change>,
 }
 
@@ -88,9 +90,9 @@ impl Act {
     /// Something turned out to be touched.
     pub fn touched(&self, kind: &str, name: impl Into<String>) {
         let target = Target::new(kind, name);
-        let targets = &mut self.seen().targets;
-        if targets.len() < MAX_TARGETS && !targets.contains(&target) {
-            targets.push(target);
+        let mut seen = self.seen();
+        if seen.known.insert(target.clone()) {
+            seen.targets.push(target);
         }
     }
 
@@ -118,7 +120,7 @@ impl Act {
     }
 
     fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
-        // Two lists of whole values.
+        // Lists of whole values.
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -154,6 +156,7 @@ impl Act {
         // A definition that cannot be read may be what this act mends.
         let kept_for =
             realm.site().await.map_or(Settings::default().audit_ttl, |site| site.settings.audit_ttl);
+        let (what, unnamed) = kept_targets(&self.seen().targets);
         let entry = Entry {
             id: AuditId(realm.random().uuid(at)),
             at,
@@ -161,7 +164,8 @@ impl Act {
             from: actor.from,
             host: actor.host.map(|host| kept_text(&host, MAX_NAME)),
             act: self.command.to_owned(),
-            what: self.targets(),
+            what,
+            unnamed,
             asked: kept(self.asked.clone(), MAX_ASKED),
             changes: Vec::new(),
             outcome: Outcome::Asked,
@@ -185,18 +189,14 @@ impl Act {
             Ok(answer) => (kept(changed_only(self.command, answer), MAX_ANSWER), None),
             Err(error) => (Value::Null, Some(kept_text(error, MAX_ERROR))),
         };
-        let (what, ended) = (self.targets(), Some(realm.now()));
-        let entry = Entry { what, changes: kept_changes(changes), outcome, answer, error, ended, ..entry };
+        let (what, unnamed) = kept_targets(&self.seen().targets);
+        let ended = Some(realm.now());
+        let entry =
+            Entry { what, unnamed, changes: kept_changes(changes), outcome, answer, error, ended, ..entry };
         if let Err(error) = realm.audit().finish(&entry).await {
             // What was done is done: the entry keeps saying that it was asked for.
             let id = entry.id;
             tracing::error!(%error, %id, act = self.command, "the end of an act is not in the audit");
         }
-    }
-
-    fn targets(&self) -> Vec<Target> {
-        let seen = self.seen();
-        let masked = |target: &Target| Target::new(&target.kind, pumice_core::secret::mask(&target.name));
-        seen.targets.iter().map(masked).collect()
     }
 }

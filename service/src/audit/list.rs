@@ -72,6 +72,9 @@ pub struct AuditList {
     pub looked_at: usize,
     /// Whether the list ends because so many entries were looked at: there may be more.
     pub is_cut: bool,
+    /// How many of the entries do not name all that they are about, and may not be about what is asked for.
+    #[serde(default)]
+    pub unsure: usize,
 }
 
 /// Which entry to show.
@@ -99,6 +102,9 @@ pub struct AuditShown {
     pub act: String,
     /// To what.
     pub what: Vec<Target>,
+    /// To how many more things, which are not named.
+    #[serde(default)]
+    pub unnamed: u64,
     /// What became of it.
     pub outcome: Outcome,
     /// Why it was refused or failed.
@@ -119,14 +125,28 @@ pub struct AuditShown {
 impl AuditShown {
     fn of(entry: Entry, details: bool) -> Self {
         let Entry {
-            id, at, who, from, host, act, what, asked, changes, outcome, answer, error, ended, ..
+            id,
+            at,
+            who,
+            from,
+            host,
+            act,
+            what,
+            unnamed,
+            asked,
+            changes,
+            outcome,
+            answer,
+            error,
+            ended,
+            ..
         } = entry;
         let (asked, changes, answer) =
             if details { (asked, changes, answer) } else { (Value::Null, Vec::new(), Value::Null) };
         // One of an earlier version has all of it.
         let answer = changed_only(&act, answer);
         let (id, at, ended) = (id.to_string(), Instant(at), ended.map(Instant));
-        Self { id, at, who, from, host, act, what, outcome, error, ended, asked, changes, answer }
+        Self { id, at, who, from, host, act, what, unnamed, outcome, error, ended, asked, changes, answer }
     }
 }
 
@@ -153,7 +173,7 @@ pub async fn list(realm: &dyn Realm, request: &ListAudit) -> Result<AuditList, E
         let bad = |_| Error::invalid(format!("cursor: {} is not one that a list gave", quoted(cursor)));
         last = last.min(cursor.parse::<AuditId>().map_err(bad)?.before());
     }
-    let mut found = AuditList { entries: Vec::new(), next: None, looked_at: 0, is_cut: false };
+    let mut found = AuditList { entries: Vec::new(), next: None, looked_at: 0, is_cut: false, unsure: 0 };
     loop {
         let page = realm.audit().entries(&AuditQuery { first, last, limit: PAGE }).await?;
         let is_last = page.len() < PAGE;
@@ -166,6 +186,7 @@ pub async fn list(realm: &dyn Realm, request: &ListAudit) -> Result<AuditList, E
             last = entry.id;
             // The cursor names the last entry that was looked at; its time bounds it as well.
             if filter.holds(&entry) && since.is_none_or(|since| entry.at >= since) {
+                found.unsure += usize::from(filter.is_unsure(&entry));
                 found.entries.push(AuditShown::of(entry, request.details));
             }
         }

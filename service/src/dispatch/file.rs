@@ -199,6 +199,9 @@ fn read_documents(
 ) -> Result<(), Broken> {
     let mut taking = Taking { zone, to, number: 0 };
     let not_json = |error: serde_json::Error, number: usize| {
+        if error.is_io() {
+            return Broken::Unreadable(error.into());
+        }
         // The parser's words for a byte that is not part of a character.
         let why = error.to_string().replace("invalid unicode code point", "not UTF-8");
         Broken::NotJson { after: number, why }
@@ -259,6 +262,16 @@ impl<'de> Visitor<'de> for &mut Taking<'_> {
     }
 }
 
+/// Refuses a key of several requests that leaves no room for what follows in theirs.
+pub(super) fn check_list_key(name: &str) -> Result<(), Error> {
+    check_key(name).map_err(|error| Error::invalid(error.to_string()))?;
+    if name.len() > MAX_NAME_BYTES {
+        let why = format!("the key of several requests is longer than {MAX_NAME_BYTES} bytes");
+        return Err(Error::invalid(why));
+    }
+    Ok(())
+}
+
 /// Derives the idempotency keys of a file's requests from their content, so that repeating the file makes no run
 /// twice, even after lines were added, removed or moved. Equal requests are numbered.
 #[derive(Debug)]
@@ -276,10 +289,7 @@ impl Keys {
     /// # Errors
     /// [`Error`] when the name is empty or too long.
     pub fn new(name: &str) -> Result<Self, Error> {
-        check_key(name).map_err(|error| Error::invalid(error.to_string()))?;
-        if name.len() > MAX_NAME_BYTES {
-            return Err(Error::invalid(format!("the key of a file is longer than {MAX_NAME_BYTES} bytes")));
-        }
+        check_list_key(name)?;
         Ok(Self { name: name.to_owned(), seen: HashSet::new(), repeated: HashMap::new() })
     }
 

@@ -1,14 +1,16 @@
 //! Takes requests, batch by batch.
 
+use std::collections::HashMap;
+
 use pumice_core::engine::Dispatcher;
-use pumice_core::ids::RunId;
+use pumice_core::ids::{JobId, RunId};
 use pumice_core::job_type::DispatchError;
 use pumice_core::request::{BadRequest, DispatchRequest, parse_value};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::file::{Keys, Placed};
+use super::file::{Keys, Placed, check_list_key};
 use super::{AcceptedRun, Outcomes, RefusedRequest};
 use crate::audit::Act;
 use crate::failure::Error;
@@ -21,7 +23,8 @@ pub struct Dispatch {
     /// The requests, each taken by itself.
     #[schemars(with = "Vec<pumice_core::request::RequestFields>")]
     pub requests: Vec<Value>,
-    /// A name under which the same requests can be given again: what was taken is not taken twice.
+    /// A name under which the same requests can be given again: what was taken is not taken twice. It is the idempotency key of
+    /// the first request for each job, with `/2` behind it that of the second, and so on; other requests under it are refused.
     #[serde(default)]
     pub key: Option<String>,
     /// What each request is called where it is refused, as `line 3` of a file; default: its job.
@@ -36,6 +39,8 @@ pub struct Batch {
     pub outcomes: Outcomes,
     /// Why others of the batch may not have been taken: the store did not answer.
     pub failed: Option<Error>,
+    /// Why the first was refused whose key stands for another request.
+    pub key_taken: Option<String>,
 }
 
 /// Takes requests and counts them.
@@ -107,7 +112,7 @@ impl Intake {
                 }
             }
         }
-        let mut failed = None;
+        let (mut failed, mut key_taken) = (None, None);
         let taken = match &self.again {
             Again::Listed(name) => self.dispatcher.dispatch_listed(requests, name).await,
             Again::Never | Again::Keyed(_) => {
@@ -125,11 +130,17 @@ impl Intake {
                     outcomes.accepted.push(AcceptedRun::from(run));
                 }
                 Err(DispatchError::Store(error)) => failed = Some(Error::from(error)),
-                Err(error) => outcomes.refused.push(RefusedRequest { request, error: error.to_string() }),
+                Err(refused) => {
+                    let error = refused.to_string();
+                    if matches!(refused, DispatchError::KeyTaken { .. }) {
+                        key_taken.get_or_insert_with(|| error.clone());
+                    }
+                    outcomes.refused.push(RefusedRequest { request, error });
+                }
             }
         }
         self.counts.refused += outcomes.refused.len();
-        Batch { outcomes, failed }
+        Batch { outcomes, failed, key_taken }
     }
 }
 
@@ -165,7 +176,8 @@ impl Counts {
 /// Asks for runs, each request by itself.
 ///
 /// # Errors
-/// [`Error`] when the key is invalid, or the store did not answer and no request was taken or refused.
+/// [`Error`] when the key is invalid or stands for other requests, or the store did not answer and no request was taken or
+/// refused.
 pub async fn dispatch(realm: &dyn Realm, request: &Dispatch) -> Result<Outcomes, Error> {
     let jobs = request.requests.iter().filter_map(|one| one.get("job_id").and_then(Value::as_str));
     let act = Act::new("dispatch", request).on("job", jobs);
@@ -173,18 +185,19 @@ pub async fn dispatch(realm: &dyn Realm, request: &Dispatch) -> Result<Outcomes,
 }
 
 async fn taking(realm: &dyn Realm, request: &Dispatch) -> Result<Outcomes, Error> {
-    let again = match request.key.as_deref() {
-        Some(key) => Again::Keyed(Keys::new(key)?),
-        None => Again::Never,
-    };
-    let mut intake = Intake::new(realm, again).await?;
+    let mut intake = Intake::new(realm, Again::Never).await?;
     let zone = realm.site().await?.zone.tz();
-    let parsed = parse_value(&Value::Array(request.requests.clone()), zone);
+    let mut parsed = parse_value(&Value::Array(request.requests.clone()), zone);
     if !request.places.is_empty() && request.places.len() != request.requests.len() {
         let (places, requests) = (request.places.len(), request.requests.len());
         return Err(Error::invalid(format!(
             "places: {places} for {requests} requests; nothing was dispatched"
         )));
+    }
+    if let Some(key) = request.key.as_deref() {
+        // As with `dispatch --key`: another request under the key is refused, as its sender may have meant the same.
+        check_list_key(key)?;
+        give_keys(key, parsed.iter_mut().filter_map(|one| one.as_mut().ok()));
     }
     let placed =
         parsed.into_iter().enumerate().map(|(number, one)| match (one, request.places.get(number)) {
@@ -193,12 +206,30 @@ async fn taking(realm: &dyn Realm, request: &Dispatch) -> Result<Outcomes, Error
             (Err(bad), Some(place)) => Err(BadRequest { place: place.clone(), ..bad }),
             (Err(bad), None) => Err(bad),
         });
-    let Batch { outcomes, failed } = intake.take(placed.collect()).await;
-    match failed {
-        None => Ok(outcomes),
-        Some(error) => {
-            let why = format!("{error} ({})", intake.counts().summary());
+    let Batch { outcomes, failed, key_taken } = intake.take(placed.collect()).await;
+    let counted = |why: &str| format!("{why} ({})", intake.counts().summary());
+    match (failed, key_taken.filter(|_| request.key.is_some())) {
+        (None, None) => Ok(outcomes),
+        (None, Some(why)) => Err(Error::new(crate::ErrorKind::Conflict, counted(&why))),
+        (Some(error), _) => {
+            let why = counted(&error.to_string());
             Err(error.because(why))
+        }
+    }
+}
+
+/// Gives requests that bring none the keys that follow from the key of their list: by the job, and by the place among the
+/// requests for it.
+fn give_keys<'r>(key: &str, requests: impl Iterator<Item = &'r mut DispatchRequest>) {
+    let mut seen: HashMap<JobId, u32> = HashMap::new();
+    for request in requests {
+        let number = seen.entry(request.job_id.clone()).or_default();
+        *number += 1;
+        if request.idempotency_key.is_none() {
+            request.idempotency_key = Some(match *number {
+                1 => key.to_owned(),
+                number => format!("{key}/{number}"),
+            });
         }
     }
 }

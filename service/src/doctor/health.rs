@@ -51,8 +51,9 @@ pub(super) async fn pauses(realm: &dyn Realm) -> Result<Check, Error> {
     if let Some(whole) = live.iter().find(|pause| pause.scope == Scope::Realm) {
         let why = whole.why.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
         let says = format!(
-            "the whole realm is paused for {}{why}: nothing begins",
-            span((now - whole.since).num_seconds())
+            "the whole realm is paused for {}{why}: {}",
+            span((now - whole.since).num_seconds()),
+            if whole.everything { "nothing runs, also not what has begun" } else { "nothing begins" }
         );
         return Ok(Check::warning(NAME, says).fix(["maintenance", "off"]));
     }

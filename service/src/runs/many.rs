@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::cancel::stop_request;
+use super::retry::planned;
 use super::{CancelOutcome, asked};
 use crate::audit;
 use crate::failure::Error;
@@ -178,7 +179,8 @@ impl Act {
         Status::of_runs().filter(is_meant).collect()
     }
 
-    async fn on(&self, store: &dyn RunStore, run: RunKey) -> Result<Receipt, Error> {
+    async fn on(&self, realm: &dyn Realm, run: RunKey) -> Result<Receipt, Error> {
+        let store = realm.runs();
         match self {
             Self::Cancel(dispatcher, asker) => {
                 cancelled(dispatcher.cancel_for(&run, asker.clone()).await, run)
@@ -192,7 +194,7 @@ impl Act {
                     // Asked again, it makes no other run.
                     once_more: false,
                 };
-                retried(dispatcher.redo(&request).await.map(|run| (run.run_id.into(), run.existing)), run)
+                retry_one(realm, dispatcher, &request, run).await
             }
             Self::Delete => {
                 let outcome =
@@ -202,6 +204,30 @@ impl Act {
                 Ok(Receipt { run, outcome, by: None, error })
             }
         }
+    }
+}
+
+/// Does a run again, after the same checks as `retry` makes of one that is named.
+async fn retry_one(
+    realm: &dyn Realm,
+    dispatcher: &Dispatcher,
+    request: &RedoRequest,
+    run: RunKey,
+) -> Result<Receipt, Error> {
+    let again = match dispatcher.again(request).await {
+        Ok(again) => again,
+        Err(error) => return retried(Err(error), run),
+    };
+    if let Err(error) = dispatcher.next_replay(&again.run, request).await {
+        return retried(Err(error), run);
+    }
+    match planned(realm, dispatcher, request, again).await {
+        Ok(_) => retried(dispatcher.redo(request).await.map(|run| (run.run_id.into(), run.existing)), run),
+        Err(error) if error.kind().is_of_request() => {
+            let error = Some(error.message().to_owned());
+            Ok(Receipt { run, outcome: ManyOutcome::Refused, by: None, error })
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -351,7 +377,7 @@ async fn act(realm: &dyn Realm, request: &ManyRuns, act: Act, heard: Heard<'_>) 
         ));
     }
     if !request.dry_run {
-        act_on_all(realm.runs(), query, &act, &mut done, heard).await?;
+        act_on_all(realm, query, &act, &mut done, heard).await?;
     }
     Ok(done)
 }
@@ -395,7 +421,7 @@ async fn counted(store: &dyn RunStore, query: &RunQuery, shows: bool) -> Result<
 
 /// Acts on the runs, page by page, and on no more than were counted.
 async fn act_on_all(
-    store: &dyn RunStore,
+    realm: &dyn Realm,
     mut query: RunQuery,
     act: &Act,
     done: &mut ManyDone,
@@ -403,11 +429,11 @@ async fn act_on_all(
 ) -> Result<(), Error> {
     let mut left = done.count;
     while left > 0 {
-        let RunPage { runs, next, .. } = store.page(&query).await?;
+        let RunPage { runs, next, .. } = realm.runs().page(&query).await?;
         let most = usize::try_from(left).unwrap_or(usize::MAX);
         let keys: Vec<RunKey> = runs.into_iter().map(|run| run.key).take(most).collect();
         left -= u64::try_from(keys.len()).unwrap_or(left);
-        let mut acts = stream::iter(keys.into_iter().map(|key| act.on(store, key))).buffer_unordered(AT_ONCE);
+        let mut acts = stream::iter(keys.into_iter().map(|key| act.on(realm, key))).buffer_unordered(AT_ONCE);
         let mut failed = None;
         while let Some(outcome) = acts.next().await {
             match outcome {

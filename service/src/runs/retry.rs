@@ -64,7 +64,7 @@ pub enum RetryFrom {
     #[default]
     Failed,
     /// This one and all after it, and those that did not end well: the id of its job, with `[N]` for the item N of a foreach,
-    /// or the key of its record.
+    /// or the key of its record. No item of a foreach comes after another.
     Step(String),
     /// All.
     All,
@@ -167,7 +167,10 @@ async fn retrying(realm: &dyn Realm, request: &RetryRun, act: &Act) -> Result<Re
     }
     pumice_core::problem::SpecError::check(pumice_core::request::check_globals(&redo.globals))?;
     let dispatcher = Dispatcher::new(realm.site().await?, realm.registry().clone());
-    let mut retried = planned(realm, &dispatcher, &redo).await?;
+    let again = dispatcher.again(&redo).await?;
+    // Else what is shown would be refused.
+    dispatcher.next_replay(&again.run, &redo).await?;
+    let mut retried = planned(realm, &dispatcher, &redo, again).await?;
     retried.dry_run = request.dry_run;
     if !request.dry_run {
         retried.accepted = Some(dispatcher.redo(&redo).await?.into());
@@ -176,14 +179,15 @@ async fn retrying(realm: &dyn Realm, request: &RetryRun, act: &Act) -> Result<Re
 }
 
 /// What would be done.
-async fn planned(
+///
+/// # Errors
+/// [`Error`] when it would be refused: a step that is to be kept or run is gone, or what one printed.
+pub(super) async fn planned(
     realm: &dyn Realm,
     dispatcher: &Dispatcher,
     request: &RedoRequest,
+    again: Again,
 ) -> Result<RetriedRun, Error> {
-    let again = dispatcher.again(request).await?;
-    // Else what is shown would be refused.
-    dispatcher.next_replay(&again.run, request).await?;
     let job = dispatcher.effective(&again)?;
     let asked =
         Asked { parameters: again.request.parameters.clone(), globals: again.request.globals.clone() };

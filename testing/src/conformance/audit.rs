@@ -20,6 +20,7 @@ fn begun(at: Timestamp, number: u128) -> Entry {
         host: Some("lab-1".to_owned()),
         act: "jobs delete".to_owned(),
         what: vec![Target::new("job", "etl/load")],
+        unnamed: 0,
         asked: json!({ "jobs": ["etl/load"], "n": 1.5 }),
         changes: Vec::new(),
         outcome: Outcome::Asked,

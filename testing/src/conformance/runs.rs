@@ -168,8 +168,14 @@ pub async fn a_run_that_is_done_is_removed_with_its_steps(on: &Adapters) {
 pub async fn pauses_are_written_on_their_rev(on: &Adapters) {
     let none = on.runs.pauses().await.expect("the store answers");
     assert_eq!(none, Pauses::default());
-    let pause =
-        |scope| Pause { scope, since: at(1), until: Some(at(9)), by: Some("é".to_owned()), why: None };
+    let pause = |scope| Pause {
+        scope,
+        since: at(1),
+        until: Some(at(9)),
+        by: Some("é".to_owned()),
+        why: None,
+        everything: false,
+    };
     let first = none.with(pause(Scope::Realm), at(1));
     on.runs.put_pauses(&first).await.expect("nobody was first");
     assert_eq!(on.runs.pauses().await.expect("the store answers"), first);

@@ -99,7 +99,14 @@ impl Runner {
         }
         let lasts = pausing.lasts.map(TimeDelta::seconds);
         let since = lock(&self.world).now;
-        let pause = Pause { scope, since, until: lasts.map(|lasts| since + lasts), by: None, why: None };
+        let pause = Pause {
+            scope,
+            since,
+            until: lasts.map(|lasts| since + lasts),
+            by: None,
+            why: None,
+            everything: false,
+        };
         self.spawn(Role::Pauser, |_| {
             Box::pin(async move {
                 while let Err(error) = dispatcher.pause(std::slice::from_ref(&pause)).await {

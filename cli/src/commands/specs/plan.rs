@@ -35,6 +35,12 @@ pub(super) fn lines(format: Format, planned: &Planned) -> Vec<String> {
         }
         false => format!("nothing to do: {} unchanged", planned.unchanged),
     });
+    if planned.documents.iter().any(|one| one.unended.is_some()) {
+        lines.push(
+            "apply refuses this while these runs have not ended: cancel them, wait, or give --despite-runs"
+                .to_owned(),
+        );
+    }
     lines.push(format!("digest {}", planned.digest));
     lines
 }
