@@ -260,11 +260,11 @@ async fn queues(realm: &dyn Realm) -> Result<Vec<Family>, Error> {
     Ok(vec![messages, oldest, alive])
 }
 
-/// What was put aside.
+/// What was set aside.
 async fn dead_letters(realm: &dyn Realm) -> Result<Vec<Family>, Error> {
     let mut letters = Family::gauge(
         "pumice_dead_letters",
-        "Messages and requests that were put aside, by worker, or the dispatcher's.",
+        "Messages and requests that were set aside, by worker, or the dispatcher's.",
     );
     let mut all = 0;
     for (queue, count) in dead::counts(realm).await?.into_iter().take(MAX_WORKERS + 1) {
@@ -276,7 +276,7 @@ async fn dead_letters(realm: &dyn Realm) -> Result<Vec<Family>, Error> {
         all += count;
         letters.add(&[("of", of), ("worker", worker)], number(count));
     }
-    let sum = Family::gauge("pumice_dead_letters_all", "Messages and requests that were put aside, in all.")
+    let sum = Family::gauge("pumice_dead_letters_all", "Messages and requests that were set aside, in all.")
         .of(number(all));
     Ok(vec![letters, sum])
 }

@@ -31,7 +31,7 @@ pub trait Realm: Send + Sync {
     fn runs(&self) -> &dyn RunStore;
     /// How far its schedules and backfills have come.
     fn schedules(&self) -> &dyn ScheduleStore;
-    /// The messages and requests that were put aside.
+    /// The messages and requests that were set aside.
     fn dead_letters(&self) -> &dyn DeadLetters;
     /// Its state items.
     fn state(&self) -> &dyn StateStore;

@@ -28,7 +28,7 @@ pub(crate) struct Global {
     /// The realm is on AWS, as --home aws says too; its name is that of --realm or LAVA_REALM
     #[arg(long, global = true, help_heading = "Options of every command", conflicts_with = "home")]
     pub(crate) aws: bool,
-    /// The realm's name; a new folder is given it, an existing one must hold it
+    /// The realm's name; a new folder is given it, an existing one must have it
     #[arg(long, global = true, help_heading = "Options of every command", value_name = "NAME")]
     pub(crate) realm: Option<RealmName>,
     /// Ask the console at this URL, in place of a realm from here

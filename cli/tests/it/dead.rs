@@ -26,7 +26,7 @@ fn letters_are_seen_handed_out_once_and_dropped_on_purpose() {
     assert_eq!(pumice.run(&["dead", "list"]).out, "no dead letters\n");
     let dispatched = pumice.run(&["dispatch", "a", "-o", "json"]).json();
     let run = dispatched["accepted"][0]["run_id"].as_str().expect("an id").to_owned();
-    // Its message was put aside, and is not on the queue any more.
+    // Its message was set aside, and is not on the queue any more.
     let store = rusqlite::Connection::open(pumice.path().join(".pumice/pumice.db")).expect("a store");
     assert_eq!(store.execute("DELETE FROM messages", []).expect("it is removed"), 1);
     let letter = bury(&pumice, "core", &about(&run, "a"), "handed out too often").to_string();
@@ -56,7 +56,7 @@ fn letters_are_seen_handed_out_once_and_dropped_on_purpose() {
     wait_until(|| pumice.run(&["runs", "why", &run, "-o", "json"]).json()["status"] == "complete");
     drop(server);
 
-    // The run has ended by now: its message, put aside once more, is left.
+    // The run has ended by now: its message, set aside once more, is left.
     let late = bury(&pumice, "core", &about(&run, "a"), "handed out too often").to_string();
     let left = pumice.run(&["dead", "redrive", &late]);
     assert!(left.status == 0 && left.out.contains("its run has ended, drop it:"), "{left:?}");

@@ -1,4 +1,4 @@
-//! Dead letters: what was put aside and why, and what hands it out once more or drops it.
+//! Dead letters: what was set aside and why, and what hands it out once more or drops it.
 
 use axum::response::Response;
 use pumice_core::document::parse_json;

@@ -76,7 +76,7 @@ fn pool(pool: &PoolShown) -> Value {
         "waiting": pool.waiting, "more": pool.more, "holders": first(&pool.holders), "line": first(&pool.line) })
 }
 
-/// How many messages were put aside. Where that cannot be asked, the page says so and has all else.
+/// How many messages were set aside. Where that cannot be asked, the page says so and has all else.
 async fn dead(ask: &Ask) -> Value {
     match counts(ask.realm()).await {
         Err(error) => json!({ "count": 0, "of": [], "trouble": error.message() }),

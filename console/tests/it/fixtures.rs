@@ -103,7 +103,7 @@ async fn runs(realm: &Folder) {
     let made: Vec<_> = made.into_iter().map(|one| (one, None)).collect();
     assert!(realm.runs().create(&made).await.unwrap().iter().all(|one| one.is_new()));
     for message in messages {
-        realm.bury(message, &format!("put aside: {SCRIPT}")).await;
+        realm.bury(message, &format!("set aside: {SCRIPT}")).await;
     }
 }
 

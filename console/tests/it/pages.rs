@@ -395,7 +395,7 @@ async fn dead_letter_is_handed_out_or_dropped_by_those_who_may() {
     let links: Vec<String> =
         values(&letters, "href").into_iter().filter(|link| link.starts_with("/dead/letter")).collect();
     assert_eq!(links.len(), STATUSES.len(), "{letters}");
-    assert!(letters.contains("put aside: "), "{letters}");
+    assert!(letters.contains("set aside: "), "{letters}");
     let id = |link: &String| link.rsplit('=').next().unwrap().to_owned();
     // The first is of a run that waits, the fifth of one that is complete.
     let (open, ended) = (id(&links[0]), id(&links[4]));

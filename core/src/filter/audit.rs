@@ -125,7 +125,7 @@ const OF_MANY: &str = " --where";
 
 /// Whether an entry names what one of these patterns matches.
 fn names(patterns: &[String], entry: &Entry) -> bool {
-    let any = |text: &str| patterns.iter().any(|pattern| fnmatch(pattern, text));
+    let any = |text: &str| patterns.iter().any(|pattern| matches(pattern, text));
     entry.what.iter().any(|target| any(&target.name) || any(&format!("{}:{}", target.kind, target.name)))
 }
 

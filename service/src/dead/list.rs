@@ -81,12 +81,12 @@ pub struct DeadShown {
     pub id: String,
     /// The worker whose queue it was on; null for a request that the dispatcher did not take.
     pub worker: Option<WorkerName>,
-    /// When it was put aside, or sent where the queue does not say.
+    /// When it was set aside, or sent where the queue does not say.
     pub at: Instant,
     /// How often it was handed out, where the queue says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receives: Option<u32>,
-    /// Why it was put aside, where that is known.
+    /// Why it was set aside, where that is known.
     pub reason: Option<String>,
     /// The run that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]

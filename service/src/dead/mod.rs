@@ -1,4 +1,4 @@
-//! Dead letters: messages and requests that were put aside. They are listed, shown, handed out once more, and dropped.
+//! Dead letters: messages and requests that were set aside. They are listed, shown, handed out once more, and dropped.
 
 mod act;
 mod asked;

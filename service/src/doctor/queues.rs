@@ -1,4 +1,4 @@
-//! Checks of queues: whether each worker has one, whether something takes from it, what was put aside.
+//! Checks of queues: whether each worker has one, whether something takes from it, what was set aside.
 
 use std::collections::BTreeMap;
 
@@ -197,7 +197,7 @@ async fn late_starts(realm: &dyn Realm) -> Result<BTreeMap<WorkerName, (Run, usi
     Ok(by_worker)
 }
 
-/// Whether messages and requests were put aside.
+/// Whether messages and requests were set aside.
 pub(super) async fn dead_letters(realm: &dyn Realm) -> Result<Check, Error> {
     const NAME: &str = "dead letters";
     let (mut some, mut without) = (Vec::new(), Vec::new());
@@ -211,7 +211,7 @@ pub(super) async fn dead_letters(realm: &dyn Realm) -> Result<Check, Error> {
         }
     }
     Ok(if !some.is_empty() {
-        Check::warning(NAME, format!("messages were put aside: {}", few(&some))).fix(["dead", "list"])
+        Check::warning(NAME, format!("messages were set aside: {}", few(&some))).fix(["dead", "list"])
     } else if !without.is_empty() {
         let says = format!(
             "workers without a dead-letter queue, whose bad messages come again until they expire: {}",

@@ -452,7 +452,7 @@ async fn audited(api: &Api, realm: &Folder) {
     let backfills = schedules::list_all(realm, &serde_json::from_value(json!({})).unwrap()).await.unwrap();
     let resume = json!({ "id": backfills.backfills[0].id });
     schedules::resume_backfill(realm, &api.request("schedules backfills resume", resume)).await.unwrap();
-    // Nothing was put aside here: both are refused, and leave their entries all the same.
+    // Nothing was set aside here: both are refused, and leave their entries all the same.
     let none: dead::ActOnDead = serde_json::from_value(json!({ "letters": ["none"] })).unwrap();
     dead::redrive(realm, &none).await.unwrap_err();
     dead::discard(realm, &dead::DropDead { of: none, yes: true }).await.unwrap_err();

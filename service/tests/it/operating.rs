@@ -273,7 +273,7 @@ pub(crate) async fn doctor_stats_and_metrics(api: &Api, busy: &Folder) {
     assert_eq!((found.faults, found.checks[0].finding), (0, Finding::Ok), "{found:?}");
     api.response("doctor", &found);
     api.response("doctor", &doctor::doctor(busy, &doctor::AskDoctor {}).await.unwrap());
-    // A message that was put aside and a run from the future are seen.
+    // A message that was set aside and a run from the future are seen.
     let now = realm.now();
     let ahead = ended(1, "a", Status::Complete, None, now, -10);
     let message = Message::about(&RealmName::new("local").unwrap(), &ahead.run);

@@ -1,4 +1,4 @@
-//! `dead`: messages and requests that were put aside.
+//! `dead`: messages and requests that were set aside.
 
 use pumice_core::ids::WorkerName;
 use pumice_core::ports::Clock;
