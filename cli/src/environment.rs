@@ -336,7 +336,7 @@ fn has_secret_form(text: &str) -> bool {
         user.is_some_and(|(_, password)| !password.is_empty() && !password.contains("{{"))
     });
     let is_token = |(start, least): &(&str, usize)| {
-        text.find(start).is_some_and(|at| {
+        text.match_indices(start).any(|(at, _)| {
             let begins = text[..at].chars().next_back().is_none_or(|c| !c.is_alphanumeric());
             let goes_on = |c: &char| c.is_ascii_alphanumeric() || "-_./".contains(*c);
             begins && text[at + start.len()..].chars().take_while(goes_on).count() >= *least
@@ -460,7 +460,8 @@ mod tests {
             ("gh: ghp_0123456789012345678901234567890123456", Some("gh seems to be a secret")),
             ("a: https://hooks.slack.com/services/T0/B0/abcdef", Some("a seems to be a secret")),
             ("a: eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.abc", Some("a seems to be a secret")),
-            ("compass: north\nbypass: true\nname: task-sk-report-2026-for-the-month", None),
+            ("a: task-x sk-0123456789abcdefghijklmnop", Some("a seems to be a secret")),
+            ("compass: north\nbypass: true\nname: task-sk-report", None),
             ("lava: { x: 1 }", Some("the name lava is the framework's own")),
             ("- a", Some("expected one object")),
             (

@@ -170,7 +170,7 @@ impl Seen {
         let key: RunKey = self.text("key").parse().ok()?;
         let nanos = |name: &str| format!("{}", i128::from(self.number(name)) * 1_000);
         let (start, end) = (self.number("start"), self.number("end"));
-        let waited = (start - self.number("due")).max(0) / 1_000;
+        let delay = (start - self.number("dispatched")).max(0) / 1_000;
         let reason = pumice_core::secret::mask(self.text("reason"));
         let reason = &reason[..reason.floor_char_boundary(MAX_REASON)];
         let status = match self.text("status") {
@@ -186,7 +186,7 @@ impl Seen {
             text("pumice.worker", self.text("worker")),
             text("pumice.status", self.text("status")),
             number("pumice.attempt", self.number("attempt")),
-            number("pumice.wait_ms", waited),
+            number("pumice.start_delay_ms", delay),
         ];
         if !reason.is_empty() {
             attributes.push(text("pumice.reason", reason));

@@ -138,10 +138,13 @@ impl Pauses {
     }
 
     /// The next record, with a pause, in place of the one that its scope may have; those that are over are left out. A realm
-    /// that stands still goes on doing so for as long as the new pause lasts: else a pause would set going what had begun.
+    /// that stands still goes on doing so for as long as either says: else a pause would set going what had begun.
     #[must_use]
     pub fn with(&self, mut pause: Pause, now: Timestamp) -> Self {
-        pause.everything |= self.live(now).any(|other| other.scope == pause.scope && other.everything);
+        if let Some(still) = self.live(now).find(|other| other.scope == pause.scope && other.everything) {
+            pause.everything = true;
+            pause.until = still.until.zip(pause.until).map(|(one, other)| one.max(other));
+        }
         let others = self.live(now).filter(|other| other.scope != pause.scope).cloned();
         let all = others.chain([pause.clone()]).collect();
         Self { rev: self.rev + 1, all }

@@ -8,7 +8,7 @@ use pumice_core::ids::{ConnId, JobId};
 use pumice_core::job_type::Site;
 use pumice_core::ports::{Doc, DocumentChange};
 use pumice_core::problem::did_you_mean;
-use pumice_core::secret::MASK;
+use pumice_core::secret::{MASK, remember};
 use pumice_core::spec::{JobSpec, take_mark};
 use pumice_core::text::{quoted, shown};
 use schemars::JsonSchema;
@@ -184,11 +184,7 @@ pub async fn show(realm: &dyn Realm, request: &ConnectionName) -> Result<Doc, Er
     match realm.connections().connection(&request.connection).await? {
         Some(mut doc) => {
             take_mark(&mut doc);
-            // A password that stands in the document is there for all to see, and said so when it is applied.
-            let urls = secrets_of(&doc).filter(|name| *name != PASSWORD);
-            for name in urls.map(str::to_owned).collect::<Vec<_>>() {
-                doc.insert(name, MASK.into());
-            }
+            remember_secrets(&doc);
             Ok(doc)
         }
         None => Err(no_such(realm, &request.connection).await?),
@@ -205,6 +201,16 @@ fn secrets_of(doc: &Doc) -> impl Iterator<Item = &str> {
     let is_secret = move |name: &str| name == PASSWORD || (of_web && ["webhook_url", "url"].contains(&name));
     let is_name = |value: &Value| value.as_str().is_none_or(|text| text.starts_with('/'));
     doc.iter().filter(move |(name, value)| is_secret(name) && !is_name(value)).map(|(name, _)| name.as_str())
+}
+
+/// Has the URLs of a connection masked from now on that are secrets by themselves. A password that stands in the document is
+/// there for all to see, and said so when it is applied.
+pub(crate) fn remember_secrets(doc: &Doc) {
+    for name in secrets_of(doc).filter(|name| *name != PASSWORD) {
+        if let Some(url) = doc.get(name).and_then(Value::as_str) {
+            remember(url);
+        }
+    }
 }
 
 /// The fields in which a connection's document differs from another, with secrets masked.

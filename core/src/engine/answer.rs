@@ -35,16 +35,8 @@ pub(super) fn answer(run: &Run, created: Created) -> Result<Accepted, DispatchEr
         let (job_id, run_id) = (run.job_id.clone(), run.run_id);
         return Ok(Accepted { job_id, run_id, status: run.status, existing: false, warning: None });
     };
-    if let (Some(theirs), Some(ours)) = (&existing.keyed, &run.keyed)
-        && theirs.fingerprint != ours.fingerprint
-    {
-        return Err(DispatchError::KeyTaken {
-            job_id: run.job_id.to_string(),
-            key: ours.key.clone(),
-            run_id: existing.run_id,
-            theirs: told(theirs, ours),
-            ours: told(ours, theirs),
-        });
+    if let Some(taken) = taken_by(&existing, run.keyed.as_ref(), &run.job_id) {
+        return Err(taken);
     }
     if let (Some(Trigger::Http { digest: Some(theirs), .. }), Some(Trigger::Http { digest, delivery, .. })) =
         (&existing.trigger, &run.trigger)
@@ -62,6 +54,18 @@ pub(super) fn answer(run: &Run, created: Created) -> Result<Accepted, DispatchEr
         status: existing.status,
         existing: true,
         warning: None,
+    })
+}
+
+/// Why a request is refused whose key another request has, which asked for something else.
+pub(super) fn taken_by(existing: &Run, ours: Option<&Keyed>, job_id: &JobId) -> Option<DispatchError> {
+    let (theirs, ours) = (existing.keyed.as_ref()?, ours?);
+    (theirs.fingerprint != ours.fingerprint).then(|| DispatchError::KeyTaken {
+        job_id: job_id.to_string(),
+        key: ours.key.clone(),
+        run_id: existing.run_id,
+        theirs: told(theirs, ours),
+        ours: told(ours, theirs),
     })
 }
 

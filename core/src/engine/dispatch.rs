@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 
-use super::answer::{Accepted, answer, keyed};
+use super::answer::{Accepted, answer, keyed, taken_by};
 use super::fresh::{First, asked, first_message, keyed_run, not_before, record, skipped};
 use super::jobs::{Checked, Jobs, no_such_job};
 use super::lava::WorkerKind;
@@ -386,6 +386,17 @@ impl Dispatcher {
             worker,
             warning,
         })
+    }
+
+    /// Why a request with an idempotency key would be refused for another that has the key; `None` where it would not.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be reached.
+    pub async fn key_taken(&self, request: &DispatchRequest) -> Result<Option<DispatchError>, StoreError> {
+        let Some(keyed) = keyed(request) else { return Ok(None) };
+        let run_id = keyed_run(&self.site().realm, &request.job_id, &keyed.key);
+        let existing = self.site().ports.runs.peek(&RunKey::root(run_id)).await?;
+        Ok(existing.and_then(|existing| taken_by(&existing, Some(&keyed), &request.job_id)))
     }
 
     /// Payload and parameters as they would run at `start`, with nothing recorded or sent.

@@ -7,6 +7,8 @@ use crate::run::{Run, Status, replay_key};
 
 /// Most times that one run is done again.
 const MAX_REPLAYS: u32 = 100;
+/// How many in a row may have been deleted of the runs that do one again.
+const MAX_GAP: u32 = 1;
 /// Most runs that are followed each of which does the one before again.
 const MAX_HOPS: usize = 100;
 
@@ -15,10 +17,15 @@ const MAX_HOPS: usize = 100;
 /// # Errors
 /// [`StoreError`] when the store cannot be reached.
 pub async fn replays(store: &dyn RunStore, realm: &RealmName, run: &Run) -> Result<Vec<Run>, StoreError> {
-    let mut replays = Vec::new();
+    let (mut replays, mut gap) = (Vec::new(), 0);
     for number in 1..=MAX_REPLAYS {
         match store.peek(&replay(realm, run, number)).await? {
-            Some(replay) if does_again(&replay, run) => replays.push(replay),
+            Some(replay) if does_again(&replay, run) => {
+                replays.push(replay);
+                gap = 0;
+            }
+            // It may have been deleted, and a later one be there.
+            _ if gap < MAX_GAP => gap += 1,
             _ => break,
         }
     }
@@ -35,8 +42,18 @@ fn replay(realm: &RealmName, run: &Run, number: u32) -> RunKey {
 /// # Errors
 /// [`StoreError`] when the store cannot be reached.
 pub async fn has_replay(store: &dyn RunStore, realm: &RealmName, run: &Run) -> Result<bool, StoreError> {
-    let first = store.peek(&replay(realm, run, 1)).await?;
-    Ok(first.is_some_and(|first| does_again(&first, run)))
+    for number in 1..=MAX_GAP + 1 {
+        let found = store.peek(&replay(realm, run, number)).await?;
+        if found.is_some_and(|found| does_again(&found, run)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// For which time a run does another again.
+fn number_of(replay: &Run) -> u32 {
+    replay.redo.as_ref().map_or(1, |redo| redo.number.max(1))
 }
 
 /// Whether a run does another again: a request may have had such a key by itself.
@@ -73,14 +90,13 @@ pub(super) fn next_replay<'r>(
     key: Option<&str>,
     once_more: bool,
 ) -> Result<u32, &'r Run> {
-    let count = |number: usize| u32::try_from(number).unwrap_or(MAX_REPLAYS);
     let has_key = |replay: &Run| replay.redo.as_ref().is_some_and(|redo| redo.key.as_deref() == key);
-    if let Some(place) = replays.iter().position(has_key).filter(|_| key.is_some()) {
-        return Ok(count(place) + 1);
+    if let Some(asked) = replays.iter().find(|replay| key.is_some() && has_key(replay)) {
+        return Ok(number_of(asked));
     }
     let open = replays.iter().find(|replay| !replay.status.is_end());
     let well = replays.iter().find(|replay| replay.status == Status::Complete);
-    let taken = count(replays.len());
+    let taken = replays.iter().map(number_of).max().unwrap_or(0);
     match open.or(well).or(replays.last()) {
         Some(replay) if !once_more || open.is_some() || taken >= MAX_REPLAYS => Err(replay),
         _ => Ok(taken + 1),
@@ -97,12 +113,14 @@ mod tests {
         RunKey::root(RunId(uuid::Uuid::from_u128(number)))
     }
 
+    /// The one for the time before its number: the first is 2.
     fn replay(number: u128, status: Status, asked: Option<&str>) -> Run {
         let at = crate::Timestamp::UNIX_EPOCH;
         let about = (JobId::new("a").unwrap(), "log".to_owned(), WorkerName::new("core").unwrap());
         let run_id = key(number).run_id().unwrap();
-        let redo =
-            Redo { key: asked.map(str::to_owned), ..Redo::of(key(1), RedoFrom::Failed, SpecOf::Latest) };
+        let times = u32::try_from(number).unwrap() - 1;
+        let again = Redo::of(key(1), RedoFrom::Failed, SpecOf::Latest);
+        let redo = Redo { key: asked.map(str::to_owned), number: times, ..again };
         let made = Run::dispatched(key(number), run_id, about, at, at, None);
         Run { status, redo: Some(Box::new(redo)), ..made }
     }
@@ -118,12 +136,15 @@ mod tests {
             (vec![failed()], None, false, Err(key(2))),
             (vec![failed()], None, true, Ok(2)),
             (vec![failed(), well()], None, true, Ok(3)),
+            // The first was deleted.
+            (vec![well()], None, true, Ok(3)),
+            (vec![well()], None, false, Err(key(3))),
             // One that ended well stands for the run, whatever came after it.
             (vec![well(), failed()], None, false, Err(key(3))),
             (vec![runs()], None, true, Err(key(4))),
             (vec![well(), runs()], Some("k"), true, Err(key(4))),
-            (vec![failed(), named()], Some("k"), false, Ok(2)),
-            (vec![named(), runs()], Some("k"), false, Ok(1)),
+            (vec![failed(), named()], Some("k"), false, Ok(4)),
+            (vec![named(), runs()], Some("k"), false, Ok(4)),
             (vec![named()], Some("other"), false, Err(key(5))),
             // A request without a key is none that was made without one.
             (vec![failed()], Some("k"), false, Err(key(2))),

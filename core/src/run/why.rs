@@ -239,7 +239,8 @@ impl Told<'_> {
     /// A run that has not ended: what is asked first decides, as in [`look`](super::look()).
     fn open(&self) -> Explained {
         let run = self.run;
-        if let Some(paused) = &self.facts.paused {
+        // What lava has been given is lava's to start.
+        if let Some(paused) = self.facts.paused.as_ref().filter(|_| run.handed_over.is_none()) {
             // Of one that has begun it is the pause of a realm that stands still.
             return self.paused(paused);
         }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use pumice_core::engine::Dispatcher;
-use pumice_core::ids::{JobId, RunId};
+use pumice_core::ids::RunId;
 use pumice_core::job_type::DispatchError;
 use pumice_core::request::{BadRequest, DispatchRequest, parse_value};
 use schemars::JsonSchema;
@@ -197,7 +197,14 @@ async fn taking(realm: &dyn Realm, request: &Dispatch) -> Result<Outcomes, Error
     if let Some(key) = request.key.as_deref() {
         // As with `dispatch --key`: another request under the key is refused, as its sender may have meant the same.
         check_list_key(key)?;
-        give_keys(key, parsed.iter_mut().filter_map(|one| one.as_mut().ok()));
+        give_keys(key, &request.requests, &mut parsed);
+        // Before any is taken: of the rest of a list that is another by now some would be new.
+        for one in parsed.iter().flatten() {
+            if let Some(taken) = intake.dispatcher.key_taken(one).await? {
+                let why = format!("{taken}; nothing was dispatched");
+                return Err(Error::new(crate::ErrorKind::Conflict, why));
+            }
+        }
     }
     let placed =
         parsed.into_iter().enumerate().map(|(number, one)| match (one, request.places.get(number)) {
@@ -218,13 +225,14 @@ async fn taking(realm: &dyn Realm, request: &Dispatch) -> Result<Outcomes, Error
     }
 }
 
-/// Gives requests that bring none the keys that follow from the key of their list: by the job, and by the place among the
-/// requests for it.
-fn give_keys<'r>(key: &str, requests: impl Iterator<Item = &'r mut DispatchRequest>) {
-    let mut seen: HashMap<JobId, u32> = HashMap::new();
-    for request in requests {
-        let number = seen.entry(request.job_id.clone()).or_default();
+/// Gives requests that bring none the keys that follow from the key of their list: by the job, and by the place among all
+/// that name it, those that are wrong among them.
+fn give_keys(key: &str, given: &[Value], parsed: &mut [Result<DispatchRequest, BadRequest>]) {
+    let mut seen: HashMap<&str, u32> = HashMap::new();
+    for (given, request) in given.iter().zip(parsed) {
+        let number = seen.entry(given.get("job_id").and_then(Value::as_str).unwrap_or_default()).or_default();
         *number += 1;
+        let Ok(request) = request else { continue };
         if request.idempotency_key.is_none() {
             request.idempotency_key = Some(match *number {
                 1 => key.to_owned(),

@@ -72,7 +72,7 @@ async fn first_waiting(realm: &dyn Realm) -> Result<Vec<(String, (Run, Timestamp
         else {
             continue;
         };
-        let what = match run.gate() {
+        let what = match run.gate().filter(|_| run.waits_for_permit()) {
             Some(gate) => format!("a permit of {}", gate.words()),
             None => format!("the lock of job {}", shown(run.job_id.as_str())),
         };
@@ -97,7 +97,7 @@ async fn held_up(
     if waited < LEAST {
         return Ok(None);
     }
-    let holders = match waits.gate() {
+    let holders = match waits.gate().filter(|_| waits.waits_for_permit()) {
         Some(gate) => realm.runs().gate(gate, 1).await?.holders,
         None => realm.runs().holder(&waits.job_id).await?.into_iter().collect(),
     };

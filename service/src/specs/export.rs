@@ -72,6 +72,7 @@ pub async fn export(realm: &dyn Realm, request: &ExportSpecs) -> Result<Exported
         exported.add(ExportedDocument { kind: DocumentKind::Realm, id, file, document });
     }
     let connections = realm.connections().all_connections().await?;
+    connections.iter().for_each(|(_, doc)| crate::connections::remember_secrets(doc));
     let connections = connections.into_iter().map(|(id, doc)| (id.to_string(), doc));
     exported.add_all(DocumentKind::Connection, "connections", connections.filter(|(id, _)| takes(id)));
     let jobs = realm.catalog().all_jobs().await?;

@@ -37,8 +37,7 @@ pub(super) fn lines(format: Format, planned: &Planned) -> Vec<String> {
     });
     if planned.documents.iter().any(|one| one.unended.is_some()) {
         lines.push(
-            "apply refuses this while these runs have not ended: cancel them, wait, or give --despite-runs"
-                .to_owned(),
+            "apply refuses this until these runs have ended, unless --despite-runs is given".to_owned(),
         );
     }
     lines.push(format!("digest {}", planned.digest));

@@ -315,10 +315,15 @@ impl Backfill {
             (None, Only::Failed) => {
                 // What begins or ends later must not decide: two that look at different times would make different runs.
                 let before = others.iter().filter(|run| run.ts_dispatch <= self.begun);
-                let newest = before.max_by_key(|run| (run.ts_dispatch, run.run_id));
+                let newest = before.clone().max_by_key(|run| (run.ts_dispatch, run.run_id));
                 let had_ended =
                     |run: &&Run| run.status.is_end() && run.ts_end.is_none_or(|end| end <= self.begun);
-                let is_wanted = newest.filter(had_ended).is_some_and(|run| run.status != Status::Complete);
+                // A run that does one again stands for it, and one that ended well, whatever came after it.
+                let is_done = before
+                    .clone()
+                    .any(|run| run.redo.is_some() && run.status == Status::Complete && had_ended(&run));
+                let is_wanted =
+                    !is_done && newest.filter(had_ended).is_some_and(|run| run.status != Status::Complete);
                 if is_wanted { Found::Nothing } else { Found::Enough }
             }
         }

@@ -15,7 +15,7 @@ pub(super) fn tell_end(before: &Run, after: &Run) {
         return;
     }
     let micros = |at: Timestamp| at.timestamp_micros();
-    let due = after.not_before.max(after.ts_dispatch);
+    let end = after.ts_end.unwrap_or(after.ts_dispatch);
     tracing::trace!(
         target: TARGET,
         key = %after.key,
@@ -25,9 +25,9 @@ pub(super) fn tell_end(before: &Run, after: &Run) {
         worker = %after.worker,
         status = %after.status,
         attempt = after.attempt,
-        due = micros(after.first_due.unwrap_or(due)),
-        start = micros(after.ts_start.unwrap_or(due.min(after.ts_end.unwrap_or(due)))),
-        end = micros(after.ts_end.unwrap_or(due)),
+        dispatched = micros(after.ts_dispatch),
+        start = micros(after.ts_start.unwrap_or(end)),
+        end = micros(end),
         started_by = after.dispatched_by.as_ref().map(tracing::field::display),
         reason = after.reason,
         "span"
