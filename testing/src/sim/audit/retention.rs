@@ -21,7 +21,7 @@ impl Audit {
     /// not before any could.
     pub(super) fn expires(&mut self, run: &Run) {
         let days = match run.status {
-            _ if run.is_child() => 90,
+            _ if run.is_child() || run.redo.is_some() => 90,
             Status::Complete => 2,
             Status::Failed => 90,
             _ => 30,
