@@ -84,7 +84,12 @@ fn realm_that_stands_still_holds_what_has_begun() {
     assert_eq!(all.stands_still(now()), Some(&still));
     let replaced = all.with(pause(Scope::Realm, Some(60)), now());
     assert!(replaced.stands_still(now()).is_some(), "{replaced:?}");
-    assert_eq!(replaced.stands_still(now() + TimeDelta::seconds(60)), None);
+    // A pause that ends sooner does not set it going.
+    assert!(replaced.stands_still(now() + TimeDelta::seconds(60)).is_some(), "{replaced:?}");
+    let for_a_minute = pauses(vec![Pause { everything: true, ..pause(Scope::Realm, Some(60)) }]);
+    let longer = for_a_minute.with(pause(Scope::Realm, Some(90)), now());
+    assert!(longer.stands_still(now() + TimeDelta::seconds(80)).is_some(), "{longer:?}");
+    assert_eq!(longer.stands_still(now() + TimeDelta::seconds(90)), None);
     assert_eq!(replaced.without(&Scope::Realm, now()).stands_still(now()), None);
     assert_eq!(pauses(vec![pause(Scope::Realm, None)]).stands_still(now()), None);
     // A record of a version before this one has no such field.

@@ -159,7 +159,7 @@ fn prune_of_a_job_that_runs_is_refused_unless_it_is_meant() {
     let plan = pumice.run(&[&["plan", "-o", "json"], &prune[..]].concat()).json();
     assert_eq!(plan["documents"][0]["unended"]["count"], 1, "{plan}");
     let shown = pumice.run(&[&["plan"], &prune[..]].concat());
-    assert!(shown.status == 0 && shown.out.contains("apply refuses this while these runs"), "{shown:?}");
+    assert!(shown.status == 0 && shown.out.contains("apply refuses this until these runs"), "{shown:?}");
     let refused = pumice.run(&[&["apply"], &prune[..]].concat());
     let run = plan["documents"][0]["unended"]["runs"][0].as_str().expect("a run").to_owned();
     assert!(refused.status == 2 && refused.err.contains(&run), "{refused:?}");

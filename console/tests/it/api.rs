@@ -189,7 +189,9 @@ async fn request_sent_again_with_its_key_makes_one_run() {
     assert_eq!((refused.status, refused.json()["kind"].clone()), (409, json!("conflict")), "{refused:?}");
     let detail = refused.json()["detail"].as_str().unwrap().to_owned();
     let made = first["accepted"][0]["run_id"].as_str().unwrap();
-    for part in ["stands for another request", made, "\"globals\":{}", "\"ref\":\"x\"", "1 refused"] {
+    for part in
+        ["stands for another request", made, "\"globals\":{}", "\"ref\":\"x\"", "nothing was dispatched"]
+    {
         assert!(detail.contains(part), "{part}: {detail}");
     }
     // Several requests for a job are told apart by their order.
@@ -200,6 +202,14 @@ async fn request_sent_again_with_its_key_makes_one_run() {
         let existing = |n: usize| taken["accepted"][n]["existing"].clone();
         assert_eq!((existing(0), existing(1)), (json!(true), json!(is_there)), "{taken}");
     }
+    // A list with one more in the middle is another list: nothing of it is taken, and nothing runs twice.
+    let longer = json!({ "requests": [{ "job_id": "nightly" }, { "job_id": "nightly", "globals": { "n": 1 } },
+        { "job_id": "nightly", "globals": { "n": 2 } }] });
+    let runs = || server.get("/api/v1/runs/list?job=nightly&limit=500");
+    let before = runs().await.json()["runs"].as_array().map(Vec::len);
+    let refused = server.send("POST", "/api/v1/dispatch", &headers, &longer.to_string()).await;
+    assert_eq!(refused.status, 409, "{refused:?}");
+    assert_eq!(runs().await.json()["runs"].as_array().map(Vec::len), before);
     // A key that an operation does not know is not passed over.
     let cancel = json!({ "runs": [run_id(1).to_string()] }).to_string();
     assert_eq!(server.send("POST", "/api/v1/runs/cancel", &headers, &cancel).await.status, 400);
