@@ -53,7 +53,8 @@ fn lines(format: Format, found: &FailureList) -> Vec<String> {
     }
     let cut = if found.is_cut { ", and older ones that were not looked at" } else { "" };
     let open = still_open(found.runs, found.open);
-    lines.push(format!("{} runs failed{cut}, {open}: {}", found.runs, escaped(&found.filter)));
+    let runs = if found.runs == 1 { "run" } else { "runs" };
+    lines.push(format!("{} {runs} failed{cut}, {open}: {}", found.runs, escaped(&found.filter)));
     lines
 }
 
