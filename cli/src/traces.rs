@@ -37,8 +37,8 @@ const PAUSES: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1
 const LOOK: Duration = Duration::from_millis(250);
 /// How long the end of the process waits for what is left.
 const LAST: Duration = Duration::from_secs(5);
-/// How often at most a failure is told of.
-const TOLD_EVERY: Duration = Duration::from_secs(60);
+/// The shortest time between two warnings.
+const WARNED_EVERY: Duration = Duration::from_secs(60);
 /// The longest reason that goes along, in bytes.
 const MAX_REASON: usize = 2_048;
 
@@ -78,7 +78,7 @@ where
     let (finish, done) = channel();
     let (dropped, ends) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
     let mut sender =
-        Sender { target, web: Web::default(), dropped: dropped.clone(), ends: ends.clone(), told: None };
+        Sender { target, web: Web::default(), dropped: dropped.clone(), ends: ends.clone(), warned: None };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
     thread::Builder::new()
@@ -124,7 +124,7 @@ impl<S: Subscriber> Layer<S> for Spans {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut seen = Box::<Seen>::default();
         event.record(&mut *seen);
-        // Jobs wait for nobody who looks at them.
+        // A job never waits for a collector.
         if self.spans.try_send(seen).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -217,7 +217,7 @@ fn trace_id(key: &RunKey) -> Option<String> {
     key.run_id().map(|run_id| run_id.0.simple().to_string())
 }
 
-/// The span of a run or step: it follows from the key, so that whoever ends it needs nothing of who began it.
+/// The span of a run or step: it follows from the key, so that one process may begin a run and another end it.
 fn span_id(key: &RunKey) -> String {
     let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, key.as_str().as_bytes()).simple().to_string();
     id[..16].to_owned()
@@ -248,7 +248,7 @@ impl Target {
             || set("OTEL_TRACES_EXPORTER").is_some_and(|text| text == "none");
         let Some((name, endpoint)) = of_traces("ENDPOINT").filter(|_| !is_off) else { return Ok(None) };
         if !endpoint.starts_with("http://") && !endpoint.starts_with("https://") {
-            return Err(format!("{name} is no URL that begins with http:// or https://: {endpoint}"));
+            return Err(format!("{name} must begin with http:// or https://: {endpoint}"));
         }
         if let Some((name, protocol)) = of_traces("PROTOCOL").filter(|(_, protocol)| protocol == "grpc") {
             return Err(format!(
@@ -307,19 +307,19 @@ struct Sender {
     web: Web,
     dropped: Arc<AtomicU64>,
     ends: Arc<AtomicBool>,
-    /// When a failure was told of last.
-    told: Option<Instant>,
+    /// When the last warning was given.
+    warned: Option<Instant>,
 }
 
 impl Sender {
-    /// Sends spans; tells of those that cannot be sent.
+    /// Sends spans; warns of those that cannot be sent.
     async fn send(&mut self, batch: &[Seen]) {
         let spans: Vec<Value> = batch.iter().filter_map(Seen::span).collect();
         if let Err(error) = self.post(&spans).await {
             self.dropped.fetch_add(spans.len() as u64, Ordering::Relaxed);
-            self.tell(&error);
+            self.warn(&error);
         } else if self.dropped.load(Ordering::Relaxed) > 0 {
-            self.tell("the server did not take them fast enough");
+            self.warn("the server did not take them fast enough");
         }
     }
 
@@ -362,11 +362,13 @@ impl Sender {
     }
 
     /// Says how many spans were not sent since this was last said, once in a while.
-    fn tell(&mut self, error: &str) {
-        if self.told.is_some_and(|told| told.elapsed() < TOLD_EVERY) && !self.ends.load(Ordering::Relaxed) {
+    fn warn(&mut self, error: &str) {
+        if self.warned.is_some_and(|warned| warned.elapsed() < WARNED_EVERY)
+            && !self.ends.load(Ordering::Relaxed)
+        {
             return;
         }
-        self.told = Some(Instant::now());
+        self.warned = Some(Instant::now());
         let spans = self.dropped.swap(0, Ordering::Relaxed);
         tracing::warn!(target: "pumice::traces", spans, error, "spans of runs were not sent");
     }
@@ -421,7 +423,7 @@ mod tests {
         for (variables, words) in [
             (
                 &[("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317")][..],
-                "OTEL_EXPORTER_OTLP_ENDPOINT is no URL",
+                "OTEL_EXPORTER_OTLP_ENDPOINT must begin with",
             ),
             (
                 &[shared, ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "grpc")],

@@ -84,12 +84,12 @@ impl Realm {
         Ok(command)
     }
 
-    /// What a command prints as JSON; a run that fails is no error.
+    /// What a command prints as JSON. It may end with a failure: a run may fail.
     fn ask(&self, arguments: &[&str]) -> Result<Value, String> {
         let done = self.command(&[arguments, &["-o", "json"]].concat())?.output();
         let done = done.map_err(|error| error.to_string())?;
-        let told = || format!("{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
-        serde_json::from_slice(&done.stdout).map_err(|error| format!("{error}: {}", told()))
+        let said = || format!("{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+        serde_json::from_slice(&done.stdout).map_err(|error| format!("{error}: {}", said()))
     }
 
     /// Runs a command to its end: how long it took, and the most memory that it had, in MB.

@@ -76,23 +76,23 @@ fn table(format: Format, found: &AuditList) -> Vec<String> {
 /// What there is to say of a list beside its entries.
 fn counted(found: &AuditList, is_rest: bool) -> Vec<String> {
     let count = found.entries.len();
-    let mut told = vec![format!("{count} {}", if count == 1 { "entry" } else { "entries" })];
+    let mut notes = vec![format!("{count} {}", if count == 1 { "entry" } else { "entries" })];
     match &found.next {
-        Some(next) if found.is_cut => told.push(format!(
+        Some(next) if found.is_cut => notes.push(format!(
             "only {} entries were looked at, and there may be more: go on with --cursor {next}",
             found.looked_at
         )),
-        Some(next) => told.push(format!("more with --cursor {next}")),
-        None if is_rest => told.push("the list ends here".to_owned()),
+        Some(next) => notes.push(format!("more with --cursor {next}")),
+        None if is_rest => notes.push("the list ends here".to_owned()),
         None => {}
     }
     if found.unsure > 0 {
         let (count, does) = (found.unsure, if found.unsure == 1 { "does" } else { "do" });
-        told.push(format!(
+        notes.push(format!(
             "{count} of these {does} not name all that was touched, and may not be about what is asked for"
         ));
     }
-    told
+    notes
 }
 
 fn lines(entry: &AuditShown) -> Vec<String> {

@@ -5,7 +5,7 @@ mod many;
 mod output;
 mod retry;
 
-pub(super) use many::{retry_all, told};
+pub(super) use many::{print_done, retry_all};
 pub(super) use retry::changed;
 
 use pumice_core::ports::{Clock, Order};
@@ -75,8 +75,8 @@ pub(super) async fn runs(global: &Global, command: Runs) -> Result<(), Failure> 
             Ok(())
         }
         Runs::Why { run } => {
-            let told = realm.ask(why, &RunName { run }).await?;
-            print(global.output, &told, || why_lines(&told))
+            let found = realm.ask(why, &RunName { run }).await?;
+            print(global.output, &found, || why_lines(&found))
         }
         Runs::Export { filter, children } => export::print_all(global, &realm, filter, children).await,
         Runs::Output(options) => output::output(global, &realm, options).await,
@@ -154,9 +154,9 @@ fn counted(found: &RunList, is_rest: bool) -> Vec<String> {
 }
 
 /// Where a run stands, and why; of one that failed also what is not as it was when its job ended well last.
-fn why_lines(told: &RunWhy) -> Vec<String> {
-    let mut lines = vec![format!("{}: {}", view::coloured(told.status, 0), escaped(&told.why))];
-    let Some(since) = &told.since else { return lines };
+fn why_lines(why: &RunWhy) -> Vec<String> {
+    let mut lines = vec![format!("{}: {}", view::coloured(why.status, 0), escaped(&why.why))];
+    let Some(since) = &why.since else { return lines };
     let what = if since.spec.is_empty() { "what was asked for differs" } else { "the spec changed" };
     let by = since.changed.as_ref().map(|by| format!(", {}", by_words(by))).unwrap_or_default();
     lines.push(format!("since run {}, which ended well, {what}{by}:", since.success));

@@ -1,5 +1,6 @@
 //! The command as a user meets it: real processes, real folders.
 
+mod again;
 mod audit;
 mod backfills;
 mod bad_input;

@@ -1,71 +1,28 @@
-//! Operating a realm: finding runs, why they stand where they stand, doing them again.
+//! Operating a realm: finding runs, why they stand where they stand, many at once, pauses.
 
 use serde_json::{Value, json};
 
 use crate::pumice::{Printed, Pumice, shell, wait_until};
 
-fn apply(pumice: &Pumice, jobs: &Value) {
+pub(crate) fn apply(pumice: &Pumice, jobs: &Value) {
     pumice.write("jobs.json", jobs.to_string());
     let applied = pumice.run(&["apply", "jobs.json"]);
     assert_eq!(applied.status, 0, "{applied:?}");
 }
 
 /// Dispatches a job, waits for its end, and gives the run's id.
-fn ended(pumice: &Pumice, job: &str, more: &[&str]) -> String {
+pub(crate) fn ended(pumice: &Pumice, job: &str, more: &[&str]) -> String {
     let printed = pumice.run(&[&["dispatch", job, "--wait", "-o", "json"], more].concat());
     let id = printed.json()["accepted"][0]["run_id"].as_str().map(str::to_owned);
     id.unwrap_or_else(|| panic!("{printed:?}"))
 }
 
-fn of_steps(id: &str, kind: &str, payload: &Value) -> Value {
+pub(crate) fn of_steps(id: &str, kind: &str, payload: &Value) -> Value {
     json!({ "job_id": id, "type": kind, "worker": "core", "enabled": true, "payload": payload })
 }
 
-/// Does a run again, also one that has been, and waits for the end of the new one.
-fn again(pumice: &Pumice, run: &str, more: &[&str]) -> String {
-    let printed = pumice.run(&[&["runs", "retry", run, "--once-more", "-o", "json"], more].concat());
-    let id = printed.json()["accepted"]["run_id"].as_str().map(str::to_owned);
-    let id = id.unwrap_or_else(|| panic!("{printed:?}"));
-    wait_until(|| {
-        let why = pumice.run(&["runs", "why", &id, "-o", "json"]).json();
-        ["complete", "failed", "rejected", "cancelled"].iter().any(|end| why["status"] == *end)
-    });
-    id
-}
-
-/// The steps of a run, as `JOB STATUS` or `JOB kept`, in the order of their places.
-fn steps(pumice: &Pumice, run: &str) -> Vec<String> {
-    let tree = pumice.run(&["runs", "show", run, "-o", "json"]).json();
-    let mut steps: Vec<(String, String)> = tree["runs"]
-        .as_array()
-        .expect("runs")
-        .iter()
-        .skip(1)
-        .map(|step| {
-            let how =
-                if step["kept"].is_string() { "kept" } else { step["status"].as_str().expect("a status") };
-            let key = step["run_key"].as_str().expect("a key").to_owned();
-            (key, format!("{} {how}", step["job_id"].as_str().expect("a job")))
-        })
-        .collect();
-    steps.sort();
-    steps.into_iter().map(|(_, step)| step).collect()
-}
-
-fn refused(printed: &Printed, words: &str) {
+pub(crate) fn refused(printed: &Printed, words: &str) {
     assert!(printed.status == 2 && printed.err.contains(words), "{words}: {printed:?}");
-}
-
-/// A script that succeeds where a file is there, and tells that it ran.
-fn needs(pumice: &Pumice, job: &str, file: &str) -> Value {
-    let (ran, file) = (pumice.path().join("ran"), pumice.path().join(file));
-    shell(job, &format!("echo {job} >> {}; echo from {job}; test -e {}", ran.display(), file.display()))
-}
-
-fn ran(pumice: &Pumice) -> Vec<String> {
-    let text = std::fs::read_to_string(pumice.path().join("ran")).unwrap_or_default();
-    let _ = std::fs::remove_file(pumice.path().join("ran"));
-    text.lines().map(str::to_owned).collect()
 }
 
 #[test]
@@ -160,216 +117,6 @@ fn why_tells_what_a_run_waits_for_and_how_it_ended() {
 }
 
 #[test]
-fn chain_that_failed_goes_on_from_its_failed_step() {
-    let pumice = Pumice::new();
-    let jobs = json!([
-        needs(&pumice, "a", "jobs.json"),
-        needs(&pumice, "b", "fixed"),
-        needs(&pumice, "c", "jobs.json"),
-        of_steps("all", "chain", &json!(["a", "b", "c"])),
-    ]);
-    apply(&pumice, &jobs);
-    let _server = pumice.serve();
-    let first = ended(&pumice, "all", &[]);
-    assert_eq!(ran(&pumice), ["a", "b"]);
-    let plan = pumice.run(&["runs", "retry", &first, "--dry-run"]).out;
-    assert!(plan.starts_with(&format!("nothing is done yet: this would do {first} again\n")), "{plan}");
-    let lines: Vec<&str> = plan.lines().skip(1).map(str::trim).collect();
-    assert_eq!(lines, ["kept        a", "runs again  b", "runs        c", "1 of 3 steps are kept"]);
-    assert!(ran(&pumice).is_empty(), "a dry run does nothing");
-    let second = again(&pumice, &first, &[]);
-    assert_eq!(
-        (ran(&pumice), steps(&pumice, &second)),
-        (vec!["b".to_owned()], vec!["a kept".to_owned(), "b failed".to_owned()])
-    );
-    std::fs::write(pumice.path().join("fixed"), "").expect("a file");
-    let third = again(&pumice, &second, &["--key", "k"]);
-    assert_eq!(ran(&pumice), ["b", "c"]);
-    assert_eq!(steps(&pumice, &third), ["a kept", "b complete", "c complete"]);
-    // An end never changes, and the same asked again under its key makes no other run.
-    assert_eq!(steps(&pumice, &first), ["a complete", "b failed"]);
-    let same = pumice.run(&["runs", "retry", &second, "--key", "k", "-o", "json"]).json();
-    assert_eq!(
-        (same["accepted"]["run_id"].as_str(), &same["accepted"]["existing"]),
-        (Some(&*third), &json!(true))
-    );
-    refused(&pumice.run(&["runs", "retry", &second, "--key", "k", "--all"]), "stands for another request");
-    let output = pumice.run(&["runs", "output", &third]).out;
-    assert_eq!(output, "from a\nfrom b\nfrom c\n", "what was kept printed is there");
-    let shown = pumice.run(&["runs", "show", &third]).out;
-    assert!(
-        shown.contains(&format!("does run {second} again"))
-            && shown.contains(&format!("kept from run {first}/1.0")),
-        "{shown}"
-    );
-    let replays = pumice.run(&["runs", "list", "--where", "trigger:replay", "-o", "json"]).json();
-    assert_eq!(replays["runs"].as_array().map(Vec::len), Some(2));
-    refused(&pumice.run(&["runs", "retry", &third]), "ended well, and none of its steps failed");
-    let fourth = again(&pumice, &third, &["--from", "b"]);
-    assert_eq!(
-        (ran(&pumice), steps(&pumice, &fourth)[0].as_str()),
-        (vec!["b".to_owned(), "c".to_owned()], "a kept")
-    );
-    let fifth = again(&pumice, &third, &["--all"]);
-    assert_eq!((ran(&pumice).len(), steps(&pumice, &fifth)[0].as_str()), (3, "a complete"));
-}
-
-#[test]
-fn steps_of_steps_are_kept_one_by_one() {
-    let pumice = Pumice::new();
-    let mut each = of_steps("each", "foreach", &json!("item"));
-    each["parameters"] = json!({ "foreach": { "type": "inline", "values": [{ "n": "1" }, { "n": "2" }, { "n": "3" }] }, "can_fail": false });
-    let (ran_file, fixed) = (pumice.path().join("ran"), pumice.path().join("fixed"));
-    let item = shell(
-        "item",
-        &format!(
-            "echo item {{{{ globals.n }}}} >> {}; test {{{{ globals.n }}}} != 2 || test -e {}",
-            ran_file.display(),
-            fixed.display()
-        ),
-    );
-    let jobs = json!([
-        needs(&pumice, "a", "jobs.json"),
-        needs(&pumice, "b", "jobs.json"),
-        needs(&pumice, "c", "jobs.json"),
-        item,
-        each,
-        of_steps("low", "chain", &json!(["a", "each"])),
-        of_steps("all", "dag", &json!({ "low": ["b"], "c": ["low"] })),
-    ]);
-    apply(&pumice, &jobs);
-    let _server = pumice.serve();
-    let first = ended(&pumice, "all", &[]);
-    let before = ran(&pumice);
-    assert!(before.contains(&"item 2".to_owned()) && !before.contains(&"c".to_owned()), "{before:?}");
-    std::fs::write(&fixed, "").expect("a file");
-    let second = again(&pumice, &first, &[]);
-    let after = ran(&pumice);
-    let done: Vec<&str> = after.iter().map(String::as_str).collect();
-    assert_eq!(&done[..1], ["item 2"], "{done:?}");
-    assert!(!done.contains(&"a") && !done.contains(&"b") && !done.contains(&"item 1"), "{done:?}");
-    assert_eq!(done.last(), Some(&"c"), "{done:?}");
-    let told = pumice.run(&["runs", "show", &second]).out;
-    assert!(told.contains("kept from run"), "{told}");
-    // From an item: what stands above it is run again from there, and what comes after that. Other items stay.
-    let third = again(&pumice, &second, &["--from", "item[1]"]);
-    assert_eq!(ran(&pumice), ["item 2", "c"], "{third}");
-}
-
-#[test]
-fn retry_uses_the_spec_and_the_input_that_it_is_told_to() {
-    let pumice = Pumice::new();
-    let job = |words: &str, fails: bool| {
-        let mut job = shell(
-            "say",
-            &format!(
-                "echo {words} {{{{ globals.who }}}} {{{{ globals.lava.master_job_id }}}}; {}",
-                if fails { "exit 1" } else { "true" }
-            ),
-        );
-        job["globals"] = json!({ "who": "nobody" });
-        job
-    };
-    apply(&pumice, &json!([job("old", true)]));
-    let _server = pumice.serve();
-    let first = ended(&pumice, "say", &["-g", "who=ada"]);
-    apply(&pumice, &json!([job("new", false)]));
-    let said = |run: &str| pumice.run(&["runs", "output", run]).out;
-    assert_eq!(said(&first), "old ada say\n");
-    let plan = pumice.run(&["runs", "retry", &first, "--dry-run", "-g", "who=eve", "-o", "json"]).json();
-    let changed = |of: &str| {
-        plan[of].as_array().expect("changes").iter().map(|one| one["field"].clone()).collect::<Vec<_>>()
-    };
-    // The command was edited; who it greets is what was asked for.
-    assert_eq!(
-        (changed("spec"), changed("input")),
-        (vec![json!("parameters.args[0]")], vec![json!("globals.who")])
-    );
-    assert_eq!((&plan["dry_run"], &plan["accepted"]), (&json!(true), &Value::Null));
-    assert_eq!(
-        said(&again(&pumice, &first, &[])),
-        "new ada say\n",
-        "the spec of now, with what was asked for"
-    );
-    assert_eq!(said(&again(&pumice, &first, &["-g", "who=eve"])), "new eve say\n");
-    let pinned = again(&pumice, &first, &["--spec", "pinned"]);
-    assert_eq!(said(&pinned), "old ada say\n");
-    assert_eq!(said(&again(&pumice, &pinned, &["--spec", "pinned", "-g", "who=eve"])), "old eve say\n");
-}
-
-#[test]
-fn run_that_cannot_be_done_again_is_refused_with_the_reason() {
-    let pumice = Pumice::new();
-    let jobs = json!([
-        needs(&pumice, "a", "jobs.json"),
-        needs(&pumice, "b", "fixed"),
-        of_steps("all", "chain", &json!(["a", "b"])),
-    ]);
-    apply(&pumice, &jobs);
-    let waiting = pumice.run(&["dispatch", "a", "--delay", "10m", "-o", "json"]).json();
-    let waiting = waiting["accepted"][0]["run_id"].as_str().expect("an id").to_owned();
-    let _server = pumice.serve();
-    let failed = ended(&pumice, "all", &[]);
-    let retry = |more: &[&str]| pumice.run(&[&["runs", "retry"], more].concat());
-    refused(&retry(&[&waiting]), "has not ended: it is dispatched");
-    refused(&retry(&[&format!("{failed}/1.1")]), &format!("is a step: do run {failed} again from it"));
-    refused(&retry(&[&failed, "--from", "x"]), "ran no step \"x\"");
-    refused(&retry(&[&failed, "--from", "aa"]), "did you mean \"a\"?");
-    refused(&retry(&[&failed, "--spec", "other"]), "either latest or pinned");
-    refused(&retry(&[&failed, "-g", "lava.x=1"]), "reserved");
-    refused(&retry(&[&failed, "--from", "a", "--all"]), "cannot be used with");
-    assert_eq!(pumice.run(&["jobs", "delete", "b"]).status, 0);
-    refused(&retry(&[&failed]), "a step that is to run is gone: no such job b");
-    // What a step that is kept printed is gone.
-    apply(&pumice, &jobs);
-    let printed = pumice.run(&["runs", "output", &format!("{failed}/1.0"), "-o", "json"]).json();
-    let place = printed[0]["location"].as_str().expect("a place").to_owned();
-    std::fs::remove_file(&place).expect("it was there");
-    refused(&retry(&[&failed]), "is gone from");
-    let again = again(&pumice, &failed, &["--from", "a"]);
-    refused(&retry(&[&failed, "--from", "a"]), &format!("has been done again as run {again}, which is "));
-    refused(&retry(&[&failed, "--dry-run"]), "has been done again as run");
-    let why = pumice.run(&["runs", "why", &failed, "-o", "json"]).json();
-    assert_eq!(why["again"], json!(again), "{why}");
-    assert_eq!(pumice.run(&["jobs", "delete", "all"]).status, 0);
-    refused(&retry(&[&failed, "--all"]), "no such job all");
-    let pinned = ["--all", "--spec", "pinned", "--once-more"];
-    assert_eq!(retry(&[&[failed.as_str()], &pinned[..]].concat()).status, 0, "it has its spec");
-}
-
-#[test]
-fn step_never_finds_the_directory_of_kept_steps_silently_empty() {
-    let pumice = Pumice::new();
-    let fixed = pumice.path().join("fixed");
-    let second = |fresh: bool| {
-        let mut job = shell("second", &format!("test -e {} && cat file || exit 9", fixed.display()));
-        if fresh {
-            job["work_dir"] = json!("fresh");
-            job["parameters"]["args"] = json!(["ls | wc -l"]);
-        }
-        job
-    };
-    let chain = of_steps("both", "chain", &json!(["first", "second"]));
-    apply(&pumice, &json!([shell("first", "echo kept > file"), second(false), chain]));
-    let _server = pumice.serve();
-    let failed = ended(&pumice, "both", &[]);
-    std::fs::write(&fixed, "").expect("a file");
-    let told = pumice.run(&["runs", "retry", &failed, "--dry-run"]).err;
-    assert!(told.contains("left files in the directory that steps share"), "{told}");
-    let retried = again(&pumice, &failed, &[]);
-    let why = pumice.run(&["runs", "why", &retried]).out;
-    assert!(
-        why.contains(&format!("the files that steps left which are kept went with run {failed}")),
-        "{why}"
-    );
-    let whole = again(&pumice, &failed, &["--all"]);
-    assert_eq!(steps(&pumice, &whole), ["first complete", "second complete"]);
-    apply(&pumice, &json!([second(true)]));
-    let retried = again(&pumice, &failed, &[]);
-    assert_eq!(steps(&pumice, &retried), ["first kept", "second complete"]);
-}
-
-#[test]
 fn many_runs_are_counted_before_anything_is_done_to_them() {
     let pumice = Pumice::new();
     apply(&pumice, &json!([shell("a", "exit 1"), shell("b", "true")]));
@@ -432,65 +179,6 @@ fn many_runs_are_counted_before_anything_is_done_to_them() {
 }
 
 /// One that ended well may be done again where a step of it failed and was forgiven; an item alone can be named.
-#[test]
-fn forgiven_failure_is_done_again_and_so_is_one_item_alone() {
-    let pumice = Pumice::new();
-    let script = format!("test \"$1\" != 1 || test -e {}/mended", pumice.path().display());
-    let mut item = shell("x/item", &script);
-    item["parameters"]["args"] = json!([script, "sh", "{{ globals.n }}"]);
-    let mut each = of_steps("x/fe", "foreach", &json!("x/item"));
-    let values = json!([{ "n": 0 }, { "n": 1 }, { "n": 2 }]);
-    each["parameters"] = json!({ "foreach": { "type": "inline", "values": values }, "can_fail": true });
-    let mut chain = of_steps("x/chain", "chain", &json!("x/item, x/ok"));
-    chain["parameters"] = json!({ "can_fail": "x/item" });
-    chain["globals"] = json!({ "n": 1 });
-    apply(&pumice, &json!([item, shell("x/ok", "true"), each, chain]));
-    let _server = pumice.serve();
-    let first = ended(&pumice, "x/fe", &[]);
-    assert_eq!(steps(&pumice, &first), ["x/item complete", "x/item failed", "x/item complete"]);
-    pumice.write("mended", "");
-    let second = again(&pumice, &first, &[]);
-    assert_eq!(steps(&pumice, &second), ["x/item kept", "x/item complete", "x/item kept"]);
-    refused(&pumice.run(&["runs", "retry", &second]), "ended well, and none of its steps failed");
-    let third = again(&pumice, &second, &["--from", "x/item[1]"]);
-    assert_eq!(steps(&pumice, &third), ["x/item kept", "x/item complete", "x/item kept"]);
-    std::fs::remove_file(pumice.path().join("mended")).expect("removed");
-    let failed = ended(&pumice, "x/chain", &[]);
-    pumice.write("mended", "");
-    let mended = again(&pumice, &failed, &[]);
-    assert_eq!(steps(&pumice, &mended), ["x/item complete", "x/ok kept"]);
-}
-
-/// What `runs retry RUN` refuses, `runs retry --where` does, and says so of each run.
-#[test]
-fn retry_of_many_checks_each_as_retry_of_one_does() {
-    let pumice = Pumice::new();
-    let flag = pumice.path().join("mended");
-    apply(
-        &pumice,
-        &json!([
-            shell("a", "true"),
-            shell("b", &format!("test -e {}", flag.display())),
-            of_steps("c", "chain", &json!("a, b"))
-        ]),
-    );
-    let _server = pumice.serve();
-    let first = ended(&pumice, "c", &[]);
-    let second = again(&pumice, &first, &[]);
-    assert_eq!(steps(&pumice, &second), ["a kept", "b failed"]);
-    let id = |run: &str| format!("id:{run}");
-    assert_eq!(pumice.run(&["runs", "delete", "--where", &id(&first)]).status, 0);
-    let why = pumice.run(&["runs", "retry", &second]);
-    refused(&why, "which is to be kept, is gone");
-    let many = pumice.run(&["runs", "retry", "--where", &id(&second), "-o", "json"]);
-    let receipt = &many.json()["receipts"][0];
-    assert_eq!((many.status, &receipt["outcome"]), (1, &json!("refused")), "{many:?}");
-    let told = receipt["error"].as_str().expect("why");
-    assert!(why.err.contains(told), "{told}: {why:?}");
-    let all = pumice.run(&["runs", "list", "--where", "job:c", "-o", "json"]).json();
-    assert_eq!(all["runs"].as_array().map(Vec::len), Some(1), "no other run was made");
-}
-
 #[test]
 fn what_is_paused_waits_and_starts_at_once_when_it_is_resumed() {
     let pumice = Pumice::new();

@@ -77,7 +77,7 @@ fn collector_that_does_not_answer_costs_a_warning_and_nothing_else() {
     for (endpoint, words) in [
         // Nothing listens there.
         ("http://127.0.0.1:1", "spans of runs were not sent"),
-        ("collector:4317", "no traces are sent: OTEL_EXPORTER_OTLP_ENDPOINT is no URL"),
+        ("collector:4317", "no traces are sent: OTEL_EXPORTER_OTLP_ENDPOINT must begin with http"),
     ] {
         let mut command = pumice.command(&["run", "--jobs", "jobs.json", "a"]);
         let done = command.env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint).output().expect("it runs");

@@ -211,8 +211,8 @@ pub struct Run {
     /// The host that ran it last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hostname: Option<String>,
-    /// When the record expires, once the run has ended; [`NEVER`] for one that is kept for good. Before its end it is the
-    /// earliest time that this may be.
+    /// When the record expires, once the run has ended; [`NEVER`] for one that is kept for good. Before its end it is
+    /// when it would if the outcome were the one that is kept longest, counted from its start.
     #[serde(with = "chrono::serde::ts_seconds")]
     pub expires: Timestamp,
     /// What happened.

@@ -62,8 +62,8 @@ impl Redo {
     }
 }
 
-/// The idempotency key of the run that does another again for this time. Whoever does it again at the same time asks under the
-/// same, so that it is done once.
+/// The idempotency key of the run that does another again for this time. Two requests at the same time have the same key,
+/// so that it is done once.
 #[must_use]
 pub fn replay_key(of: &RunKey, number: u32) -> String {
     match number {

@@ -41,11 +41,11 @@ pub(super) async fn dead(global: &Global, command: Dead) -> Result<(), Failure> 
         }
         Dead::Redrive { which } => {
             let realm = Target::open(global, false).await?;
-            told(global, &realm.ask(dead::redrive, &asked(which)).await?, "redrive")
+            print_done(global, &realm.ask(dead::redrive, &asked(which)).await?, "redrive")
         }
         Dead::Drop { which, yes } => {
             let realm = Target::open(global, false).await?;
-            told(global, &realm.ask(dead::discard, &DropDead { of: asked(which), yes }).await?, "drop")
+            print_done(global, &realm.ask(dead::discard, &DropDead { of: asked(which), yes }).await?, "drop")
         }
     }
 }
@@ -129,7 +129,7 @@ fn about(letter: &DeadShown) -> Vec<String> {
 }
 
 /// Prints what was found or done. The exit status is 1 where the dispatcher refused letters.
-fn told(global: &Global, done: &DeadDone, act: &str) -> Result<(), Failure> {
+fn print_done(global: &Global, done: &DeadDone, act: &str) -> Result<(), Failure> {
     print(global.output, done, || lines(global.output, done, act))?;
     note(global, &done.cut.iter().map(|worker| cut(worker.as_ref())).collect::<Vec<_>>());
     let refused = done.receipts.iter().any(|one| one.outcome == DeadOutcome::Refused);

@@ -35,7 +35,8 @@ pub(super) async fn doctor(global: &Global, options: Doctor) -> Result<(), Failu
 }
 
 fn lines(format: Format, found: &Diagnosis, words: &[String]) -> Vec<String> {
-    let mut lines: Vec<String> = found.checks.iter().flat_map(|check| told(format, check, words)).collect();
+    let mut lines: Vec<String> =
+        found.checks.iter().flat_map(|check| check_lines(format, check, words)).collect();
     lines.push(match (found.faults, found.warnings) {
         (0, 0) => "all is well".to_owned(),
         (0, warnings) => format!("no faults, {warnings} to look at"),
@@ -45,7 +46,7 @@ fn lines(format: Format, found: &Diagnosis, words: &[String]) -> Vec<String> {
     lines
 }
 
-fn told(format: Format, check: &Check, words: &[String]) -> Vec<String> {
+fn check_lines(format: Format, check: &Check, words: &[String]) -> Vec<String> {
     use anstyle::AnsiColor::{Blue, Green, Red, Yellow};
     let colour = match check.finding {
         Finding::Ok => Green,

@@ -6,7 +6,7 @@ use pumice_service::runs::{self, FailureGroup, FailureList, ListFailures, ManyRu
 
 use crate::args::{Failures, Format, Global};
 use crate::commands::instant;
-use crate::commands::runs::{changed, retry_all, told};
+use crate::commands::runs::{changed, print_done, retry_all};
 use crate::failure::Failure;
 use crate::output::{note, print, wrapped};
 use crate::target::Target;
@@ -36,7 +36,7 @@ pub(super) async fn failures(global: &Global, options: Failures) -> Result<(), F
     let runs = ManyRuns { filter, zone: None, expect, before, dry_run, why: None };
     let request = RetryMany { runs, all: options.all, spec: options.spec, ..RetryMany::default() };
     let request = of_cause(fingerprint, &request)?;
-    told(global, &retry_all(global, &realm, &request).await?, "retry")
+    print_done(global, &retry_all(global, &realm, &request).await?, "retry")
 }
 
 fn lines(format: Format, found: &FailureList) -> Vec<String> {

@@ -49,7 +49,7 @@ pub(super) async fn cancel(
             cancel_many_heard(&**here, &request, &mut |receipt, count| progress.heard(receipt, count)).await
         }
     };
-    told(global, &done?, "cancel")
+    print_done(global, &done?, "cancel")
 }
 
 /// Deletes runs.
@@ -62,7 +62,7 @@ pub(super) async fn delete(global: &Global, realm: &Target, bulk: Bulk) -> Resul
             delete_many_heard(&**here, &request, &mut |receipt, count| progress.heard(receipt, count)).await
         }
     };
-    told(global, &done?, "delete")
+    print_done(global, &done?, "delete")
 }
 
 /// Does runs again.
@@ -113,7 +113,7 @@ impl Drop for Progress {
 }
 
 /// Prints what was found or done. The exit status is 1 where it could not be done to all.
-pub(in crate::commands) fn told(global: &Global, done: &ManyDone, act: &str) -> Result<(), Failure> {
+pub(in crate::commands) fn print_done(global: &Global, done: &ManyDone, act: &str) -> Result<(), Failure> {
     print(global.output, done, || lines(done, act))?;
     note(global, &done.note.iter().cloned().collect::<Vec<_>>());
     if done.refused > 0 { Err(Failure::RunFailed) } else { Ok(()) }

@@ -4,7 +4,7 @@ use pumice_core::text::escaped;
 use pumice_service::runs::{RetriedRun, RetryAction, RetryFrom, RetryMany, RetryRun, retry as retry_run};
 use pumice_service::specs::FieldChange;
 
-use super::many::{asked, retry_all, told};
+use super::many::{asked, print_done, retry_all};
 use crate::args::{Global, RetryRuns};
 use crate::commands::given;
 use crate::failure::Failure;
@@ -26,7 +26,7 @@ pub(super) async fn retry(global: &Global, realm: &Target, options: RetryRuns) -
         let all = from == RetryFrom::All;
         let runs = asked(realm, bulk).await?;
         let request = RetryMany { runs, all, spec, parameters, globals };
-        return told(global, &retry_all(global, realm, &request).await?, "retry");
+        return print_done(global, &retry_all(global, realm, &request).await?, "retry");
     };
     let dry_run = bulk.dry_run;
     let request = RetryRun { run, from, spec, parameters, globals, key, once_more, dry_run };
