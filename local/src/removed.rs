@@ -19,6 +19,8 @@ use crate::tally::{self, Tally};
 const FAMILY: &str = "key = ?1 OR (key > ?1 || '/' AND key < ?1 || '0')";
 /// How many records are looked at in one go.
 const PAGE: usize = 500;
+/// After how many removed records a transaction ends: others wait for it.
+const MAX_REMOVED: usize = 1_000;
 /// For how many days counts stay.
 const COUNTS_KEPT: Days = Days::new(400);
 
@@ -47,18 +49,23 @@ impl Database {
     /// # Errors
     /// [`StoreError`] when the store cannot be reached.
     pub async fn remove_expired(&self, now: Timestamp, after: i64) -> Result<Removed, StoreError> {
-        let (expired, next) = self.look(move |connection| expired(connection, now, after)).await?;
-        if expired.is_empty() {
-            return Ok(Removed { runs: Vec::new(), next });
+        let (mut expired, next) = self.look(move |connection| expired(connection, now, after)).await?;
+        let mut runs = Vec::new();
+        while !expired.is_empty() {
+            let some = self.run_counting(move |connection, tally| {
+                let (mut removed, mut left) = (Vec::new(), expired.into_iter());
+                while removed.len() < MAX_REMOVED
+                    && let Some(key) = left.next()
+                {
+                    removed.extend(remove_if_expired(connection, tally, &key, now)?);
+                }
+                Ok((removed, left.collect()))
+            });
+            let (removed, left): (Vec<Expired>, Vec<String>) = some.await?;
+            runs.extend(removed);
+            expired = left;
         }
-        let runs = self.run_counting(move |connection, tally| {
-            let mut removed = Vec::new();
-            for key in &expired {
-                removed.extend(remove_if_expired(connection, tally, key, now)?);
-            }
-            Ok(removed)
-        });
-        Ok(Removed { runs: runs.await?, next })
+        Ok(Removed { runs, next })
     }
 
     /// Removes what else is kept for a time: backfills that have expired, and counts of days long past.

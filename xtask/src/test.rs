@@ -30,7 +30,7 @@ pub(crate) fn run(more: &[String]) -> Outcome {
     // The tests of the command run the command. By itself it would be built with other features than with
     // the tests, which bring some of their own, and all of AWS's crates twice.
     say("build");
-    cargo(&["build", "--workspace", "--bins", "--tests", "--features", &features], &[])?;
+    cargo(&["build", "--profile", "test", "--workspace", "--bins", "--tests", "--features", &features], &[])?;
     say("tests");
     let nextest = has("cargo", &["nextest", "--version"]);
     let mut arguments = if nextest {

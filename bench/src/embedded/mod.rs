@@ -1,5 +1,6 @@
 //! How fast the embedded engine is: the whole path, on a file, from request to record.
 
+mod console;
 mod figures;
 mod operating;
 mod queries;
@@ -33,6 +34,9 @@ pub(crate) struct Bench {
     /// Measure the clock instead.
     #[arg(long)]
     schedules: bool,
+    /// Measure the console instead, in a realm with a million runs; once.
+    #[arg(long)]
+    console: bool,
     /// What else to measure instead.
     #[command(subcommand)]
     what: Option<What>,
@@ -88,6 +92,7 @@ impl Bench {
             cgroups: false,
             curve: false,
             schedules: false,
+            console: false,
             what: Some(What::Queries),
         }
     }
@@ -110,6 +115,12 @@ impl Bench {
                 }
             }
             Some(What::Triggers) => report.add_all(&triggers::NAMES, &[triggers::measure(durability)?]),
+            None if self.console => {
+                report.add_all(&console::NAMES, &[console::measure(durability)?]);
+                for (name, goal) in console::GOALS {
+                    report.goal(name, goal);
+                }
+            }
             None if self.curve => Self::curve(durability, report)?,
             None => self.measure(durability, report)?,
         }

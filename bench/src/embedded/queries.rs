@@ -72,18 +72,20 @@ pub(super) fn measure(durability: Durability) -> Measured {
             without.push(drain(&realm, false).await?);
             with.push(drain(&realm, true).await?);
         }
-        let median = |rates: &mut Vec<f64>| {
-            rates.sort_by(f64::total_cmp);
-            rates[rates.len() / 2]
-        };
         let (without, with) = (median(&mut without), median(&mut with));
         figures.extend([without, with, (without / with - 1.0) * 100.0]);
         Ok(figures)
     })?
 }
 
+/// The median of a few rates.
+pub(super) fn median(rates: &mut [f64]) -> f64 {
+    rates.sort_by(f64::total_cmp);
+    rates.get(rates.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
 /// Has a few runs processed, and puts as many more like them beside them as there are to be.
-async fn fill(realm: &Realm) -> Result<(), String> {
+pub(super) async fn fill(realm: &Realm) -> Result<(), String> {
     for number in 0..MODELS {
         realm.dispatch(&format!("noop-{number}"), 1).await?;
     }

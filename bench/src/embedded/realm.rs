@@ -38,6 +38,10 @@ fn job(id: &str, kind: &str, payload: Value, parameters: Value) -> Value {
 /// How many children the composite jobs have.
 pub(super) const CHILDREN: usize = 500;
 
+/// A dag of 1,000 steps, in ten rows that each wait for the one before.
+pub(super) const LARGE_DAG: &str = "large-dag";
+const LARGE_DAG_STEPS: usize = 1_000;
+
 /// The payload of the job `payload`: a script of 1 MB that does nothing.
 const PAYLOAD: &str = "large.sh";
 const PAYLOAD_BYTES: usize = 1_000_000;
@@ -46,7 +50,14 @@ fn jobs() -> Vec<Value> {
     let chain: Vec<&str> = vec!["noop"; CHILDREN];
     let dag: serde_json::Map<String, Value> =
         (0..CHILDREN).map(|n| (format!("noop-{n}"), Value::Null)).collect();
+    let large: serde_json::Map<String, Value> = (0..LARGE_DAG_STEPS)
+        .map(|n| {
+            let before = n.checked_sub(LARGE_DAG_STEPS / 10).map(|before| format!("part-{before}"));
+            (format!("part-{n}"), before.map_or(Value::Null, |before| json!([before])))
+        })
+        .collect();
     let mut jobs = vec![
+        job(LARGE_DAG, "dag", Value::Object(large), json!({})),
         job("noop", "log", Value::Null, json!({})),
         job("true", "cmd", json!("/bin/true"), json!({})),
         job("payload", "exe", json!(PAYLOAD), json!({})),
@@ -59,7 +70,9 @@ fn jobs() -> Vec<Value> {
             json!({ "limit": CHILDREN, "foreach": { "type": "range", "stop": CHILDREN } }),
         ),
     ];
-    jobs.extend((0..CHILDREN).map(|n| job(&format!("noop-{n}"), "log", Value::Null, json!({}))));
+    let steps = (0..CHILDREN).map(|n| format!("noop-{n}"));
+    let parts = (0..LARGE_DAG_STEPS).map(|n| format!("part-{n}"));
+    jobs.extend(steps.chain(parts).map(|id| job(&id, "log", Value::Null, json!({}))));
     jobs
 }
 

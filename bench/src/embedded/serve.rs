@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use pumice_local::Durability;
@@ -49,16 +49,21 @@ fn served(folder: &Path, pause: Duration) -> Result<Vec<f64>, String> {
     let serves = BufReader::new(stderr).lines().map_while(Result::ok).any(|line| line.contains("serving"));
     let startup = began.elapsed().as_secs_f64() * 1_000.0;
     std::thread::sleep(pause);
-    let status =
-        std::fs::read_to_string(format!("/proc/{}/status", child.id())).map_err(|error| error.to_string());
+    let resident = resident_mb(&child);
     child.kill().map_err(|error| error.to_string())?;
     child.wait().map_err(|error| error.to_string())?;
     if !serves {
         return Err("serve did not come up".to_owned());
     }
-    let resident = status?
+    Ok(vec![resident?, startup])
+}
+
+/// The memory of a process, in MB (proc(5), VmRSS).
+pub(super) fn resident_mb(process: &Child) -> Result<f64, String> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id()));
+    let status = status.map_err(|error| error.to_string())?;
+    let resident = status
         .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse::<f64>().ok())
-        .ok_or("no VmRSS")?;
-    Ok(vec![resident / 1024.0, startup])
+        .find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse::<f64>().ok());
+    Ok(resident.ok_or("no VmRSS")? / 1024.0)
 }

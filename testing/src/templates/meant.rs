@@ -53,9 +53,11 @@ pub static MEANT: [Meant; 12] = [
             if ["1899-", "1900-", "1901-"].iter().any(|year| jinja.contains(year)) {
                 return true;
             }
+            // Digits within a word are no year: an address may have them.
+            let begins = |at: usize| !jinja[..at].ends_with(char::is_alphanumeric);
             let year = |text: &str| text.get(..4).and_then(|year| year.parse::<u32>().ok());
-            let years = jinja.match_indices("20").chain(jinja.match_indices("21"));
-            years.into_iter().any(|(at, _)| year(&jinja[at..]).is_some_and(|year| year > 2037))
+            let mut years = jinja.match_indices("20").chain(jinja.match_indices("21"));
+            years.any(|(at, _)| begins(at) && year(&jinja[at..]).is_some_and(|year| year > 2037))
         },
     },
     Meant {
@@ -115,7 +117,17 @@ pub(super) fn addresses() -> &'static Meant {
 
 #[cfg(test)]
 mod tests {
-    use super::MEANT;
+    use super::{MEANT, find};
+
+    #[test]
+    fn digits_of_an_address_are_no_year() {
+        let why = |jinja: &str| find("", jinja, "").map(|meant| meant.why);
+        let zones = "a zone has its rules before 1902 and after 2037, where dateutil has standard time only";
+        assert_eq!(why("<BOUND METHOD AT 0X7F2094A0>"), None);
+        assert_eq!(why("2040-01-01"), Some(zones));
+        assert_eq!(why("in Jan 2140"), Some(zones));
+        assert_eq!(why("20400101T000000"), Some(zones));
+    }
 
     #[test]
     fn meant_difference_stands_in_the_guide() {

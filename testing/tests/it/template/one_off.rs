@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{Templates, Wrong, names};
+use crate::template::{Templates, Wrong, names};
 
 const GROUP: &str = "OneOffScheduleGroup";
 const ROLE: &str = "OneOffScheduleRole";

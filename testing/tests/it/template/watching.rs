@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{Templates, Wrong};
+use crate::template::{Templates, Wrong};
 
 /// Each alarm with its metric, its threshold, and what no data means.
 const ALARMS: [(&str, &str, &str, &str); 11] = [

@@ -2,10 +2,10 @@
 //!
 //! `tests/make_own_cases.py` writes the cases from `own_templates.txt`.
 
-mod cases;
-
 use pumice_template::Renderer;
 use serde_json::Value as Json;
+
+use crate::cases;
 
 #[test]
 fn own_templates_render_as_jinja2_renders_them() {

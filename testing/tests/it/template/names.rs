@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::{Templates, Wrong};
+use crate::template::{Templates, Wrong};
 
 /// The longest name of a resource of each type, with the property that has it (each service's quotas).
 const LIMITS: [(&str, &str, usize); 13] = [

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use pumice_testing::cloudformation::Template;
 use serde_json::{Value, json};
 
-use crate::{Templates, Wrong};
+use crate::template::{Templates, Wrong};
 
 /// The parameters by which resources are made or left out, with the values that make a difference.
 const CHOICES: [(&str, &[&str]); 8] = [

@@ -3,13 +3,14 @@
 //!
 //! `PUMICE_JINJA_CASES=FILE` runs another file of the same form.
 
-mod cases;
-
 use std::collections::BTreeMap;
 use std::{env, fs};
 
 use pumice_template::Renderer;
+
 use serde_json::Value as Json;
+
+use crate::cases;
 
 /// Cases that differ on purpose.
 const EXPLAINED: [(&str, &str); 3] = [

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::{CHECKS, Templates};
+use crate::template::{CHECKS, Templates};
 
 /// Which template, where, what is put there as JSON (null: it is removed), and part of the name of
 /// the check that must notice.

@@ -3,7 +3,7 @@
 use pumice_testing::cloudformation::Template;
 use serde_json::{Value, json};
 
-use crate::{Templates, Wrong, names};
+use crate::template::{Templates, Wrong, names};
 
 pub(crate) fn visibility(templates: &Templates) -> Vec<String> {
     let mut wrong = Wrong::default();

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{Templates, Wrong, one_or_more};
+use crate::template::{Templates, Wrong, one_or_more};
 
 pub(crate) fn encryption(templates: &Templates) -> Vec<String> {
     let mut wrong = Wrong::default();

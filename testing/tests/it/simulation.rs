@@ -141,7 +141,7 @@ fn two_crashes_at_any_calls_are_survived() {
 /// The page that tells users what they can rely on names each bug that would break a promise.
 #[test]
 fn the_lifecycle_page_names_every_mutant() {
-    let page = include_str!("../../docs/LIFECYCLE.md");
+    let page = include_str!("../../../docs/LIFECYCLE.md");
     for mutant in Mutant::ALL {
         assert!(page.contains(&format!("`{mutant:?}`")), "{mutant:?} stands for no promise");
     }

@@ -9,11 +9,11 @@ mod pumice;
 
 use std::collections::BTreeSet;
 
-use crate::beside::Lava;
-use crate::cases::Case;
-use crate::compare::{Difference, differences};
-use crate::meant::{MEANT, Meant};
-use crate::pumice::Pumice;
+use crate::lava_jobs::beside::Lava;
+use crate::lava_jobs::cases::Case;
+use crate::lava_jobs::compare::{Difference, differences};
+use crate::lava_jobs::meant::{MEANT, Meant};
+use crate::lava_jobs::pumice::Pumice;
 
 /// The files of cases.
 const FILES: [&str; 7] = ["cmd", "attempts", "templates", "steps", "foreach", "dispatch", "state"];

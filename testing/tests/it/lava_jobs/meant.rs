@@ -1,6 +1,6 @@
 //! Differences from lava that are meant. The guide has them under "What differs from lava".
 
-use crate::compare::Difference;
+use crate::lava_jobs::compare::Difference;
 
 /// A difference that is meant.
 pub(crate) struct Meant {

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::{Templates, Wrong, functions_of};
+use crate::template::{Templates, Wrong, functions_of};
 
 /// How the functions are built.
-const MAKEFILE: &str = include_str!("../../../Makefile");
+const MAKEFILE: &str = include_str!("../../../../Makefile");
 
 /// The variables that both functions read; the worker also reads `LAVA_WORKER`, the dispatcher what is
 /// about schedules.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{Templates, Wrong, names, one_or_more};
+use crate::template::{Templates, Wrong, names, one_or_more};
 
 /// Resources with a `*` that roles may use, and why nothing narrower would do.
 const WILDCARDS: [(&str, &str); 11] = [

@@ -6,8 +6,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use pumice_testing::standins::{Server, folder};
 use serde_json::{Value, json};
 
-use crate::cases::Case;
-use crate::compare::{Came, Event, Ran};
+use crate::lava_jobs::cases::Case;
+use crate::lava_jobs::compare::{Came, Event, Ran};
 
 /// The program that runs cases with lava.
 const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/standins/lava_run_job.py");

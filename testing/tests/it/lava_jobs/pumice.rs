@@ -9,9 +9,9 @@ use chrono::{DateTime, FixedOffset};
 use pumice_testing::standins::command;
 use serde_json::{Value, json};
 
-use crate::beside::ZONE;
-use crate::cases::Case;
-use crate::compare::{Came, Event, Ran};
+use crate::lava_jobs::beside::ZONE;
+use crate::lava_jobs::cases::Case;
+use crate::lava_jobs::compare::{Came, Event, Ran};
 
 /// Servers, one for each realm that the cases ask for.
 #[derive(Default)]

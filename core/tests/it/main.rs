@@ -1,0 +1,18 @@
+//! The rules of the core, tried from outside, in one binary.
+
+mod backfill;
+mod clock;
+mod clock_reports;
+mod cursor;
+mod decide;
+mod filter;
+mod fingerprint;
+mod late_reports;
+mod missed;
+mod nodes;
+mod pauses;
+mod permits;
+mod redo;
+mod too_late;
+mod triggers;
+mod why;

@@ -1,0 +1,4 @@
+//! The dispatcher, tried from outside.
+
+mod callers;
+mod objects;

@@ -1,0 +1,4 @@
+//! The job types, tried from outside.
+
+mod rendering;
+mod types;

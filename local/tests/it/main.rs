@@ -1,0 +1,4 @@
+//! The stores of a folder, tried from outside.
+
+mod queries;
+mod records;
