@@ -82,7 +82,8 @@ pub(super) fn measure(durability: Durability) -> Measured {
         figures.extend([without, with, (without / with - 1.0) * 100.0]);
         let shown = console.clone();
         let page = format!("/run?id=latest:{LARGE_DAG}");
-        let mut waits = on_a_thread(move || (0..EACH).map(|_| shown.first_byte(&page)).collect()).await?;
+        let mut waits: Vec<f64> =
+            on_a_thread(move || (0..EACH).map(|_| shown.first_byte(&page)).collect()).await?;
         figures.push(at(&mut waits, 50));
         Ok(figures)
     })?
