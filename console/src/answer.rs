@@ -15,11 +15,19 @@ pub(crate) struct Fault {
     pub(crate) kind: Option<ErrorKind>,
     /// What there is in place of the document that a write was meant for.
     pub(crate) current: Option<Box<Current>>,
+    /// The methods that there are, where the request's is none of them.
+    pub(crate) allow: Option<&'static str>,
 }
 
 impl Fault {
     pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), kind: None, current: None }
+        Self { status, message: message.into(), kind: None, current: None, allow: None }
+    }
+
+    /// The same, with the methods that there are.
+    pub(crate) const fn allowing(mut self, methods: &'static str) -> Self {
+        self.allow = Some(methods);
+        self
     }
 
     /// The request is wrong.
@@ -68,6 +76,9 @@ impl From<pumice_core::ports::StoreError> for Fault {
 impl IntoResponse for Fault {
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
+        if let Some(methods) = self.allow {
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(methods));
+        }
         response.extensions_mut().insert(self);
         response
     }

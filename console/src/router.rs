@@ -127,7 +127,13 @@ async fn within_time(
 
 /// Lets a request in, with its caller where that is known.
 fn admit(app: &App, peer: IpAddr, request: &Request<Body>) -> Result<Option<Caller>, Box<Response>> {
-    let refuse = |status, why: &str| Box::new(Fault::new(status, why).into_response());
+    let refuse = |status, why: &str| {
+        let fault = Fault::new(status, why);
+        let is_of_method = status == StatusCode::METHOD_NOT_ALLOWED;
+        // A 405 names the methods that there are (RFC 9110, 15.5.6).
+        let fault = if is_of_method { fault.allowing(api::methods_of(request.uri().path())) } else { fault };
+        Box::new(fault.into_response())
+    };
     let head = (request.method(), request.uri(), request.headers());
     let seen = look(&app.hosts, app.bounds.url, head).map_err(|one| refuse(one.status, one.why))?;
     let path = request.uri().path();

@@ -138,6 +138,9 @@ fn all_done(workers: &[WorkerDrain]) -> bool {
 
 /// What workers have begun and not ended.
 async fn begun(realm: &dyn Realm, workers: &[WorkerName]) -> Result<Vec<WorkerDrain>, Error> {
+    if workers.is_empty() {
+        return Ok(Vec::new());
+    }
     let new = |worker: &WorkerName| WorkerDrain {
         worker: worker.clone(),
         running: 0,

@@ -36,7 +36,7 @@ pub enum IfMatch {
 
 /// A text that is not such a condition.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("if_match: {0} is neither * nor a list of entity tags, as in \"5f1d\"")]
+#[error("{0} is neither * nor a list of entity tags, as in \"5f1d\"")]
 pub struct BadIfMatch(String);
 
 impl IfMatch {

@@ -24,7 +24,7 @@ struct Environment {
 /// The feature of tests that need stand-ins for AWS.
 const AWS: &str = "pumice-testing/standins";
 
-const ENVIRONMENTS: [Environment; 4] = [
+const ENVIRONMENTS: [Environment; 5] = [
     Environment {
         name: "aws",
         feature: AWS,
@@ -49,6 +49,12 @@ const ENVIRONMENTS: [Environment; 4] = [
         tests: "pages by the rules of WCAG 2.2 (browser)",
         // It brings axe-core's one file; what it drives browsers with is not wanted.
         is_bare: true,
+    },
+    Environment {
+        name: "schemathesis",
+        feature: "pumice/standins-schemathesis",
+        tests: "the API against its description (schemathesis)",
+        is_bare: false,
     },
 ];
 

@@ -18,10 +18,16 @@ pub(crate) struct Shown {
 
 /// Starts a command that shows the folder, and reads until it has printed its link.
 pub(crate) fn shown(pumice: &Pumice, arguments: &[&str]) -> Shown {
+    shown_with(pumice, arguments, &[])
+}
+
+/// The same, with variables.
+pub(crate) fn shown_with(pumice: &Pumice, arguments: &[&str], variables: &[(&str, &str)]) -> Shown {
     let mut command = pumice.command(&[arguments, &["--listen", "127.0.0.1:0"]].concat());
     for name in ["PUMICE_CONSOLE_TOKEN", "PUMICE_CONSOLE_TOKENS", "PUMICE_CONSOLE_LISTEN"] {
         command.env_remove(name);
     }
+    command.envs(variables.iter().copied());
     let mut child = command.stderr(Stdio::piped()).spawn().expect("a console");
     let mut lines = BufReader::new(child.stderr.take().expect("stderr")).lines().map_while(Result::ok);
     let link =

@@ -12,6 +12,7 @@ mod clock_details;
 mod connections;
 mod console;
 mod dead;
+mod described;
 mod doctor;
 mod examples;
 mod following;

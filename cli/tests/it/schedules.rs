@@ -174,7 +174,7 @@ fn next_and_others_refuse_what_makes_no_sense() {
             &["schedules", "run", "etl/daily", "--at", "2027-01-01T02:30:01+01:00"],
             "the nearest are 2027-01-01T01:30:00Z and 2027-01-02T01:30:00Z",
         ),
-        (&["schedules", "simulate", "--down", "2027-01-02", "2027-01-01"], "before it begins"),
+        (&["schedules", "simulate", "--down", "2027-01-02", "2027-01-01"], "not after it begins"),
     ] {
         let told = refused(&pumice, arguments);
         assert!(told.contains(wanted), "{arguments:?}: {told}");

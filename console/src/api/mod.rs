@@ -31,6 +31,17 @@ const KEY: &str = "idempotency-key";
 /// Longest key, in bytes.
 const MAX_KEY: usize = 200;
 
+/// The methods of what only looks, and of what changes something.
+const LOOKS: &str = "GET, HEAD, POST";
+const WRITES: &str = "POST";
+
+/// The methods of a path, for requests with another.
+pub(crate) fn methods_of(path: &str) -> &'static str {
+    let name = path.strip_prefix(BASE).and_then(|rest| rest.strip_prefix('/'));
+    let operation = name.and_then(|name| offered().find(|one| one.path() == name));
+    if operation.is_none_or(|operation| Role::only_looks(&operation)) { LOOKS } else { WRITES }
+}
+
 /// The routes of the API.
 pub(crate) fn routes(router: Router<Arc<App>>) -> Router<Arc<App>> {
     router
@@ -68,7 +79,7 @@ async fn operate(
         _ if Role::only_looks(&operation) => query::request(&operation.request(), &query)?,
         _ => {
             let why = format!("{} does more than look: send it with POST", operation.command);
-            return Err(Fault::new(StatusCode::METHOD_NOT_ALLOWED, why));
+            return Err(Fault::new(StatusCode::METHOD_NOT_ALLOWED, why).allowing(WRITES));
         }
     };
     let fields = operation.request();
@@ -80,6 +91,10 @@ async fn operate(
         set(&mut asked, &fields, "if_match", json!(condition), &operation)?;
     }
     if let Some(key) = parts.headers.get(KEY) {
+        // A field of that name of what only looks is another thing, as an object's key.
+        if Role::only_looks(&operation) {
+            return Err(Fault::bad(format!("{} only looks: it takes no {KEY}", operation.command)));
+        }
         let key = key.to_str().ok().filter(|key| !key.is_empty() && key.len() <= MAX_KEY);
         let key = key.ok_or_else(|| Fault::bad(format!("{KEY}: 1 to {MAX_KEY} characters of ASCII")))?;
         set(&mut asked, &fields, "key", json!(key), &operation)?;
@@ -174,7 +189,7 @@ fn set(
         }
     };
     match fields.get(name) {
-        Some(given) if *given != value && !given.is_null() => {
+        Some(given) if *given != value && !(given.is_null() && may_be_null(schema, name)) => {
             Err(Fault::bad(format!("{name}: the body says otherwise: nothing was done")))
         }
         _ => {
@@ -182,6 +197,15 @@ fn set(
             Ok(())
         }
     }
+}
+
+/// Whether `null` says the same as leaving a field out.
+fn may_be_null(schema: &Value, name: &str) -> bool {
+    let kind = &schema["properties"][name]["type"];
+    let branches = schema["properties"][name]["anyOf"].as_array();
+    let is_null = |kind: &Value| *kind == json!("null");
+    kind.as_array().is_some_and(|kinds| kinds.iter().any(is_null))
+        || branches.is_some_and(|branches| branches.iter().any(|branch| is_null(&branch["type"])))
 }
 
 fn body_as_json(headers: &HeaderMap, body: &[u8]) -> Result<Map<String, Value>, Fault> {

@@ -65,14 +65,21 @@ fn described(operation: &Operation, name: &str, query: Option<&Value>) -> Value 
     if let Some(schema) = query {
         let needed = schema["required"].as_array().cloned().unwrap_or_default();
         for (field, property) in schema["properties"].as_object().into_iter().flatten() {
-            parameters.push(json!({ "name": field, "in": "query", "required": needed.contains(&json!(field)), "schema": property }));
+            let mut parameter =
+                json!({ "name": field, "in": "query", "required": needed.contains(&json!(field)) });
+            match super::query::is_json(&operation.request(), field) {
+                // Written as JSON, within the query.
+                true => parameter["content"] = json!({ "application/json": { "schema": property } }),
+                false => parameter["schema"] = property.clone(),
+            }
+            parameters.push(parameter);
         }
     } else {
         if has("dry_run") || super::nested_dry_run(&operation.request()).is_some() {
             parameters.push(json!({ "name": "dry_run", "in": "query", "schema": { "const": true },
                 "description": "Show what would change, and change nothing." }));
         }
-        if has("key") {
+        if has("key") && !Role::only_looks(operation) {
             parameters.push(json!({ "name": "Idempotency-Key", "in": "header", "schema": { "type": "string", "minLength": 1 },
                 "description": "Sent again with the same key, the request is not carried out twice." }));
         }
@@ -105,7 +112,9 @@ fn described(operation: &Operation, name: &str, query: Option<&Value>) -> Value 
             "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } } });
     }
     if query.is_none() {
-        described["requestBody"] = json!({ "content": { "application/json": {
+        let needs_fields =
+            operation.request()["required"].as_array().is_some_and(|fields| !fields.is_empty());
+        described["requestBody"] = json!({ "required": needs_fields, "content": { "application/json": {
             "schema": { "$ref": format!("#/components/schemas/{name}Request") } } } });
     }
     described

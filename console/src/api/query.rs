@@ -64,6 +64,11 @@ pub(super) fn only_dry_run(query: &Fields) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Whether a field is written as JSON, having none of the simpler forms.
+pub(super) fn is_json(schema: &Value, name: &str) -> bool {
+    form_of(schema, &schema["properties"][name]) == Form::Other
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     Text,

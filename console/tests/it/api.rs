@@ -160,9 +160,11 @@ async fn request_that_is_tried_changes_nothing() {
             "{query}"
         );
     }
-    let mut otherwise = apply.clone();
-    otherwise["dry_run"] = json!(false);
-    assert_eq!(server.api(EDITOR, "/api/v1/apply?dry_run=true", &otherwise).await.status, 400);
+    for other in [json!(false), Value::Null] {
+        let mut otherwise = apply.clone();
+        otherwise["dry_run"] = other;
+        assert_eq!(server.api(EDITOR, "/api/v1/apply?dry_run=true", &otherwise).await.status, 400);
+    }
     assert_eq!(server.get("/api/v1/jobs/show?job=new").await.status, 404);
 }
 
@@ -213,6 +215,10 @@ async fn request_sent_again_with_its_key_makes_one_run() {
     // A key that an operation does not know is not passed over.
     let cancel = json!({ "runs": [run_id(1).to_string()] }).to_string();
     assert_eq!(server.send("POST", "/api/v1/runs/cancel", &headers, &cancel).await.status, 400);
+    // Nor is it taken for another field of that name, as the key of an object.
+    let test = json!({ "bucket": "inbox" }).to_string();
+    let refused = server.send("POST", "/api/v1/triggers/test", &headers, &test).await;
+    assert!(refused.status == 400 && refused.body.contains("takes no idempotency-key"), "{refused:?}");
 }
 
 /// What would be dropped or rounded is refused, as by every other reader.
@@ -266,6 +272,16 @@ async fn problem_says_what_is_wrong_and_whose_fault_it_is() {
         );
         assert_eq!(answer.header("content-type"), "application/problem+json", "{path}");
         assert!(problem["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{path}");
+    }
+    for (method, path, methods) in [
+        ("GET", "/api/v1/jobs/delete", "POST"),
+        ("TRACE", "/api/v1/jobs/delete", "POST"),
+        ("DELETE", "/api/v1/jobs/list", "GET, HEAD, POST"),
+        ("PUT", "/runs", "GET, HEAD, POST"),
+    ] {
+        let headers = [("authorization", &*format!("Bearer {EDITOR}"))];
+        let refused = server.send(method, path, &headers, "").await;
+        assert_eq!((refused.status, refused.header("allow")), (405, methods), "{method} {path}");
     }
     let near = server.get("/api/v1/jobs/show?job=nightli").await.json();
     assert!(near["detail"].as_str().unwrap().contains("nightly"), "{near}");

@@ -47,9 +47,10 @@ pub(super) struct SecretFile {
     secrets: BTreeMap<String, Entry>,
 }
 
-/// Whether there are secrets already.
-pub(super) fn is_there(folder: &Path) -> bool {
-    folder.join(NAME).exists()
+/// Whether there are secrets already, which the key that they were encrypted with opens alone. A file that cannot be read may
+/// have some.
+pub(super) fn has_secrets(folder: &Path) -> bool {
+    SecretFile::read(folder).map_or(true, |file| !file.secrets.is_empty())
 }
 
 fn about(name: &SecretName) -> String {

@@ -129,7 +129,7 @@ impl Seal {
     /// As [`of`](Self::of).
     pub(crate) fn making_key(folder: &Path) -> Result<Self, SealError> {
         match Self::of(folder) {
-            Err(SealError::NoKey(_)) if !super::file::is_there(folder) && !folder.join(MADE).exists() => {}
+            Err(SealError::NoKey(_)) if !super::file::has_secrets(folder) && !folder.join(MADE).exists() => {}
             found => return found,
         }
         let path = folder.join(OWN_FILE);

@@ -96,7 +96,12 @@ impl FolderSecrets {
     /// [`StoreError`] when the file cannot be used.
     pub async fn delete(&self, name: &SecretName) -> Result<bool, StoreError> {
         let name = name.clone();
-        self.apart(move |folder| SecretFile::change(folder, |file| Ok(file.delete(&name)))).await
+        self.apart(move |folder| match SecretFile::read(folder)?.has(&name) {
+            true => SecretFile::change(folder, |file| Ok(file.delete(&name))),
+            // Nothing is written into a folder that has none.
+            false => Ok(false),
+        })
+        .await
     }
 
     /// Has all secrets of the folder's file and the environment masked in what this process prints. A file that cannot be
@@ -263,6 +268,16 @@ mod tests {
         let error = secrets.parameter(&named("/lava/pg")).await.unwrap_err();
         assert_eq!(error.kind, StoreErrorKind::Missing);
         assert!(error.message.contains("PUMICE_SECRET_VALUE_LAVA_PG"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn deleting_a_secret_that_is_not_there_leaves_the_folder_open_for_the_first() {
+        let (folder, secrets) = secrets();
+        assert!(!secrets.delete(&named("a")).await.unwrap());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        // As an earlier version left it.
+        std::fs::write(folder.path().join("secrets.json"), r#"{"version":1,"secrets":{}}"#).unwrap();
+        assert!(!set(&secrets, "a", "first-canary").await.unwrap());
     }
 
     #[tokio::test]

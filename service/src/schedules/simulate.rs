@@ -74,7 +74,7 @@ pub async fn simulate(realm: &dyn Realm, request: &SimulateOutage) -> Result<Sim
     let (from, to) = (request.from.0, request.to.0);
     if to <= from {
         return Err(Error::invalid(format!(
-            "the outage ends at {}, before it begins at {}",
+            "the outage ends at {}, not after it begins at {}",
             utc(to),
             utc(from)
         )));

@@ -26,7 +26,7 @@ pub(super) async fn simulate(
     let [from, to] = down else { return Err(Failure::wrong("--down takes two times")) };
     let (from, to) = (instant("--down", from, zone)?, range_end("--down", to, zone)?);
     if to <= from {
-        let message = format!("--down ends at {}, before it begins at {}", utc(to), utc(from));
+        let message = format!("--down ends at {}, not after it begins at {}", utc(to), utc(from));
         return Err(Failure::wrong(message));
     }
     let request = SimulateOutage { job, from: Instant(from), to: Instant(to) };
