@@ -28,6 +28,12 @@ impl Failure {
         Self::Refused(Error::unreachable(message))
     }
 
+    /// Whether the same may go well in a while.
+    pub(crate) fn may_pass(&self) -> bool {
+        let kinds = [ErrorKind::Unreachable, ErrorKind::Throttled];
+        matches!(self, Self::Refused(error) if kinds.contains(&error.kind()))
+    }
+
     /// The process's exit status.
     pub(crate) fn status(&self) -> u8 {
         match self {

@@ -25,6 +25,8 @@ use crate::view::{duration, local_time, short, style};
 
 /// The first pause between two looks at a console, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
+/// How often in a row a console that does not answer is asked again, two seconds apart.
+const MAX_MISSED: u32 = 30;
 
 /// How following is told of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,68 +82,100 @@ pub(crate) async fn follow_to_end(
     }
 }
 
-/// Looks at runs of a console until they have ended, and once more: what they dispatched in the last moment may show later.
+/// Looks at runs of a console until they have ended, and once more: what they dispatched in the last moment may show later. A
+/// console that does not answer for a while, as one that is started anew, is asked again.
 async fn follow_there(
     global: &Global,
     target: &Target,
     roots: &[RunKey],
     skipped: bool,
 ) -> Result<Followed, Failure> {
-    let mut teller = Looks { tell: Tell::fitting(global.quiet), said: false };
-    let (mut pause, mut sure) = (PAUSES.0, false);
+    let mut teller = Looks { tell: Tell::fitting(global.quiet), said: false, drawn: false };
+    let (mut pause, mut sure, mut missed) = (PAUSES.0, false, 0);
     loop {
-        let mut tree = RunTree {
-            runs: Vec::new(),
-            unstarted: Vec::new(),
-            served: None,
-            why: None,
-            by: None,
-            is_done: true,
+        let tree = match look_there(global, target, roots).await {
+            Err(failure) if failure.may_pass() && missed < MAX_MISSED => {
+                if missed == 0 {
+                    teller.say("the console does not answer: it is asked again");
+                }
+                missed += 1;
+                tokio::time::sleep(PAUSES.1).await;
+                continue;
+            }
+            looked => looked?,
         };
-        for root in roots {
-            let request = ShowRun { run: root.to_string(), details: !global.output.is_table() };
-            let found: RunTree = target.ask(show, &request).await?;
-            tree.is_done &= found.is_done;
-            tree.runs.extend(found.runs);
-            tree.unstarted.extend(found.unstarted);
-            tree.served = tree.served.or(found.served);
-        }
+        missed = 0;
         if tree.is_done && sure {
             teller.clear();
             let ends = tree.runs.iter().map(|run| (&run.run_key, run.status));
             let is_complete = are_complete(ends, roots, skipped);
             return Ok(Followed { is_complete, tree: RunTree { served: None, ..tree } });
         }
-        if tree.served == Some(false) {
-            teller.look(&tree, &target.unserved().await);
+        if teller.must_say_unserved(&tree) {
+            teller.say(&target.unserved().await);
         }
+        teller.draw(&tree);
         sure = tree.is_done;
         tokio::time::sleep(pause).await;
         pause = (pause * 3 / 2).min(PAUSES.1);
     }
 }
 
+/// The runs of a console as they are now, with all that they started.
+async fn look_there(global: &Global, target: &Target, roots: &[RunKey]) -> Result<RunTree, Failure> {
+    let mut tree =
+        RunTree { runs: Vec::new(), unstarted: Vec::new(), served: None, why: None, by: None, is_done: true };
+    for root in roots {
+        let request = ShowRun { run: root.to_string(), details: !global.output.is_table() };
+        let found: RunTree = target.ask(show, &request).await?;
+        tree.is_done &= found.is_done;
+        tree.runs.extend(found.runs);
+        tree.unstarted.extend(found.unstarted);
+        tree.served = tree.served.or(found.served);
+    }
+    Ok(tree)
+}
+
 /// Tells how far the runs of a console are.
 struct Looks {
     tell: Tell,
     said: bool,
+    drawn: bool,
+}
+
+/// Clears the progress line, however following ends.
+impl Drop for Looks {
+    fn drop(&mut self) {
+        self.clear();
+    }
 }
 
 impl Looks {
-    fn look(&mut self, tree: &RunTree, unserved: &str) {
+    /// Whether nothing starts the runs, which was not said yet.
+    fn must_say_unserved(&mut self, tree: &RunTree) -> bool {
         let has_begun = tree.runs.iter().any(|run| run.ts_start.is_some());
-        if self.tell != Tell::Nothing && !self.said && tree.served == Some(false) && !has_begun {
-            self.said = true;
-            tell_line(unserved);
-        }
-        if self.tell == Tell::Terminal {
-            let ended = tree.runs.iter().filter(|run| run.status.is_end()).count();
-            tell_text(&format!("\r\x1b[K{ended} of {} runs ended", tree.runs.len()));
+        let must = !self.said && tree.served == Some(false) && !has_begun;
+        self.said |= must;
+        must
+    }
+
+    fn say(&mut self, line: &str) {
+        if self.tell != Tell::Nothing {
+            self.clear();
+            tell_line(line);
         }
     }
 
-    fn clear(&self) {
+    fn draw(&mut self, tree: &RunTree) {
         if self.tell == Tell::Terminal {
+            let ended = tree.runs.iter().filter(|run| run.status.is_end()).count();
+            tell_text(&format!("\r\x1b[K{ended} of {} runs ended", tree.runs.len()));
+            self.drawn = true;
+        }
+    }
+
+    fn clear(&mut self) {
+        if std::mem::take(&mut self.drawn) {
             tell_text("\r\x1b[K");
         }
     }

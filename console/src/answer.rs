@@ -57,6 +57,7 @@ impl Fault {
             message: error.message().to_owned(),
             kind: Some(error.kind()),
             current: error.current().cloned().map(Box::new),
+            allow: None,
         }
     }
 }

@@ -10,7 +10,7 @@ use pumice_service::Realm;
 use pumice_service::metrics::Family;
 use tokio::sync::Mutex;
 
-use crate::access::{Bounds, Hosts, Logins, PublicUrl, Role, Token, TrustedProxy};
+use crate::access::{Bounds, Denials, Hosts, Logins, PublicUrl, Role, Token, TrustedProxy};
 use crate::live::Live;
 
 /// How long what was brought up to date counts as such.
@@ -74,6 +74,7 @@ pub(crate) struct App {
     pub(crate) logins: Logins,
     pub(crate) proxy: Option<TrustedProxy>,
     pub(crate) bounds: Bounds,
+    pub(crate) denials: Denials,
     pub(crate) is_read_only: bool,
     /// Whether cookies travel by TLS alone.
     pub(crate) is_secure: bool,
@@ -126,6 +127,7 @@ impl App {
             logins: Logins::new(tokens, link_role),
             proxy,
             bounds,
+            denials: Denials::default(),
             is_read_only,
             is_secure: !urls.is_empty() && urls.iter().all(PublicUrl::is_secure),
             words,

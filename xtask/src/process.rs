@@ -1,6 +1,6 @@
 //! Runs other programs.
 
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 /// Nothing, or what went wrong.
 pub(crate) type Outcome = Result<(), String>;
@@ -24,6 +24,39 @@ pub(crate) fn run(command: &mut Command) -> Outcome {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(format!("{told}: {status}")),
         Err(error) => Err(format!("{told}: {error}")),
+    }
+}
+
+/// A command that runs beside others, until it is dropped.
+pub(crate) struct Beside {
+    told: String,
+    process: Child,
+}
+
+impl Beside {
+    /// Starts cargo with these arguments.
+    pub(crate) fn cargo(arguments: &[&str]) -> Result<Self, String> {
+        let mut command = Command::new("cargo");
+        let told = format!("{:?}", command.args(arguments));
+        let process = command.stdin(Stdio::null()).spawn().map_err(|error| format!("{told}: {error}"))?;
+        Ok(Self { told, process })
+    }
+
+    /// Waits for its end.
+    pub(crate) fn end(mut self) -> Outcome {
+        match self.process.wait() {
+            Ok(status) if status.success() => Ok(()),
+            Ok(status) => Err(format!("{}: {status}", self.told)),
+            Err(error) => Err(format!("{}: {error}", self.told)),
+        }
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        // It has ended where it was waited for.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 

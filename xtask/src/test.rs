@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::process::{Outcome, cargo, has, say};
+use crate::process::{Beside, Outcome, cargo, has, say};
 use crate::standins::{self, StandIns};
 
 /// What is built with the command when there are stand-ins to try it on.
@@ -17,13 +17,14 @@ pub(crate) fn run(more: &[String]) -> Outcome {
     let standins = standins::make()?;
     standins.tell()?;
     let mut features = standins.features.clone();
+    let mut functions = None;
     if !features.is_empty() {
         features.push(COMMAND_ON_AWS);
-        say("build the functions as they are deployed");
-        cargo(
-            &["build", "--profile", FUNCTION_PROFILE, "-p", "dispatcher-lambda", "-p", "worker-lambda"],
-            &[],
-        )?;
+        say("build the functions as they are deployed, beside what follows");
+        // Each is linked by one thread, for minutes.
+        let build = ["build", "--quiet", "--profile", FUNCTION_PROFILE];
+        functions =
+            Some(Beside::cargo(&[&build[..], &["-p", "dispatcher-lambda", "-p", "worker-lambda"]].concat())?);
     }
     features.push(DRIVERS);
     let features = features.join(",");
@@ -31,6 +32,7 @@ pub(crate) fn run(more: &[String]) -> Outcome {
     // the tests, which bring some of their own, and all of AWS's crates twice.
     say("build");
     cargo(&["build", "--profile", "test", "--workspace", "--bins", "--tests", "--features", &features], &[])?;
+    functions.map_or(Ok(()), Beside::end)?;
     say("tests");
     let nextest = has("cargo", &["nextest", "--version"]);
     let mut arguments = if nextest {

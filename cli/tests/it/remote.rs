@@ -8,7 +8,7 @@ use std::process::Stdio;
 use pumice_service::{APART, operations};
 use serde_json::{Value, json};
 
-use crate::pumice::{Printed, Pumice, Server, shell};
+use crate::pumice::{Printed, Pumice, Server, shell, wait_until};
 
 const EDITOR: &str = "remote-editor-canary-0123";
 const VIEWER: &str = "remote-viewer-canary-0123";
@@ -18,26 +18,23 @@ const UNKNOWN: &str = "remote-unknown-canary-0123";
 struct Shown {
     pumice: Pumice,
     url: String,
-    _console: Server,
+    console: Server,
 }
 
 impl Shown {
     /// Shows a folder.
     fn of(pumice: Pumice) -> Self {
-        let tokens = format!("editor ed {EDITOR}\nviewer vi {VIEWER}\n");
-        pumice.write("tokens", tokens);
-        pumice.write("token", format!("{EDITOR}\n"));
-        let mut command = pumice.command(&["console", "--listen", "127.0.0.1:0", "--tokens", "tokens"]);
-        for name in ["PUMICE_CONSOLE_TOKEN", "PUMICE_CONSOLE_TOKENS", "PUMICE_CONSOLE_LISTEN"] {
-            command.env_remove(name);
-        }
-        let mut child = command.stderr(Stdio::piped()).spawn().expect("a console");
-        let mut lines = BufReader::new(child.stderr.take().expect("stderr")).lines().map_while(Result::ok);
-        let at = lines.by_ref().find_map(|line| line.split_once(" at http://").map(|(_, at)| at.to_owned()));
-        let at = at.unwrap_or_else(|| panic!("it does not listen: {:?}", child.try_wait()));
-        std::thread::spawn(move || lines.count());
-        let url = format!("http://{}", at.split(';').next().unwrap_or_default());
-        Self { pumice, url, _console: Server(child) }
+        let (console, at) = listening(&pumice, "127.0.0.1:0");
+        Self { pumice, url: format!("http://{at}"), console }
+    }
+
+    /// Ends the console, has something happen, and starts one where it was.
+    fn started_anew(self, meanwhile: impl FnOnce(&Pumice)) -> Self {
+        let Self { pumice, url, console } = self;
+        drop(console);
+        meanwhile(&pumice);
+        let (console, _) = listening(&pumice, url.trim_start_matches("http://"));
+        Self { pumice, url, console }
     }
 
     /// Runs the command through the console, as an editor.
@@ -49,6 +46,23 @@ impl Shown {
     fn ask_as(&self, token: Option<&str>, arguments: &[&str]) -> Printed {
         asked(&self.pumice, &self.url, token, arguments)
     }
+}
+
+/// A console of a folder, and the address that it listens on.
+fn listening(pumice: &Pumice, listen: &str) -> (Server, String) {
+    let tokens = format!("editor ed {EDITOR}\nviewer vi {VIEWER}\n");
+    pumice.write("tokens", tokens);
+    pumice.write("token", format!("{EDITOR}\n"));
+    let mut command = pumice.command(&["console", "--listen", listen, "--tokens", "tokens"]);
+    for name in ["PUMICE_CONSOLE_TOKEN", "PUMICE_CONSOLE_TOKENS", "PUMICE_CONSOLE_LISTEN"] {
+        command.env_remove(name);
+    }
+    let mut child = command.stderr(Stdio::piped()).spawn().expect("a console");
+    let mut lines = BufReader::new(child.stderr.take().expect("stderr")).lines().map_while(Result::ok);
+    let at = lines.by_ref().find_map(|line| line.split_once(" at http://").map(|(_, at)| at.to_owned()));
+    let at = at.unwrap_or_else(|| panic!("it does not listen: {:?}", child.try_wait()));
+    std::thread::spawn(move || lines.count());
+    (Server(child), at.split(';').next().unwrap_or_default().to_owned())
 }
 
 fn asked(pumice: &Pumice, url: &str, token: Option<&str>, arguments: &[&str]) -> Printed {
@@ -388,6 +402,30 @@ fn run_is_waited_for_through_a_console() {
         (shown.pumice.run(&["runs", "output", "latest:once"]), shown.ask(&["runs", "output", "latest:once"]));
     assert_eq!((here.out.as_str(), &here.out, &here.err), ("out\nmore\n", &there.out, &there.err));
     drop(server);
+}
+
+#[test]
+fn waiting_goes_on_with_a_console_that_is_started_anew() {
+    let pumice = Pumice::new();
+    let go = pumice.path().join("go").display().to_string();
+    let waits = shell("waits", &format!("while [ ! -e {go} ]; do sleep 0.05; done"));
+    pumice.write("jobs.json", json!([waits]).to_string());
+    assert_eq!(pumice.run(&["apply", "jobs.json"]).status, 0);
+    let server = pumice.serve();
+    let shown = Shown::of(pumice);
+    let mut command = shown.pumice.command(&["--url", &shown.url, "--token-file", "token"]);
+    let mut client = Server(
+        command.args(["dispatch", "waits", "--wait"]).stderr(Stdio::piped()).spawn().expect("the command"),
+    );
+    let mut said = BufReader::new(client.0.stderr.take().expect("stderr")).lines().map_while(Result::ok);
+    let runs = || shown.pumice.run(&["runs", "list", "--status", "running", "-o", "json"]).json();
+    wait_until(|| runs()["runs"].as_array().is_some_and(|runs| !runs.is_empty()));
+    let shown = shown.started_anew(|pumice| {
+        assert!(said.any(|line| line.contains("the console does not answer")), "it waits no more");
+        pumice.write("go", "");
+    });
+    assert_eq!(client.end(), 0);
+    drop((server, shown));
 }
 
 #[test]

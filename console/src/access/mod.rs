@@ -1,12 +1,14 @@
 //! Who may do what: the gate that each request passes, logins, roles and bounds.
 
 mod bounds;
+mod denials;
 mod gate;
 mod login;
 mod proxy;
 mod role;
 
 pub use bounds::Bounds;
+pub(crate) use denials::Denials;
 pub use gate::{BadUrl, PublicUrl};
 pub(crate) use gate::{Hosts, Seen, look};
 pub use login::{BadToken, Token};

@@ -5,6 +5,7 @@ mod openapi;
 mod query;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
@@ -117,7 +118,7 @@ async fn operate(
     let outcome = operation.call(&realm, Value::Object(asked)).await;
     if !Role::only_looks(&operation) && !changes_nothing {
         let (what, done) = (operation.command, outcome.is_ok());
-        tracing::info!(target: "pumice::audit", by = %caller.name, role = %caller.role, what, done, "api");
+        tracing::info!(target: "pumice::audit", by = %caller.who(), what, done, "api");
     }
     let mut response = outcome?;
     let tag = operation.tag(&response);
@@ -144,8 +145,14 @@ fn tagged(answer: &mut Response, tag: Option<&str>) {
     }
 }
 
-/// Writes into the audit that an operation was refused to a caller for its role; without the request, which may hold anything.
+/// Writes into the audit that an operation was refused to a caller for its role, once a minute; without the request, which may
+/// hold anything.
 async fn denied(app: &App, caller: &Caller, command: &'static str, fault: &Fault) {
+    let who = caller.who();
+    tracing::warn!(target: "pumice::audit", by = %who, what = command, "refused");
+    if !app.denials.is_first(&who, command, Instant::now()) {
+        return;
+    }
     let realm = acting(app, caller, Origin::Api, true).await;
     let act = Act::new(command, &Value::Null);
     match act.begin(&realm).await {

@@ -29,7 +29,7 @@ const EXPLAINED: [(&str, &str); 3] = [
 
 #[test]
 fn cases_render_as_jinja2_renders_them() {
-    let own = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/jinja_cases.json");
+    let own = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/jinja_cases.json");
     let path = env::var("PUMICE_JINJA_CASES").unwrap_or_else(|_| own.to_owned());
     let text = fs::read_to_string(&path).unwrap();
     let list: Vec<Json> = serde_json::from_str(&text).unwrap();

@@ -1,6 +1,6 @@
 //! Templates of our own, against what real Jinja2 makes of them.
 //!
-//! `tests/make_own_cases.py` writes the cases from `own_templates.txt`.
+//! `tests/it/make_own_cases.py` writes the cases from `own_templates.txt`.
 
 use pumice_template::Renderer;
 use serde_json::Value as Json;
