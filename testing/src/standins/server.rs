@@ -68,7 +68,8 @@ pub(super) fn printed(command: &mut Command) -> String {
 }
 
 impl Server {
-    /// ministack: tables, queues, objects, and functions that run the real binaries.
+    /// ministack: tables, queues, objects, and functions that run the real binaries. What it leaves out of nested stacks is
+    /// added (testing/standins/ministack_as_aws.py).
     #[must_use]
     pub fn ministack() -> Self {
         Self::ministack_with(&[])
@@ -82,7 +83,8 @@ impl Server {
 
     fn ministack_with(settings: &[(&str, &str)]) -> Self {
         Self::start("/_ministack/health", |port| {
-            let mut command = command(&folder().join("aws/bin/ministack"));
+            let mut command = command(&folder().join("aws/bin/python"));
+            command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/standins/ministack_as_aws.py"));
             command.envs([
                 ("BIND_HOST", "127.0.0.1"),
                 ("MINISTACK_HOST", "127.0.0.1"),

@@ -45,6 +45,8 @@ mod aws_signatures;
 mod aws_sweeps;
 #[cfg(feature = "standins")]
 mod aws_template;
+#[cfg(feature = "standins-make")]
+mod aws_update;
 #[cfg(feature = "standins")]
 mod aws_work;
 mod clock_hosts_reports;

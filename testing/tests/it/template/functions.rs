@@ -134,7 +134,7 @@ pub(crate) fn schedules(templates: &Templates) -> Vec<String> {
     let named = &target["InputTransformer"]["InputPathsMap"];
     wrong.unless(*named == json!({"time": "$.time"}), format!("the rule's time is {named}"));
     for target in [&sweep["Target"], target] {
-        wrong.unless(target["Arn"] == json!({"Fn::GetAtt": "Dispatcher.Arn"}), "another function is invoked");
+        wrong.unless(target["Arn"] == json!({"Ref": "Dispatcher.Alias"}), "another function is invoked");
     }
     let objects = realm.properties("ObjectRule");
     let pattern = json!({"source": ["aws.s3"], "detail-type": ["Object Created"],
@@ -144,10 +144,7 @@ pub(crate) fn schedules(templates: &Templates) -> Vec<String> {
         format!("what is an object: {}", objects["EventPattern"]),
     );
     let target = &objects["Targets"][0];
-    wrong.unless(
-        target["Arn"] == json!({"Fn::GetAtt": "Dispatcher.Arn"}),
-        "another function is told of objects",
-    );
+    wrong.unless(target["Arn"] == json!({"Ref": "Dispatcher.Alias"}), "another function is told of objects");
     let failed = json!({"Fn::GetAtt": "DispatcherDeadLetters.Arn"});
     wrong.unless(target["DeadLetterConfig"]["Arn"] == failed, "what the rule cannot deliver is lost");
     let bucket = &realm.properties("RealmBucket")["NotificationConfiguration"]["EventBridgeConfiguration"];
