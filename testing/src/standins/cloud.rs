@@ -68,7 +68,11 @@ pub struct FunctionSpec<'a> {
 }
 
 /// The folder of the binaries as they would be deployed: `cargo xtask test` builds them.
-pub(super) fn binaries() -> PathBuf {
+///
+/// # Panics
+/// When `PUMICE_FUNCTIONS` does not name it.
+#[must_use]
+pub fn function_folder() -> PathBuf {
     let folder = std::env::var_os("PUMICE_FUNCTIONS");
     let folder = folder.expect("PUMICE_FUNCTIONS names the folder of the functions: run `cargo xtask test`");
     std::path::absolute(folder).expect("it names a place")
@@ -80,7 +84,7 @@ pub(super) fn binaries() -> PathBuf {
 /// When `PUMICE_FUNCTIONS` does not name their folder.
 #[must_use]
 pub fn binary(name: &str) -> PathBuf {
-    binaries().join(name)
+    function_folder().join(name)
 }
 
 /// A function as the archive that would be deployed.
@@ -113,7 +117,14 @@ impl Cloud {
     /// # Panics
     /// When the stand-in refuses, or a job is invalid.
     pub async fn start_with(jobs: &[Value], visibility: u32) -> Self {
-        let server = Server::ministack();
+        Self::start_on(Server::ministack(), jobs, visibility).await
+    }
+
+    /// The same on this ministack.
+    ///
+    /// # Panics
+    /// When the stand-in refuses, or a job is invalid.
+    pub async fn start_on(server: Server, jobs: &[Value], visibility: u32) -> Self {
         let names = Names::new("lava", RealmName::new("test").expect("a name"));
         let endpoint = server.url();
         let clients = Clients::new(&config(&endpoint).await);

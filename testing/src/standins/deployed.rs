@@ -9,7 +9,7 @@ use pumice_aws::{Clients, Names, Realm};
 use pumice_core::ids::RealmName;
 use serde_json::{Value, json};
 
-use super::cloud::{ACCOUNT, Cloud, ROOT, binaries};
+use super::cloud::{ACCOUNT, Cloud, ROOT, function_folder};
 use super::server::{REGION, Server, command, config, folder, printed};
 
 /// What ministack asks for and AWS does not: to it a batch of messages is an action of its own (AWS: "to
@@ -214,7 +214,7 @@ impl Sam<'_> {
             ("AWS_SECRET_ACCESS_KEY", ROOT[1]),
             ("SAM_CLI_POLL_DELAY", "0.5"),
         ]);
-        command.env("PUMICE_BUILT", binaries());
+        command.env("PUMICE_BUILT", function_folder());
         command
     }
 }

@@ -11,7 +11,8 @@ mod realm;
 mod server;
 
 pub use cloud::{
-    ACCOUNT, Cloud, DISPATCHER, FunctionSpec, LIVE_DISPATCHER, SCHEDULES, archive, binary, statuses, until,
+    ACCOUNT, Cloud, DISPATCHER, FunctionSpec, LIVE_DISPATCHER, SCHEDULES, archive, binary, function_folder,
+    statuses, until,
 };
 pub use deployed::{Deployed, sam};
 pub use emulator::Emulator;

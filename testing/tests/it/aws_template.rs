@@ -15,6 +15,11 @@ fn sam_validates_the_worker() {
     sam_validates("worker.yaml");
 }
 
+#[test]
+fn sam_validates_the_workers_image() {
+    sam_validates("worker-image.yaml");
+}
+
 fn sam_validates(template: &str) {
     let home = tempfile::tempdir().expect("a folder");
     let mut command = sam(home.path());

@@ -1,7 +1,7 @@
 //! A deployment that changes a parameter alone: versions of the functions, their alias, and the way back.
 
 use pumice_core::ids::RunKey;
-use pumice_core::ports::RunStore;
+use pumice_core::ports::{Catalog, RunStore};
 use pumice_core::run::Status;
 use pumice_testing::standins::{DISPATCHER, Deployed, log_job, until};
 use serde_json::{Value, json};
@@ -39,6 +39,8 @@ async fn update_publishes_versions_and_runs_go_on() {
     let mut slow = log_job("slow");
     slow["type"] = json!("cmd");
     slow["payload"] = json!("sleep 8");
+    let document = json!({ "realm": "test" }).as_object().cloned().unwrap_or_default();
+    cloud.realm.store().put_realm(document).await.expect("it is put");
     cloud.put_jobs(&[log_job("quick"), slow]).await;
     for function in FUNCTIONS {
         assert_eq!(alias(&realm, function), "1", "{function}");

@@ -63,6 +63,8 @@ mod lava_jobs;
 mod lava_templates;
 #[cfg(feature = "standins-mail")]
 mod mail;
+#[cfg(feature = "standins-docker")]
+mod sam_local;
 mod silent_stores;
 mod simulation;
 #[cfg(feature = "standins-ssh")]

@@ -103,23 +103,20 @@ pub(crate) fn invoked(templates: &Templates) -> Vec<String> {
 /// The parameters that a value depends on, by way of conditions too.
 fn parameters(template: &Template, value: &Value, found: &mut BTreeSet<String>) {
     let is_parameter = |name: &str| !template.parameter(name).is_null();
-    let mut add = |name: &str| {
-        if is_parameter(name) {
-            found.insert(name.to_owned());
-        }
-    };
     match value {
         Value::Object(fields) => {
             for (key, value) in fields {
                 match (key.as_str(), value) {
-                    ("Ref" | "Condition", Value::String(name)) if is_parameter(name) => add(name),
+                    ("Ref" | "Condition", Value::String(name)) if is_parameter(name) => {
+                        found.insert(name.clone());
+                    }
                     ("Condition", Value::String(name)) => {
                         parameters(template, &template.document["Conditions"][name], found);
                     }
                     ("Fn::Sub", text) => {
                         let own = text.as_str().or(text[0].as_str()).unwrap_or_default();
                         let names = own.split("${").skip(1).filter_map(|it| it.split('}').next());
-                        names.for_each(&mut add);
+                        found.extend(names.filter(|it| is_parameter(it)).map(str::to_owned));
                         parameters(template, &text[1], found);
                     }
                     ("Fn::If", Value::Array(branches)) => {
@@ -147,6 +144,10 @@ pub(crate) fn versions(templates: &Templates) -> Vec<String> {
             wrong.unless(
                 properties["AutoPublishAliasAllProperties"] == true,
                 format!("{name}: another timeout in the template makes no version"),
+            );
+            wrong.unless(
+                function["UpdateReplacePolicy"] == "Retain",
+                format!("{name}: there is no version to go back to"),
             );
             let described = &properties["VersionDescription"];
             wrong.unless(

@@ -154,10 +154,16 @@ pub(crate) fn schedules(templates: &Templates) -> Vec<String> {
     // A rule may invoke the dispatcher, and leave what fails, only under such a name.
     let name = &realm.properties("ScheduledJobRule")["Name"]["Fn::Sub"];
     wrong.unless(name.as_str().is_some_and(|it| it.starts_with("${Prefix}-${Realm}-")), "the rule's name");
+    let subscribed = realm.properties("DispatcherTopic");
     wrong.unless(
-        realm.properties("Dispatcher")["Events"]["Topic"]["Properties"]["Topic"]
-            == json!({"Ref": "DispatchTopic"}),
+        subscribed["TopicArn"] == json!({"Ref": "DispatchTopic"})
+            && subscribed["Endpoint"] == json!({"Ref": "Dispatcher.Alias"}),
         "the topic does not reach the dispatcher",
+    );
+    let failed = &subscribed["RedrivePolicy"]["deadLetterTargetArn"];
+    wrong.unless(
+        *failed == json!({"Fn::GetAtt": "DispatcherDeadLetters.Arn"}),
+        "what the topic cannot deliver is lost",
     );
     wrong.0
 }
