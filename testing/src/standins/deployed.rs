@@ -73,7 +73,6 @@ impl Deployed {
         let all = self.parameters.iter().cloned().chain(parameters.iter().map(|&it| it.to_owned()));
         let sam = Sam { endpoint: &self.cloud.endpoint, folder: self.folder.path() };
         sam.deploy(STACK, &all.collect::<Vec<_>>());
-        self.cloud.mend_mapping();
     }
 
     /// The `pumice` command as one who has the policy of an output, and the stand-in's.
