@@ -5,6 +5,8 @@ use pumice_core::ports::DeadQueue;
 
 /// The prefix of lava's own names.
 pub const DEFAULT_PREFIX: &str = "lava";
+/// The alias of a realm's functions by which they are invoked (template.yaml, `AutoPublishAlias`).
+pub(crate) const LIVE: &str = "live";
 
 /// The names of a realm's tables and queues (lava guide, Lava Naming).
 #[derive(Clone, Debug)]
@@ -90,7 +92,7 @@ impl Names {
         format!("{}-{}-pumice-dispatcher-dlq", self.prefix, self.realm)
     }
 
-    /// The function that takes requests.
+    /// The function that takes requests; [`LIVE`] is the alias by which it is invoked.
     #[must_use]
     pub fn dispatcher(&self) -> String {
         format!("{}-{}-pumice-dispatcher", self.prefix, self.realm)

@@ -3,7 +3,9 @@
 mod arrows;
 mod circles;
 mod clone;
+mod image;
 mod process;
+mod sam_local;
 mod standins;
 mod test;
 
@@ -16,9 +18,11 @@ cargo xtask TASK
 
   test                 every test, with what they need
   standins             only make what the tests of AWS need (Python 3.11, PyPI)
+  sam-local            every event of events/ by `sam local invoke`, and the worker's image (needs a Docker engine)
   check                formatting, clippy, rustdoc, the arrows between crates and between files
   clone                the README's first command, in a fresh clone
   schema               write the schemas in examples anew
+  worker-image         write worker-image.yaml anew, from worker.yaml
   templates [--seeds N] [--from SEED]
                        random templates through Jinja2 and through Pumice
   deny                 licences, sources, duplicates and advisories of dependencies (needs cargo-deny)
@@ -30,9 +34,11 @@ fn main() -> ExitCode {
     let outcome = match arguments.first().map(String::as_str) {
         Some("test") => test::run(&arguments[1..]),
         Some("standins") => standins::make().and_then(|made| made.tell()),
+        Some("sam-local") => sam_local::run(),
         Some("check") => check(),
         Some("clone") => clone::readme_command(),
         Some("schema") => schema(),
+        Some("worker-image") => image::write(),
         Some("templates") => templates(&arguments[1..]),
         Some("deny") => deny(),
         Some("fuzz") => fuzz(&arguments[1..]),

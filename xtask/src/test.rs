@@ -9,25 +9,25 @@ use crate::standins::{self, StandIns};
 const COMMAND_ON_AWS: &str = "pumice/aws";
 /// The drivers of databases, which the command does without unless asked.
 const DRIVERS: &str = "pumice/sql";
+/// The variable with the folder of the functions.
+pub(crate) const FUNCTIONS: &str = "PUMICE_FUNCTIONS";
 /// The profile that the functions are deployed in.
 const FUNCTION_PROFILE: &str = "function";
+/// What cargo is asked to build the functions with.
+const FUNCTIONS_BUILT: [&str; 6] = ["--profile", FUNCTION_PROFILE, "-p", "dispatcher-lambda", "-p", "worker-lambda"];
 
 /// Runs the tests; further arguments go to the test runner.
 pub(crate) fn run(more: &[String]) -> Outcome {
     let standins = standins::make()?;
     standins.tell()?;
-    let mut features = standins.features.clone();
     let mut functions = None;
-    if !features.is_empty() {
-        features.push(COMMAND_ON_AWS);
+    if !standins.features.is_empty() {
         say("build the functions as they are deployed, beside what follows");
         // Each is linked by one thread, for minutes.
-        let build = ["build", "--quiet", "--profile", FUNCTION_PROFILE];
-        functions =
-            Some(Beside::cargo(&[&build[..], &["-p", "dispatcher-lambda", "-p", "worker-lambda"]].concat())?);
+        let quietly = [&["build", "--quiet"], &FUNCTIONS_BUILT[..]].concat();
+        functions = Some(Beside::cargo(&quietly)?);
     }
-    features.push(DRIVERS);
-    let features = features.join(",");
+    let features = features(&standins).join(",");
     // The tests of the command run the command. By itself it would be built with other features than with
     // the tests, which bring some of their own, and all of AWS's crates twice.
     say("build");
@@ -54,13 +54,29 @@ pub(crate) fn run(more: &[String]) -> Outcome {
     standins.tell()
 }
 
+/// The features with which the tests are built.
+pub(crate) fn features(standins: &StandIns) -> Vec<&'static str> {
+    let mut features = standins.features.clone();
+    if !features.is_empty() {
+        features.push(COMMAND_ON_AWS);
+    }
+    features.push(DRIVERS);
+    features
+}
+
+/// Builds the functions as they are deployed.
+pub(crate) fn build_functions() -> Outcome {
+    say("build the functions as they are deployed");
+    cargo(&[&["build"], &FUNCTIONS_BUILT[..]].concat(), &[])
+}
+
 /// The variables that tell tests where things are.
-fn places(standins: &StandIns) -> [(&'static str, String); 3] {
+pub(crate) fn places(standins: &StandIns) -> [(&'static str, String); 3] {
     let target = standins.folder.parent().unwrap_or(Path::new("target"));
     let place = |path: &Path| path.display().to_string();
     [
         ("PUMICE_STANDINS", place(&standins.folder)),
-        ("PUMICE_FUNCTIONS", place(&target.join(FUNCTION_PROFILE))),
+        (FUNCTIONS, place(&target.join(FUNCTION_PROFILE))),
         ("PUMICE_COMMAND", place(&target.join("debug").join("pumice"))),
     ]
 }

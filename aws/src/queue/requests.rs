@@ -8,6 +8,7 @@ use pumice_core::ports::{FunctionCall, StoreError, StoreErrorKind};
 use serde_json::{Value, json};
 
 use super::Queues;
+use crate::names::LIVE;
 
 /// Most characters of what the function answers that are kept.
 const MAX_ANSWER: usize = 2_000;
@@ -26,7 +27,7 @@ impl Queues {
         };
         let call = FunctionCall {
             function: self.names.dispatcher(),
-            qualifier: None,
+            qualifier: Some(LIVE.to_owned()),
             event: event.to_string().into_bytes(),
         };
         let answer = messaging.invoke(call).await?;

@@ -24,11 +24,16 @@ use super::server::{REGION, Server, command, config, printed};
 pub const ACCOUNT: &str = "000000000000";
 /// The dispatcher's function, named as template.yaml names it.
 pub const DISPATCHER: &str = "lava-test-pumice-dispatcher";
+/// The dispatcher by its alias, as everything invokes it.
+pub const LIVE_DISPATCHER: &str = "lava-test-pumice-dispatcher:live";
 /// What turns one-off schedules on, as template.yaml tells the dispatcher: their group, and their role.
 pub const SCHEDULES: [(&str, &str); 3] = [
     ("PUMICE_SCHEDULE_GROUP", "lava-test-runs"),
     ("PUMICE_SCHEDULE_ROLE_ARN", "arn:aws:iam::000000000000:role/lava-test-one-off-schedules"),
-    ("PUMICE_CLOCK_FUNCTION", "arn:aws:lambda:eu-west-1:000000000000:function:lava-test-pumice-dispatcher"),
+    (
+        "PUMICE_CLOCK_FUNCTION",
+        "arn:aws:lambda:eu-west-1:000000000000:function:lava-test-pumice-dispatcher:live",
+    ),
 ];
 /// The access key, and its secret, of the account itself.
 pub(super) const ROOT: [&str; 2] = ["test", "test"];
@@ -63,7 +68,11 @@ pub struct FunctionSpec<'a> {
 }
 
 /// The folder of the binaries as they would be deployed: `cargo xtask test` builds them.
-pub(super) fn binaries() -> PathBuf {
+///
+/// # Panics
+/// When `PUMICE_FUNCTIONS` does not name it.
+#[must_use]
+pub fn function_folder() -> PathBuf {
     let folder = std::env::var_os("PUMICE_FUNCTIONS");
     let folder = folder.expect("PUMICE_FUNCTIONS names the folder of the functions: run `cargo xtask test`");
     std::path::absolute(folder).expect("it names a place")
@@ -75,7 +84,7 @@ pub(super) fn binaries() -> PathBuf {
 /// When `PUMICE_FUNCTIONS` does not name their folder.
 #[must_use]
 pub fn binary(name: &str) -> PathBuf {
-    binaries().join(name)
+    function_folder().join(name)
 }
 
 /// A function as the archive that would be deployed.
@@ -108,7 +117,14 @@ impl Cloud {
     /// # Panics
     /// When the stand-in refuses, or a job is invalid.
     pub async fn start_with(jobs: &[Value], visibility: u32) -> Self {
-        let server = Server::ministack();
+        Self::start_on(Server::ministack(), jobs, visibility).await
+    }
+
+    /// The same on this ministack.
+    ///
+    /// # Panics
+    /// When the stand-in refuses, or a job is invalid.
+    pub async fn start_on(server: Server, jobs: &[Value], visibility: u32) -> Self {
         let names = Names::new("lava", RealmName::new("test").expect("a name"));
         let endpoint = server.url();
         let clients = Clients::new(&config(&endpoint).await);
@@ -254,7 +270,7 @@ impl Cloud {
         request.send(body.to_string()).unwrap_or_else(|error| panic!("{target}: {error}"));
     }
 
-    /// Deploys a function, and gives its ARN.
+    /// Deploys a function with an alias `live`, and gives its ARN.
     pub fn deploy(&self, function: &FunctionSpec<'_>) -> String {
         let mut environment: BTreeMap<&str, &str> = BTreeMap::from([("LAVA_REALM", "test")]);
         let urls = format!("https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/");
@@ -271,6 +287,13 @@ impl Cloud {
             "Environment": { "Variables": environment },
         });
         let made = self.call("lambda", "POST", "/2015-03-31/functions", Some(&body));
+        let alias = json!({ "Name": "live", "FunctionVersion": "$LATEST" });
+        self.call(
+            "lambda",
+            "POST",
+            &format!("/2015-03-31/functions/{}/aliases", function.name),
+            Some(&alias),
+        );
         made["FunctionArn"].as_str().expect("it has an ARN").to_owned()
     }
 
@@ -318,7 +341,7 @@ impl Cloud {
     /// # Panics
     /// When it is refused.
     pub fn dispatch(&self, request: &Value) -> RunKey {
-        let answer = self.invoke(DISPATCHER, request);
+        let answer = self.invoke(LIVE_DISPATCHER, request);
         let run_id =
             answer["accepted"][0]["run_id"].as_str().unwrap_or_else(|| panic!("{request}: {answer}"));
         RunKey::root(run_id.parse::<RunId>().expect("a run id"))

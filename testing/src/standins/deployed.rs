@@ -9,7 +9,7 @@ use pumice_aws::{Clients, Names, Realm};
 use pumice_core::ids::RealmName;
 use serde_json::{Value, json};
 
-use super::cloud::{ACCOUNT, Cloud, DISPATCHER, ROOT, binaries};
+use super::cloud::{ACCOUNT, Cloud, ROOT, function_folder};
 use super::server::{REGION, Server, command, config, folder, printed};
 
 /// What ministack asks for and AWS does not: to it a batch of messages is an action of its own (AWS: "to
@@ -20,10 +20,8 @@ const STANDIN_POLICY: [(&str, &str); 2] = [
     ("scheduler:CreateSchedule", "arn:aws:scheduler:eu-west-1:000000000000:schedule/default/*"),
 ];
 
-/// The worker's function.
-const WORKER: &str = "lava-test-pumice-worker-core";
-/// The variable of both functions that has the key with which runs are signed.
-const SIGNING_KEY: &str = "PUMICE_SIGNING_KEY";
+/// The realm's stack.
+const STACK: &str = "pumice-test";
 
 /// The realm `test`, with the worker `core`. The `pumice` command has the rights of the stack's policy for it.
 pub struct Deployed {
@@ -32,8 +30,10 @@ pub struct Deployed {
     /// The configuration of clients of it, as the account's root.
     pub config: SdkConfig,
     outputs: Value,
+    /// The parameters that every deployment has.
+    parameters: Vec<String>,
     // Removed when this is dropped.
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Deployed {
@@ -53,18 +53,26 @@ impl Deployed {
         let sam = Sam { endpoint: &cloud.endpoint, folder: folder.path() };
         let policy = cloud.make_policy();
         let policies = ["DispatcherPolicyArn", "WorkerPolicyArn"].map(|it| format!("{it}={policy}"));
-        let policies = policies.each_ref().map(String::as_str);
-        sam.build_and_deploy(
-            "pumice-test",
-            &[&["Realm=test", "RequireTls=no"], &policies[..], parameters].concat(),
-        );
-        let outputs = sam.outputs("pumice-test");
+        let always = ["Realm=test", "RequireTls=no"].map(str::to_owned).into_iter().chain(policies);
+        let always: Vec<String> = always.chain(parameters.iter().map(|&it| it.to_owned())).collect();
+        sam.build();
+        sam.deploy(STACK, &always);
+        let outputs = sam.outputs(STACK);
         cloud.mend_mapping();
-        cloud.mend_signing_key();
-        let mut deployed = Self { cloud, config, outputs, _folder: folder };
+        let mut deployed = Self { cloud, config, outputs, parameters: always, folder };
         let rights = [&policy, deployed.output("OperatorPolicyArn")];
         deployed.cloud.user = deployed.cloud.make_user("operator", &rights);
         deployed
+    }
+
+    /// Deploys what was built once more, with these parameters besides.
+    ///
+    /// # Panics
+    /// When `sam` fails: with what it printed.
+    pub fn update(&self, parameters: &[&str]) {
+        let all = self.parameters.iter().cloned().chain(parameters.iter().map(|&it| it.to_owned()));
+        let sam = Sam { endpoint: &self.cloud.endpoint, folder: self.folder.path() };
+        sam.deploy(STACK, &all.collect::<Vec<_>>());
     }
 
     /// The `pumice` command as one who has the policy of an output, and the stand-in's.
@@ -133,24 +141,6 @@ impl Cloud {
         self.call("lambda", "PUT", &path, Some(&mended));
     }
 
-    /// ministack resolves the references to secrets of a stack, and leaves those of a nested one, the worker's, as they are.
-    fn mend_signing_key(&self) {
-        let place = |function: &str| format!("/2015-03-31/functions/{function}/configuration");
-        let read = |function: &str| self.call("lambda", "GET", &place(function), None);
-        let key = read(DISPATCHER)["Environment"]["Variables"][SIGNING_KEY].clone();
-        assert!(key.as_str().is_some_and(|key| !key.contains("resolve:")), "{key}");
-        let mut variables = read(WORKER)["Environment"]["Variables"].clone();
-        let reference = "{{resolve:secretsmanager:lava-test-pumice-signing}}";
-        assert_eq!(variables[SIGNING_KEY], reference, "the worker's key is the realm's");
-        variables[SIGNING_KEY] = key;
-        self.call(
-            "lambda",
-            "PUT",
-            &place(WORKER),
-            Some(&json!({ "Environment": { "Variables": variables } })),
-        );
-    }
-
     /// Calls a service that takes forms.
     ///
     /// # Panics
@@ -189,11 +179,18 @@ struct Sam<'a> {
 }
 
 impl Sam<'_> {
-    fn build_and_deploy(&self, stack: &str, parameters: &[&str]) {
-        let build = self.folder.join("build");
-        printed(self.command().arg("build").arg("--build-dir").arg(&build));
+    /// Where `sam build` puts what it has built.
+    fn built(&self) -> PathBuf {
+        self.folder.join("build")
+    }
+
+    fn build(&self) {
+        printed(self.command().arg("build").arg("--build-dir").arg(self.built()));
+    }
+
+    fn deploy(&self, stack: &str, parameters: &[String]) {
         let mut command = self.command();
-        command.arg("deploy").arg("--template-file").arg(build.join("template.yaml"));
+        command.arg("deploy").arg("--template-file").arg(self.built().join("template.yaml"));
         // It looks for it beside the template.
         command.arg("--config-file").arg(root().join("samconfig.toml"));
         command.args(["--stack-name", stack, "--no-confirm-changeset", "--parameter-overrides"]);
@@ -216,7 +213,7 @@ impl Sam<'_> {
             ("AWS_SECRET_ACCESS_KEY", ROOT[1]),
             ("SAM_CLI_POLL_DELAY", "0.5"),
         ]);
-        command.env("PUMICE_BUILT", binaries());
+        command.env("PUMICE_BUILT", function_folder());
         command
     }
 }

@@ -10,7 +10,10 @@ mod proxy;
 mod realm;
 mod server;
 
-pub use cloud::{ACCOUNT, Cloud, DISPATCHER, FunctionSpec, SCHEDULES, archive, binary, statuses, until};
+pub use cloud::{
+    ACCOUNT, Cloud, DISPATCHER, FunctionSpec, LIVE_DISPATCHER, SCHEDULES, archive, binary, function_folder,
+    statuses, until,
+};
 pub use deployed::{Deployed, sam};
 pub use emulator::Emulator;
 pub use faulty::{Faulty, Worked, dispatch, key_of, log_job, request};

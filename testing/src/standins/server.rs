@@ -20,6 +20,7 @@ pub(super) const REGION: &str = "eu-west-1";
 #[derive(Debug)]
 pub struct Server {
     child: Child,
+    address: Ipv4Addr,
     port: u16,
     tmp: tempfile::TempDir,
 }
@@ -68,31 +69,38 @@ pub(super) fn printed(command: &mut Command) -> String {
 }
 
 impl Server {
-    /// ministack: tables, queues, objects, and functions that run the real binaries.
+    /// ministack: tables, queues, objects, and functions that run the real binaries. What it leaves out of nested stacks is
+    /// added (testing/standins/ministack_as_aws.py).
     #[must_use]
     pub fn ministack() -> Self {
-        Self::ministack_with(&[])
+        Self::ministack_with(Ipv4Addr::LOCALHOST, &[])
+    }
+
+    /// The same on another address of this machine, as that by which containers reach it.
+    #[must_use]
+    pub fn ministack_at(address: Ipv4Addr) -> Self {
+        Self::ministack_with(address, &[])
     }
 
     /// The same, and nobody may do what no policy allows. The key `test` is the account's root.
     #[must_use]
     pub fn strict_ministack() -> Self {
-        Self::ministack_with(&[("AUTH", "true")])
+        Self::ministack_with(Ipv4Addr::LOCALHOST, &[("AUTH", "true")])
     }
 
-    fn ministack_with(settings: &[(&str, &str)]) -> Self {
-        Self::start("/_ministack/health", |port| {
-            let mut command = command(&folder().join("aws/bin/ministack"));
+    fn ministack_with(address: Ipv4Addr, settings: &[(&str, &str)]) -> Self {
+        Self::start(address, "/_ministack/health", |port| {
+            let mut command = command(&folder().join("aws/bin/python"));
+            command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/standins/ministack_as_aws.py"));
+            command.env("BIND_HOST", address.to_string()).env("MINISTACK_HOST", address.to_string());
             command.envs([
-                ("BIND_HOST", "127.0.0.1"),
-                ("MINISTACK_HOST", "127.0.0.1"),
                 // Both listen on every interface.
                 ("IOT_MTLS_ENABLED", "0"),
                 ("SFTP_ENABLED", "0"),
                 ("LAMBDA_ASYNC_RETRY_BASE_SECONDS", "0.05"),
             ]);
             // What functions find as their endpoint.
-            command.env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{port}"));
+            command.env("AWS_ENDPOINT_URL", format!("http://{address}:{port}"));
             command.env("GATEWAY_PORT", port.to_string());
             command.envs(settings.iter().copied());
             command
@@ -102,7 +110,7 @@ impl Server {
     /// moto: stricter about queues. What it leaves out of AWS is added (testing/standins/moto_as_aws.py).
     #[must_use]
     pub fn moto() -> Self {
-        Self::start("/moto-api/", |port| {
+        Self::start(Ipv4Addr::LOCALHOST, "/moto-api/", |port| {
             let mut command = command(&folder().join("aws/bin/python"));
             command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/standins/moto_as_aws.py"));
             command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
@@ -111,16 +119,16 @@ impl Server {
     }
 
     /// Starts a server on a port that was free a moment ago; on another when somebody else took it.
-    fn start(health: &str, on: impl Fn(u16) -> Command) -> Self {
+    fn start(address: Ipv4Addr, health: &str, on: impl Fn(u16) -> Command) -> Self {
         let started = (0..PORTS).find_map(|_| {
             let port = free_port();
-            Self::try_start(&mut on(port), port, health)
+            Self::try_start(&mut on(port), (address, port), health)
         });
         started.unwrap_or_else(|| panic!("{:?} ends at once, on {PORTS} ports", on(0)))
     }
 
     /// The server once it answers; `None` when it ends instead.
-    fn try_start(command: &mut Command, port: u16, health: &str) -> Option<Self> {
+    fn try_start(command: &mut Command, (address, port): (Ipv4Addr, u16), health: &str) -> Option<Self> {
         let tmp = tempfile::tempdir().expect("a folder is made");
         let child = command
             // What functions find: two servers at once must not clear up each other's folders.
@@ -129,9 +137,9 @@ impl Server {
             .stderr(Stdio::null())
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let mut server = Self { child, port, tmp };
+        let mut server = Self { child, address, port, tmp };
         let began = Instant::now();
-        while get(port, health) != Some(200) {
+        while get(address, port, health) != Some(200) {
             if let Ok(Some(_)) = server.child.try_wait() {
                 return None;
             }
@@ -156,7 +164,7 @@ impl Server {
     /// Its address.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("http://{}:{}", self.address, self.port)
     }
 }
 
@@ -169,8 +177,8 @@ impl Drop for Server {
 }
 
 /// The status that a path answers with.
-fn get(port: u16, path: &str) -> Option<u16> {
-    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
+fn get(address: Ipv4Addr, port: u16, path: &str) -> Option<u16> {
+    let mut stream = TcpStream::connect((address, port)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
     write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").ok()?;
     let mut answer = [0; 12];

@@ -41,7 +41,8 @@ impl Messaging for Dispatcher {
 
     async fn invoke(&self, call: FunctionCall) -> Result<FunctionAnswer, StoreError> {
         let event = serde_json::from_slice(&call.event).expect("JSON");
-        self.events.lock().expect("no test panics within").push((call.function, event));
+        let called = format!("{}:{}", call.function, call.qualifier.unwrap_or_default());
+        self.events.lock().expect("no test panics within").push((called, event));
         let refused = self.refuses.load(Ordering::Relaxed);
         let answer = if refused { json!({ "errorMessage": "no such job b" }) } else { json!({}) };
         let error = refused.then(|| "Unhandled".to_owned());
@@ -82,7 +83,7 @@ async fn letter_of_the_dispatcher_is_handed_to_it_and_stays_while_it_is_refused(
     assert_eq!(queues.redrive(&DeadQueue::Dispatcher, &ids).await.expect("it answers"), [Buried::Done]);
     assert_eq!(queues.redrive(&DeadQueue::Dispatcher, &ids).await.expect("it answers"), [Buried::NotFound]);
     let events = dispatcher.events.lock().expect("no test panics within").clone();
-    let call = ("lava-test-pumice-dispatcher".to_owned(), record);
+    let call = ("lava-test-pumice-dispatcher:live".to_owned(), record);
     assert_eq!(events, [call.clone(), call], "with the name that it had");
 
     // One that has no event is never handed over; it can be dropped.

@@ -6,7 +6,7 @@ use chrono::{TimeDelta, Utc};
 use pumice_core::ids::{RunKey, WorkerName};
 use pumice_core::ports::{RunQuery, RunStore};
 use pumice_core::run::{Run, Status};
-use pumice_testing::standins::{ACCOUNT, DISPATCHER, Deployed, make_queue, until};
+use pumice_testing::standins::{ACCOUNT, Deployed, LIVE_DISPATCHER, make_queue, until};
 use serde_json::{Value, json};
 
 fn job(id: &str, kind: &str, payload: Value) -> Value {
@@ -186,7 +186,7 @@ async fn a_realm_that_the_guide_deploys_runs_jobs_with_the_rights_of_its_roles()
     let realm = Deployed::start(&parameters).await;
     let cloud = &realm.cloud;
     assert_eq!(
-        cloud.invoke(DISPATCHER, &json!({ "sweep": true })),
+        cloud.invoke(LIVE_DISPATCHER, &json!({ "sweep": true })),
         json!({ "swept": 0, "started": 0 }),
         "before the first apply"
     );
@@ -249,7 +249,7 @@ async fn a_realm_that_the_guide_deploys_runs_jobs_with_the_rights_of_its_roles()
 
     // The sweeper that the template makes may be first.
     let sent = until(async || {
-        cloud.invoke(DISPATCHER, &json!({ "sweep": true }));
+        cloud.invoke(LIVE_DISPATCHER, &json!({ "sweep": true }));
         cloud.take("lava-test-other").await
     });
     assert!(sent.await.expect("it is sent").0.contains(&stuck.to_string()));

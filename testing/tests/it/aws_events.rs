@@ -14,17 +14,22 @@ fn folder() -> std::path::PathBuf {
 }
 
 /// An event, for the realm of the test.
-fn event(name: &str) -> String {
+pub(crate) fn event(name: &str) -> String {
     let text = std::fs::read_to_string(folder().join(name)).expect("the event is there");
     text.replace(r#"\"realm\": \"demo\""#, r#"\"realm\": \"test\""#)
 }
 
+/// The jobs that the events ask for.
+pub(crate) fn jobs() -> [Value; 2] {
+    [log_job("demo/hello"), log_job("ops/region")]
+}
+
 async fn cloud() -> Cloud {
-    Cloud::start(&[log_job("demo/hello"), log_job("ops/region")]).await
+    Cloud::start(&jobs()).await
 }
 
 /// What the dispatcher answers to each event: the jobs that it takes, or the records that failed.
-const DISPATCHER: [(&str, &[&str]); 8] = [
+pub(crate) const DISPATCHER: [(&str, &[&str]); 8] = [
     ("dispatcher-eventbridge.json", &["demo/hello"]),
     ("dispatcher-list.json", &["demo/hello", "ops/region", "demo/hello"]),
     ("dispatcher-object.json", &["demo/hello"]),
@@ -34,8 +39,8 @@ const DISPATCHER: [(&str, &[&str]); 8] = [
     ("dispatcher-text.json", &["demo/hello", "ops/region"]),
     ("dispatcher-sqs.json", &["2e1424d4-f796-459a-8184-9c92662be6da"]),
 ];
-const SWEEP: &str = "dispatcher-sweep.json";
-const WORKER: [&str; 3] = ["worker-batch.json", "worker-lava.json", "worker-run.json"];
+pub(crate) const SWEEP: &str = "dispatcher-sweep.json";
+pub(crate) const WORKER: [&str; 3] = ["worker-batch.json", "worker-lava.json", "worker-run.json"];
 
 #[test]
 fn every_event_is_tried() {
@@ -46,23 +51,28 @@ fn every_event_is_tried() {
     assert_eq!(found, tried);
 }
 
+/// Checks what the dispatcher has answered to an event, and that there is a record of each run.
+pub(crate) async fn dispatcher_took(cloud: &Cloud, name: &str, expected: &[&str], answer: &Value, log: &str) {
+    let (list, field) = match answer.get("batchItemFailures") {
+        Some(failures) => (failures, "itemIdentifier"),
+        None => (&answer["accepted"], "job_id"),
+    };
+    let found: Vec<&str> =
+        list.as_array().into_iter().flatten().filter_map(|item| item[field].as_str()).collect();
+    assert_eq!(found, expected, "{name}: {answer}\n{log}");
+    for run in answer["accepted"].as_array().into_iter().flatten() {
+        let key: RunKey = run["run_id"].as_str().expect("an id").parse().expect("a key");
+        assert!(cloud.realm.store().load(&key).await.expect("it answers").is_some(), "{name}: {run}");
+    }
+}
+
 #[tokio::test]
 async fn the_dispatcher_takes_its_events() {
     let cloud = cloud().await;
     let dispatcher = Emulator::start(&cloud, "dispatcher-lambda");
     for (name, expected) in DISPATCHER {
         let answer = dispatcher.invoke(&event(name));
-        let (list, field) = match answer.get("batchItemFailures") {
-            Some(failures) => (failures, "itemIdentifier"),
-            None => (&answer["accepted"], "job_id"),
-        };
-        let found: Vec<&str> =
-            list.as_array().into_iter().flatten().filter_map(|item| item[field].as_str()).collect();
-        assert_eq!(found, expected, "{name}: {answer}\n{}", dispatcher.log());
-        for run in answer["accepted"].as_array().into_iter().flatten() {
-            let key: RunKey = run["run_id"].as_str().expect("an id").parse().expect("a key");
-            assert!(cloud.realm.store().load(&key).await.expect("it answers").is_some(), "{name}: {run}");
-        }
+        dispatcher_took(&cloud, name, expected, &answer, &dispatcher.log()).await;
     }
     assert_eq!(dispatcher.invoke(&event(SWEEP)), json!({ "swept": 0, "started": 0 }));
 }
@@ -118,27 +128,31 @@ async fn the_dispatcher_says_what_is_wrong_with_an_event() {
     assert!(answer["refused"][0]["error"].as_str().is_some_and(|error| error.contains("\"at\"")), "{answer}");
 }
 
+/// Checks what the worker has answered to an event, and what became of each of its messages: a run, or a dead letter.
+pub(crate) async fn worker_took(cloud: &Cloud, name: &str, answer: &Value, log: &str) {
+    assert_eq!(*answer, json!({ "batchItemFailures": [] }), "{name}\n{log}");
+    let event: Value = serde_json::from_str(&event(name)).expect("JSON");
+    for record in event["Records"].as_array().expect("records") {
+        let body = record["body"].as_str().expect("a body");
+        let Ok(message) = serde_json::from_str::<Value>(body) else {
+            let (dead, attributes) = cloud.message_of("lava-test-core-dlq").await;
+            assert_eq!(dead, body);
+            assert!(attributes["pumice.reason"].contains("is not a dispatch message"), "{attributes:?}");
+            continue;
+        };
+        let key: RunKey = message["run_id"].as_str().expect("an id").parse().expect("a key");
+        let run = cloud.realm.store().load(&key).await.expect("it answers").expect("it is there");
+        assert_eq!(run.status, Status::Complete, "{name}");
+    }
+}
+
 #[tokio::test]
 async fn the_worker_takes_its_events() {
     let cloud = cloud().await;
     let worker = Emulator::start(&cloud, "worker-lambda");
     for name in WORKER {
-        let event = event(name);
-        let answer = worker.invoke(&event);
-        assert_eq!(answer, json!({ "batchItemFailures": [] }), "{name}\n{}", worker.log());
-        let event: Value = serde_json::from_str(&event).expect("JSON");
-        for record in event["Records"].as_array().expect("records") {
-            let body = record["body"].as_str().expect("a body");
-            let Ok(message) = serde_json::from_str::<Value>(body) else {
-                let (dead, attributes) = cloud.message_of("lava-test-core-dlq").await;
-                assert_eq!(dead, body);
-                assert!(attributes["pumice.reason"].contains("is not a dispatch message"), "{attributes:?}");
-                continue;
-            };
-            let key: RunKey = message["run_id"].as_str().expect("an id").parse().expect("a key");
-            let run = cloud.realm.store().load(&key).await.expect("it answers").expect("it is there");
-            assert_eq!(run.status, Status::Complete, "{name}");
-        }
+        let answer = worker.invoke(&event(name));
+        worker_took(&cloud, name, &answer, &worker.log()).await;
     }
 }
 

@@ -45,6 +45,8 @@ mod aws_signatures;
 mod aws_sweeps;
 #[cfg(feature = "standins")]
 mod aws_template;
+#[cfg(feature = "standins-make")]
+mod aws_update;
 #[cfg(feature = "standins")]
 mod aws_work;
 mod clock_hosts_reports;
@@ -61,6 +63,8 @@ mod lava_jobs;
 mod lava_templates;
 #[cfg(feature = "standins-mail")]
 mod mail;
+#[cfg(feature = "standins-docker")]
+mod sam_local;
 mod silent_stores;
 mod simulation;
 #[cfg(feature = "standins-ssh")]

@@ -134,7 +134,7 @@ pub(crate) fn schedules(templates: &Templates) -> Vec<String> {
     let named = &target["InputTransformer"]["InputPathsMap"];
     wrong.unless(*named == json!({"time": "$.time"}), format!("the rule's time is {named}"));
     for target in [&sweep["Target"], target] {
-        wrong.unless(target["Arn"] == json!({"Fn::GetAtt": "Dispatcher.Arn"}), "another function is invoked");
+        wrong.unless(target["Arn"] == json!({"Ref": "Dispatcher.Alias"}), "another function is invoked");
     }
     let objects = realm.properties("ObjectRule");
     let pattern = json!({"source": ["aws.s3"], "detail-type": ["Object Created"],
@@ -144,10 +144,7 @@ pub(crate) fn schedules(templates: &Templates) -> Vec<String> {
         format!("what is an object: {}", objects["EventPattern"]),
     );
     let target = &objects["Targets"][0];
-    wrong.unless(
-        target["Arn"] == json!({"Fn::GetAtt": "Dispatcher.Arn"}),
-        "another function is told of objects",
-    );
+    wrong.unless(target["Arn"] == json!({"Ref": "Dispatcher.Alias"}), "another function is told of objects");
     let failed = json!({"Fn::GetAtt": "DispatcherDeadLetters.Arn"});
     wrong.unless(target["DeadLetterConfig"]["Arn"] == failed, "what the rule cannot deliver is lost");
     let bucket = &realm.properties("RealmBucket")["NotificationConfiguration"]["EventBridgeConfiguration"];
@@ -157,10 +154,16 @@ pub(crate) fn schedules(templates: &Templates) -> Vec<String> {
     // A rule may invoke the dispatcher, and leave what fails, only under such a name.
     let name = &realm.properties("ScheduledJobRule")["Name"]["Fn::Sub"];
     wrong.unless(name.as_str().is_some_and(|it| it.starts_with("${Prefix}-${Realm}-")), "the rule's name");
+    let subscribed = realm.properties("DispatcherTopic");
     wrong.unless(
-        realm.properties("Dispatcher")["Events"]["Topic"]["Properties"]["Topic"]
-            == json!({"Ref": "DispatchTopic"}),
+        subscribed["TopicArn"] == json!({"Ref": "DispatchTopic"})
+            && subscribed["Endpoint"] == json!({"Ref": "Dispatcher.Alias"}),
         "the topic does not reach the dispatcher",
+    );
+    let failed = &subscribed["RedrivePolicy"]["deadLetterTargetArn"];
+    wrong.unless(
+        *failed == json!({"Fn::GetAtt": "DispatcherDeadLetters.Arn"}),
+        "what the topic cannot deliver is lost",
     );
     wrong.0
 }

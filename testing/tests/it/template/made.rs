@@ -75,6 +75,8 @@ impl Chosen<'_> {
                             found.extend(parts.map(str::to_owned));
                             self.named(&value[1], found);
                         }
+                        // SAM makes nothing of it where all is shifted at once.
+                        "DeploymentPreference" if !self.holds(&json!("ShiftsStepByStep")) => {}
                         "Fn::If" => {
                             let way = if self.holds(&value[0]) { 1 } else { 2 };
                             self.named(&value[way], found);

@@ -1,6 +1,7 @@
 //! What template.yaml and worker.yaml promise, read from the files themselves. Each check is also shown
 //! to fail: [`mutants`] breaks the templates one way at a time.
 
+mod aliases;
 mod functions;
 mod made;
 mod mutants;
@@ -52,7 +53,7 @@ fn functions_of(template: &Template) -> impl Iterator<Item = (&str, &Value)> {
 /// A promise: its name, and what is wrong with templates that break it.
 type Check = (&'static str, fn(&Templates) -> Vec<String>);
 
-const CHECKS: [Check; 18] = [
+const CHECKS: [Check; 21] = [
     ("visibility is six times the timeout, at least", queues::visibility),
     ("messages are tried five times, then kept, with an alarm", queues::dead_letters),
     ("the worker takes messages as it should", queues::event_source),
@@ -68,6 +69,9 @@ const CHECKS: [Check; 18] = [
     ("the worker within the realm's stack is worker.yaml's", functions::nested_worker),
     ("the clock reaches the dispatcher", functions::schedules),
     ("one-off schedules only wake workers", one_off::schedules),
+    ("functions are invoked by their alias", aliases::invoked),
+    ("every change of a function is a version", aliases::versions),
+    ("an update that fails is taken back", aliases::rollback),
     ("names are never too long", names::lengths),
     ("alarms watch what they should", watching::alarms),
     ("the dashboard shows what it should", watching::dashboard),

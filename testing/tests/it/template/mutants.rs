@@ -36,7 +36,19 @@ const MUTANTS: &[Mutant] = &[
     ("worker", "/Resources/Queue/Properties/RedrivePolicy", "null", "tried five times"),
     ("worker", "/Resources/DeadLetters/Properties/MessageRetentionPeriod", "345600", "tried five times"),
     ("worker", "/Resources/DeadLettersAlarm", "null", "tried five times"),
-    ("realm", "/Resources/Dispatcher/Properties/EventInvokeConfig", "null", "tried five times"),
+    ("realm", "/Resources/DispatcherLiveInvokeConfig", "null", "tried five times"),
+    (
+        "realm",
+        "/Resources/DispatcherLiveInvokeConfig/Properties/Qualifier",
+        r#""$LATEST""#,
+        "tried five times",
+    ),
+    (
+        "realm",
+        "/Resources/DispatcherEventInvokeConfig/Properties/DestinationConfig",
+        "null",
+        "tried five times",
+    ),
     ("worker", "/Resources/Function/Properties/RecursiveLoop", r#""Terminate""#, "takes messages"),
     ("worker", "/Parameters/Concurrency/MinValue", "1", "takes messages"),
     ("worker", "/Parameters/Takes/Default", r#""process""#, "takes messages"),
@@ -106,6 +118,8 @@ const MUTANTS: &[Mutant] = &[
         "roles name",
     ),
     ("realm", "/Resources/RulesMayDispatch/Properties/SourceArn", "null", "roles name"),
+    ("realm", "/Resources/DispatcherTopicPermission/Properties/SourceArn", "null", "roles name"),
+    ("realm", "/Resources/DispatcherTopic/Properties/RedrivePolicy", "null", "the clock"),
     ("worker", "/Resources/Queue/Properties/SqsManagedSseEnabled", "false", "encrypted"),
     ("realm", "/Resources/DispatchTopic/Properties/KmsMasterKeyId", "null", "encrypted"),
     ("realm", "/Resources/RunsTable/Properties/SSESpecification", "null", "encrypted"),
@@ -229,6 +243,71 @@ const MUTANTS: &[Mutant] = &[
         "null",
         "one-off",
     ),
+    ("worker", "/Resources/FunctionRuns/Properties/FunctionName", r#"{"Ref": "Function"}"#, "by their alias"),
+    ("realm", "/Resources/JobChanges/Properties/FunctionName", r#"{"Ref": "Dispatcher"}"#, "by their alias"),
+    (
+        "realm",
+        "/Resources/RulesOfBusesMayDispatch/Properties/FunctionName",
+        r#"{"Ref": "Dispatcher"}"#,
+        "by their alias",
+    ),
+    (
+        "realm",
+        "/Resources/Sweep/Properties/Target/Arn",
+        r#"{"Fn::GetAtt": "Dispatcher.Arn"}"#,
+        "by their alias",
+    ),
+    (
+        "realm",
+        "/Resources/ScheduledJobRule/Properties/Targets/0/Arn",
+        r#"{"Fn::GetAtt": "Dispatcher.Arn"}"#,
+        "by their alias",
+    ),
+    (
+        "realm",
+        "/Resources/ScheduleRole/Properties/Policies/0/PolicyDocument/Statement/0/Resource/Fn::Sub",
+        r#""arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:function:${Prefix}-${Realm}-pumice-dispatcher""#,
+        "by their alias",
+    ),
+    (
+        "realm",
+        "/Resources/DispatcherTopic/Properties/Endpoint",
+        r#"{"Fn::GetAtt": "Dispatcher.Arn"}"#,
+        "by their alias",
+    ),
+    ("realm", "/Outputs/DispatcherArn/Value", r#"{"Fn::GetAtt": "Dispatcher.Arn"}"#, "by their alias"),
+    ("realm", "/Outputs/DispatcherFunction/Value", r#"{"Ref": "Dispatcher"}"#, "by their alias"),
+    ("worker", "/Resources/Function/Properties/AutoPublishAlias", "null", "by their alias"),
+    ("realm", "/Resources/Dispatcher/Properties/AutoPublishAliasAllProperties", "null", "is a version"),
+    ("realm", "/Resources/Dispatcher/Properties/VersionDescription", "null", "is a version"),
+    ("worker", "/Resources/Function/Properties/Description", r#""A worker""#, "is a version"),
+    ("realm", "/Resources/Dispatcher/UpdateReplacePolicy", "null", "is a version"),
+    (
+        "worker",
+        "/Resources/Function/Properties/Environment/Variables/PUMICE_NEW",
+        r#"{"Ref": "SecretPrefix"}"#,
+        "is a version",
+    ),
+    (
+        "realm",
+        "/Resources/Dispatcher/Properties/Environment/Variables/PUMICE_NEW",
+        r#"{"Fn::If": ["HasSchedule", "true", "false"]}"#,
+        "is a version",
+    ),
+    ("realm", "/Parameters/Deployment/Default", r#""Canary10Percent5Minutes""#, "taken back"),
+    ("worker", "/Mappings/Deployments/Linear10PercentEvery1Minute", "null", "taken back"),
+    ("realm", "/Mappings/Deployments/off/Shifts", "true", "taken back"),
+    ("worker", "/Resources/Function/Properties/DeploymentPreference/Alarms", "[]", "taken back"),
+    (
+        "realm",
+        "/Resources/Dispatcher/Properties/DeploymentPreference/Alarms/0",
+        r#"{"Ref": "SweepAlarm"}"#,
+        "taken back",
+    ),
+    ("worker", "/Resources/RollbackAlarm/Properties/Dimensions/2", "null", "taken back"),
+    ("worker", "/Resources/RollbackAlarm/Condition", "null", "taken back"),
+    ("realm", "/Resources/DispatcherRollbackAlarm/Properties/Period", "300", "taken back"),
+    ("realm", "/Resources/Worker/Properties/Parameters/Deployment", "null", "taken back"),
 ];
 
 #[test]
@@ -249,12 +328,16 @@ fn every_mutant_is_seen_by_the_check_that_is_for_it() {
     assert!(missed.is_empty(), "{}", missed.join("\n"));
 }
 
-/// Puts a value in the place of another; null removes it. Says whether there was one.
+/// Puts a value in the place of another, or a field into an object whose name ends in `_NEW`; null removes it. Says whether there
+/// was one.
 fn put(document: &mut Value, place: &str, value: Value) -> bool {
+    let Some((parent, last)) = place.rsplit_once('/') else { return false };
     if !value.is_null() {
+        if let Some(Value::Object(fields)) = document.pointer_mut(parent).filter(|_| last.ends_with("_NEW")) {
+            return fields.insert(last.to_owned(), value).is_none();
+        }
         return document.pointer_mut(place).map(|found| *found = value).is_some();
     }
-    let Some((parent, last)) = place.rsplit_once('/') else { return false };
     match document.pointer_mut(parent) {
         Some(Value::Object(fields)) => fields.remove(last).is_some(),
         Some(Value::Array(items)) => {

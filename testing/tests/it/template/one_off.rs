@@ -7,7 +7,7 @@ use crate::template::{Templates, Wrong, names};
 const GROUP: &str = "OneOffScheduleGroup";
 const ROLE: &str = "OneOffScheduleRole";
 /// The dispatcher's ARN by its name: a reference to it would be a circle.
-const DISPATCHER: &str = "arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:function:${Prefix}-${Realm}-pumice-dispatcher";
+const DISPATCHER: &str = "arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:function:${Prefix}-${Realm}-pumice-dispatcher:live";
 
 /// A value that is there only in a realm that has such schedules.
 fn chosen(value: Value) -> Value {
@@ -48,7 +48,7 @@ pub(crate) fn schedules(templates: &Templates) -> Vec<String> {
     let clock = chosen(json!({ "Fn::Sub": DISPATCHER }));
     wrong.unless(variables["PUMICE_CLOCK_FUNCTION"] == clock, "the dispatcher is told another function");
     let name = &realm.properties("Dispatcher")["FunctionName"]["Fn::Sub"];
-    let is_it = name.as_str().is_some_and(|name| DISPATCHER.ends_with(&format!(":function:{name}")));
+    let is_it = name.as_str().is_some_and(|name| DISPATCHER.ends_with(&format!(":function:{name}:live")));
     wrong.unless(is_it, format!("the dispatcher is {name}"));
 
     let dispatcher = realm.properties("DispatcherRole");

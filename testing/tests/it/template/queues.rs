@@ -48,12 +48,19 @@ pub(crate) fn dead_letters(templates: &Templates) -> Vec<String> {
         wrong.unless(found["Properties"]["Dimensions"] == watched, format!("{alarm} watches another queue"));
         wrong.unless(found["Properties"]["Threshold"] == 0, format!("{alarm} waits for more than one"));
     }
-    let sent =
-        &templates.realm.properties("Dispatcher")["EventInvokeConfig"]["DestinationConfig"]["OnFailure"];
-    wrong.unless(
-        sent["Destination"] == json!({"Fn::GetAtt": "DispatcherDeadLetters.Arn"}),
-        "requests that the dispatcher fails at are lost",
-    );
+    for (name, qualifier) in
+        [("DispatcherLiveInvokeConfig", "live"), ("DispatcherEventInvokeConfig", "$LATEST")]
+    {
+        let config = templates.realm.properties(name);
+        let sent = &config["DestinationConfig"]["OnFailure"]["Destination"];
+        wrong.unless(
+            config["FunctionName"] == json!({"Ref": "Dispatcher"})
+                && config["Qualifier"] == qualifier
+                && config["MaximumRetryAttempts"] == 2
+                && *sent == json!({"Fn::GetAtt": "DispatcherDeadLetters.Arn"}),
+            format!("requests that the dispatcher fails at are lost: {qualifier}"),
+        );
+    }
     wrong.0
 }
 
@@ -71,7 +78,7 @@ pub(crate) fn event_source(templates: &Templates) -> Vec<String> {
         source["EventSourceArn"] == json!({"Fn::GetAtt": "Queue.Arn"}),
         "it takes from another queue",
     );
-    wrong.unless(source["FunctionName"] == json!({"Ref": "Function"}), "another function takes");
+    wrong.unless(source["FunctionName"] == json!({"Ref": "Function.Alias"}), "another function takes");
     wrong.unless(
         names(&source["FunctionResponseTypes"]).contains(&"ReportBatchItemFailures"),
         "one message that fails brings the whole batch back",

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::template::{Templates, Wrong};
 
 /// Each alarm with its metric, its threshold, and what no data means.
-const ALARMS: [(&str, &str, &str, &str); 11] = [
+const ALARMS: [(&str, &str, &str, &str); 13] = [
     ("DeadLettersAlarm", "ApproximateNumberOfMessagesVisible", "0", "notBreaching"),
     ("DispatcherAlarm", "ApproximateNumberOfMessagesVisible", "0", "notBreaching"),
     ("QueueAgeAlarm", "ApproximateAgeOfOldestMessage", "AlarmQueueAge", "notBreaching"),
@@ -13,6 +13,8 @@ const ALARMS: [(&str, &str, &str, &str); 11] = [
     ("ThrottlesAlarm", "Throttles", "AlarmThrottles", "notBreaching"),
     ("DispatcherErrorsAlarm", "Errors", "AlarmErrors", "notBreaching"),
     ("DispatcherThrottlesAlarm", "Throttles", "AlarmThrottles", "notBreaching"),
+    ("RollbackAlarm", "Errors", "AlarmRollback", "notBreaching"),
+    ("DispatcherRollbackAlarm", "Errors", "AlarmRollback", "notBreaching"),
     ("DestinationAlarm", "DestinationDeliveryFailures", "0", "notBreaching"),
     ("SweepAlarm", "Sweeps", "1", "breaching"),
     ("RefusedAlarm", "Refused", "AlarmRefused", "notBreaching"),
