@@ -5,6 +5,7 @@
 
 mod audit;
 mod backfills;
+mod bulk;
 mod catalog;
 mod clock;
 mod databases;
@@ -34,6 +35,7 @@ use serde_json::Value;
 
 pub use audit::{AuditQuery, AuditStore};
 pub use backfills::BackfillStore;
+pub use bulk::BulkStore;
 pub use catalog::{Applied, Catalog, Doc, JobChange};
 pub use clock::{Clock, Random};
 pub use databases::{Cell, DatabaseError, Databases, NoDatabases, Rows, Session};
