@@ -247,8 +247,7 @@ fn what_is_paused_waits_and_starts_at_once_when_it_is_resumed() {
 fn begin_again(pumice: &Pumice, id: &str) {
     let store = rusqlite::Connection::open(pumice.path().join(".pumice/pumice.db")).expect("the store");
     store.busy_timeout(std::time::Duration::from_secs(10)).expect("a time");
-    let sql =
-        "UPDATE bulk_acts SET record = json_set(record, '$.state', json('{\"is\": \"active\"}')) WHERE id = ?";
+    let sql = "UPDATE bulk_acts SET record = json_set(record, '$.state', json('{\"is\": \"active\"}')) WHERE id = ?";
     assert_eq!(store.execute(sql, [id]).expect("written"), 1);
 }
 
