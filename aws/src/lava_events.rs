@@ -1,13 +1,17 @@
-//! What lava's own workers tell of runs (lava guide, The Events Table).
+//! What lava's own workers tell of runs, and what is told to lava's tools of runs of Pumice's workers (lava guide, The Events
+//! Table).
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use pumice_core::ids::{JobId, RunId};
-use pumice_core::ports::{Doc, LavaEvents, StoreError};
+use pumice_core::ports::{Doc, LavaEvent, LavaEvents, StoreError};
 
-use crate::attribute::{object, text};
+use crate::attribute::{item, object, text, whole};
 use crate::failure::store_error;
 use crate::store::Store;
+
+/// The attribute of items that are not lava's: the revision of the record that they were made of.
+const REV: &str = "pumice_rev";
 
 #[async_trait]
 impl LavaEvents for Store {
@@ -19,7 +23,7 @@ impl LavaEvents for Store {
         let table = self.names.events();
         let request = self.client.get_item().table_name(&table).key("job_id", text(job_id.as_str()));
         match request.key("run_id", text(run_id.to_string())).consistent_read(true).send().await {
-            Ok(answer) => Ok(answer.item.map(object)),
+            Ok(answer) => Ok(answer.item.filter(|item| !item.contains_key(REV)).map(object)),
             Err(error) => {
                 let what = format!("reading table {table}");
                 match error.code() {
@@ -33,6 +37,22 @@ impl LavaEvents for Store {
                 self.remember_without_lava();
                 Ok(None)
             }
+        }
+    }
+    async fn put_event(&self, event: &LavaEvent) -> Result<(), StoreError> {
+        let table = self.names.events();
+        let mut fields = item(event.item.clone());
+        fields.insert(REV.to_owned(), whole(event.rev));
+        let request = self.client.put_item().table_name(&table).set_item(Some(fields));
+        let request = request
+            .condition_expression("attribute_not_exists(job_id) OR #rev < :rev")
+            .expression_attribute_names("#rev", REV)
+            .expression_attribute_values(":rev", whole(event.rev));
+        match request.send().await {
+            Ok(_) => Ok(()),
+            // A later one is there, or a worker of lava's wrote it.
+            Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(()),
+            Err(error) => Err(store_error(&format!("writing to table {table}"), &error)),
         }
     }
 }

@@ -7,6 +7,7 @@ mod ahead;
 mod attribute;
 mod audit;
 mod backfills;
+mod bulk;
 mod catalog;
 mod connect;
 mod connections;

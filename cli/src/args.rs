@@ -26,7 +26,7 @@ pub(crate) use global::{Format, Global};
 pub(crate) use operating::{Dead, DeadLetters, Doctor, Failures, Operating, Stats};
 pub(crate) use pauses::{Maintenance, PauseTerms, Pools, Workers};
 pub(crate) use payloads::Payloads;
-pub(crate) use runs::{Bulk, PrintedOutput, RetryRuns, Runs};
+pub(crate) use runs::{Bulk, BulkActs, PrintedOutput, RetryRuns, Runs};
 pub(crate) use specs::{Apply, Check, Dag, DagFrom, Export, Plan, Sources};
 pub(crate) use triggers::Triggers;
 

@@ -21,6 +21,7 @@ pub(crate) struct Remote {
     name: RealmName,
     realm: pumice_aws::Realm,
     caller: tokio::sync::OnceCell<String>,
+    region: Option<String>,
 }
 
 impl Remote {
@@ -47,7 +48,13 @@ impl Remote {
             .with_bucket(std::env::var("PUMICE_BUCKET").ok())
             .with_schedules(&config, &|name| std::env::var(name).ok())
             .map_err(|error| Failure::wrong(error.to_string()))?;
-        Ok(Self { name, realm, caller: tokio::sync::OnceCell::new() })
+        let region = config.region().map(ToString::to_string);
+        Ok(Self { name, realm, caller: tokio::sync::OnceCell::new(), region })
+    }
+
+    /// The region in which the realm is looked for.
+    pub(crate) fn region(&self) -> Option<&str> {
+        self.region.as_deref()
     }
 
     pub(crate) fn name(&self) -> &RealmName {

@@ -10,8 +10,8 @@ use pumice_core::connection::{ConnectionStore, OpenedConnection, Secrets};
 use pumice_core::ids::{RealmName, SecretName, WorkerName};
 use pumice_core::job_type::{Registry, Site};
 use pumice_core::ports::{
-    AuditStore, Catalog, Clock, DeadLetters, JobStore, Random, RunStore, ScheduleStore, StateStore,
-    StoreError, TriggerStore,
+    AuditStore, BulkStore, Catalog, Clock, DeadLetters, JobStore, Random, RunStore, ScheduleStore,
+    StateStore, StoreError, TriggerStore,
 };
 use pumice_core::secret::SecretText;
 use pumice_job_runners::{Probe, test_connection};
@@ -234,6 +234,7 @@ impl pumice_service::Realm for Realm {
     port!(state, StateStore);
     port!(triggers, TriggerStore);
     port!(connections, ConnectionStore);
+    port!(bulk, BulkStore);
     port!(audit, AuditStore);
 
     fn name(&self) -> &RealmName {
@@ -302,6 +303,14 @@ impl pumice_service::Realm for Realm {
 
     fn is_aws(&self) -> bool {
         !matches!(self.place, Place::Folder(_))
+    }
+
+    fn aws_region(&self) -> Option<String> {
+        match &self.place {
+            Place::Folder(_) => None,
+            #[cfg(feature = "aws")]
+            Place::Aws(remote) => remote.region().map(str::to_owned),
+        }
     }
 
     async fn actor(&self) -> Result<Actor, Error> {

@@ -4,6 +4,7 @@
 //! asked for through [`ports`], and every rule of a run's life is a pure function, [`run::decide`].
 
 pub mod audit;
+pub mod bulk;
 pub mod clock;
 pub mod connection;
 pub mod document;

@@ -5,6 +5,7 @@
 
 mod audit;
 mod backfills;
+mod bulk;
 mod catalog;
 mod clock;
 mod databases;
@@ -34,6 +35,7 @@ use serde_json::Value;
 
 pub use audit::{AuditQuery, AuditStore};
 pub use backfills::BackfillStore;
+pub use bulk::BulkStore;
 pub use catalog::{Applied, Catalog, Doc, JobChange};
 pub use clock::{Clock, Random};
 pub use databases::{Cell, DatabaseError, Databases, NoDatabases, Rows, Session};
@@ -389,11 +391,24 @@ pub trait Scheduler: Send + Sync {
     }
 }
 
+/// A run as lava's tools read it (lava guide, The Events Table).
+#[derive(Clone, Debug, PartialEq)]
+pub struct LavaEvent {
+    /// The item, with its key: `job_id` and `run_id`.
+    pub item: Doc,
+    /// The revision of the record that it was made of.
+    pub rev: u64,
+}
+
 /// What lava's own workers have recorded of the runs that they were given (lava guide, The Events Table).
 #[async_trait]
 pub trait LavaEvents: Send + Sync {
-    /// The record of a run as lava keeps it; `None` when there is none, or no such table.
+    /// The record of a run as a worker of lava's keeps it; `None` when there is none, or no such table, or
+    /// [`put_event`](Self::put_event) wrote it.
     async fn event(&self, job_id: &JobId, run_id: RunId) -> Result<Option<Doc>, StoreError>;
+    /// Writes a run that a worker of Pumice's ran, over what was written of an earlier revision. What a worker of lava's wrote
+    /// stays as it is.
+    async fn put_event(&self, event: &LavaEvent) -> Result<(), StoreError>;
 }
 
 /// A message as it was handed out.

@@ -5,6 +5,7 @@ mod audit;
 mod backfills;
 mod backup;
 mod buckets;
+mod bulk;
 mod catalog;
 mod checkpoint;
 mod connections;

@@ -9,10 +9,10 @@ use rusqlite::Connection;
 use crate::database::explain;
 
 /// The version of the tables that this program writes, kept in SQLite's `user_version`.
-pub(crate) const VERSION: i64 = 12;
+pub(crate) const VERSION: i64 = 13;
 
 /// Statements that lead from each version to the next.
-const STEPS: [&str; 12] = [
+const STEPS: [&str; 13] = [
     "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE jobs (job_id TEXT PRIMARY KEY, spec TEXT NOT NULL) WITHOUT ROWID;
@@ -152,6 +152,20 @@ const STEPS: [&str; 12] = [
         runs INTEGER NOT NULL,
         PRIMARY KEY (day, job_id, status)
     ) WITHOUT ROWID;
+",
+    "
+    CREATE TABLE bulk_acts (
+        id TEXT PRIMARY KEY,
+        rev INTEGER NOT NULL,
+        expires INTEGER,
+        record TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE bulk_receipts (
+        id TEXT NOT NULL,
+        page INTEGER NOT NULL,
+        receipts TEXT NOT NULL,
+        PRIMARY KEY (id, page)
+    );
 ",
 ];
 

@@ -9,7 +9,8 @@ use pumice_core::connection::ConnectionStore;
 use pumice_core::ids::{JobId, RealmName, WorkerName};
 use pumice_core::job_type::{Registry, Site};
 use pumice_core::ports::{
-    AuditStore, Catalog, DeadLetters, JobStore, Random, RunStore, ScheduleStore, StateStore, TriggerStore,
+    AuditStore, BulkStore, Catalog, DeadLetters, JobStore, Random, RunStore, ScheduleStore, StateStore,
+    TriggerStore,
 };
 
 use crate::connections::Prober;
@@ -39,6 +40,8 @@ pub trait Realm: Send + Sync {
     fn triggers(&self) -> &dyn TriggerStore;
     /// Its connections.
     fn connections(&self) -> &dyn ConnectionStore;
+    /// Acts on many of its runs.
+    fn bulk(&self) -> &dyn BulkStore;
     /// Who did what to it.
     fn audit(&self) -> &dyn AuditStore;
     /// What tests its connections.
@@ -65,6 +68,10 @@ pub trait Realm: Send + Sync {
     }
     /// Whether it is on AWS, where no `pumice serve` starts and a path names no folder.
     fn is_aws(&self) -> bool;
+    /// The region of AWS that it is in, where that is known.
+    fn aws_region(&self) -> Option<String> {
+        None
+    }
     /// Who acts on it, and from where.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! Figures by job: how runs ended, how long they took and waited, and how that compares with the window before.
 
+pub mod cost;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -14,6 +16,7 @@ use pumice_core::spec::Timezone;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use self::cost::{Cost, CostBasis, Ledger};
 use crate::failure::Error;
 use crate::realm::Realm;
 use crate::runs::{parsed, query};
@@ -77,6 +80,15 @@ pub struct Stats {
     pub jobs: Vec<JobStats>,
     /// How many more jobs there are.
     pub more_jobs: usize,
+    /// An estimate of what the runs of all jobs together cost, as far as their records are there; none in a folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
+    /// What the estimates stand on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_basis: Option<CostBasis>,
+    /// Why there is no estimate, or what it lacks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_note: Option<String>,
     /// What the store had to do without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -93,6 +105,9 @@ pub struct JobStats {
     pub figures: JobFigures,
     /// In the window of the same length before it; null when there were no runs.
     pub before: Option<JobFigures>,
+    /// An estimate of what its runs cost in the window, with their steps; none in a folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
 }
 
 /// What runs come to together. Times are in milliseconds; those that no run tells of are null.
@@ -174,9 +189,11 @@ pub async fn stats(realm: &dyn Realm, request: &AskStats) -> Result<Stats, Error
     // A filter has a beginning by now.
     let since = query.since.unwrap_or(until);
     let query = RunQuery { until: Some(until), without_alerts: true, order: Order::Newest, ..query };
-    let window = Window::read(realm, query.clone()).await?;
+    let mut ledger = realm.is_aws().then(Ledger::default);
+    let window = Window::read(realm, query.clone(), ledger.as_mut()).await?;
     let earlier = RunQuery { since: Some(since - (until - since)), until: Some(since), ..query.clone() };
-    let before = Window::read(realm, earlier.clone()).await?;
+    let before = Window::read(realm, earlier.clone(), None).await?;
+    let costs = costs(realm, ledger, &query, window.is_cut).await?;
     let (window, gone) = (window.figures(), Gone::read(realm, &query).await?);
     let (before, gone_before) = (before.figures(), Gone::read(realm, &earlier).await?);
     let (all, by_job) = gone.add_to(window.all, window.jobs);
@@ -185,7 +202,8 @@ pub async fn stats(realm: &dyn Realm, request: &AskStats) -> Result<Stats, Error
         .into_iter()
         .map(|(job_id, figures)| {
             let before = before_by_job.remove(&job_id);
-            JobStats { job_id, figures, before }
+            let cost = costs.jobs.get(&job_id).copied();
+            JobStats { job_id, figures, before, cost }
         })
         .collect();
     jobs.sort_by(|one, other| {
@@ -205,8 +223,58 @@ pub async fn stats(realm: &dyn Realm, request: &AskStats) -> Result<Stats, Error
         all,
         jobs,
         more_jobs,
+        cost: costs.all,
+        cost_basis: costs.all.map(|_| CostBasis::of(realm.aws_region())),
+        cost_note: costs.note,
         note: window.note.or(gone.note),
     })
+}
+
+/// What the runs of a window cost, by job.
+#[derive(Default)]
+struct Costs {
+    jobs: BTreeMap<JobId, Cost>,
+    all: Option<Cost>,
+    note: Option<String>,
+}
+
+/// Estimates what runs cost, with their steps, which are looked for by time alone: terms are about runs.
+async fn costs(
+    realm: &dyn Realm,
+    ledger: Option<Ledger>,
+    query: &RunQuery,
+    is_cut: bool,
+) -> Result<Costs, Error> {
+    let Some(mut ledger) = ledger else {
+        let note = "costs are those of AWS: a realm in a folder has none by the call";
+        return Ok(Costs { note: Some(note.to_owned()), ..Costs::default() });
+    };
+    let mut steps = RunQuery {
+        since: query.since,
+        order: Order::Newest,
+        children: true,
+        limit: PAGE,
+        ..RunQuery::default()
+    };
+    let (mut looked, mut lacks_steps) = (0, false);
+    while !ledger.is_empty() {
+        steps.look_limit = Some(MAX_LOOKED.saturating_sub(looked).max(1));
+        let page = realm.runs().page(&steps).await?;
+        looked += page.looked_at;
+        page.runs.iter().filter(|run| run.is_child()).for_each(|step| ledger.take_step(step));
+        lacks_steps = page.is_cut || (page.next.is_some() && looked >= MAX_LOOKED);
+        match page.next {
+            Some(next) if !lacks_steps => steps.cursor = Some(next),
+            _ => break,
+        }
+    }
+    let mut notes = Vec::new();
+    notes.extend(is_cut.then(|| "the cost is that of the runs that were looked at".to_owned()));
+    notes.extend(
+        lacks_steps.then(|| format!("the cost has the steps among the newest {MAX_LOOKED} records alone")),
+    );
+    let (jobs, all) = ledger.costs();
+    Ok(Costs { jobs, all: Some(all), note: (!notes.is_empty()).then(|| notes.join("; ")) })
 }
 
 /// The terms of a request, with the window where it names none.
@@ -307,7 +375,11 @@ impl Window {
     }
 
     /// Reads the newest records of a window, up to [`MAX_LOOKED`].
-    async fn read(realm: &dyn Realm, mut query: RunQuery) -> Result<Self, Error> {
+    async fn read(
+        realm: &dyn Realm,
+        mut query: RunQuery,
+        mut ledger: Option<&mut Ledger>,
+    ) -> Result<Self, Error> {
         let mut window = Self::default();
         query.limit = PAGE;
         loop {
@@ -317,6 +389,9 @@ impl Window {
             window.note = window.note.or(note);
             for run in &runs {
                 window.all.take(run);
+                if let Some(ledger) = &mut ledger {
+                    ledger.take(run);
+                }
                 window.jobs.entry(run.job_id.clone()).or_default().take(run);
                 let at = Instant(run.ts_dispatch);
                 window.oldest = Some(window.oldest.map_or(at, |oldest| oldest.min(at)));

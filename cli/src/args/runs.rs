@@ -1,6 +1,7 @@
 //! What the commands about runs take.
 
 use clap::{Args, Subcommand};
+use pumice_core::bulk::BulkOutcome;
 use pumice_core::duration::Span;
 use pumice_core::ports::Cursor;
 use pumice_core::run::{SpecOf, Status};
@@ -91,6 +92,57 @@ pub(crate) enum Runs {
         #[command(flatten)]
         bulk: Bulk,
     },
+    /// Look at acts on many runs, which cancel, retry and delete have begun with --where; stop and resume them
+    #[command(subcommand)]
+    Bulk(BulkActs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BulkActs {
+    /// List acts on many runs, the newest first
+    List {
+        /// At most so many
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        limit: usize,
+    },
+    /// Show an act: how far it has come, and what became of each run
+    Show {
+        /// Its id
+        id: String,
+        /// Only receipts with this outcome, as refused
+        #[arg(long, value_name = "OUTCOME", value_parser = outcome)]
+        outcome: Option<BulkOutcome>,
+        /// Go on where an earlier answer ended, which shows its cursor
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        cursor: u64,
+    },
+    /// Stop an act: at most the 500 runs that it has in hand are dealt with yet
+    Stop {
+        /// Its id
+        id: String,
+        /// Why, for others to read
+        #[arg(long, value_name = "TEXT")]
+        why: Option<String>,
+        /// Show what would change, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Go on with an act that was stopped, has failed or was interrupted, to its end
+    Resume {
+        /// Its id
+        id: String,
+        /// Show what would change, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+fn outcome(text: &str) -> Result<BulkOutcome, String> {
+    let found = BulkOutcome::ALL.into_iter().find(|outcome| outcome.as_str() == text);
+    found.ok_or_else(|| {
+        let all: Vec<&str> = BulkOutcome::ALL.iter().map(|outcome| outcome.as_str()).collect();
+        format!("it is one of {}", all.join(", "))
+    })
 }
 
 #[derive(Debug, Args)]

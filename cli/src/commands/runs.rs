@@ -1,5 +1,6 @@
 //! `runs`: looks at runs, and cancels them.
 
+mod bulk;
 mod export;
 mod many;
 mod output;
@@ -18,7 +19,7 @@ use pumice_service::runs::{
 };
 use serde_json::Value;
 
-use crate::args::{Format, Global, Runs};
+use crate::args::{BulkActs, Format, Global, Runs};
 use crate::failure::Failure;
 use crate::output::{Column, columns, note, print, write_raw};
 use crate::target::Target;
@@ -32,7 +33,10 @@ const MAX_CHANGES: usize = 5;
 /// Lists, shows and cancels runs.
 pub(super) async fn runs(global: &Global, command: Runs) -> Result<(), Failure> {
     let realm = match command {
-        Runs::Cancel { .. } | Runs::Retry(_) | Runs::Delete { .. } => Target::open(global, false).await?,
+        Runs::Cancel { .. }
+        | Runs::Retry(_)
+        | Runs::Delete { .. }
+        | Runs::Bulk(BulkActs::Stop { .. } | BulkActs::Resume { .. }) => Target::open(global, false).await?,
         _ => Target::open_to_read(global).await?,
     };
     let details = !global.output.is_table();
@@ -82,6 +86,7 @@ pub(super) async fn runs(global: &Global, command: Runs) -> Result<(), Failure> 
         Runs::Output(options) => output::output(global, &realm, options).await,
         Runs::Retry(options) => retry::retry(global, &realm, options).await,
         Runs::Delete { bulk } => many::delete(global, &realm, bulk).await,
+        Runs::Bulk(command) => bulk::bulk(global, &realm, command).await,
         Runs::Cancel { bulk, why, .. } if bulk.filter.is_some() => {
             many::cancel(global, &realm, bulk, why).await
         }

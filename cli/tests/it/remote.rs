@@ -107,6 +107,8 @@ fn a_lived_in_realm() -> Pumice {
         assert_eq!(pumice.run(&["dispatch", job, "--wait"]).status, status, "{job}");
     }
     drop(server);
+    assert_eq!(pumice.run(&["dispatch", "once", "--delay", "5m"]).status, 0);
+    assert_eq!(pumice.run(&["runs", "cancel", "--where", "job:once status:dispatched"]).status, 0);
     assert_eq!(pumice.run(&["dispatch", "once"]).status, 0);
     let backfill = ["schedules", "backfill", "daily", "--from", "20250501", "--to", "20250503"];
     assert_eq!(pumice.run(&backfill).status, 0);
@@ -147,7 +149,7 @@ fn steady_word(word: &str) -> String {
 }
 
 /// Commands that look. They are asked of one realm, directly and through a console.
-const LOOKS: [(&str, &[&str]); 42] = [
+const LOOKS: [(&str, &[&str]); 44] = [
     ("realm show", &["realm", "show"]),
     ("jobs list", &["jobs", "list"]),
     ("jobs list", &["jobs", "list", "o*"]),
@@ -167,6 +169,8 @@ const LOOKS: [(&str, &[&str]); 42] = [
     ("runs output", &["runs", "output", "latest:größe/fails"]),
     ("runs output --from", &["runs", "output", "latest:größe/fails", "--from", "3"]),
     ("runs export", &["runs", "export", "--where", "job:once"]),
+    ("runs bulk list", &["runs", "bulk", "list"]),
+    ("runs bulk show", &["runs", "bulk", "show", "none"]),
     ("schedules list", &["schedules", "list"]),
     ("schedules next", &["schedules", "next", "--from", "20270301", "--number", "4"]),
     ("schedules next", &["schedules", "next", "--from", "20270301", "--to", "20270201"]),
@@ -216,11 +220,14 @@ fn look_through_a_console_prints_what_it_prints_here() {
     let id = id["backfills"][0]["id"].as_str().expect("an id").to_owned();
     let entry = shown.pumice.run(&["audit", "list", "-o", "json"]).json();
     let entry = entry["entries"][0]["id"].as_str().expect("an id").to_owned();
+    let act = shown.pumice.run(&["runs", "bulk", "list", "-o", "json"]).json();
+    let act = act["bulk"][0]["id"].as_str().expect("an id").to_owned();
     let letter = shown.pumice.run(&["dead", "list", "-o", "json"]).json();
     let letter = letter["letters"][0]["id"].as_str().expect("an id").to_owned();
     for arguments in [
         &["schedules", "backfills", "show", &id][..],
         &["audit", "show", &entry],
+        &["runs", "bulk", "show", &act],
         &["dead", "show", &letter],
         &["connections", "test", "values"],
         &["stats"],
@@ -244,7 +251,7 @@ fn look_through_a_console_prints_what_it_prints_here() {
 }
 
 /// Commands that change something. They are carried out in one realm directly, in another through a console.
-const ACTS: [(&str, &[&str]); 40] = [
+const ACTS: [(&str, &[&str]); 42] = [
     ("apply", &["apply", "--dry-run", "changed.json"]),
     ("apply", &["apply", "changed.json"]),
     ("apply", &["apply", "bad.json"]),
@@ -273,6 +280,8 @@ const ACTS: [(&str, &[&str]); 40] = [
     ("runs retry", &["runs", "retry", "latest", "--all"]),
     ("runs retry --where", &["runs", "retry", "--where", "job:once", "--dry-run"]),
     ("runs delete", &["runs", "delete", "--where", "job:once status:cancelled", "--dry-run"]),
+    ("runs bulk stop", &["runs", "bulk", "stop", "none", "--why", "wrong jobs"]),
+    ("runs bulk resume", &["runs", "bulk", "resume", "none", "--dry-run"]),
     ("schedules pause", &["schedules", "pause", "daily", "--why", "disk"]),
     ("schedules resume", &["schedules", "resume", "daily"]),
     ("schedules run", &["schedules", "run", "daily", "--at", "20990101"]),

@@ -24,7 +24,7 @@ fn holds<A: Serialize + DeserializeOwned>(text: &str) -> bool {
 type Case<'a> = (&'a str, &'a [&'a str], fn(&str) -> bool);
 
 /// Each command, how it is called, and its response. They build on each other.
-const CASES: [Case<'_>; 64] = [
+const CASES: [Case<'_>; 65] = [
     ("check", &["check", "jobs.json"], holds::<specs::Checked>),
     ("apply", &["apply", "jobs.json"], holds::<specs::Applied>),
     ("apply", &["apply", "--dry-run", "changed.json"], holds::<specs::Applied>),
@@ -63,6 +63,7 @@ const CASES: [Case<'_>; 64] = [
     ("runs cancel --where", &["runs", "cancel", "--where", "job:once"], holds::<runs::ManyDone>),
     ("runs retry --where", &["runs", "retry", "--where", "job:once", "--dry-run"], holds::<runs::ManyDone>),
     ("runs delete", &["runs", "delete", "--where", "job:once status:cancelled"], holds::<runs::ManyDone>),
+    ("runs bulk list", &["runs", "bulk", "list"], holds::<runs::BulkList>),
     ("schedules list", &["schedules", "list"], holds::<schedules::ScheduleList>),
     ("schedules next", &["schedules", "next"], holds::<schedules::UpcomingStarts>),
     ("schedules pause", &["schedules", "pause", "daily"], holds::<schedules::Held>),
@@ -141,6 +142,16 @@ fn command_prints_the_response_of_its_function() {
         assert!(holds(&printed.out), "{command}: {printed:?}");
         tried.insert(command);
     }
+    let acts = pumice.run(&["runs", "bulk", "list", "-o", "json"]).json();
+    let id = acts["bulk"][0]["id"].as_str().expect("an id");
+    let shown = pumice.run(&["runs", "bulk", "show", id, "-o", "json"]);
+    assert!(holds::<runs::BulkDetails>(&shown.out), "{shown:?}");
+    // It is complete: both are refused, and no response is printed.
+    for word in ["stop", "resume"] {
+        let refused = pumice.run(&["runs", "bulk", word, id, "-o", "json"]);
+        assert!(refused.status == 2 && refused.err.contains("is complete"), "{refused:?}");
+    }
+    tried.extend(["runs bulk show", "runs bulk stop", "runs bulk resume"]);
     let entry = pumice.run(&["audit", "list", "--limit", "1", "-o", "json"]).json();
     let id = entry["entries"][0]["id"].as_str().expect("an id");
     let shown = pumice.run(&["audit", "show", id, "-o", "json"]);

@@ -46,8 +46,8 @@ impl Role {
             // It changes nothing of the realm, and connects to where the caller says.
             _ if operation.command == REACHES_OUT => Self::Operator,
             (Access::Read, _) => Self::Viewer,
-            // What has happened is gone for good.
-            _ if operation.command == "runs delete" => Self::Editor,
+            // What has happened is gone for good; an act that is resumed may be one that deletes.
+            _ if matches!(operation.command, "runs delete" | "runs bulk resume") => Self::Editor,
             (Access::Write, Some("dispatch" | "runs" | "schedules")) => Self::Operator,
             (Access::Write, _) => Self::Editor,
         }
@@ -95,6 +95,8 @@ mod tests {
             ("dispatch", Role::Operator),
             ("runs retry --where", Role::Operator),
             ("runs delete", Role::Editor),
+            ("runs bulk stop", Role::Operator),
+            ("runs bulk resume", Role::Editor),
             ("connections test", Role::Operator),
             ("apply", Role::Editor),
             ("jobs delete", Role::Editor),

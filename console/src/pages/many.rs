@@ -1,13 +1,20 @@
 //! Acts on all runs that a filter means: a look that counts them, and the act, which is refused where others are meant by then.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::StatusCode;
 use axum::response::Response;
 use pumice_core::spec::Timezone;
 use pumice_core::text::escaped;
 use pumice_service::runs::{
-    ManyDone, ManyOutcome, ManyRuns, RetryMany, cancel_many, delete_many, retry_many,
+    Heard, ManyDone, ManyOutcome, ManyRuns, RetryMany, Step, cancel_many_heard, delete_many_heard,
+    retry_many_heard,
 };
 use pumice_service::{Error, Instant};
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
+use tokio::task::{JoinError, JoinHandle};
 
 use super::{Head, render};
 use crate::access::Role;
@@ -15,6 +22,8 @@ use crate::answer::{Fault, see};
 use crate::ask::{Ask, Fields};
 use crate::view::{Clock, StatusShown, counted, job_link, link, run_link};
 
+/// How long a page waits for an act to end.
+const MOMENT: Duration = Duration::from_secs(2);
 /// Most runs that an act refused which are told one by one.
 const MAX_TOLD: usize = 5;
 
@@ -62,18 +71,18 @@ impl Act {
         }
     }
 
-    async fn carry_out(self, ask: &Ask, runs: ManyRuns) -> Result<ManyDone, Error> {
+    async fn carry_out(self, ask: &Ask, runs: ManyRuns, heard: Heard<'_>) -> Result<ManyDone, Error> {
         let realm = ask.realm();
         match self {
-            Self::Cancel => cancel_many(realm, &runs).await,
-            Self::Retry => retry_many(realm, &RetryMany { runs, ..RetryMany::default() }).await,
-            Self::Delete => delete_many(realm, &runs).await,
+            Self::Cancel => cancel_many_heard(realm, &runs, heard).await,
+            Self::Retry => retry_many_heard(realm, &RetryMany { runs, ..RetryMany::default() }, heard).await,
+            Self::Delete => delete_many_heard(realm, &runs, heard).await,
         }
     }
 
     /// Counts the runs that it would be done to.
     async fn look(self, ask: &Ask, runs: ManyRuns) -> Result<ManyDone, Error> {
-        self.carry_out(ask, ManyRuns { dry_run: true, ..runs }).await
+        self.carry_out(ask, ManyRuns { dry_run: true, ..runs }, &mut |_| {}).await
     }
 }
 
@@ -145,9 +154,58 @@ pub(crate) async fn act(ask: Ask) -> Result<Response, Fault> {
         ask.form.parsed::<u64>("expect")?.ok_or_else(|| Fault::bad("the field expect is missing"))?;
     let request = ManyRuns { expect: Some(expect), before: Some(before), ..meant(&ask.form, &clock)? };
     let filter = request.filter.clone();
-    let done = act.carry_out(&ask, request).await?;
+    let ask = Arc::new(ask);
+    let (begun, id) = oneshot::channel();
+    let carrying = {
+        let (ask, mut begun) = (ask.clone(), Some(begun));
+        let mut heard = move |step: Step<'_>| {
+            if let (Step::Begun { id, .. }, Some(begun)) = (step, begun.take()) {
+                // The page may have gone.
+                let _ = begun.send(id.to_owned());
+            }
+        };
+        tokio::spawn(async move { act.carry_out(&ask, request, &mut heard).await })
+    };
+    let done = match within(carrying, id).await {
+        Outcome::Over(done) => done?,
+        Outcome::GoesOn(id) => return Ok(see(&super::bulk::place(&id))),
+    };
+    if let (Some(_), Some(id)) = (&done.stopped, &done.bulk) {
+        return Ok(see(&super::bulk::place(id)));
+    }
     ask.tell(done.refused == 0, told(act, &done));
     Ok(see(&link("/runs", &[("where", &filter)])))
+}
+
+/// What an act has come to when its page answers.
+pub(super) enum Outcome<T> {
+    /// It is over.
+    Over(Result<T, Fault>),
+    /// It goes on, and has a record with this id.
+    GoesOn(String),
+}
+
+/// Waits for an act that was begun, for a moment: one that takes longer has a page of its own.
+pub(super) async fn within<T>(
+    mut carrying: JoinHandle<Result<T, Error>>,
+    id: oneshot::Receiver<String>,
+) -> Outcome<T> {
+    let broke = |error: JoinError| {
+        tracing::error!(%error, "an act on many runs broke off");
+        Fault::new(StatusCode::INTERNAL_SERVER_ERROR, "the act broke off")
+    };
+    let over = |joined: Result<Result<T, Error>, JoinError>| match joined {
+        Ok(done) => Outcome::Over(done.map_err(Fault::from)),
+        Err(error) => Outcome::Over(Err(broke(error))),
+    };
+    match tokio::time::timeout(MOMENT, &mut carrying).await {
+        Ok(joined) => over(joined),
+        Err(_) => match id.await {
+            Ok(id) => Outcome::GoesOn(id),
+            // It had no record to make.
+            Err(_) => over(carrying.await),
+        },
+    }
 }
 
 /// What became of the runs, in a sentence.

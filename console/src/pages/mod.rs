@@ -2,6 +2,7 @@
 
 mod audit;
 mod backfills;
+mod bulk;
 mod connections;
 mod dead;
 mod doctor;
@@ -46,6 +47,10 @@ pub(crate) fn routes(router: Router<Arc<App>>) -> Router<Arc<App>> {
         .route("/runs", get(runs::show))
         .route("/runs/cancel", post(runs::cancel))
         .route("/runs/many", get(many::show).post(many::act))
+        .route("/bulks", get(bulk::list))
+        .route("/bulk", get(bulk::show))
+        .route("/bulk/stop", post(bulk::stop))
+        .route("/bulk/resume", post(bulk::resume))
         .route("/run", get(run::show))
         .route("/run/cancel", post(run::cancel))
         .route("/run/retry", get(retry::show).post(retry::act))

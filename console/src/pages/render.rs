@@ -18,12 +18,14 @@ use crate::assets;
 use crate::view::{Clock, Words, mask_texts};
 
 /// The templates, by name.
-const TEMPLATES: [(&str, &str); 32] = [
+const TEMPLATES: [(&str, &str); 34] = [
     ("base.html", include_str!("../../templates/base.html")),
     ("macros.html", include_str!("../../templates/macros.html")),
     ("audit.html", include_str!("../../templates/audit.html")),
     ("audit-entry.html", include_str!("../../templates/audit-entry.html")),
     ("backfill.html", include_str!("../../templates/backfill.html")),
+    ("bulk.html", include_str!("../../templates/bulk.html")),
+    ("bulks.html", include_str!("../../templates/bulks.html")),
     ("connection.html", include_str!("../../templates/connection.html")),
     ("connections.html", include_str!("../../templates/connections.html")),
     ("dead.html", include_str!("../../templates/dead.html")),

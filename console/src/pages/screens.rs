@@ -14,7 +14,7 @@ const fn screen(command: &'static str, path: &'static str) -> Screen {
 }
 
 /// The commands that have a page.
-pub const SCREENS: [Screen; 55] = [
+pub const SCREENS: [Screen; 59] = [
     screen("jobs list", "/jobs"),
     screen("jobs show", "/job"),
     screen("apply", "/job/edit"),
@@ -32,6 +32,10 @@ pub const SCREENS: [Screen; 55] = [
     screen("runs cancel --where", "/runs/many"),
     screen("runs retry --where", "/runs/many"),
     screen("runs delete", "/runs/many"),
+    screen("runs bulk list", "/bulks"),
+    screen("runs bulk show", "/bulk"),
+    screen("runs bulk stop", "/bulk/stop"),
+    screen("runs bulk resume", "/bulk/resume"),
     screen("schedules list", "/schedules"),
     screen("schedules next", "/schedules"),
     screen("schedules pause", "/schedules/pause"),

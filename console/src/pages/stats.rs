@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::response::Response;
 use pumice_core::spec::Timezone;
 use pumice_core::text::escaped;
+use pumice_service::stats::cost::{Cost, CostBasis};
 use pumice_service::stats::{AskStats, JobFigures, stats};
 use serde_json::{Value, json};
 
@@ -32,7 +33,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         .map(|job| {
             let id = job.job_id.as_str();
             json!({ "job": escaped(id), "href": job_link(id), "now": figures(&job.figures),
-                "before": job.before.as_ref().map(figures) })
+                "cost": job.cost.map(Cost::dollars), "before": job.before.as_ref().map(figures) })
         })
         .collect();
     let own = json!({
@@ -40,6 +41,9 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         "trouble": trouble,
         "rows": rows,
         "all": found.as_ref().map(|found| figures(&found.all)),
+        "cost": found.as_ref().and_then(|found| found.cost).map(Cost::dollars),
+        "cost_basis": found.as_ref().and_then(|found| found.cost_basis.as_ref()).map(basis),
+        "cost_note": found.as_ref().and_then(|found| found.cost_note.clone()),
         "terms": found.as_ref().map(|found| &found.filter),
         "from": found.as_ref().map(|found| clock.moment(found.looked_from.0)),
         "to": found.as_ref().map(|found| clock.moment(found.until.0)),
@@ -51,6 +55,20 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     });
     let command = ask.words(&["stats"]).option("--where", filter.as_deref());
     render(&ask, "stats.html", Head::new("Figures by job", "stats", &command), own).await
+}
+
+/// What the estimates stand on, in a sentence.
+fn basis(basis: &CostBasis) -> String {
+    let region = basis.region.as_ref().map(|region| format!(" (the realm is in {region})"));
+    format!(
+        "Costs are estimates in {} by the list prices of {} in {}{}, for workers of {} MB; without {}.",
+        basis.currency,
+        basis.prices_of,
+        basis.prices_from,
+        region.unwrap_or_default(),
+        basis.worker_mb,
+        basis.left_out
+    )
 }
 
 fn figures(figures: &JobFigures) -> Value {

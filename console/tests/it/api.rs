@@ -34,6 +34,7 @@ async fn operation_that_looks_answers_by_its_schema() {
         ("runs why", format!("run={failed}")),
         ("runs output", format!("run={failed}")),
         ("runs output --from", format!("run={failed}&from=0&name=stderr&limit=100")),
+        ("runs bulk list", String::new()),
         ("schedules list", String::new()),
         ("schedules next", "number=3".to_owned()),
         ("schedules backfills list", String::new()),
@@ -67,6 +68,7 @@ async fn operation_that_looks_answers_by_its_schema() {
     }
     let others = [
         "audit show",
+        "runs bulk show",
         "check",
         "connections test",
         "schedules backfills show",

@@ -155,13 +155,15 @@ async fn role_that_is_not_enough_is_refused_by_each_act() {
     let viewer = server.session(VIEWER).await;
     let operator = server.session(OPERATOR).await;
     let id = run_id(1).to_string();
-    let acts: [Act<'_>; 21] = [
+    let acts: [Act<'_>; 23] = [
         ("/runs/cancel", &[("run", &id)], true),
         ("/run/cancel", &[("id", &id)], true),
         ("/run/retry", &[("id", &id)], true),
         ("/runs/many", &[("act", "cancel"), ("where", "job:none")], true),
         ("/runs/many", &[("act", "retry"), ("where", "job:none")], true),
         ("/runs/many", &[("act", "delete"), ("where", "job:none")], false),
+        ("/bulk/stop", &[("id", "none")], true),
+        ("/bulk/resume", &[("id", "none")], false),
         ("/job/run", &[("id", "nightly")], true),
         ("/job/delete", &[("id", "nightly")], false),
         ("/schedules/pause", &[("id", "nightly"), ("entry", "0")], true),

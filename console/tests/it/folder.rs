@@ -12,8 +12,8 @@ use pumice_core::ids::{RealmName, SecretName, WorkerName};
 use pumice_core::job_type::{Registry, Site};
 use pumice_core::message::Message;
 use pumice_core::ports::{
-    AuditStore, Catalog, Clock, Consumer, DeadLetters, JobStore, Outgoing, Piece, Queue, Random, RunStore,
-    ScheduleStore, StateStore, StoreError, TriggerStore,
+    AuditStore, BulkStore, Catalog, Clock, Consumer, DeadLetters, JobStore, Outgoing, Piece, Queue, Random,
+    RunStore, ScheduleStore, StateStore, StoreError, TriggerStore,
 };
 use pumice_core::secret::SecretText;
 use pumice_local::{Durability, Home, SystemClock, SystemRandom};
@@ -145,6 +145,10 @@ impl Realm for Folder {
     }
 
     fn connections(&self) -> &dyn ConnectionStore {
+        self.home.database()
+    }
+
+    fn bulk(&self) -> &dyn BulkStore {
         self.home.database()
     }
 

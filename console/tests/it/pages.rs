@@ -6,6 +6,9 @@ use std::io::Write;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use pumice_console::{SCREENS, WITHOUT_SCREEN};
+use pumice_core::bulk::{BulkAct, BulkState, Tally};
+use pumice_core::ids::RunKey;
+use pumice_service::runs::ManyRuns;
 use pumice_service::{APART, operations};
 use serde_json::json;
 
@@ -65,6 +68,7 @@ async fn every_link_of_every_page_leads_to_a_page() {
         "/dead/letter",
         "/failures",
         "/runs/many",
+        "/bulks",
         "/stats",
         "/doctor",
         "/triggers",
@@ -265,6 +269,51 @@ async fn act_on_many_is_counted_first_and_done_to_those_alone() {
         assert!(look.body.contains("class=\"reason bad\""), "{act} {filter}");
         assert!(!look.body.contains("name=\"expect\""), "{act} {filter}");
     }
+}
+
+#[tokio::test]
+async fn act_on_many_has_a_page_on_which_it_is_stopped_and_resumed() {
+    let realm = Folder::lively().await;
+    let store = pumice_service::Realm::bulk(&realm);
+    let request = ManyRuns { filter: "job:*".to_owned(), ..ManyRuns::default() };
+    let done = pumice_service::runs::cancel_many(&realm, &request).await.unwrap();
+    let id = done.bulk.unwrap();
+    // As a process leaves it that was killed before it wrote anything else.
+    let complete = store.load_bulk(&id).await.unwrap().unwrap();
+    let interrupted = BulkAct {
+        rev: complete.rev + 1,
+        state: BulkState::Active,
+        beat: complete.beat - chrono::TimeDelta::minutes(5),
+        tally: Tally::default(),
+        in_hand: vec![RunKey::root(run_id(0))],
+        ended: None,
+        ..complete
+    };
+    store.put_bulk(&interrupted, None).await.unwrap();
+    let server = Server::start(realm).await;
+    let list = server.get("/bulks").await.body;
+    let place = format!("/bulk?id={id}");
+    assert!(values(&list, "href").contains(&place) && list.contains("interrupted"), "{list}");
+    let page = server.get(&place).await;
+    assert!(page.status == 200 && page.body.contains("its process has written nothing"), "{page:?}");
+    assert!(values(&page.body, "href").contains(&format!("/run?id={}", run_id(0))), "{page:?}");
+    // It may be one that deletes.
+    let operator = server.session(OPERATOR).await;
+    let form = [("id", id.as_str()), ("why", "wrong jobs")];
+    assert_eq!(server.post_as(&operator, "/bulk/resume", &form).await.status, 403);
+    let stopped = server.post_as(&operator, "/bulk/stop", &form).await;
+    let page = server.see(&operator, stopped.header("location")).await.body;
+    assert!(page.contains("stopped by operator") && page.contains(": wrong jobs"), "{page}");
+    assert!(!page.contains("action=\"/bulk/resume\""), "{page}");
+    let editor = server.session(EDITOR).await;
+    assert!(server.see(&editor, &place).await.body.contains("action=\"/bulk/resume\""));
+    let resumed = server.post_as(&editor, "/bulk/resume", &form).await;
+    let page = server.see(&editor, resumed.header("location")).await.body;
+    assert!(page.contains("is complete") && page.contains("<span class=\"tag\">complete</span>"), "{page}");
+    let refused = server.post_as(&editor, "/bulk/resume", &form).await;
+    assert!(refused.status == 409 && refused.body.contains("is complete"), "{refused:?}");
+    assert_eq!(server.get("/bulk?id=none").await.status, 404);
+    assert_eq!(server.get(&format!("{place}&outcome=none")).await.status, 400);
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ mod redo;
 mod rendered;
 mod replays;
 mod triggers;
+mod trouble;
 mod work;
 
 pub use answer::Accepted;

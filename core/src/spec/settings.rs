@@ -8,7 +8,7 @@ use super::job::RenderAt;
 use super::retention::Retention;
 use super::schedule::{BadTimezone, Timezone};
 use super::sql_settings::{self, SqlSettings};
-use super::values::span;
+use super::values::{flag, span, switch};
 use crate::duration::Span;
 use crate::glob::fnmatch;
 use crate::ids::{ConnId, FieldText, WorkerName};
@@ -69,6 +69,8 @@ pub struct Settings {
     pub iteration_max_limit: u32,
     /// `JOB_LOCAL_TMPDIR`: whether `TMPDIR` of commands points into the run's work directory; yes.
     pub job_local_tmpdir: bool,
+    /// `LAVA_EVENTS`: whether what becomes of runs is written into lava's table of events too; no.
+    pub lava_events: bool,
     /// `OUTPUT_INTERVAL`: the longest time between two pieces of what a command prints, where those cost something; 30 seconds;
     /// 0: it is kept at the end alone.
     pub output_interval: Span,
@@ -129,6 +131,7 @@ impl Default for Settings {
             iteration_max_delay: Span::from_mins(5),
             iteration_max_limit: 10,
             job_local_tmpdir: true,
+            lava_events: false,
             output_interval: Span::from_secs(30),
             output_max_size: 1 << 30,
             pkg_max_payload_size: 20_000_000,
@@ -152,7 +155,7 @@ impl Default for Settings {
 type Setter = fn(&mut Settings, &Value) -> Result<(), String>;
 
 /// What a realm may set, by name.
-const SETTINGS: [(&str, Setter); 46] = [
+const SETTINGS: [(&str, Setter); 47] = [
     ("AUDIT_TTL", |all, value| put(&mut all.audit_ttl, span(value))),
     ("CMD_TIMEOUT", |all, value| put(&mut all.cmd_timeout, span(value))),
     ("CW_METRICS_JOB", |all, value| put(&mut all.cw_metrics_job, flag(value))),
@@ -177,6 +180,7 @@ const SETTINGS: [(&str, Setter); 46] = [
     ("ITERATION_MAX_DELAY", |all, value| put(&mut all.iteration_max_delay, span(value))),
     ("ITERATION_MAX_LIMIT", |all, value| put(&mut all.iteration_max_limit, count(value).map(Count::as_u32))),
     ("JOB_LOCAL_TMPDIR", |all, value| put(&mut all.job_local_tmpdir, flag(value))),
+    ("LAVA_EVENTS", |all, value| put(&mut all.lava_events, switch(value))),
     ("OUTPUT_INTERVAL", |all, value| put(&mut all.output_interval, span(value))),
     ("OUTPUT_MAX_SIZE", |all, value| put(&mut all.output_max_size, bytes(value))),
     ("PKG_MAX_PAYLOAD_SIZE", |all, value| put(&mut all.pkg_max_payload_size, bytes(value))),
@@ -409,19 +413,6 @@ fn names(value: &Value) -> Result<Vec<String>, String> {
     Ok(texts.into_iter().map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect())
 }
 
-fn flag(value: &Value) -> Result<bool, String> {
-    match value {
-        Value::Bool(yes) => Ok(*yes),
-        Value::String(text) if ["true", "t", "yes", "y", "1"].contains(&text.to_lowercase().as_str()) => {
-            Ok(true)
-        }
-        Value::String(text) if ["false", "f", "no", "n", "0"].contains(&text.to_lowercase().as_str()) => {
-            Ok(false)
-        }
-        other => Err(format!("expected true or false, got {}", show(other))),
-    }
-}
-
 fn size(value: &Value) -> Result<i64, String> {
     match value {
         Value::String(text) => parse_size(text).map_err(|error| error.to_string()),
@@ -453,6 +444,17 @@ mod tests {
     fn read(config: Value) -> (Settings, Vec<String>) {
         let (settings, problems) = Settings::from_stored(config.as_object().unwrap());
         (settings, problems.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn lavas_events_are_on_or_off() {
+        let of = |value: Value| Settings::from_config(json!({ "LAVA_EVENTS": value }).as_object().unwrap());
+        assert!(!Settings::default().lava_events, "off by default");
+        for (value, is_on) in [(json!("on"), true), (json!("Off"), false), (json!(true), true)] {
+            assert_eq!(of(value).unwrap().lava_events, is_on);
+        }
+        let bad = of(json!("sometimes")).unwrap_err();
+        assert!(bad.to_string().contains("LAVA_EVENTS: expected on or off, got \"sometimes\""), "{bad}");
     }
 
     #[test]

@@ -13,3 +13,32 @@ pub(super) fn span(value: &Value) -> Result<Span, String> {
     }
     Span::deserialize(value).map_err(|error| error.to_string())
 }
+
+/// Reads a flag as lava writes it.
+///
+/// # Errors
+/// What was expected.
+pub(super) fn flag(value: &Value) -> Result<bool, String> {
+    match value {
+        Value::Bool(yes) => Ok(*yes),
+        Value::String(text) if ["true", "t", "yes", "y", "1"].contains(&text.to_lowercase().as_str()) => {
+            Ok(true)
+        }
+        Value::String(text) if ["false", "f", "no", "n", "0"].contains(&text.to_lowercase().as_str()) => {
+            Ok(false)
+        }
+        other => Err(format!("expected true or false, got {}", show(other))),
+    }
+}
+
+/// Reads a flag that may be written as `on` and `off` too, which YAML reads as texts.
+///
+/// # Errors
+/// What was expected.
+pub(super) fn switch(value: &Value) -> Result<bool, String> {
+    match value.as_str().map(str::to_lowercase).as_deref() {
+        Some("on") => Ok(true),
+        Some("off") => Ok(false),
+        _ => flag(value).map_err(|_| format!("expected on or off, got {}", show(value))),
+    }
+}

@@ -9,7 +9,8 @@ use pumice_core::connection::ConnectionStore;
 use pumice_core::ids::{RealmName, WorkerName};
 use pumice_core::job_type::{Registry, Site};
 use pumice_core::ports::{
-    AuditStore, Catalog, DeadLetters, JobStore, Random, RunStore, ScheduleStore, StateStore, TriggerStore,
+    AuditStore, BulkStore, Catalog, DeadLetters, JobStore, Random, RunStore, ScheduleStore, StateStore,
+    TriggerStore,
 };
 
 use crate::connections::Prober;
@@ -67,6 +68,10 @@ impl Realm for Acting {
         self.realm.connections()
     }
 
+    fn bulk(&self) -> &dyn BulkStore {
+        self.realm.bulk()
+    }
+
     fn audit(&self) -> &dyn AuditStore {
         self.realm.audit()
     }
@@ -105,6 +110,10 @@ impl Realm for Acting {
 
     fn is_aws(&self) -> bool {
         self.realm.is_aws()
+    }
+
+    fn aws_region(&self) -> Option<String> {
+        self.realm.aws_region()
     }
 
     fn dead_letters(&self) -> &dyn DeadLetters {

@@ -1,8 +1,10 @@
 //! From a filter as people write it to a query.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
+use pumice_core::Timestamp;
 use pumice_core::engine::BackfillError;
 use pumice_core::filter::{Filter, NoneMatch, Tag};
 use pumice_core::ids::JobId;
@@ -38,14 +40,28 @@ pub(crate) async fn query(
     zone: Option<Timezone>,
     children: bool,
 ) -> Result<RunQuery, Error> {
-    let filter = if filter.asks_for_tags() { tagged(realm, filter).await? } else { filter };
+    query_at(realm, filter, zone, children, realm.now()).await
+}
+
+/// The same, with times of the filter that are relative seen from `now`.
+///
+/// # Errors
+/// As [`query`].
+pub(crate) async fn query_at(
+    realm: &dyn Realm,
+    filter: Filter,
+    zone: Option<Timezone>,
+    children: bool,
+    now: Timestamp,
+) -> Result<RunQuery, Error> {
+    let (filter, _) = tags_replaced(realm, filter).await?;
     let zone = match zone {
         Some(zone) => zone.0,
         None if filter.asks_for_zone() => realm.site().await?.zone.tz(),
         None => chrono_tz::UTC,
     };
     let none = |error: NoneMatch| Error::invalid(error.to_string());
-    let query = RunQuery::of(filter, realm.now(), zone).map_err(none)?;
+    let query = RunQuery::of(filter, now, zone).map_err(none)?;
     let query = RunQuery { children, ..query };
     match query.filter.backfills() {
         Some([id]) => of_backfill(realm, &id.clone(), query).await,
@@ -53,10 +69,20 @@ pub(crate) async fn query(
     }
 }
 
-/// The filter with the jobs in place of the tags that their specs have now.
-async fn tagged(realm: &dyn Realm, filter: Filter) -> Result<Filter, Error> {
+/// The filter with the jobs in place of the tags that their specs have now, and these jobs, a list for each term with tags.
+///
+/// # Errors
+/// [`Error`] when the store cannot be read.
+pub(crate) async fn tags_replaced(
+    realm: &dyn Realm,
+    filter: Filter,
+) -> Result<(Filter, Vec<Vec<String>>), Error> {
+    if !filter.asks_for_tags() {
+        return Ok((filter, Vec::new()));
+    }
     let jobs = realm.catalog().all_jobs().await?;
-    Ok(filter.with_tags(|tags: &[Tag]| -> BTreeSet<JobId> {
+    let lists = RefCell::new(Vec::new());
+    let filter = filter.with_tags(|tags: &[Tag]| -> BTreeSet<JobId> {
         let has = |doc: &Doc| {
             let own = doc.get("tags").and_then(Value::as_object);
             tags.iter().any(|tag| {
@@ -64,8 +90,21 @@ async fn tagged(realm: &dyn Realm, filter: Filter) -> Result<Filter, Error> {
                 tag.is_among(own.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?))))
             })
         };
-        jobs.iter().filter(|(_, doc)| has(doc)).map(|(id, _)| id.clone()).collect()
-    }))
+        let found: BTreeSet<JobId> =
+            jobs.iter().filter(|(_, doc)| has(doc)).map(|(id, _)| id.clone()).collect();
+        lists.borrow_mut().push(found.iter().map(|id| id.as_str().to_owned()).collect());
+        found
+    });
+    Ok((filter, lists.into_inner()))
+}
+
+/// The filter with the jobs in place of tags that had them at an earlier time.
+pub(crate) fn with_tagged(filter: Filter, tagged: &[Vec<String>]) -> Filter {
+    let lists = RefCell::new(tagged.iter());
+    filter.with_tags(|_: &[Tag]| {
+        let list = lists.borrow_mut().next();
+        list.into_iter().flatten().filter_map(|id| JobId::stored(id).ok()).collect()
+    })
 }
 
 /// The same query for the runs of a backfill alone, made since it began. All but steps are runs of its job.

@@ -1,23 +1,34 @@
 //! Acts on all runs that a filter means: cancelling, doing again, deleting. A look counts them first, and the act is refused
-//! where it would be about other ones.
+//! where it would be about other ones. Each act has a record, by which others watch it, stop it and resume it.
 
-use futures_util::stream::{self, StreamExt};
-use pumice_core::engine::{ApplyError, Dispatcher, RedoError, RedoRequest};
+mod act;
+mod carry;
+
+use pumice_core::Timestamp;
+use pumice_core::audit::{MAX_NAME, kept_text};
+use pumice_core::bulk::{BulkAct, BulkKind, BulkState, Tally};
+use pumice_core::duration::Span;
+use pumice_core::engine::Dispatcher;
 use pumice_core::filter::{Filter, Wanted};
 use pumice_core::ids::{JobId, RunKey};
-use pumice_core::job_type::DispatchError;
-use pumice_core::ports::{Order, RunPage, RunQuery, RunStore};
-use pumice_core::run::{IllegalTransition, Redo, RedoFrom, Run, SpecOf, Status, StopRequest};
-use pumice_core::spec::Timezone;
+use pumice_core::ports::{CommitError, Cursor, Order, RunPage, RunQuery, RunStore};
+use pumice_core::run::{SpecOf, Status};
+use pumice_core::secret::mask_value;
+use pumice_core::spec::{Settings, Timezone};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub use pumice_core::bulk::{BulkOutcome as ManyOutcome, Receipt};
+
+pub(in crate::runs) use act::Act;
+pub(in crate::runs) use carry::Carrier;
+
+use super::asked;
+use super::bulk::BulkStop;
 use super::cancel::stop_request;
-use super::retry::planned;
-use super::{CancelOutcome, asked};
 use crate::audit;
-use crate::failure::Error;
+use crate::failure::{Error, ErrorKind};
 use crate::realm::Realm;
 use crate::time::Instant;
 
@@ -25,8 +36,6 @@ use crate::time::Instant;
 const FIRST: usize = 20;
 /// How many runs are read at once.
 const PAGE: usize = 500;
-/// How many acts are under way at once.
-const AT_ONCE: usize = 64;
 /// Most outcomes that an answer has one by one.
 const MAX_RECEIPTS: usize = 10_000;
 
@@ -104,6 +113,12 @@ pub struct ManyDone {
     /// What the store had to do without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// The id of its record, by which it can be watched, stopped and resumed; none where nothing was to be done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bulk: Option<String>,
+    /// By whom it was stopped before it was over: it can be resumed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<BulkStop>,
 }
 
 /// A run that a look found.
@@ -122,153 +137,22 @@ pub struct ManyRun {
     pub reason: Option<String>,
 }
 
-/// What became of a run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Receipt {
-    /// The run.
-    pub run: RunKey,
-    /// What was done.
-    pub outcome: ManyOutcome,
-    /// The run that does it again.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub by: Option<RunKey>,
-    /// Why it could not be done.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
+/// How far an act has come.
+#[derive(Clone, Copy, Debug)]
+pub enum Step<'s> {
+    /// Its record is made: nothing has been done yet.
+    Begun {
+        /// The record's id.
+        id: &'s str,
+        /// How many runs are meant.
+        count: u64,
+    },
+    /// A run was dealt with.
+    Done(&'s Receipt),
 }
 
-/// What was done to a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ManyOutcome {
-    /// It never starts.
-    Cancelled,
-    /// It is asked to stop.
-    Stopping,
-    /// It is cancelled, but a worker of lava has its message, and may run it all the same.
-    HandedOver,
-    /// A new run does it again.
-    Retried,
-    /// Its records are gone.
-    Deleted,
-    /// It had been done before, or the run has ended or gone meanwhile.
-    Already,
-    /// It could not be done.
-    Refused,
-}
-
-/// Hears of each outcome, and of how many there are in all.
-pub type Heard<'h> = &'h mut (dyn FnMut(&Receipt, u64) + Send);
-
-/// An act on one run.
-enum Act {
-    Cancel(Dispatcher, StopRequest),
-    Retry(Dispatcher, Box<RetryMany>),
-    Delete,
-}
-
-impl Act {
-    /// The statuses that it is for.
-    fn statuses(&self) -> Vec<Status> {
-        let is_meant = |status: &Status| match self {
-            Self::Cancel(..) => !status.is_end(),
-            Self::Retry(_, how) if how.all => status.is_end(),
-            Self::Retry(..) => status.is_failure(),
-            Self::Delete => status.is_end(),
-        };
-        Status::of_runs().filter(is_meant).collect()
-    }
-
-    async fn on(&self, realm: &dyn Realm, run: RunKey) -> Result<Receipt, Error> {
-        let store = realm.runs();
-        match self {
-            Self::Cancel(dispatcher, asker) => {
-                cancelled(dispatcher.cancel_for(&run, asker.clone()).await, run)
-            }
-            Self::Retry(dispatcher, how) => {
-                let from = if how.all { RedoFrom::All } else { RedoFrom::Failed };
-                let request = RedoRequest {
-                    redo: Redo::of(run.clone(), from, how.spec),
-                    parameters: how.parameters.clone(),
-                    globals: how.globals.clone(),
-                    // Asked again, it makes no other run.
-                    once_more: false,
-                };
-                retry_one(realm, dispatcher, &request, run).await
-            }
-            Self::Delete => {
-                let outcome =
-                    if store.remove(&run).await? { ManyOutcome::Deleted } else { kept(store, &run).await? };
-                let error = (outcome == ManyOutcome::Refused)
-                    .then(|| "its actions are still being done: delete it later".to_owned());
-                Ok(Receipt { run, outcome, by: None, error })
-            }
-        }
-    }
-}
-
-/// Does a run again, after the same checks as `retry` makes of one that is named.
-async fn retry_one(
-    realm: &dyn Realm,
-    dispatcher: &Dispatcher,
-    request: &RedoRequest,
-    run: RunKey,
-) -> Result<Receipt, Error> {
-    let again = match dispatcher.again(request).await {
-        Ok(again) => again,
-        Err(error) => return retried(Err(error), run),
-    };
-    if let Err(error) = dispatcher.next_replay(&again.run, request).await {
-        return retried(Err(error), run);
-    }
-    match planned(realm, dispatcher, request, again).await {
-        Ok(_) => retried(dispatcher.redo(request).await.map(|run| (run.run_id.into(), run.existing)), run),
-        Err(error) if error.kind().is_of_request() => {
-            let error = Some(error.message().to_owned());
-            Ok(Receipt { run, outcome: ManyOutcome::Refused, by: None, error })
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// What became of a run that was not removed.
-async fn kept(store: &dyn RunStore, run: &RunKey) -> Result<ManyOutcome, Error> {
-    let is_there = store.peek(run).await?.is_some();
-    Ok(if is_there { ManyOutcome::Refused } else { ManyOutcome::Already })
-}
-
-fn cancelled(outcome: Result<Run, ApplyError>, run: RunKey) -> Result<Receipt, Error> {
-    let outcome = match outcome {
-        Ok(record) => match CancelOutcome::of(&record) {
-            CancelOutcome::Cancelled => ManyOutcome::Cancelled,
-            CancelOutcome::Stopping => ManyOutcome::Stopping,
-            CancelOutcome::HandedOver => ManyOutcome::HandedOver,
-        },
-        Err(
-            ApplyError::Illegal(IllegalTransition::Ended, _) | ApplyError::Gone(_) | ApplyError::Removed(_),
-        ) => ManyOutcome::Already,
-        // It was asked to before.
-        Err(ApplyError::Illegal(..)) => ManyOutcome::Stopping,
-        Err(error) => return Err(error.into()),
-    };
-    Ok(Receipt { run, outcome, by: None, error: None })
-}
-
-fn retried(outcome: Result<(RunKey, bool), RedoError>, run: RunKey) -> Result<Receipt, Error> {
-    match outcome {
-        Ok((by, existing)) => {
-            let outcome = if existing { ManyOutcome::Already } else { ManyOutcome::Retried };
-            Ok(Receipt { run, outcome, by: Some(by), error: None })
-        }
-        Err(RedoError::DoneAgain { by, .. }) => {
-            Ok(Receipt { run, outcome: ManyOutcome::Already, by: Some(by), error: None })
-        }
-        Err(RedoError::Store(error) | RedoError::Dispatch(DispatchError::Store(error))) => Err(error.into()),
-        Err(error) => {
-            Ok(Receipt { run, outcome: ManyOutcome::Refused, by: None, error: Some(error.to_string()) })
-        }
-    }
-}
+/// Hears of each step.
+pub type Heard<'h> = &'h mut (dyn FnMut(Step<'_>) + Send);
 
 /// Asks all runs that a filter means to stop.
 ///
@@ -276,10 +160,10 @@ fn retried(outcome: Result<(RunKey, bool), RedoError>, run: RunKey) -> Result<Re
 /// [`Error`] when the filter is invalid or empty, their number is not the one that is expected, or the store cannot be
 /// reached: some may be cancelled then, and to ask again does no harm.
 pub async fn cancel_many(realm: &dyn Realm, request: &ManyRuns) -> Result<ManyDone, Error> {
-    cancel_many_heard(realm, request, &mut |_, _| {}).await
+    cancel_many_heard(realm, request, &mut |_| {}).await
 }
 
-/// The same, told of each outcome.
+/// The same, with each step heard.
 ///
 /// # Errors
 /// As [`cancel_many`].
@@ -291,7 +175,9 @@ pub async fn cancel_many_heard(
     let audited = audit::Act::new("runs cancel --where", request).dry(request.dry_run);
     let work = async {
         let asker = stop_request(realm, request.why.as_deref()).await?;
-        act(realm, request, Act::Cancel(dispatcher(realm).await?, asker), heard).await
+        let how = Act::Cancel(dispatcher(realm).await?, asker);
+        let (kind, asked) = (BulkKind::Cancel, json(request)?);
+        act(realm, Asking { runs: request, kind, asked, act: how, audited: &audited }, heard).await
     };
     audited.record(realm, work).await
 }
@@ -303,10 +189,10 @@ pub async fn cancel_many_heard(
 /// [`Error`] when the filter is invalid or empty, their number is not the one that is expected, or the store cannot be
 /// reached: some may be done again then, and to ask again does no harm.
 pub async fn retry_many(realm: &dyn Realm, request: &RetryMany) -> Result<ManyDone, Error> {
-    retry_many_heard(realm, request, &mut |_, _| {}).await
+    retry_many_heard(realm, request, &mut |_| {}).await
 }
 
-/// The same, told of each outcome.
+/// The same, with each step heard.
 ///
 /// # Errors
 /// As [`retry_many`].
@@ -319,7 +205,8 @@ pub async fn retry_many_heard(
     let work = async {
         pumice_core::problem::SpecError::check(pumice_core::request::check_globals(&request.globals))?;
         let how = Act::Retry(dispatcher(realm).await?, Box::new(request.clone()));
-        act(realm, &request.runs, how, heard).await
+        let (kind, asked) = (BulkKind::Retry, json(request)?);
+        act(realm, Asking { runs: &request.runs, kind, asked, act: how, audited: &audited }, heard).await
     };
     audited.record(realm, work).await
 }
@@ -331,10 +218,10 @@ pub async fn retry_many_heard(
 /// [`Error`] when the filter is invalid or empty, their number is not the one that is expected, or the store cannot be
 /// reached: some may be deleted then.
 pub async fn delete_many(realm: &dyn Realm, request: &ManyRuns) -> Result<ManyDone, Error> {
-    delete_many_heard(realm, request, &mut |_, _| {}).await
+    delete_many_heard(realm, request, &mut |_| {}).await
 }
 
-/// The same, told of each outcome.
+/// The same, with each step heard.
 ///
 /// # Errors
 /// As [`delete_many`].
@@ -344,67 +231,170 @@ pub async fn delete_many_heard(
     heard: Heard<'_>,
 ) -> Result<ManyDone, Error> {
     let audited = audit::Act::new("runs delete", request).dry(request.dry_run);
-    audited.record(realm, act(realm, request, Act::Delete, heard)).await
+    let work = async {
+        let (kind, asked) = (BulkKind::Delete, json(request)?);
+        act(realm, Asking { runs: request, kind, asked, act: Act::Delete, audited: &audited }, heard).await
+    };
+    audited.record(realm, work).await
 }
 
-async fn dispatcher(realm: &dyn Realm) -> Result<Dispatcher, Error> {
+fn json(request: &impl Serialize) -> Result<Value, Error> {
+    serde_json::to_value(request).map_err(|error| Error::invalid(format!("the request is not JSON: {error}")))
+}
+
+pub(super) async fn dispatcher(realm: &dyn Realm) -> Result<Dispatcher, Error> {
     Ok(Dispatcher::new(realm.site().await?, realm.registry().clone()))
 }
 
-async fn act(realm: &dyn Realm, request: &ManyRuns, act: Act, heard: Heard<'_>) -> Result<ManyDone, Error> {
+/// What is asked for, and by which act.
+struct Asking<'a> {
+    runs: &'a ManyRuns,
+    kind: BulkKind,
+    /// The whole request.
+    asked: Value,
+    act: Act,
+    audited: &'a audit::Act,
+}
+
+async fn act(realm: &dyn Realm, asking: Asking<'_>, heard: Heard<'_>) -> Result<ManyDone, Error> {
+    let request = asking.runs;
     let filter = asked::parsed(Some(&request.filter))?;
     if filter.is_empty() {
         let message =
             "where: it is empty, and would mean every run: say which, as status:waiting, or job:* for all";
         return Err(Error::invalid(message));
     }
-    let before = request.before.map_or_else(|| realm.now(), |before| before.0);
-    let filter = filter.and(Wanted::Status(act.statuses()));
-    let query = bounded(realm, filter.clone(), request, before).await?;
+    let now = realm.now();
+    let before = request.before.map_or(now, |before| before.0);
+    let filter = filter.and(Wanted::Status(asking.act.statuses()));
+    let terms = filter.to_string();
+    let (filter, tagged) = asked::tags_replaced(realm, filter).await?;
+    let query = bounded(realm, filter, request.zone, now, before).await?;
+    let Counted { count, note, first, in_hand, next } =
+        counted(realm.runs(), &query, request.dry_run).await?;
     let mut done = ManyDone {
-        filter: filter.to_string(),
+        filter: terms,
         before: Some(Instant(before)),
         dry_run: request.dry_run,
-        ..counted(realm.runs(), &query, request.dry_run).await?
+        count,
+        note,
+        first,
+        ..ManyDone::default()
     };
-    if let Some(expected) = request.expect.filter(|expected| *expected != done.count) {
+    if let Some(expected) = request.expect.filter(|expected| *expected != count) {
         return Err(Error::new(
-            crate::failure::ErrorKind::Conflict,
+            ErrorKind::Conflict,
             format!(
-                "{} runs are meant now, and not {expected}: nothing is done; look again with a dry run",
-                done.count
+                "{count} runs are meant now, and not {expected}: nothing is done; look again with a dry run"
             ),
         ));
     }
-    if !request.dry_run {
-        act_on_all(realm, query, &act, &mut done, heard).await?;
+    if request.dry_run || count == 0 {
+        return Ok(done);
     }
+    let (actor, keep) = (realm.actor().await?, keep(realm).await);
+    let record = BulkAct {
+        id: realm.random().uuid(now).to_string(),
+        rev: 1,
+        kind: asking.kind,
+        asked: kept_request(asking.asked)?,
+        terms: done.filter.clone(),
+        tagged,
+        before,
+        by: kept_text(&actor.who, MAX_NAME),
+        from: actor.from,
+        state: BulkState::Active,
+        carrier: realm.random().uuid(now).to_string(),
+        count,
+        tally: Tally::default(),
+        pages: 0,
+        in_hand,
+        next,
+        begun: now,
+        beat: now,
+        ended: None,
+        expires: keep.map(|keep| now + keep.delta()),
+    };
+    realm.bulk().create_bulk(&record).await.map_err(|error| unwritten(&record.id, error))?;
+    asking.audited.touched("bulk act", record.id.as_str());
+    done.bulk = Some(record.id.clone());
+    heard(Step::Begun { id: &record.id, count });
+    Carrier { realm, act: asking.act, query, keep, record }.carry(&mut done, heard).await?;
     Ok(done)
 }
 
+/// A request as its record keeps it. An act that is resumed reads it again, so that it must not be masked.
+fn kept_request(asked: Value) -> Result<Value, Error> {
+    let mut masked = asked.clone();
+    mask_value(&mut masked);
+    if masked == asked {
+        return Ok(asked);
+    }
+    Err(Error::invalid(
+        "the request has the value of a secret, which no record keeps: nothing is done; have the jobs look it up",
+    ))
+}
+
+/// How long a record is kept after its last write.
+pub(super) async fn keep(realm: &dyn Realm) -> Option<Span> {
+    // A definition that cannot be read is no reason to keep a record for good.
+    let settings = realm.site().await.map_or_else(|_| Settings::default(), |site| site.settings.clone());
+    settings.event_ttl.longest()
+}
+
+/// Why a record could not be written.
+pub(super) fn unwritten(id: &str, error: CommitError) -> Error {
+    let message = format!("cannot write the record of act {id}: {error}");
+    match error {
+        CommitError::Store(error) => Error::from(error).because(message),
+        CommitError::Unrecordable(_) => Error::invalid(message),
+        CommitError::Conflict => Error::new(ErrorKind::Conflict, message),
+        CommitError::Unknown(_) | CommitError::Locked(_) | CommitError::Full(_) => {
+            Error::unreachable(message)
+        }
+    }
+}
+
 /// The query for the runs of a filter that were dispatched before a time, the oldest first.
-async fn bounded(
+pub(super) async fn bounded(
     realm: &dyn Realm,
     filter: Filter,
-    request: &ManyRuns,
-    before: pumice_core::Timestamp,
+    zone: Option<Timezone>,
+    now: Timestamp,
+    before: Timestamp,
 ) -> Result<RunQuery, Error> {
-    let query = asked::query(realm, filter, request.zone, false).await?;
+    let query = asked::query_at(realm, filter, zone, false, now).await?;
     let until = query.until.map_or(before, |until| until.min(before));
     Ok(RunQuery { until: Some(until), order: Order::Oldest, limit: PAGE, without_alerts: true, ..query })
 }
 
-/// How many there are, and the first where they are asked for.
-async fn counted(store: &dyn RunStore, query: &RunQuery, shows: bool) -> Result<ManyDone, Error> {
-    let mut done = ManyDone::default();
+/// What a count came to.
+#[derive(Default)]
+struct Counted {
+    count: u64,
+    note: Option<String>,
+    /// The first, where they are asked for.
+    first: Vec<ManyRun>,
+    /// The runs of the first page.
+    in_hand: Vec<RunKey>,
+    /// Where the list goes on after it.
+    next: Option<Cursor>,
+}
+
+async fn counted(store: &dyn RunStore, query: &RunQuery, shows: bool) -> Result<Counted, Error> {
+    let mut counted = Counted::default();
     let mut query = query.clone();
     loop {
         let RunPage { runs, next, note, .. } = store.page(&query).await?;
-        done.count += u64::try_from(runs.len()).unwrap_or(u64::MAX);
-        done.note = done.note.or(note);
-        if shows && done.first.len() < FIRST {
-            let rest = FIRST - done.first.len();
-            done.first.extend(runs.into_iter().take(rest).map(|run| ManyRun {
+        counted.note = counted.note.or(note);
+        if counted.count == 0 {
+            counted.in_hand = runs.iter().map(|run| run.key.clone()).collect();
+            counted.next.clone_from(&next);
+        }
+        counted.count += u64::try_from(runs.len()).unwrap_or(u64::MAX);
+        if shows && counted.first.len() < FIRST {
+            let rest = FIRST - counted.first.len();
+            counted.first.extend(runs.into_iter().take(rest).map(|run| ManyRun {
                 run: run.key,
                 job_id: run.job_id,
                 status: run.status,
@@ -414,52 +404,14 @@ async fn counted(store: &dyn RunStore, query: &RunQuery, shows: bool) -> Result<
         }
         match next {
             Some(next) => query.cursor = Some(next),
-            None => return Ok(done),
+            None => return Ok(counted),
         }
     }
-}
-
-/// Acts on the runs, page by page, and on no more than were counted.
-async fn act_on_all(
-    realm: &dyn Realm,
-    mut query: RunQuery,
-    act: &Act,
-    done: &mut ManyDone,
-    heard: Heard<'_>,
-) -> Result<(), Error> {
-    let mut left = done.count;
-    while left > 0 {
-        let RunPage { runs, next, .. } = realm.runs().page(&query).await?;
-        let most = usize::try_from(left).unwrap_or(usize::MAX);
-        let keys: Vec<RunKey> = runs.into_iter().map(|run| run.key).take(most).collect();
-        left -= u64::try_from(keys.len()).unwrap_or(left);
-        let mut acts = stream::iter(keys.into_iter().map(|key| act.on(realm, key))).buffer_unordered(AT_ONCE);
-        let mut failed = None;
-        while let Some(outcome) = acts.next().await {
-            match outcome {
-                Ok(receipt) => {
-                    heard(&receipt, done.count);
-                    done.take(receipt);
-                }
-                Err(error) => failed = Some(error),
-            }
-        }
-        if let Some(error) = failed {
-            let told = done.done + done.already + done.refused;
-            let why =
-                format!("{error}; {told} of {} runs were dealt with: ask again for the rest", done.count);
-            return Err(error.because(why));
-        }
-        match next {
-            Some(next) => query.cursor = Some(next),
-            None => return Ok(()),
-        }
-    }
-    Ok(())
 }
 
 impl ManyDone {
-    fn take(&mut self, receipt: Receipt) {
+    /// Takes an outcome in.
+    pub(super) fn take(&mut self, receipt: Receipt) {
         match receipt.outcome {
             ManyOutcome::Already => self.already += 1,
             ManyOutcome::Refused => self.refused += 1,

@@ -1,6 +1,7 @@
 //! Runs: list, show, explain, output, cancel, retry, follow; why they failed, by cause.
 
 mod asked;
+mod bulk;
 mod cancel;
 mod changes;
 mod export;
@@ -21,6 +22,10 @@ mod why;
 mod window;
 
 pub(crate) use asked::{parsed, query};
+pub use bulk::{
+    BulkChanged, BulkDetails, BulkList, BulkShown, BulkStop, ListBulk, ResumeBulk, ShowBulk, StopBulk,
+    list_bulk, resume_bulk, resume_bulk_heard, show_bulk, stop_bulk,
+};
 pub use cancel::{CancelOutcome, CancelRuns, Cancelled, CancelledRun, NotCancelled, cancel};
 pub use export::{EXPORT_PAGE, ExportRuns, ExportedRuns, export};
 pub use failures::{FailedJob, FailureGroup, FailureList, ListFailures, failures, of_cause};
@@ -29,8 +34,8 @@ pub use follow::{Notice, Unwatched, Watcher, all_complete, are_complete, follow,
 pub use labels::attempt_above;
 pub use list::{ListRuns, RunList, RunTree, ShowRun, USUAL_LIMIT, list, show, tree};
 pub use many::{
-    Heard, ManyDone, ManyOutcome, ManyRun, ManyRuns, Receipt, RetryMany, cancel_many, cancel_many_heard,
-    delete_many, delete_many_heard, retry_many, retry_many_heard,
+    Heard, ManyDone, ManyOutcome, ManyRun, ManyRuns, Receipt, RetryMany, Step, cancel_many,
+    cancel_many_heard, delete_many, delete_many_heard, retry_many, retry_many_heard,
 };
 pub use outputs::{
     AskOutputs, LiveOutput, Outputs, Printed, RunOutputs, Stream, copy, locate, of_last_attempt, output,

@@ -9,8 +9,8 @@ use pumice_core::connection::{ConnectionStore, OpenedConnection};
 use pumice_core::ids::{RealmName, SecretName, WorkerName};
 use pumice_core::job_type::{Registry, Site};
 use pumice_core::ports::{
-    AuditStore, Catalog, Clock, DeadLetters, JobStore, Piece, Random, RunStore, ScheduleStore, StateStore,
-    StoreError, TriggerStore,
+    AuditStore, BulkStore, Catalog, Clock, DeadLetters, JobStore, Piece, Random, RunStore, ScheduleStore,
+    StateStore, StoreError, TriggerStore,
 };
 use pumice_core::secret::SecretText;
 use pumice_local::{Durability, Home, SystemClock, SystemRandom};
@@ -115,6 +115,10 @@ impl Realm for Folder {
     }
 
     fn connections(&self) -> &dyn ConnectionStore {
+        self.home.database()
+    }
+
+    fn bulk(&self) -> &dyn BulkStore {
         self.home.database()
     }
 

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod bulk;
 mod folder;
 mod operating;
 
@@ -179,6 +180,7 @@ async fn dispatched(api: &Api, realm: &Folder) {
         );
     }
     many(api, realm).await;
+    bulk::looked_at(api, realm).await;
     paused(api, realm).await;
 }
 

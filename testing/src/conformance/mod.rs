@@ -5,6 +5,7 @@
 
 pub mod audit;
 pub mod backfills;
+pub mod bulk;
 pub mod dead_letters;
 pub mod documents;
 pub mod hosts;
@@ -30,8 +31,8 @@ use pumice_core::duration::Span;
 use pumice_core::ids::{JobId, RealmName, RunId, RunKey, WorkerName};
 use pumice_core::message::Message;
 use pumice_core::ports::{
-    AuditStore, Catalog, Change, Clock, CommitError, Consumer, DeadLetters, HostStore, JobStore, ObjectStore,
-    Outgoing, Queue, RunStore, ScheduleStore, Scheduler, StateStore, TriggerStore,
+    AuditStore, BulkStore, Catalog, Change, Clock, CommitError, Consumer, DeadLetters, HostStore, JobStore,
+    ObjectStore, Outgoing, Queue, RunStore, ScheduleStore, Scheduler, StateStore, TriggerStore,
 };
 use pumice_core::run::{LockChange, NewRun, Run};
 use pumice_core::spec::{JobSpec, RealmSpec, RunSpec};
@@ -50,6 +51,8 @@ pub struct Adapters {
     pub state: Arc<dyn StateStore>,
     /// Who did what.
     pub audit: Arc<dyn AuditStore>,
+    /// Acts on many runs.
+    pub bulk: Arc<dyn BulkStore>,
     /// Triggers.
     pub triggers: Arc<dyn TriggerStore>,
     /// What people do with documents, where the adapters are of a realm that they use.
@@ -272,6 +275,9 @@ macro_rules! conformance_cases {
             backfills::a_backfill_that_is_there_is_not_made_again,
             backfills::a_backfill_of_an_old_revision_is_a_conflict,
             backfills::backfills_that_are_due_come_longest_due_first,
+            bulk::act_on_many_is_read_as_it_was_written,
+            bulk::act_on_many_of_an_old_revision_is_a_conflict,
+            bulk::acts_on_many_come_newest_first,
             audit::an_entry_comes_with_the_first_write_and_its_end_replaces_it,
             audit::an_act_that_writes_nothing_leaves_its_end_alone,
             audit::entries_come_newest_first_within_their_bounds,

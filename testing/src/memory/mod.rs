@@ -2,6 +2,7 @@
 
 mod audit;
 mod backfills;
+mod bulk;
 mod clock;
 mod gates;
 mod hosts;
@@ -62,6 +63,7 @@ struct Tables {
     timetables: TimetableTable,
     backfills: BackfillTable,
     audit: audit::AuditTable,
+    bulk: bulk::BulkTable,
     hosts: HostTable,
     triggers: TriggerTable,
     state: BTreeMap<StateId, StateItem>,
@@ -82,6 +84,7 @@ impl Memory {
             timetables: TimetableTable::default(),
             backfills: BackfillTable::default(),
             audit: audit::AuditTable::new(),
+            bulk: bulk::BulkTable::default(),
             hosts: HostTable::default(),
             triggers: TriggerTable::default(),
             state: BTreeMap::new(),

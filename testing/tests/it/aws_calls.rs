@@ -6,6 +6,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use pumice_core::engine::{Dispatcher, Engine, Handled, Housekeeper};
 use pumice_core::message::Message;
 use pumice_core::run::Status;
+use pumice_service::stats::cost::Used;
 use pumice_testing::standins::{Faulty, Units, dispatch, key_of, log_job, request};
 
 fn calls(list: &[(&str, usize)]) -> BTreeMap<String, usize> {
@@ -185,4 +186,30 @@ async fn a_start_by_the_clock_costs_three_calls_besides_its_run_and_a_sweep_with
     let wanted = [("BatchGetItem", 3), ("PutItem", 2), ("Query", 17), ("SendMessageBatch", 1)];
     assert_eq!(realm.proxy.calls(), calls(&wanted));
     assert_eq!(realm.proxy.units(), Units { read: 3, written: 6.0 }, "docs/cost.md");
+}
+
+#[tokio::test]
+async fn cost_of_a_run_is_estimated_as_it_is_counted() {
+    let steps = [log_job("one"), log_job("two")];
+    let chain = job("chain", "chain", &serde_json::json!(["one", "two"]));
+    let (realm, dispatcher, engine) = warm(&[&steps[..], &[chain]].concat(), "one").await;
+    for (name, children) in [("one", 0), ("chain", 2)] {
+        let run = dispatch(&dispatcher, request(name)).await.expect("it is taken");
+        let key = key_of(&run);
+        assert_eq!(realm.work(&engine, &key).await.run.status, Status::Complete);
+        let looks = realm.proxy.calls().get("GetItem").copied().unwrap_or(0);
+        let counted = realm.proxy.units();
+        let mut used = Used::default();
+        used.take(&realm.load(&key).await.expect("it is there"));
+        for number in 0..children {
+            used.take_step(&realm.load(&key.child(1, number)).await.expect("a step"));
+        }
+        let cost = used.cost();
+        let written: u32 = cost.write_units.try_into().expect("a few");
+        assert_eq!(
+            (cost.read_units, f64::from(written)),
+            ((counted.read - looks) as u64, counted.written),
+            "{name}"
+        );
+    }
 }

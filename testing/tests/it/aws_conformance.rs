@@ -49,6 +49,7 @@ async fn adapters(config: &SdkConfig, account: &str, prefix: &str) -> Adapters {
         state: store.clone(),
         triggers: store.clone(),
         audit: store.clone(),
+        bulk: store.clone(),
         catalog: Some(store.clone()),
         connections: Some(store.clone()),
         hosts: Some(store),

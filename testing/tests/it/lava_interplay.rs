@@ -4,7 +4,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+    AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType,
+    Projection, ProjectionType, ScalarAttributeType,
 };
 use pumice_core::ids::{RunKey, WorkerName};
 use pumice_core::ports::{Catalog, Clock, Consumer};
@@ -24,7 +25,24 @@ fn job(id: &str, worker: &str, kind: &str, payload: Value) -> Value {
 
 /// The table that only lava uses, and the realm as lava wants it, with its own workers named.
 async fn add_lavas(cloud: &Cloud, foreign: &str) {
+    add_lavas_with(cloud, &json!({ "FOREIGN_WORKERS": foreign })).await;
+}
+
+/// The same with these settings. The table has the index that lava's tools read (lava guide, The Events Table).
+async fn add_lavas_with(cloud: &Cloud, config: &Value) {
     let mut request = cloud.clients.dynamodb.create_table().table_name("lava.test.events");
+    let key = |name: &str, kind| {
+        KeySchemaElement::builder().attribute_name(name).key_type(kind).build().expect("a key")
+    };
+    let index = GlobalSecondaryIndex::builder()
+        .index_name("job_id-tu_event-index")
+        .key_schema(key("job_id", KeyType::Hash))
+        .key_schema(key("tu_event", KeyType::Range))
+        .projection(Projection::builder().projection_type(ProjectionType::All).build());
+    let sorted = AttributeDefinition::builder().attribute_name("tu_event");
+    request = request
+        .global_secondary_indexes(index.build().expect("an index"))
+        .attribute_definitions(sorted.attribute_type(ScalarAttributeType::S).build().expect("an attribute"));
     for (name, kind) in [("job_id", KeyType::Hash), ("run_id", KeyType::Range)] {
         let key = KeySchemaElement::builder().attribute_name(name).key_type(kind);
         let attribute = AttributeDefinition::builder().attribute_name(name);
@@ -35,7 +53,7 @@ async fn add_lavas(cloud: &Cloud, foreign: &str) {
     request.billing_mode(BillingMode::PayPerRequest).send().await.expect("it is made");
     let realm = json!({
         "realm": "test", "s3_temp": "s3://test-bucket/tmp", "s3_payloads": "s3://test-bucket/payloads",
-        "s3_key": "alias/lava-test-user", "config": { "FOREIGN_WORKERS": foreign },
+        "s3_key": "alias/lava-test-user", "config": config,
     });
     cloud.realm.store().put_realm(realm.as_object().cloned().expect("an object")).await.expect("it is put");
 }
@@ -204,4 +222,74 @@ async fn work_as_lava(cloud: &Cloud, key: &RunKey) {
     });
     let item = found.await.unwrap_or_else(|| panic!("lava has no record of the run: {told}"));
     assert_eq!(item["status"], AttributeValue::S("complete".to_owned()), "{told}");
+}
+
+#[tokio::test]
+async fn lavas_tools_show_what_pumice_ran_where_the_realm_asks_for_it() {
+    let mut breaks = job("breaks", "core", "cmd", json!("exit 3"));
+    breaks["iteration_limit"] = json!(2);
+    breaks["iteration_delay"] = json!("1s");
+    let chain = job("both", "core", "chain", json!(["takes", "takes"]));
+    // lava's tool counts whole seconds.
+    let cloud = Cloud::start(&[job("takes", "core", "cmd", json!("sleep 1.2")), breaks, chain]).await;
+    add_lavas_with(&cloud, &json!({ "LAVA_EVENTS": "on" })).await;
+    cloud.deploy_dispatcher();
+    cloud.deploy_worker("core", 30, 1);
+    let home = tempfile::tempdir().expect("a folder");
+    let key = cloud.dispatch(&json!({ "job_id": "takes" }));
+    for (job, status) in [("takes", Status::Complete), ("breaks", Status::Failed), ("both", Status::Complete)]
+    {
+        if job != "takes" {
+            cloud.dispatch(&json!({ "job_id": job }));
+        }
+        assert_eq!(cloud.ended_run_of(job).await.status, status, "{job}");
+    }
+    let print = |program: &str, arguments: &[&str]| {
+        let ran = lava(&cloud, program, home.path()).args(["-r", "test"]).args(arguments).output();
+        let ran = ran.expect("lava runs");
+        assert!(ran.status.success(), "{program}: {}", String::from_utf8_lossy(&ran.stderr));
+        String::from_utf8(ran.stdout).expect("UTF-8")
+    };
+    let events = |arguments: &[&str]| {
+        let printed = print("lava-events", &[&["-c", "-f", "json"], arguments].concat());
+        let all = serde_json::Deserializer::from_str(&printed).into_iter::<Value>();
+        all.collect::<Result<Vec<Value>, _>>().unwrap_or_else(|error| panic!("{error}: {printed}"))
+    };
+    let statuses = |event: &Value| {
+        let log = event["log"].as_array().expect("a log").iter();
+        log.map(|one| one["status"].as_str().expect("a status").to_owned()).collect::<Vec<_>>()
+    };
+    // By its id, and by its job within a day: two steps of the chain are of this job too.
+    let of_run = events(&["takes", key.as_str()]);
+    assert_eq!(
+        (of_run.len(), &of_run[0]["status"], &of_run[0]["worker"]),
+        (1, &json!("complete"), &json!("core"))
+    );
+    assert_eq!(statuses(&of_run[0]), ["starting", "running", "complete"]);
+    assert_eq!(events(&["takes"]).len(), 3);
+    let failed = events(&["--status", "failed", "breaks"]);
+    assert_eq!(statuses(&failed[0]), ["starting", "running", "retrying", "running", "failed"]);
+    assert_eq!(events(&["--status", "complete", "breaks"]), Vec::<Value>::new());
+    // Each run took a second, at the worker too.
+    let today = chrono::Utc::now() - chrono::TimeDelta::hours(1);
+    let start = today.format("%Y-%m-%dT%H:%M:%S+00:00").to_string();
+    let printed = print("lava-job-activity", &["-q", "-s", &start, "-i", "1440", "takes", "both"]);
+    let row = |name: &str| {
+        let found = printed.lines().find_map(|line| line.strip_prefix(&format!("{name},")));
+        found
+            .and_then(|seconds| seconds.trim().parse::<u64>().ok())
+            .unwrap_or_else(|| panic!("{name}: {printed}"))
+    };
+    assert!(row("takes") >= 3 && row("both") >= 2 && row("core") >= 5, "{printed}");
+}
+
+#[tokio::test]
+async fn run_ends_as_it_would_where_lavas_table_is_missing() {
+    let realm = Faulty::start(&[job("note", "core", "log", Value::Null)]).await;
+    let definition = json!({ "realm": "test", "config": { "LAVA_EVENTS": true } });
+    let definition = definition.as_object().cloned().expect("an object");
+    realm.cloud.realm.store().put_realm(definition).await.expect("it is put");
+    let (dispatcher, engine) = (realm.dispatcher().await, realm.engine().await);
+    let run = dispatch(&dispatcher, request("note")).await.expect("it is taken");
+    assert_eq!(realm.work(&engine, &key_of(&run)).await.run.status, Status::Complete);
 }

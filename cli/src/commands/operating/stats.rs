@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use pumice_core::text::escaped;
+use pumice_service::stats::cost::Cost;
 use pumice_service::stats::{self, AskStats, JobFigures, JobStats, Stats as Found};
 
 use crate::args::{Format, Global, Stats};
@@ -11,6 +12,8 @@ use crate::output::{Column, columns, note, print};
 use crate::target::Target;
 use crate::view;
 
+/// The column of the cost.
+const COST: usize = 6;
 /// How much of a change of times is worth an arrow, in hundredths.
 const NOTABLE: u64 = 20;
 
@@ -33,6 +36,18 @@ pub(super) async fn stats(global: &Global, options: Stats) -> Result<(), Failure
     if found.before_is_cut {
         notes.push("of the window before only the newest records were looked at".to_owned());
     }
+    if let Some(basis) = &found.cost_basis {
+        notes.push(format!(
+            "COST is an estimate in {} by the list prices of {} in {}{}, for workers of {} MB; without {}",
+            basis.currency,
+            basis.prices_of,
+            basis.prices_from,
+            basis.region.as_ref().map(|region| format!(" (the realm is in {region})")).unwrap_or_default(),
+            basis.worker_mb,
+            basis.left_out
+        ));
+        notes.extend(found.cost_note.clone());
+    }
     note(global, &notes);
     Ok(())
 }
@@ -41,18 +56,23 @@ fn lines(format: Format, found: &Found) -> Vec<String> {
     if found.jobs.is_empty() {
         return vec![format!("no runs are meant by {}", escaped(&found.filter))];
     }
-    let heading = [
+    let mut heading = vec![
         Column::Path("JOB", 12),
         Column::Whole("RUNS"),
         Column::Whole("FAILED"),
         Column::Whole("p50"),
         Column::Whole("p95"),
         Column::Whole("WAIT p95"),
+        Column::Whole("COST"),
         Column::Text("TREND", 12),
     ];
     let mut rows: Vec<Vec<String>> = found.jobs.iter().map(row).collect();
     if found.jobs.len() + found.more_jobs > 1 {
-        rows.push(cells("(all)".to_owned(), &found.all, String::new()));
+        rows.push(cells("(all)".to_owned(), &found.all, found.cost, String::new()));
+    }
+    if found.cost.is_none() {
+        heading.remove(COST);
+        rows.iter_mut().for_each(|row| drop(row.remove(COST)));
     }
     let mut lines = columns(format, &heading, &rows);
     if found.more_jobs > 0 {
@@ -62,10 +82,11 @@ fn lines(format: Format, found: &Found) -> Vec<String> {
 }
 
 fn row(job: &JobStats) -> Vec<String> {
-    cells(escaped(job.job_id.as_str()).into_owned(), &job.figures, trend(&job.figures, job.before.as_ref()))
+    let (name, trend) = (escaped(job.job_id.as_str()).into_owned(), trend(&job.figures, job.before.as_ref()));
+    cells(name, &job.figures, job.cost, trend)
 }
 
-fn cells(name: String, figures: &JobFigures, trend: String) -> Vec<String> {
+fn cells(name: String, figures: &JobFigures, cost: Option<Cost>, trend: String) -> Vec<String> {
     let time = |ms: Option<u64>| ms.map(|ms| view::short(Duration::from_millis(ms))).unwrap_or_default();
     let failed = match (figures.failed, figures.failures_per_mille) {
         (0, _) => String::new(),
@@ -79,6 +100,7 @@ fn cells(name: String, figures: &JobFigures, trend: String) -> Vec<String> {
         time(figures.took_p50_ms),
         time(figures.took_p95_ms),
         time(figures.waited_p95_ms),
+        cost.map(|cost| format!("${}", cost.dollars())).unwrap_or_default(),
         trend,
     ]
 }

@@ -4,11 +4,11 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant as Moment};
 
 use pumice_core::text::escaped;
-use pumice_service::Instant;
 use pumice_service::runs::{
-    ManyDone, ManyOutcome, ManyRuns, Receipt, RetryMany, cancel_many, cancel_many_heard, delete_many,
+    ManyDone, ManyOutcome, ManyRuns, RetryMany, Step, cancel_many, cancel_many_heard, delete_many,
     delete_many_heard, retry_many, retry_many_heard,
 };
+use pumice_service::{Error, ErrorKind, Instant};
 
 use crate::args::{Bulk, Global};
 use crate::commands::instant;
@@ -41,12 +41,11 @@ pub(super) async fn cancel(
     why: Option<String>,
 ) -> Result<(), Failure> {
     let request = ManyRuns { why, ..asked(realm, bulk).await? };
-    // A console says nothing before all is done.
     let done = match realm {
-        Target::There(_) => realm.ask(cancel_many, &request).await,
+        Target::There(_) => realm.ask(cancel_many, &request).await.map_err(goes_on),
         Target::Here(here) => {
             let mut progress = Progress::new(global);
-            cancel_many_heard(&**here, &request, &mut |receipt, count| progress.heard(receipt, count)).await
+            cancel_many_heard(&**here, &request, &mut |step| progress.heard(step)).await
         }
     };
     print_done(global, &done?, "cancel")
@@ -56,10 +55,10 @@ pub(super) async fn cancel(
 pub(super) async fn delete(global: &Global, realm: &Target, bulk: Bulk) -> Result<(), Failure> {
     let request = asked(realm, bulk).await?;
     let done = match realm {
-        Target::There(_) => realm.ask(delete_many, &request).await,
+        Target::There(_) => realm.ask(delete_many, &request).await.map_err(goes_on),
         Target::Here(here) => {
             let mut progress = Progress::new(global);
-            delete_many_heard(&**here, &request, &mut |receipt, count| progress.heard(receipt, count)).await
+            delete_many_heard(&**here, &request, &mut |step| progress.heard(step)).await
         }
     };
     print_done(global, &done?, "delete")
@@ -72,33 +71,51 @@ pub(in crate::commands) async fn retry_all(
     request: &RetryMany,
 ) -> Result<ManyDone, Failure> {
     let done = match realm {
-        Target::There(_) => realm.ask(retry_many, request).await,
+        Target::There(_) => realm.ask(retry_many, request).await.map_err(goes_on),
         Target::Here(here) => {
             let mut progress = Progress::new(global);
-            retry_many_heard(&**here, request, &mut |receipt, count| progress.heard(receipt, count)).await
+            retry_many_heard(&**here, request, &mut |step| progress.heard(step)).await
         }
     };
     Ok(done?)
 }
 
-/// Tells a person at a terminal how far it has come.
-struct Progress {
+/// The error of a console, which may go on with an act when it has no answer yet.
+pub(super) fn goes_on(error: Error) -> Error {
+    if error.kind() != ErrorKind::Unreachable {
+        return error;
+    }
+    let message = format!("{error}; `runs bulk list` shows how far the act has come");
+    error.because(message)
+}
+
+/// Tells a person at a terminal how far it has come, and how it can be stopped.
+pub(super) struct Progress {
     shows: bool,
     heard: u64,
+    count: u64,
     told: Option<Moment>,
 }
 
 impl Progress {
-    fn new(global: &Global) -> Self {
+    pub(super) fn new(global: &Global) -> Self {
         let shows = !global.quiet && std::io::stderr().is_terminal();
-        Self { shows, heard: 0, told: None }
+        Self { shows, heard: 0, count: 0, told: None }
     }
 
-    fn heard(&mut self, _: &Receipt, count: u64) {
-        self.heard += 1;
+    pub(super) fn heard(&mut self, step: Step<'_>) {
+        match step {
+            Step::Begun { id, count } => {
+                self.count = count;
+                if self.shows {
+                    tell_text(&format!("act {id}: `pumice runs bulk stop {id}` stops it\n"));
+                }
+            }
+            Step::Done(_) => self.heard += 1,
+        }
         if self.shows && self.told.is_none_or(|told| told.elapsed() >= TOLD) {
             self.told = Some(Moment::now());
-            tell_text(&format!("\r\x1b[K{} of {count} runs", self.heard));
+            tell_text(&format!("\r\x1b[K{} of {} runs", self.heard, self.count));
         }
     }
 }
@@ -112,11 +129,11 @@ impl Drop for Progress {
     }
 }
 
-/// Prints what was found or done. The exit status is 1 where it could not be done to all.
+/// Prints what was found or done. The exit status is 1 where it could not be done to all, or was stopped.
 pub(in crate::commands) fn print_done(global: &Global, done: &ManyDone, act: &str) -> Result<(), Failure> {
     print(global.output, done, || lines(done, act))?;
     note(global, &done.note.iter().cloned().collect::<Vec<_>>());
-    if done.refused > 0 { Err(Failure::RunFailed) } else { Ok(()) }
+    if done.refused > 0 || done.stopped.is_some() { Err(Failure::RunFailed) } else { Ok(()) }
 }
 
 fn lines(done: &ManyDone, act: &str) -> Vec<String> {
@@ -156,5 +173,10 @@ fn lines(done: &ManyDone, act: &str) -> Vec<String> {
     parts.extend((done.already > 0).then(|| format!("{} dealt with before", done.already)));
     parts.extend((done.refused > 0).then(|| format!("{} refused", done.refused)));
     lines.push(parts.join(", "));
+    let id = done.bulk.as_deref().unwrap_or_default();
+    lines.extend(done.stopped.as_ref().map(|stop| {
+        let why = if stop.why.is_empty() { String::new() } else { format!(": {}", escaped(&stop.why)) };
+        format!("stopped by {}{why}; `pumice runs bulk resume {id}` goes on", escaped(&stop.by))
+    }));
     lines
 }

@@ -151,6 +151,9 @@ impl Ledger {
                 let Change { run: next, permit, message, .. } = change;
                 log_change(run, &next);
                 tell_end(run, &next);
+                if self.site().settings.lava_events {
+                    Box::pin(self.tell_lava(run, &next)).await;
+                }
                 if must_hurry_clock(run, &next) {
                     Box::pin(self.hurry_clock(&next)).await;
                 }

@@ -2,6 +2,7 @@
 //! requests, and everything else stands on it.
 
 pub(super) mod apply;
+mod events;
 pub(super) mod gate;
 pub(super) mod line;
 pub(super) mod live;
@@ -11,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use live::Live;
 
+use super::trouble::Trouble;
 use crate::Timestamp;
 use crate::ids::{JobId, RunId, RunKey};
 use crate::job_type::Site;
@@ -26,12 +28,14 @@ pub(super) struct Ledger {
     pub(super) live: Live,
     /// The messages that are to be sent together; `None` where each is sent at once.
     outbox: Option<Arc<Mutex<Vec<Outgoing>>>>,
+    /// What could not be written beside the records.
+    trouble: Trouble,
 }
 
 impl Ledger {
     /// The ledger of a realm.
     pub(super) fn new(site: Arc<Site>) -> Self {
-        Self { site, live: Live::default(), outbox: None }
+        Self { site, live: Live::default(), outbox: None, trouble: Trouble::default() }
     }
 
     /// The same, which keeps the messages of decisions until [`Ledger::send_kept`]: many are sent in few calls. One that is

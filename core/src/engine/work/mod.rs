@@ -12,13 +12,10 @@ mod news;
 mod redo;
 mod steps;
 mod task;
-mod trouble;
 mod verdict;
 mod watch;
 
 use std::sync::Arc;
-
-use trouble::Trouble;
 
 use super::dispatch::Dispatcher;
 use super::halt::Halt;
@@ -28,6 +25,7 @@ use super::ledger::Ledger;
 use super::limits::Limits;
 use super::pausing::KnownPauses;
 use crate::Timestamp;
+use crate::engine::trouble::Trouble;
 use crate::hosts::Host;
 use crate::ids::{HostId, WorkerName};
 use crate::job_type::{Registry, Runners, Site};

@@ -13,12 +13,12 @@ const MAX_KINDS: usize = 64;
 
 /// What was logged, and how often it happened since.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Trouble(Arc<Mutex<HashMap<String, (Timestamp, u64)>>>);
+pub(in crate::engine) struct Trouble(Arc<Mutex<HashMap<String, (Timestamp, u64)>>>);
 
 impl Trouble {
     /// Whether trouble of this kind is to be logged now; then, how often it happened since it was logged last, this time
     /// included.
-    pub(super) fn count(&self, kind: &str, now: Timestamp) -> Option<u64> {
+    pub(in crate::engine) fn count(&self, kind: &str, now: Timestamp) -> Option<u64> {
         // Counts: whole whatever became of another holder.
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MAX_KINDS && !known.contains_key(kind) {

@@ -1,0 +1,164 @@
+//! Carries an act out on its runs, page by page, and keeps its record.
+
+use futures_util::stream::{self, StreamExt};
+use pumice_core::bulk::{BulkAct, BulkState, ReceiptPage};
+use pumice_core::duration::Span;
+use pumice_core::ids::RunKey;
+use pumice_core::ports::{CommitError, RunPage, RunQuery};
+
+use super::{Act, Heard, ManyDone, Receipt, Step, unwritten};
+use crate::failure::{Error, ErrorKind};
+use crate::realm::Realm;
+use crate::runs::bulk::BulkStop;
+
+/// How many runs are acted on at once.
+const AT_ONCE: usize = 64;
+
+/// What carries an act out.
+pub(in crate::runs) struct Carrier<'c> {
+    pub(in crate::runs) realm: &'c dyn Realm,
+    pub(in crate::runs) act: Act,
+    /// The query for its runs.
+    pub(in crate::runs) query: RunQuery,
+    /// How long its record is kept.
+    pub(in crate::runs) keep: Option<Span>,
+    /// Its record, as it is stored: the runs of its page are to be dealt with.
+    pub(in crate::runs) record: BulkAct,
+}
+
+impl Carrier<'_> {
+    /// Acts on the runs in hand, then on those of the next page, and on no more than were counted. Each page is one write of the
+    /// record, with the receipts of the page before: a write that meets another one finds that the act was stopped.
+    ///
+    /// # Errors
+    /// [`Error`] when the store cannot be reached or another process carries the act out: the record says where it stopped.
+    pub(in crate::runs) async fn carry(
+        mut self,
+        done: &mut ManyDone,
+        heard: Heard<'_>,
+    ) -> Result<BulkAct, Error> {
+        loop {
+            let (receipts, failed) = self.act_on_page(heard).await;
+            let now = self.realm.now();
+            let mut next = self.record.after(&receipts, now, self.keep);
+            let failed = match failed {
+                None => self.turn(&mut next).await.err(),
+                failed => failed,
+            };
+            if let Some(error) = &failed {
+                next.state = BulkState::Failed { why: error.message().to_owned() };
+                next.ended = Some(now);
+            } else if next.is_done() {
+                next.state = BulkState::Complete;
+                next.ended = Some(now);
+            }
+            let page = self.page_of(&receipts);
+            receipts.into_iter().for_each(|receipt| done.take(receipt));
+            match self.write(&next, page.as_ref()).await {
+                Ok(()) => self.record = next,
+                Err(CommitError::Conflict) => return self.overtaken(page, done).await,
+                // What failed first is worth more than that the record could not say so.
+                Err(error) => {
+                    let error = failed.unwrap_or_else(|| unwritten(&self.record.id, error));
+                    return Err(left(&next, error));
+                }
+            }
+            if let Some(error) = failed {
+                return Err(left(&self.record, error));
+            }
+            if self.record.state == BulkState::Complete {
+                return Ok(self.record);
+            }
+        }
+    }
+
+    /// Acts on the runs in hand. Gives what became of them, and the last failure.
+    async fn act_on_page(&self, heard: Heard<'_>) -> (Vec<Receipt>, Option<Error>) {
+        let keys: Vec<RunKey> = self.record.in_hand.clone();
+        let acts = keys.into_iter().map(|key| self.act.on(self.realm, key));
+        let mut acts = stream::iter(acts).buffer_unordered(AT_ONCE);
+        let (mut receipts, mut failed) = (Vec::with_capacity(self.record.in_hand.len()), None);
+        while let Some(outcome) = acts.next().await {
+            match outcome {
+                Ok(receipt) => {
+                    heard(Step::Done(&receipt));
+                    receipts.push(receipt);
+                }
+                Err(error) => failed = Some(error),
+            }
+        }
+        (receipts, failed)
+    }
+
+    /// Puts the runs of the next page into a record that has none in hand.
+    async fn turn(&self, record: &mut BulkAct) -> Result<(), Error> {
+        while record.in_hand.is_empty()
+            && let Some(cursor) = record.next.take_if(|_| record.tally.dealt_with() < record.count)
+        {
+            let query = RunQuery { cursor: Some(cursor.clone()), ..self.query.clone() };
+            let page = self.realm.runs().page(&query).await;
+            let RunPage { runs, next, .. } = page.inspect_err(|_| record.next = Some(cursor))?;
+            let left = usize::try_from(record.count - record.tally.dealt_with()).unwrap_or(usize::MAX);
+            record.in_hand = runs.into_iter().map(|run| run.key).take(left).collect();
+            record.next = next;
+        }
+        Ok(())
+    }
+
+    fn page_of(&self, receipts: &[Receipt]) -> Option<ReceiptPage> {
+        (!receipts.is_empty()).then(|| ReceiptPage::kept(self.record.pages, receipts))
+    }
+
+    /// Writes the record. Where there is no answer, what is stored tells whether it was written.
+    async fn write(&self, next: &BulkAct, page: Option<&ReceiptPage>) -> Result<(), CommitError> {
+        let store = self.realm.bulk();
+        match store.put_bulk(next, page).await {
+            // A write that was tried again meets itself.
+            Err(CommitError::Conflict | CommitError::Unknown(_)) => match store.load_bulk(&next.id).await? {
+                Some(stored) if stored == *next => Ok(()),
+                _ => Err(CommitError::Conflict),
+            },
+            written => written,
+        }
+    }
+
+    /// Another wrote the record: the act was stopped, or another process carries it out. What was done to the page is put
+    /// into the record of one that was stopped.
+    async fn overtaken(self, page: Option<ReceiptPage>, done: &mut ManyDone) -> Result<BulkAct, Error> {
+        let (store, id) = (self.realm.bulk(), &self.record.id);
+        let stored = store.load_bulk(id).await?;
+        let stored = stored.ok_or_else(|| Error::not_found(format!("the record of act {id} is gone")))?;
+        let BulkState::Stopped { by, why } = &stored.state else {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                format!("another process has gone on with act {id}: this one has stopped"),
+            ));
+        };
+        done.stopped = Some(BulkStop { by: by.clone(), why: why.clone() });
+        let receipts = page.as_ref().map_or(&[][..], |page| &page.receipts);
+        let mut last = stored.after(receipts, self.realm.now(), self.keep);
+        if last.is_done() {
+            // The stop came when nothing was left.
+            last.state = BulkState::Complete;
+            done.stopped = None;
+        }
+        match store.put_bulk(&last, page.as_ref()).await {
+            Ok(()) => Ok(last),
+            Err(CommitError::Conflict) => Err(Error::new(
+                ErrorKind::Conflict,
+                format!("act {id} was stopped, and another process has gone on with it"),
+            )),
+            Err(error) => Err(unwritten(id, error)),
+        }
+    }
+}
+
+/// The error with how far the act has come.
+fn left(record: &BulkAct, error: Error) -> Error {
+    let BulkAct { id, count, tally, .. } = record;
+    let why = format!(
+        "{error}; {} of {count} runs were dealt with: resume act {id} for the rest",
+        tally.dealt_with()
+    );
+    error.because(why)
+}

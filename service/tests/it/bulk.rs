@@ -1,0 +1,246 @@
+//! Acts on many runs: watched, stopped in the midst, resumed; two at once.
+
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use pumice_core::Timestamp;
+use pumice_core::audit::Origin;
+use pumice_core::bulk::{BulkAct, BulkKind, BulkState, SILENCE, Tally};
+use pumice_core::duration::Span;
+use pumice_core::ids::{JobId, RunId, RunKey, WorkerName};
+use pumice_core::run::{NewRun, Run, Status};
+use pumice_core::spec::RunSpec;
+use pumice_service::runs::{self, ManyOutcome, ManyRuns, Step};
+use pumice_service::{Error, ErrorKind, Realm as _};
+use serde_json::{Value, json};
+
+use crate::folder::Folder;
+use crate::{Api, job};
+
+/// The page of an act.
+const PAGE: u64 = 500;
+
+fn key(number: u64) -> RunKey {
+    let id: RunId = format!("0190c0c0-0000-7000-8000-{number:012}").parse().unwrap();
+    RunKey::root(id)
+}
+
+/// Makes runs that wait, one a second, the last a minute ago.
+async fn waiting(realm: &Folder, number: u64) {
+    let last = realm.now() - TimeDelta::minutes(1);
+    let one = |n: u64| {
+        let at = last - TimeDelta::seconds(i64::try_from(number - n).unwrap());
+        let about = (JobId::new("late").unwrap(), "cmd".to_owned(), WorkerName::new("core").unwrap());
+        let run_id = key(n).run_id().unwrap();
+        let run = Run::dispatched(key(n), run_id, about, at, at, Span::from_days(30));
+        let spec = RunSpec::of_job(Arc::new(job("late", json!({})).as_object().unwrap().clone()));
+        (NewRun { run, spec }, None)
+    };
+    let made: Vec<_> = (0..number).map(one).collect();
+    assert!(realm.runs().create(&made).await.unwrap().iter().all(pumice_core::ports::Created::is_new));
+}
+
+fn cancel() -> ManyRuns {
+    ManyRuns { filter: "job:late".to_owned(), why: Some("wrong month".to_owned()), ..ManyRuns::default() }
+}
+
+/// Does something to the realm while an act stands still.
+fn meanwhile<T: Send>(does: impl Future<Output = T> + Send) -> T {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(does)
+        });
+        thread.join().unwrap()
+    })
+}
+
+async fn shown(realm: &Folder, id: &str) -> Value {
+    let request = runs::ShowBulk { id: id.to_owned(), outcome: None, cursor: 0 };
+    serde_json::to_value(runs::show_bulk(realm, &request).await.unwrap()).unwrap()
+}
+
+fn listing(filter: &str) -> runs::ListRuns {
+    serde_json::from_value(json!({ "where": filter, "limit": 1_000 })).unwrap()
+}
+
+fn stop(id: &str) -> runs::StopBulk {
+    runs::StopBulk { id: id.to_owned(), why: "enough".to_owned(), dry_run: false }
+}
+
+async fn resumed(realm: &Folder, id: &str) -> Result<runs::BulkChanged, Error> {
+    runs::resume_bulk(realm, &runs::ResumeBulk { id: id.to_owned(), dry_run: false }).await
+}
+
+#[tokio::test]
+async fn act_stopped_in_the_midst_says_where_and_goes_on() {
+    let realm = Folder::new().await;
+    waiting(&realm, PAGE + 100).await;
+    let mut id = String::new();
+    let request = cancel();
+    let mut heard = |step: Step<'_>| {
+        if let Step::Begun { id: begun, count } = step {
+            assert_eq!(count, PAGE + 100);
+            begun.clone_into(&mut id);
+            let active = meanwhile(shown(&realm, begun));
+            assert_eq!((&active["bulk"]["state"], &active["bulk"]["left"]), (&json!("active"), &json!(600)));
+            // One that is carried out is not carried out a second time.
+            let refused = meanwhile(resumed(&realm, begun)).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Conflict, "{refused}");
+            let stopped = meanwhile(runs::stop_bulk(&realm, &stop(begun))).unwrap();
+            assert!(stopped.changed && stopped.bulk.state == "stopped", "{stopped:?}");
+            let again = meanwhile(runs::stop_bulk(&realm, &stop(begun))).unwrap();
+            assert!(!again.changed, "{again:?}");
+        }
+    };
+    let done = runs::cancel_many_heard(&realm, &request, &mut heard).await.unwrap();
+    assert_eq!((done.done, done.count, done.bulk.as_deref()), (PAGE, PAGE + 100, Some(id.as_str())));
+    assert_eq!(
+        done.stopped.map(|stop| (stop.by, stop.why)),
+        Some(("tester".to_owned(), "enough".to_owned()))
+    );
+    let page = shown(&realm, &id).await;
+    assert_eq!((&page["bulk"]["done"], &page["bulk"]["left"]), (&json!(PAGE), &json!(100)));
+    assert_eq!(
+        (page["receipts"].as_array().unwrap().len(), &page["bulk"]["why"]),
+        (500, &json!("wrong month"))
+    );
+    let open = async || {
+        let open = listing("job:late status:dispatched");
+        runs::list(&realm, &open).await.unwrap().runs.len()
+    };
+    assert_eq!(open().await, 100);
+    let changed = resumed(&realm, &id).await.unwrap();
+    assert_eq!((changed.bulk.state.as_str(), changed.bulk.done, changed.bulk.left), ("complete", 600, 0));
+    assert_eq!(open().await, 0);
+    let page = shown(&realm, &id).await;
+    let receipts = page["receipts"].as_array().unwrap();
+    let runs: std::collections::BTreeSet<&str> =
+        receipts.iter().map(|one| one["run"].as_str().unwrap()).collect();
+    assert_eq!((receipts.len(), runs.len()), (600, 600), "each run has one receipt");
+    assert_eq!(resumed(&realm, &id).await.unwrap_err().kind(), ErrorKind::Conflict, "it is complete");
+    let refused = runs::stop_bulk(&realm, &stop(&id)).await.unwrap_err();
+    assert!(refused.message().contains("is complete"), "{refused}");
+}
+
+/// A record as a process that was killed leaves it: some runs in hand, one of them dealt with.
+fn left_behind(now: Timestamp, in_hand: Vec<RunKey>) -> BulkAct {
+    let at = now - SILENCE - TimeDelta::seconds(1);
+    BulkAct {
+        id: "act".to_owned(),
+        rev: 7,
+        kind: BulkKind::Cancel,
+        asked: serde_json::to_value(cancel()).unwrap(),
+        terms: "job:late status:dispatched,waiting".to_owned(),
+        tagged: Vec::new(),
+        before: now,
+        by: "ada".to_owned(),
+        from: Origin::Cli,
+        state: BulkState::Active,
+        carrier: "killed".to_owned(),
+        count: 3,
+        tally: Tally::default(),
+        pages: 0,
+        in_hand,
+        next: None,
+        begun: at,
+        beat: at,
+        ended: None,
+        expires: None,
+    }
+}
+
+#[tokio::test]
+async fn interrupted_act_goes_on_with_the_runs_it_had_in_hand() {
+    let realm = Folder::new().await;
+    waiting(&realm, 4).await;
+    let named = runs::CancelRuns {
+        runs: vec![key(1).to_string()],
+        ..serde_json::from_value(json!({ "runs": [] })).unwrap()
+    };
+    runs::cancel(&realm, &named).await.unwrap();
+    realm.bulk().create_bulk(&left_behind(realm.now(), vec![key(0), key(1), key(2)])).await.unwrap();
+    let found = runs::list_bulk(&realm, &runs::ListBulk { limit: 10 }).await.unwrap();
+    assert_eq!(found.bulk[0].state, "interrupted");
+    let dry = runs::ResumeBulk { id: "act".to_owned(), dry_run: true };
+    assert_eq!(runs::resume_bulk(&realm, &dry).await.unwrap().bulk.state, "active");
+    let done = resumed(&realm, "act").await.unwrap().bulk;
+    assert_eq!((done.state.as_str(), done.done, done.already, done.left), ("complete", 2, 1, 0));
+    let page = shown(&realm, "act").await;
+    let outcome = |key: RunKey| {
+        let of = |one: &&Value| one["run"] == key.as_str();
+        page["receipts"].as_array().unwrap().iter().find(of).map(|one| one["outcome"].clone())
+    };
+    assert_eq!(outcome(key(0)), Some(json!(ManyOutcome::Cancelled)));
+    assert_eq!(outcome(key(1)), Some(json!(ManyOutcome::Already)));
+    // The fourth was not in hand, and the count is an upper bound.
+    assert_eq!(outcome(key(3)), None);
+    assert_eq!(realm.runs().peek(&key(3)).await.unwrap().unwrap().status, Status::Dispatched);
+}
+
+#[tokio::test]
+async fn of_two_processes_with_one_act_the_first_stops() {
+    let realm = Folder::new().await;
+    waiting(&realm, 2).await;
+    let request = cancel();
+    let mut heard = |step: Step<'_>| {
+        if let Step::Begun { id, .. } = step {
+            let overtaken = async {
+                let stored = realm.bulk().load_bulk(id).await.unwrap().unwrap();
+                let other = stored.resumed("other".to_owned(), realm.now(), None);
+                realm.bulk().put_bulk(&other, None).await.unwrap();
+            };
+            meanwhile(overtaken);
+        }
+    };
+    let refused = runs::cancel_many_heard(&realm, &request, &mut heard).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Conflict);
+    assert!(refused.message().contains("another process has gone on with act"), "{refused}");
+    // What it had in hand is the other's to tell of.
+    let found = runs::list_bulk(&realm, &runs::ListBulk { limit: 10 }).await.unwrap();
+    assert_eq!((found.bulk[0].done, found.bulk[0].left), (0, 2));
+}
+
+#[tokio::test]
+async fn two_acts_on_the_same_runs_do_each_once() {
+    let realm = Folder::new().await;
+    waiting(&realm, 40).await;
+    let request = cancel();
+    let (one, other) = tokio::join!(runs::cancel_many(&realm, &request), runs::cancel_many(&realm, &request));
+    let (one, other) = (one.unwrap(), other.unwrap());
+    let acts = |done: &runs::ManyDone| done.done + done.already;
+    assert!(acts(&one) == one.count && acts(&other) == other.count, "{one:?} {other:?}");
+    let cancelled = listing("job:late status:cancelled");
+    assert_eq!(runs::list(&realm, &cancelled).await.unwrap().runs.len(), 40);
+}
+
+#[tokio::test]
+async fn act_with_a_secret_in_its_request_is_refused() {
+    let realm = Folder::new().await;
+    waiting(&realm, 1).await;
+    pumice_core::secret::remember("bulk-canary-5523");
+    let request = ManyRuns { why: Some("bulk-canary-5523".to_owned()), ..cancel() };
+    let refused = runs::cancel_many(&realm, &request).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Invalid, "{refused}");
+    assert_eq!(realm.runs().peek(&key(0)).await.unwrap().unwrap().status, Status::Dispatched);
+}
+
+/// Each operation, as an API asks for it: the acts of `many` are there.
+pub(crate) async fn looked_at(api: &Api, realm: &Folder) {
+    let list = api.request("runs bulk list", json!({}));
+    let listed = api.response("runs bulk list", &runs::list_bulk(realm, &list).await.unwrap());
+    let acts = listed["bulk"].as_array().unwrap();
+    assert!(acts.len() >= 3 && acts.iter().all(|one| one["state"] == "complete"), "{listed}");
+    let retried = acts.iter().find(|one| one["act"] == "retry" && one["done"] == 1).unwrap();
+    let show = api.request("runs bulk show", json!({ "id": retried["id"], "outcome": "retried" }));
+    let shown = api.response("runs bulk show", &runs::show_bulk(realm, &show).await.unwrap());
+    assert_eq!(shown["receipts"].as_array().map(Vec::len), Some(1), "{shown}");
+    waiting(realm, 1).await;
+    realm.bulk().create_bulk(&left_behind(realm.now(), vec![key(0)])).await.unwrap();
+    let stop: runs::StopBulk = api.request("runs bulk stop", json!({ "id": "act", "why": "wrong jobs" }));
+    let stopped = api.response("runs bulk stop", &runs::stop_bulk(realm, &stop).await.unwrap());
+    assert_eq!((&stopped["changed"], &stopped["bulk"]["state"]), (&json!(true), &json!("stopped")));
+    let resume = api.request("runs bulk resume", json!({ "id": "act" }));
+    let resumed = api.response("runs bulk resume", &runs::resume_bulk(realm, &resume).await.unwrap());
+    assert_eq!((&resumed["bulk"]["state"], &resumed["bulk"]["done"]), (&json!("complete"), &json!(1)));
+}
