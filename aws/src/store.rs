@@ -1,6 +1,6 @@
 //! A realm in DynamoDB: what its tables are called, who asks them, what is remembered of them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -31,6 +31,8 @@ const MAX_REMEMBERED: usize = 10_000;
 const MAX_BUCKETS: usize = 100;
 /// Most items that one batch reads (DynamoDB, BatchGetItem: 100).
 const MAX_GET: usize = 100;
+/// How many runs of one job, or of one origin, are many when they are made at once: fewer are written within a second.
+const MANY: usize = 250;
 /// The pauses before what a batch left out is asked for again: the first, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
@@ -48,6 +50,8 @@ pub struct Store {
     ahead: Arc<Mutex<Ahead>>,
     hints: bool,
     bucket: Option<Arc<str>>,
+    /// How many runs of one job, or of one origin, are made in parts of their indexes when they are made at once.
+    pub(crate) many: usize,
     /// Whether nothing tells of jobs that other tools put.
     pub(crate) jobs_are_unwatched: bool,
 }
@@ -57,6 +61,10 @@ struct Remembered {
     realm: Option<(Instant, Arc<RealmSpec>)>,
     jobs: Recent<JobId, Arc<JobSpec>, MAX_REMEMBERED>,
     triggers: Recent<String, OfBucket, MAX_BUCKETS>,
+    /// The jobs whose runs are made in parts of the index `job`, once parts are in use.
+    parts: Option<BTreeSet<String>>,
+    /// The jobs whose runs were made faster than one key of that index takes.
+    hot: Recent<JobId, (), MAX_REMEMBERED>,
     /// When lava's table of events was found out not to be there, or not for this one to read.
     without_lava: Option<Instant>,
 }
@@ -74,6 +82,7 @@ impl Store {
             ahead: Arc::default(),
             hints: false,
             bucket: None,
+            many: MANY,
             jobs_are_unwatched: false,
         }
     }
@@ -98,6 +107,13 @@ impl Store {
     #[must_use]
     pub fn with_unwatched_jobs(mut self, unwatched: bool) -> Self {
         self.jobs_are_unwatched = unwatched;
+        self
+    }
+
+    /// The same, which makes so many runs of one job, or of one origin, in parts of their indexes when they are made at once.
+    #[must_use]
+    pub fn with_parts_from(mut self, many: usize) -> Self {
+        self.many = many;
         self
     }
 
@@ -182,6 +198,24 @@ impl Store {
 
     pub(crate) fn forget_triggers(&self) {
         self.remembered().triggers.clear();
+    }
+
+    /// The jobs whose runs are made in parts, as far as this process knows; none while parts are not in use.
+    pub(crate) fn parts(&self) -> Option<BTreeSet<String>> {
+        self.remembered().parts.clone()
+    }
+
+    pub(crate) fn remember_parts(&self, jobs: BTreeSet<String>) {
+        self.remembered().parts = Some(jobs);
+    }
+
+    /// Whether a job's runs were made faster than one key of an index takes.
+    pub(crate) fn is_hot(&self, job_id: &JobId) -> bool {
+        self.remembered().hot.get(job_id).is_some()
+    }
+
+    pub(crate) fn remember_hot(&self, job_id: &JobId) {
+        self.remembered().hot.put(job_id.clone(), ());
     }
 
     pub(crate) fn is_without_lava(&self) -> bool {

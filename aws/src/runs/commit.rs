@@ -13,7 +13,7 @@ use pumice_core::ids::{JobId, RunKey};
 use pumice_core::ports::{Change, CommitError, StoreError, StoreErrorKind};
 use pumice_core::run::{LockChange, Run};
 
-use super::record::{DUE_AT, DUE_SHARD, OPTIONAL, item_key, micros, run_item, run_key};
+use super::record::{DUE_AT, DUE_SHARD, JOB, OPTIONAL, ORIGIN, item_key, micros, run_item, run_key};
 use crate::attribute::{Item, text, whole};
 use crate::failure::{advice, tells_of_bad_form, write_error};
 use crate::store::{Store, text_of};
@@ -42,10 +42,12 @@ impl Written {
             values.insert(":due".to_owned(), whole(micros(due)));
             condition.push_str(" AND #due_at <= :due");
         }
+        // They never change, and may be parts of a key.
+        item.remove(JOB);
+        item.remove(ORIGIN);
         let mut set = Vec::new();
-        let keeps_due = |name: &str| lazy && name == DUE_AT;
-        let removed =
-            OPTIONAL.iter().filter(|name| !item.contains_key(**name)).filter(|name| !keeps_due(name));
+        let keeps = |name: &str| name == ORIGIN || lazy && name == DUE_AT;
+        let removed = OPTIONAL.iter().filter(|name| !item.contains_key(**name)).filter(|name| !keeps(name));
         let removed: Vec<String> = removed.map(|name| format!("#{name}")).collect();
         names.extend(removed.iter().map(|name| (name.clone(), name[1..].to_owned())));
         for (name, value) in item {

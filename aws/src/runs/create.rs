@@ -14,6 +14,7 @@ use pumice_core::ports::{CommitError, Created, RunStore, StoreError, StoreErrorK
 use pumice_core::run::{NEVER, NewRun};
 
 use super::commit::refused;
+use super::parts::{Spread, is_hot};
 use super::record::{MAX_EMBEDDED, SIGNATURE, SPEC, read_run, run_item, run_key, spec_key};
 use crate::attribute::{Item, text, whole};
 use crate::failure::{store_error, write_error};
@@ -35,8 +36,9 @@ impl Store {
         let mut named = HashSet::new();
         let (first, again): (Vec<_>, Vec<_>) =
             runs.iter().copied().enumerate().partition(|(_, new)| named.insert(&new.run.key));
-        let trouble = OnceLock::new();
-        let making: Vec<_> = first.iter().map(|(_, new)| self.create_unless(&trouble, new)).collect();
+        let (trouble, spread) = (OnceLock::new(), self.spread(runs).await);
+        let making: Vec<_> =
+            first.iter().map(|(_, new)| self.create_unless(&trouble, new, &spread)).collect();
         let made: Vec<Created> = stream::iter(making).buffered(MAX_AT_ONCE).collect().await;
         if let Some(error) = trouble.get().filter(|_| made.iter().all(|created| created.failed.is_some())) {
             return Err(StoreError::clone(error));
@@ -62,10 +64,10 @@ impl Store {
 
     /// Makes one run, unless another of its batch failed: those under way come to their end, so that
     /// what is made has its message, and no further one is begun.
-    async fn create_unless(&self, trouble: &OnceLock<StoreError>, new: &NewRun) -> Created {
+    async fn create_unless(&self, trouble: &OnceLock<StoreError>, new: &NewRun, spread: &Spread) -> Created {
         let failed = match trouble.get() {
             Some(error) => error.clone(),
-            None => match self.create_one(new).await {
+            None => match self.create_one(new, spread).await {
                 Ok(created) => return created,
                 Err(error) => trouble.get_or_init(|| error).clone(),
             },
@@ -74,8 +76,16 @@ impl Store {
     }
 
     /// Makes one run, unless it can never be made.
-    async fn create_one(&self, new: &NewRun) -> Result<Created, StoreError> {
-        match self.try_create(new).await {
+    async fn create_one(&self, new: &NewRun, spread: &Spread) -> Result<Created, StoreError> {
+        let mut tried = self.try_create(new, spread).await;
+        let job_id = &new.run.job_id;
+        if matches!(tried, Err(CommitError::Store(_))) && !spread.has(job_id) && self.is_hot(job_id) {
+            let spread = self.open(&[job_id]).await;
+            if spread.has(job_id) {
+                tried = self.try_create(new, &spread).await;
+            }
+        }
+        match tried {
             Ok(created) => Ok(created),
             Err(CommitError::Unrecordable(why)) => Ok(Created { refused: Some(why), ..Created::default() }),
             Err(CommitError::Store(error)) => Err(error),
@@ -84,11 +94,12 @@ impl Store {
     }
 
     /// A small spec goes into the record; a large one is written with it, both or none.
-    async fn try_create(&self, new: &NewRun) -> Result<Created, CommitError> {
+    async fn try_create(&self, new: &NewRun, spread: &Spread) -> Result<Created, CommitError> {
         let key = &new.run.key;
         let mut record = run_item(&new.run)?;
         self.lighten(&new.run, &mut record).await?;
         record.extend(run_key(key));
+        spread.place(&new.run, &mut record);
         let wanted = record.clone();
         let existing = match self.pin(new, &mut record).await? {
             None => self.put_record(new, record).await?,
@@ -145,7 +156,12 @@ impl Store {
                     _ => Err(StoreError::new("a condition failed without saying so").into()),
                 }
             }
-            Err(error) => Err(write_error(&format!("making run {} in table {table}", new.run.key), &error)),
+            Err(error) => {
+                if error.as_service_error().is_some_and(is_hot) {
+                    self.remember_hot(&new.run.job_id);
+                }
+                Err(write_error(&format!("making run {} in table {table}", new.run.key), &error))
+            }
         }
     }
 

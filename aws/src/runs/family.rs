@@ -5,8 +5,9 @@ use pumice_core::ids::RunKey;
 use pumice_core::ports::StoreError;
 use pumice_core::run::Run;
 
-use super::record::key_of;
-use crate::attribute::{Item, text};
+use super::parts::origin_keys;
+use super::record::{ORIGIN, key_of};
+use crate::attribute::{Item, json, text};
 use crate::failure::store_error;
 use crate::store::Store;
 
@@ -65,19 +66,19 @@ impl Store {
         let mut next = vec![root.clone()];
         while let Some(key) = next.pop() {
             let family = self.family(&key).await?;
-            let asked: Vec<_> = family.iter().map(|run| self.dispatched_by(&run.key)).collect();
+            let asked: Vec<_> = family.iter().map(|(_, origins)| self.dispatched_by(origins)).collect();
             let answers: Vec<Vec<RunKey>> = stream::iter(asked).buffered(MAX_AT_ONCE).try_collect().await?;
             let mut dispatched: Vec<RunKey> = answers.into_iter().flatten().collect();
             // The last is looked at first.
             dispatched.reverse();
             next.extend(dispatched);
-            found.extend(family);
+            found.extend(family.into_iter().map(|(run, _)| run));
         }
         Ok(found)
     }
 
-    /// A run and its children, each parent before its children.
-    async fn family(&self, key: &RunKey) -> Result<Vec<Run>, StoreError> {
+    /// A run and its children, each parent before its children, with the keys under which stands what each dispatched.
+    async fn family(&self, key: &RunKey) -> Result<Vec<(Run, Vec<String>)>, StoreError> {
         let (run_id, path) = place(key);
         let mut family = Vec::new();
         family.extend(self.record_item(key).await?);
@@ -85,27 +86,38 @@ impl Store {
         family.extend(children.into_iter().filter(|item| key_of(item).is_some_and(|child| child != *key)));
         let mut runs = Vec::with_capacity(family.len());
         for item in &family {
-            runs.push(Self::light(item)?);
+            let run = Self::light(item)?;
+            let origins = origin_keys(&run.key, item);
+            runs.push((run, origins));
         }
-        runs.sort_by_cached_key(|run| steps(&run.key));
+        runs.sort_by_cached_key(|(run, _)| steps(&run.key));
         Ok(runs)
     }
 
     /// The keys of what a run dispatched, the oldest first.
-    async fn dispatched_by(&self, key: &RunKey) -> Result<Vec<RunKey>, StoreError> {
+    async fn dispatched_by(&self, origins: &[String]) -> Result<Vec<RunKey>, StoreError> {
         let what = format!("reading index origin of table {}", self.names.runs());
-        let pages = self
-            .client
-            .query()
-            .table_name(self.names.runs())
-            .index_name("origin")
-            .key_condition_expression("dispatched_by = :key")
-            .expression_attribute_values(":key", text(key.as_str()))
-            .into_paginator()
-            .items()
-            .send();
-        let items: Vec<Item> =
-            pages.collect::<Result<_, _>>().await.map_err(|error| store_error(&what, &error))?;
+        let mut items: Vec<Item> = Vec::new();
+        for origin in origins {
+            let pages = self
+                .client
+                .query()
+                .table_name(self.names.runs())
+                .index_name("origin")
+                .key_condition_expression("#origin = :key")
+                .expression_attribute_names("#origin", ORIGIN)
+                .expression_attribute_values(":key", text(origin))
+                .into_paginator()
+                .items()
+                .send();
+            let part: Vec<Item> =
+                pages.collect::<Result<_, _>>().await.map_err(|error| store_error(&what, &error))?;
+            items.extend(part);
+        }
+        if origins.len() > 1 {
+            // Each part is in order.
+            items.sort_by_key(|item| item.get("ts_dispatch").and_then(|at| json(at.clone()).as_i64()));
+        }
         Ok(items.iter().filter_map(key_of).collect())
     }
 }

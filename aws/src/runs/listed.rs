@@ -179,9 +179,9 @@ impl Store {
 
     /// The runs of each job that a query asks for.
     async fn of_jobs(&self, query: &RunQuery, (from, to): During) -> Result<Vec<Runs>, StoreError> {
-        let jobs = self.asked_for(query).await?;
+        let keys = self.job_keys(&self.asked_for(query).await?).await?;
         let page = PAGE.min(query.limit.saturating_add(1));
-        Ok(jobs.into_iter().map(|job| Runs::new(Index::Job(job), from..=to, query.order, page)).collect())
+        Ok(keys.into_iter().map(|job| Runs::new(Index::Job(job), from..=to, query.order, page)).collect())
     }
 
     /// The runs whose ids are asked for; `None` where none are, where steps are asked for as well, or where there are many.

@@ -10,6 +10,7 @@ mod family;
 mod large;
 mod listed;
 mod newest;
+mod parts;
 mod permits;
 mod record;
 mod removed;

@@ -14,7 +14,7 @@ use pumice_core::run::{NEVER, Run};
 use pumice_core::spec::Settings;
 
 use super::bad_ends::BAD_INDEX;
-use super::record::{BAD_END, item_key, key_of};
+use super::record::{BAD_END, JOB, item_key, key_of, without_part};
 use crate::attribute::{Item, json, text, whole};
 use crate::failure::store_error;
 use crate::store::{Store, text_of};
@@ -33,8 +33,8 @@ const DELETED: &str = "jobs#deleted";
 
 /// Which index runs are read from, and what they have in common there.
 pub(super) enum Index {
-    /// The runs of a job.
-    Job(JobId),
+    /// The runs of a job, or of one part of them, under this key.
+    Job(String),
     /// The runs of one part of the index on those that ended, but not well.
     BadEnd(String),
 }
@@ -107,13 +107,13 @@ impl Store {
         few: usize,
         most: usize,
     ) -> Result<Beginning, StoreError> {
-        let jobs = self.asked_for(&RunQuery::default()).await?;
+        let jobs = self.job_keys(&self.asked_for(&RunQuery::default()).await?).await?;
         let version = prefix.as_bytes().get(VERSION_AT);
         let mut keys = BTreeSet::new();
         if version.is_none_or(|version| *version == b'7') {
             let during = time_of(prefix);
             let of =
-                |job: &JobId| Runs::new(Index::Job(job.clone()), during.clone(), Order::Newest, KEY_PAGE);
+                |job: &String| Runs::new(Index::Job(job.clone()), during.clone(), Order::Newest, KEY_PAGE);
             let mut all: Vec<Runs> = jobs.iter().map(of).collect();
             while keys.len() < few {
                 let Some(Found { key, .. }) = self.next(&mut all).await? else { break };
@@ -124,7 +124,7 @@ impl Store {
                 return Ok(Beginning { keys: keys.into_iter().collect(), looked_at: None });
             }
         }
-        let of = |job: JobId| Runs::new(Index::Job(job), 0..=i64::MAX, Order::Newest, KEY_PAGE);
+        let of = |job: String| Runs::new(Index::Job(job), 0..=i64::MAX, Order::Newest, KEY_PAGE);
         let mut all: Vec<Runs> = jobs.into_iter().map(of).collect();
         for _ in 0..most {
             let next = if keys.len() < few { self.next(&mut all).await? } else { None };
@@ -219,7 +219,7 @@ impl Store {
         let table = self.names.runs();
         while !runs.is_ready() {
             let (index, attribute, value) = match &runs.index {
-                Index::Job(job_id) => ("job", "job_id", job_id.as_str()),
+                Index::Job(key) => ("job", JOB, key.as_str()),
                 Index::BadEnd(part) => (BAD_INDEX, BAD_END, part.as_str()),
             };
             let request = self
@@ -264,7 +264,8 @@ fn time_of(prefix: &str) -> RangeInclusive<i64> {
 
 fn found(item: &Item) -> Option<Found> {
     let at = json(item.get("ts_dispatch")?.clone()).as_i64()?;
-    Some(Found { at, key: key_of(item)?, job_id: text_of(item, "job_id").map(str::to_owned), run: None })
+    let job_id = text_of(item, JOB).map(|job| without_part(job).to_owned());
+    Some(Found { at, key: key_of(item)?, job_id, run: None })
 }
 
 #[cfg(test)]

@@ -35,6 +35,13 @@ pub(crate) const DUE_AT: &str = "due_at";
 pub(crate) const BAD_END: &str = "bad_end";
 /// How many partitions of that index each status is spread over.
 pub(super) const BAD_SHARDS: u8 = 4;
+/// The attributes by which the runs of a job, and of a run that dispatched them, are found. Either may be a key's part.
+pub(super) const JOB: &str = "job_id";
+pub(super) const ORIGIN: &str = "dispatched_by";
+/// The attribute of a record which says that what its run dispatched stands in parts of the index too.
+pub(super) const ORIGIN_PARTS: &str = "origin_parts";
+/// What stands before the number of a part: no id and no key has it.
+const PART: char = '\u{1f}';
 /// The attribute that puts a run in the line for its job's lock.
 pub(super) const LINE: &str = "line_job";
 /// The attribute that shows a run to the host that it is for, until it has ended.
@@ -49,7 +56,7 @@ pub(super) const OPTIONAL: [&str; 39] = [
     "below",
     "cancel",
     "crashes",
-    "dispatched_by",
+    ORIGIN,
     "due",
     DUE_AT,
     DUE_SHARD,
@@ -125,6 +132,16 @@ pub(super) fn bad_end(status: Status, shard: u8) -> String {
     format!("{status}.{shard}")
 }
 
+/// A key of an index for one part of what stands under it.
+pub(super) fn part_key(key: &str, part: u8) -> String {
+    format!("{key}{PART}{part}")
+}
+
+/// The key that a key is a part of, or the key itself.
+pub(super) fn without_part(key: &str) -> &str {
+    key.split_once(PART).map_or(key, |(key, _)| key)
+}
+
 pub(super) fn micros(at: Timestamp) -> i64 {
     at.timestamp_micros()
 }
@@ -182,8 +199,13 @@ pub(super) fn read_run(item: &Item) -> Result<Run, StoreError> {
     let mut fields = Map::new();
     for (name, value) in item {
         let name = match name.as_str() {
-            SPEC | SIGNATURE | BAD_END | DUE_SHARD | DUE_AT | LINE | FOR_HOST | "path" | "run_id"
-            | "rendered_at" | "result_at" => {
+            SPEC | SIGNATURE | BAD_END | DUE_SHARD | DUE_AT | LINE | FOR_HOST | ORIGIN_PARTS | "path"
+            | "run_id" | "rendered_at" | "result_at" => {
+                continue;
+            }
+            JOB | ORIGIN => {
+                let key = text_of(item, name).map(without_part);
+                fields.insert(name.clone(), json!(key));
                 continue;
             }
             "ttl" => "expires",

@@ -18,5 +18,5 @@ pub use deployed::{Deployed, sam};
 pub use emulator::Emulator;
 pub use faulty::{Faulty, Worked, dispatch, key_of, log_job, request};
 pub use proxy::{Fault, Proxy, Units};
-pub use realm::{make_queue, make_realm, make_realm_without, make_schedule_group, mark_index};
+pub use realm::{make_queue, make_realm, make_realm_without, make_schedule_group, mark_index, use_parts};
 pub use server::{Server, command, config, folder, free_port};

@@ -23,6 +23,8 @@ pub enum Fault {
     Error(&'static str),
     /// It is answered with a `ValidationException` that says this.
     Invalid(&'static str),
+    /// It is throttled since others write to the same key of the index `job` (DynamoDB, Diagnosing throttling).
+    HotKey,
     /// A transaction is cancelled, for a reason of this code at its first part.
     Cancelled(&'static str),
     /// Only the first of its items is read, and the others are left to be asked for again; of a batch
@@ -235,6 +237,14 @@ fn serve(mut client: TcpStream, server: u16, state: &Mutex<State>) -> std::io::R
             Some(Fault::Error(code)) => {
                 refusal(&json!({ "__type": format!("com.amazonaws#{code}"), "message": "made by a test" }))
             }
+            Some(Fault::HotKey) => refusal(&json!({
+                "__type": "com.amazonaws#ThrottlingException",
+                "message": "made by a test",
+                "throttlingReasons": [{
+                    "reason": "IndexWriteKeyRangeThroughputExceeded",
+                    "resource": "arn:aws:dynamodb:eu-west-1:000000000000:table/lava.test.runs/index/job",
+                }],
+            })),
             Some(Fault::Invalid(message)) => {
                 refusal(&json!({ "__type": "com.amazonaws#ValidationException", "message": message }))
             }

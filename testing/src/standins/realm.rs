@@ -34,6 +34,17 @@ pub async fn mark_index(clients: &Clients, names: &Names, at: i64) {
     mark.item("at", AttributeValue::N(at.to_string())).send().await.expect("the mark is put");
 }
 
+/// Has parts of the index `job` been in use for long, as in a realm that was deployed an hour ago.
+///
+/// # Panics
+/// When the stand-in refuses.
+pub async fn use_parts(clients: &Clients, names: &Names) {
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    let mark = clients.dynamodb.put_item().table_name(names.runs());
+    let mark = mark.item("run_id", text("index#job")).item("path", text("parts"));
+    mark.item("at", AttributeValue::N("1".to_owned())).send().await.expect("the mark is put");
+}
+
 /// Makes the tables of a realm whose table of runs lacks an index, as one that was deployed before there was that index.
 ///
 /// # Panics

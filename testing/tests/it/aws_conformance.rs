@@ -12,12 +12,23 @@ use pumice_core::ids::{RealmName, WorkerName};
 use pumice_core::ports::{Catalog, Scheduler};
 use pumice_local::SystemClock;
 use pumice_testing::conformance::{Adapters, job_specs, realm};
-use pumice_testing::standins::{ACCOUNT, Server, config, make_queue, make_realm, make_schedule_group};
+use pumice_testing::standins::{
+    ACCOUNT, Server, config, make_queue, make_realm, make_schedule_group, use_parts,
+};
 
 type Case = Pin<Box<dyn Future<Output = ()>>>;
 
+/// Which runs stand in parts of the indexes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Parts {
+    /// Those of which many are made at once.
+    OfMany,
+    /// All.
+    Always,
+}
+
 /// A realm of its own for each case, on the same server.
-async fn adapters(config: &SdkConfig, account: &str, prefix: &str) -> Adapters {
+async fn adapters(config: &SdkConfig, account: &str, prefix: &str, parts: Parts) -> Adapters {
     let clients = &Clients::new(config);
     let names = Names::new(prefix, RealmName::new("conformance").expect("a name"));
     make_realm(clients, &names).await;
@@ -31,7 +42,12 @@ async fn adapters(config: &SdkConfig, account: &str, prefix: &str) -> Adapters {
     made.send().await.expect("a bucket is made");
     let clock = Arc::new(SystemClock);
     let objects = Objects::new(clients.s3.clone());
-    let store = Arc::new(Store::new(clients.dynamodb.clone(), names.clone(), objects.clone()).with_hints());
+    let mut store = Store::new(clients.dynamodb.clone(), names.clone(), objects.clone()).with_hints();
+    if parts == Parts::Always {
+        use_parts(clients, &names).await;
+        store = store.with_parts_from(1);
+    }
+    let store = Arc::new(store);
     store.put_realm(realm().as_object().cloned().expect("an object")).await.expect("it is put");
     store.put_jobs(job_specs(), false).await.expect("they are put");
     make_schedule_group(config, prefix).await;
@@ -65,7 +81,7 @@ async fn adapters(config: &SdkConfig, account: &str, prefix: &str) -> Adapters {
 }
 
 /// Runs every case on a server, and tells of all that fail.
-fn all(server: &Server, account: &str) {
+fn all(server: &Server, account: &str, parts: Parts) {
     static CASES: AtomicU32 = AtomicU32::new(0);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let config = runtime.block_on(config(&server.url()));
@@ -73,7 +89,9 @@ fn all(server: &Server, account: &str) {
     let run = |name: &'static str, case: fn(Adapters) -> Case| {
         let number = CASES.fetch_add(1, Ordering::Relaxed);
         let passed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            runtime.block_on(async { case(adapters(&config, account, &format!("p{number}")).await).await });
+            runtime.block_on(async {
+                case(adapters(&config, account, &format!("p{number}"), parts).await).await
+            });
         }));
         eprintln!("{name}: {}", if passed.is_ok() { "ok" } else { "FAILED" });
         if passed.is_err() {
@@ -81,18 +99,30 @@ fn all(server: &Server, account: &str) {
         }
     };
     pumice_testing::conformance_cases!(conformance_in_turn, run);
-    pumice_testing::schedule_cases!(conformance_in_turn, run);
-    pumice_testing::host_cases!(conformance_in_turn, run);
+    if parts == Parts::OfMany {
+        pumice_testing::schedule_cases!(conformance_in_turn, run);
+        pumice_testing::host_cases!(conformance_in_turn, run);
+    }
     let failed = failed.into_inner();
     assert!(failed.is_empty(), "{} cases failed: {}", failed.len(), failed.join(", "));
 }
 
 #[test]
 fn on_ministack() {
-    all(&Server::ministack(), ACCOUNT);
+    all(&Server::ministack(), ACCOUNT, Parts::OfMany);
+}
+
+#[test]
+fn on_ministack_with_every_run_in_a_part() {
+    all(&Server::ministack(), ACCOUNT, Parts::Always);
 }
 
 #[test]
 fn on_moto() {
-    all(&Server::moto(), "123456789012");
+    all(&Server::moto(), "123456789012", Parts::OfMany);
+}
+
+#[test]
+fn on_moto_with_every_run_in_a_part() {
+    all(&Server::moto(), "123456789012", Parts::Always);
 }

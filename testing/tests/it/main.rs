@@ -36,6 +36,8 @@ mod aws_logs;
 #[cfg(feature = "standins")]
 mod aws_outside;
 #[cfg(feature = "standins")]
+mod aws_parts;
+#[cfg(feature = "standins")]
 mod aws_payloads;
 #[cfg(feature = "standins")]
 mod aws_schedules;
