@@ -14,6 +14,9 @@ use super::scenario::{Setup, chain, overlapping, retry, single};
 use super::world::{Role, TaskId, World, lock, worker};
 use crate::prng::Prng;
 
+/// How often each scope is resumed at the end. Any of them may break off.
+const LAST_RESUMES: u64 = 10;
+
 /// How long a run may wait whose pause ended by itself: the sweeper finds it.
 pub(super) const LAPSE: TimeDelta = TimeDelta::seconds(75);
 
@@ -56,9 +59,12 @@ pub(super) fn paused(prng: &mut Prng) -> Setup {
             setup.pausings.push(Pausing { at, which, lasts: None, resumes: true });
         }
     }
-    // Nothing stays paused for good, whatever came last.
-    for which in [Which::Realm, Which::Worker, Which::Jobs] {
-        setup.pausings.push(Pausing { at: 4_000_000, which, lasts: None, resumes: true });
+    // Nothing stays paused for good, whatever came last: one whose command breaks off gives it again.
+    for again in 0..LAST_RESUMES {
+        let at = 4_000_000 + again * 60_000;
+        for which in [Which::Realm, Which::Worker, Which::Jobs] {
+            setup.pausings.push(Pausing { at, which, lasts: None, resumes: true });
+        }
     }
     setup
 }
