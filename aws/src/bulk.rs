@@ -3,6 +3,8 @@
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{CancellationReason, Put, TransactWriteItem};
 use pumice_core::bulk::{BulkAct, ReceiptPage};
 use pumice_core::ports::{BulkStore, CommitError, StoreError, StoreErrorKind};
 
@@ -32,6 +34,11 @@ fn page_path(number: u64) -> String {
 
 fn written(error: &serde_json::Error) -> StoreError {
     StoreError::new(format!("an act on many runs cannot be written: {error}"))
+}
+
+/// Whether another's write cancelled a transaction.
+fn is_of_others(reason: &CancellationReason) -> bool {
+    matches!(reason.code(), Some("ConditionalCheckFailed" | "TransactionConflict"))
 }
 
 fn expiring(mut item: Item, act: &BulkAct) -> Item {
@@ -65,16 +72,35 @@ fn page_of(item: &Item) -> Result<ReceiptPage, StoreError> {
 }
 
 impl Store {
-    async fn write_receipts(&self, act: &BulkAct, page: &ReceiptPage) -> Result<(), CommitError> {
+    /// Writes a record that follows the stored one, and a page of receipts: both or neither, so that a process that was
+    /// overtaken does not put its page over that of the one that went on.
+    async fn write_with_receipts(&self, act: &BulkAct, page: &ReceiptPage) -> Result<(), CommitError> {
         let table = self.names.runs();
-        let record = serde_json::to_string(&page.receipts).map_err(|error| written(&error))?;
-        let item = Item::from([
+        let doing = format!("writing an act on many runs, with receipts, to table {table}");
+        let receipts = serde_json::to_string(&page.receipts).map_err(|error| written(&error))?;
+        let receipts = Item::from([
             ("run_id".to_owned(), text(partition(&act.id))),
             ("path".to_owned(), text(page_path(page.number))),
-            ("record".to_owned(), text(record)),
+            ("record".to_owned(), text(receipts)),
         ]);
-        let put = self.client.put_item().table_name(&table).set_item(Some(expiring(item, act))).send().await;
-        put.map(drop).map_err(|error| write_error(&format!("writing receipts to table {table}"), &error))
+        let put = |item: Item| Put::builder().table_name(&table).set_item(Some(item));
+        let record = put(item_of(act)?)
+            .condition_expression("rev = :expected")
+            .expression_attribute_values(":expected", whole(act.rev - 1));
+        let mut request = self.client.transact_write_items();
+        for part in [record, put(expiring(receipts, act))] {
+            let part = part.build().map_err(|error| StoreError::new(format!("{doing}: {error}")))?;
+            request = request.transact_items(TransactWriteItem::builder().put(part).build());
+        }
+        request.send().await.map(drop).map_err(|error| match error.as_service_error() {
+            // A transaction that met another one is decided like one that came after it.
+            Some(TransactWriteItemsError::TransactionCanceledException(cancelled))
+                if cancelled.cancellation_reasons().iter().any(is_of_others) =>
+            {
+                CommitError::Conflict
+            }
+            _ => write_error(&doing, &error),
+        })
     }
 
     /// Writes a record on the condition that the stored one has a revision; without one, that none is stored.
@@ -131,10 +157,10 @@ impl BulkStore for Store {
     }
 
     async fn put_bulk(&self, act: &BulkAct, receipts: Option<&ReceiptPage>) -> Result<(), CommitError> {
-        if let Some(page) = receipts {
-            self.write_receipts(act, page).await?;
+        match receipts {
+            Some(page) => self.write_with_receipts(act, page).await,
+            None => self.write_bulk(act, Some(act.rev - 1)).await,
         }
-        self.write_bulk(act, Some(act.rev - 1)).await
     }
 
     async fn bulk_receipts(&self, id: &str, from: u64, pages: usize) -> Result<Vec<ReceiptPage>, StoreError> {

@@ -16,9 +16,11 @@ use crate::ids::RunKey;
 use crate::ports::Cursor;
 
 /// After how long without a write an active act counts as interrupted: its process has most likely stopped.
-pub const SILENCE: TimeDelta = TimeDelta::seconds(30);
+pub const SILENCE: TimeDelta = TimeDelta::seconds(120);
 /// Longest error that a receipt keeps, in bytes: a page of them must fit into an item of DynamoDB.
 pub const MAX_RECEIPT_ERROR: usize = 400;
+/// Longest text that a record keeps of why it was stopped or has failed, in bytes.
+const MAX_WHY: usize = 2_000;
 
 /// What is done to each run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -268,7 +270,9 @@ impl BulkAct {
     /// The record as its process writes it next, after some receipts: these runs are dealt with.
     #[must_use]
     pub fn after(&self, receipts: &[Receipt], now: Timestamp, keep: Option<Span>) -> Self {
-        let tally = receipts.iter().fold(self.tally, |tally, receipt| tally.with(receipt.outcome));
+        // Of a page that another process has dealt with meanwhile nothing is counted twice.
+        let counted = receipts.iter().filter(|receipt| self.in_hand.contains(&receipt.run));
+        let tally = counted.fold(self.tally, |tally, receipt| tally.with(receipt.outcome));
         let is_left = |key: &&RunKey| receipts.iter().all(|receipt| receipt.run != **key);
         let in_hand = self.in_hand.iter().filter(is_left).cloned().collect();
         let pages = self.pages + u64::from(!receipts.is_empty());
@@ -278,7 +282,7 @@ impl BulkAct {
     /// The record stopped; `None` where it is not active.
     #[must_use]
     pub fn stopped(&self, by: &str, why: &str, now: Timestamp, keep: Option<Span>) -> Option<Self> {
-        let state = BulkState::Stopped { by: by.to_owned(), why: why.to_owned() };
+        let state = BulkState::Stopped { by: kept_text(by, MAX_WHY), why: kept_text(why, MAX_WHY) };
         // The time of its process's last write stays.
         let beat = self.beat;
         (self.state == BulkState::Active).then(|| Self {
@@ -287,6 +291,12 @@ impl BulkAct {
             beat,
             ..self.written(now, keep)
         })
+    }
+
+    /// The record as its process ends it with an error, masked and cut.
+    #[must_use]
+    pub fn failed(self, why: &str, now: Timestamp) -> Self {
+        Self { state: BulkState::Failed { why: kept_text(why, MAX_WHY) }, ended: Some(now), ..self }
     }
 
     /// The record in the hands of another process.
@@ -348,6 +358,18 @@ mod tests {
         assert_eq!(next.tally, Tally { done: 1, already: 0, refused: 1 });
         assert_eq!((next.beat, next.expires), (now, Some(now + TimeDelta::days(1))));
         assert!(!next.is_done() && next.after(&[receipt(2, BulkOutcome::Already)], now, None).is_done());
+    }
+
+    #[test]
+    fn receipts_of_a_page_that_another_has_dealt_with_are_not_counted_twice() {
+        let now = act().begun + TimeDelta::seconds(9);
+        let page = [1, 2, 3].map(|number| receipt(number, BulkOutcome::Cancelled));
+        let resumed = act().resumed("d".to_owned(), now, None);
+        let ahead = BulkAct { in_hand: vec![key(4), key(5)], ..resumed.after(&page, now, None) };
+        let stopped = ahead.stopped("bob", "", now, None).unwrap();
+        let late = stopped.after(&page, now, None);
+        assert_eq!((late.tally.dealt_with(), late.in_hand.len()), (3, 2));
+        assert!(!late.is_done());
     }
 
     #[test]

@@ -14,7 +14,8 @@ pub(crate) const FUNCTIONS: &str = "PUMICE_FUNCTIONS";
 /// The profile that the functions are deployed in.
 const FUNCTION_PROFILE: &str = "function";
 /// What cargo is asked to build the functions with.
-const FUNCTIONS_BUILT: [&str; 6] = ["--profile", FUNCTION_PROFILE, "-p", "dispatcher-lambda", "-p", "worker-lambda"];
+const FUNCTIONS_BUILT: [&str; 6] =
+    ["--profile", FUNCTION_PROFILE, "-p", "dispatcher-lambda", "-p", "worker-lambda"];
 
 /// Runs the tests; further arguments go to the test runner.
 pub(crate) fn run(more: &[String]) -> Outcome {

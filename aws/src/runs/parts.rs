@@ -30,8 +30,8 @@ const MARK: (&str, &str) = ("index#job", "parts");
 const SINCE: &str = "at";
 const JOBS: &str = "jobs";
 /// How long after parts were wanted first they are used: workers and consoles of the version before, which cannot read
-/// records in parts, are renewed by then.
-const DEPLOYING: Duration = Duration::from_secs(3_600);
+/// records in parts, are renewed by then, also those that a deployment shifts to step by step, one stack after the other.
+const DEPLOYING: Duration = Duration::from_secs(24 * 3_600);
 
 /// Whose runs are made in parts.
 #[derive(Clone, Debug, Default)]

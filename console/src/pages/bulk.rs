@@ -100,7 +100,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         "receipts": receipts,
         "refused_href": link("/bulk", &[("id", &id), ("outcome", "refused")]),
         "next_href": found.next.map(|next| link("/bulk", &[("id", &id), ("cursor", &next.to_string())])),
-        "can_stop": one.state == "active",
+        "can_stop": matches!(one.state.as_str(), "active" | "interrupted"),
         "can_resume": matches!(one.state.as_str(), "interrupted" | "failed" | "stopped"),
     });
     let command = ask.words(&["runs", "bulk", "show", &id]);

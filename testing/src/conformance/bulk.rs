@@ -86,7 +86,10 @@ pub async fn act_on_many_of_an_old_revision_is_a_conflict(on: &Adapters) {
     on.bulk.put_bulk(&next, Some(&page(0, BulkOutcome::Deleted))).await.expect("it is written");
     for rev in [1, 2, 4] {
         let stale = BulkAct { rev, pages: 7, ..made.clone() };
-        assert!(matches!(on.bulk.put_bulk(&stale, None).await, Err(CommitError::Conflict)), "{rev}");
+        for receipts in [None, Some(&page(0, BulkOutcome::Refused))] {
+            let put = on.bulk.put_bulk(&stale, receipts).await;
+            assert!(matches!(put, Err(CommitError::Conflict)), "{rev}: {put:?}");
+        }
     }
     assert_eq!(stored(on, "one").await, Some(next));
     assert_eq!(receipts(on, "one", 0, 9).await, [page(0, BulkOutcome::Deleted)]);

@@ -185,7 +185,7 @@ async fn what_a_run_dispatches_in_great_numbers_is_found_in_its_tree() {
 }
 
 #[tokio::test]
-async fn parts_are_used_an_hour_after_they_were_wanted_first() {
+async fn parts_are_used_a_day_after_they_were_wanted_first() {
     let table = Table::start().await;
     table.make(1..=300, "load").await;
     assert_eq!(table.keys("job_id").await, BTreeMap::from([("load".to_owned(), 300)]));
@@ -195,7 +195,7 @@ async fn parts_are_used_an_hour_after_they_were_wanted_first() {
     let mark = mark.send().await.expect("it answers").item.expect("a mark");
     let since: i64 = mark["at"].as_n().expect("a number").parse().expect("a number");
     let ahead = since - chrono::Utc::now().timestamp_micros();
-    assert!((3_500_000_000..=3_600_000_000).contains(&ahead), "{ahead}");
+    assert!((86_300_000_000..=86_400_000_000).contains(&ahead), "{ahead}");
     let load = RunQuery { job: Some("load".to_owned()), limit: 1_000, ..RunQuery::default() };
     assert_eq!(table.follow(&load).await.len(), 300);
     use_parts(&table.clients, &table.names).await;

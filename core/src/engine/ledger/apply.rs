@@ -3,6 +3,7 @@
 use futures_util::future::BoxFuture;
 
 use super::Ledger;
+use super::events::has_grown;
 use super::span::tell_end;
 use crate::Timestamp;
 use crate::duration::Span;
@@ -110,6 +111,9 @@ impl Ledger {
             && took_effect(&decision.run, &known.run)
         {
             self.send(&decision).await;
+            if self.site().settings.lava_events {
+                Box::pin(self.tell_lava(&known.run)).await;
+            }
             return Ok(Some(known.run.clone()));
         }
         let applied = self.apply_once(&known.run, input).await;
@@ -151,9 +155,6 @@ impl Ledger {
                 let Change { run: next, permit, message, .. } = change;
                 log_change(run, &next);
                 tell_end(run, &next);
-                if self.site().settings.lava_events {
-                    Box::pin(self.tell_lava(run, &next)).await;
-                }
                 if must_hurry_clock(run, &next) {
                     Box::pin(self.hurry_clock(&next)).await;
                 }
@@ -163,6 +164,10 @@ impl Ledger {
                 // Whoever takes absent runs from a line goes on with it.
                 if let Some(PermitChange::Leave { gate, .. }) = permit.filter(|_| !is_absent) {
                     Box::pin(self.call_waiting(&gate)).await;
+                }
+                // Last: nothing of the run waits for it.
+                if self.site().settings.lava_events && has_grown(run, &next) {
+                    Box::pin(self.tell_lava(&next)).await;
                 }
                 Ok(next)
             }

@@ -5,37 +5,44 @@
 
 use std::pin::pin;
 
+use chrono::TimeDelta;
 use futures_util::future::{Either, select};
 use serde_json::{Value, json};
 
 use super::Ledger;
-use crate::duration::Span;
 use crate::message::{iso, iso_naive};
 use crate::ports::{Doc, LavaEvent, StoreError};
 use crate::run::{NEVER, Run, RunEvent, Status};
 
-/// How long a write may take. The run has moved on by then; only its worker waits.
-const LIMIT: Span = Span::from_secs(1);
+/// How long a write may take. The run and those that wait for it have moved on by then; only its worker waits.
+const LIMIT: TimeDelta = TimeDelta::milliseconds(250);
+
+/// Whether the log of a run has grown: else there is nothing to tell.
+pub(super) fn has_grown(before: &Run, after: &Run) -> bool {
+    let length = |run: &Run| (run.log.entries.len(), run.log.dropped);
+    length(before) != length(after)
+}
 
 impl Ledger {
-    /// Writes what has become of a run, where its log has grown. A failure is logged once a minute with how many there were,
+    /// Writes what has become of a run. A failure is logged once a minute with how many there were,
     /// and touches nothing else.
-    pub(in crate::engine) async fn tell_lava(&self, before: &Run, after: &Run) {
+    pub(in crate::engine) async fn tell_lava(&self, after: &Run) {
         let site = self.site();
         let Some(events) = site.ports.lava_events.as_ref().filter(|_| site.settings.lava_events) else {
             return;
         };
-        let grew = |run: &Run| (run.log.entries.len(), run.log.dropped);
         // Of runs of lava's own workers lava tells itself.
-        if grew(before) == grew(after) || site.settings.is_foreign(&after.worker) {
+        if site.settings.is_foreign(&after.worker) {
             return;
         }
         let Some(event) = event(after) else { return };
-        let until = self.now() + LIMIT.delta();
+        let until = self.now() + LIMIT;
         let put = pin!(events.put_event(&event));
         let outcome = match select(put, site.ports.clock.sleep_until(until)).await {
             Either::Left((outcome, _)) => outcome,
-            Either::Right(_) => Err(StoreError::new(format!("no answer within {LIMIT}"))),
+            Either::Right(_) => {
+                Err(StoreError::new(format!("no answer within {} ms", LIMIT.num_milliseconds())))
+            }
         };
         if let Err(error) = outcome
             && let Some(lost) = self.trouble.count("lava's events", self.now())
@@ -108,6 +115,7 @@ fn log(run: &Run) -> Vec<Value> {
 mod tests {
     use super::*;
     use crate::Timestamp;
+    use crate::duration::Span;
     use crate::ids::{JobId, RunId, RunKey, WorkerName};
 
     fn at(ms: i64) -> Timestamp {

@@ -1,5 +1,6 @@
 //! Carries an act out on its runs, page by page, and keeps its record.
 
+use chrono::TimeDelta;
 use futures_util::stream::{self, StreamExt};
 use pumice_core::bulk::{BulkAct, BulkState, ReceiptPage};
 use pumice_core::duration::Span;
@@ -13,6 +14,12 @@ use crate::runs::bulk::BulkStop;
 
 /// How many runs are acted on at once.
 const AT_ONCE: usize = 64;
+/// For how long acts of a page are begun before the record is written: others must see that the act goes on.
+const UNWRITTEN: TimeDelta = TimeDelta::seconds(10);
+/// How often a write of the record is tried of which it is not known whether it took place.
+const MAX_TRIES: u32 = 3;
+/// How many records are looked at for a page, for the same reason.
+const MAX_LOOKED: usize = 20_000;
 
 /// What carries an act out.
 pub(in crate::runs) struct Carrier<'c> {
@@ -46,8 +53,7 @@ impl Carrier<'_> {
                 failed => failed,
             };
             if let Some(error) = &failed {
-                next.state = BulkState::Failed { why: error.message().to_owned() };
-                next.ended = Some(now);
+                next = next.failed(error.message(), now);
             } else if next.is_done() {
                 next.state = BulkState::Complete;
                 next.ended = Some(now);
@@ -72,10 +78,12 @@ impl Carrier<'_> {
         }
     }
 
-    /// Acts on the runs in hand. Gives what became of them, and the last failure.
+    /// Acts on the runs in hand, for as long as the record may go unwritten. Gives what became of them, and the last failure.
     async fn act_on_page(&self, heard: Heard<'_>) -> (Vec<Receipt>, Option<Error>) {
         let keys: Vec<RunKey> = self.record.in_hand.clone();
-        let acts = keys.into_iter().map(|key| self.act.on(self.realm, key));
+        let until = self.realm.now() + UNWRITTEN;
+        let in_time = keys.into_iter().take_while(|_| self.realm.now() < until);
+        let acts = in_time.map(|key| self.act.on(self.realm, key));
         let mut acts = stream::iter(acts).buffer_unordered(AT_ONCE);
         let (mut receipts, mut failed) = (Vec::with_capacity(self.record.in_hand.len()), None);
         while let Some(outcome) = acts.next().await {
@@ -90,12 +98,14 @@ impl Carrier<'_> {
         (receipts, failed)
     }
 
-    /// Puts the runs of the next page into a record that has none in hand.
+    /// Puts the runs of the next page into a record that has none in hand. A page may have none: those who watch see that the
+    /// act goes on.
     async fn turn(&self, record: &mut BulkAct) -> Result<(), Error> {
-        while record.in_hand.is_empty()
+        if record.in_hand.is_empty()
             && let Some(cursor) = record.next.take_if(|_| record.tally.dealt_with() < record.count)
         {
-            let query = RunQuery { cursor: Some(cursor.clone()), ..self.query.clone() };
+            let query =
+                RunQuery { cursor: Some(cursor.clone()), look_limit: Some(MAX_LOOKED), ..self.query.clone() };
             let page = self.realm.runs().page(&query).await;
             let RunPage { runs, next, .. } = page.inspect_err(|_| record.next = Some(cursor))?;
             let left = usize::try_from(record.count - record.tally.dealt_with()).unwrap_or(usize::MAX);
@@ -112,13 +122,20 @@ impl Carrier<'_> {
     /// Writes the record. Where there is no answer, what is stored tells whether it was written.
     async fn write(&self, next: &BulkAct, page: Option<&ReceiptPage>) -> Result<(), CommitError> {
         let store = self.realm.bulk();
-        match store.put_bulk(next, page).await {
-            // A write that was tried again meets itself.
-            Err(CommitError::Conflict | CommitError::Unknown(_)) => match store.load_bulk(&next.id).await? {
-                Some(stored) if stored == *next => Ok(()),
-                _ => Err(CommitError::Conflict),
-            },
-            written => written,
+        let mut tries = 1;
+        loop {
+            match store.put_bulk(next, page).await {
+                // A write that was tried again meets itself.
+                Err(CommitError::Conflict | CommitError::Unknown(_)) => {
+                    match store.load_bulk(&next.id).await? {
+                        Some(stored) if stored == *next => return Ok(()),
+                        // It did not take place, and nobody else has written.
+                        Some(stored) if stored.rev + 1 == next.rev && tries < MAX_TRIES => tries += 1,
+                        _ => return Err(CommitError::Conflict),
+                    }
+                }
+                written => return written,
+            }
         }
     }
 
@@ -128,7 +145,9 @@ impl Carrier<'_> {
         let (store, id) = (self.realm.bulk(), &self.record.id);
         let stored = store.load_bulk(id).await?;
         let stored = stored.ok_or_else(|| Error::not_found(format!("the record of act {id} is gone")))?;
-        let BulkState::Stopped { by, why } = &stored.state else {
+        // A stop of one that has taken it over is not for this one.
+        let (BulkState::Stopped { by, why }, true) = (&stored.state, stored.carrier == self.record.carrier)
+        else {
             return Err(Error::new(
                 ErrorKind::Conflict,
                 format!("another process has gone on with act {id}: this one has stopped"),

@@ -30,6 +30,8 @@ const LONGEST: [(&str, usize); 16] = [
     ("Memory", 5),
     ("TempSize", 5),
 ];
+/// The most characters between the two ARNs of a right to invoke a function with and without its alias.
+const MAX_BETWEEN: usize = 100;
 /// Properties of a function that are not a version's, and what SAM makes of others.
 const NOT_OF_A_VERSION: [&str; 6] = [
     "Events",
@@ -61,8 +63,11 @@ fn uses(value: &Value, function: &str, path: &str, found: &mut Vec<(String, Valu
 fn is_of_all_versions(path: &str, used: &Value) -> bool {
     let is_alarm = path.contains("Alarm/Properties/Dimensions");
     let is_config = path.contains("InvokeConfig/Properties/FunctionName");
+    // What was made before there was an alias goes on.
+    let of_before = path.contains("MayDispatchByName/Properties/FunctionName")
+        || path.ends_with("OperatorPolicy/Properties/PolicyDocument/Statement/Resource");
     let by_alias = used["Fn::Sub"].as_str().is_some_and(|it| it.ends_with(&format!("}}:{ALIAS}")));
-    is_alarm || is_config || by_alias || path == "/Outputs/Function/Value"
+    is_alarm || is_config || of_before || by_alias || path == "/Outputs/Function/Value"
 }
 
 pub(crate) fn invoked(templates: &Templates) -> Vec<String> {
@@ -84,8 +89,10 @@ pub(crate) fn invoked(templates: &Templates) -> Vec<String> {
             let by_name = function["Properties"]["FunctionName"]["Fn::Sub"].as_str().unwrap_or("?");
             let text = template.document["Resources"].to_string();
             for after in text.split(&format!(":function:{by_name}")).skip(1) {
+                // A right to invoke what was made before there was an alias has both, one behind the other.
+                let has_both = after.starts_with("\"},{\"Fn::Sub\":\"arn:") && after.len() < MAX_BETWEEN;
                 wrong.unless(
-                    after.starts_with(&format!(":{ALIAS}\"")),
+                    after.starts_with(&format!(":{ALIAS}\"")) || has_both,
                     format!("an ARN of {name} has no alias"),
                 );
             }
