@@ -61,7 +61,15 @@ impl Database {
                 }
                 Ok((removed, left.collect()))
             });
-            let (removed, left): (Vec<Expired>, Vec<String>) = some.await?;
+            let (removed, left): (Vec<Expired>, Vec<String>) = match some.await {
+                Ok(some) => some,
+                // What has gone has outputs to be removed; the rest is found by the next look.
+                Err(error) if !runs.is_empty() => {
+                    tracing::warn!(%error, "cannot remove all expired runs");
+                    break;
+                }
+                Err(error) => return Err(error),
+            };
             runs.extend(removed);
             expired = left;
         }

@@ -113,7 +113,7 @@ impl Store {
     /// Has parts of these jobs looked at by readers. Where that is not recorded the runs stand under the key that all have,
     /// as before: then they are written more slowly.
     pub(super) async fn open(&self, jobs: &[&JobId]) -> Spread {
-        let all = || jobs.iter().map(|id| JobId::clone(id)).collect();
+        let all = || jobs.iter().copied().cloned().collect();
         if self.parts().is_some_and(|known| jobs.iter().all(|id| known.contains(id.as_str()))) {
             return Spread { jobs: all(), ..Spread::default() };
         }

@@ -357,9 +357,11 @@ mod tests {
     #[test]
     fn run_of_a_process_or_of_lava_uses_no_function() {
         let process = Run { hostname: Some("node-7".to_owned()), ..run(60_000, Status::Complete) };
-        assert_eq!((cost(&[process.clone()]).invocations, cost(&[process]).mb_seconds), (1, 3));
+        let process = cost(&[process]);
+        assert_eq!((process.invocations, process.mb_seconds), (1, 3));
         let lava = Run { handed_over: Some(at(5)), ..run(60_000, Status::Complete) };
-        assert_eq!((cost(&[lava.clone()]).invocations, cost(&[lava]).queue_requests), (1, 3));
+        let lava = cost(&[lava]);
+        assert_eq!((lava.invocations, lava.queue_requests), (1, 3));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use futures_util::stream::{self, StreamExt};
-use pumice_core::bulk::{BulkAct, BulkState, ReceiptPage};
+use pumice_core::bulk::{BulkAct, BulkOutcome, BulkState, ReceiptPage};
 use pumice_core::duration::Span;
 use pumice_core::ids::RunKey;
 use pumice_core::ports::{CommitError, RunPage, RunQuery};
@@ -83,7 +83,7 @@ impl Carrier<'_> {
         let keys: Vec<RunKey> = self.record.in_hand.clone();
         let until = self.realm.now() + UNWRITTEN;
         let in_time = keys.into_iter().take_while(|_| self.realm.now() < until);
-        let acts = in_time.map(|key| self.act.on(self.realm, key));
+        let acts = in_time.map(|key| self.act_on(key));
         let mut acts = stream::iter(acts).buffer_unordered(AT_ONCE);
         let (mut receipts, mut failed) = (Vec::with_capacity(self.record.in_hand.len()), None);
         while let Some(outcome) = acts.next().await {
@@ -96,6 +96,17 @@ impl Carrier<'_> {
             }
         }
         (receipts, failed)
+    }
+
+    /// Acts on a run. One that cannot be read must not keep the act from all others.
+    async fn act_on(&self, key: RunKey) -> Result<Receipt, Error> {
+        match self.act.on(self.realm, key.clone()).await {
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                let error = Some(error.message().to_owned());
+                Ok(Receipt { run: key, outcome: BulkOutcome::Refused, by: None, error })
+            }
+            done => done,
+        }
     }
 
     /// Puts the runs of the next page into a record that has none in hand. A page may have none: those who watch see that the
