@@ -92,7 +92,7 @@ impl Names {
         format!("{}-{}-pumice-dispatcher-dlq", self.prefix, self.realm)
     }
 
-    /// The function that takes requests; [`LIVE`] is the alias by which it is invoked.
+    /// The function that takes requests; `live` is the alias by which it is invoked.
     #[must_use]
     pub fn dispatcher(&self) -> String {
         format!("{}-{}-pumice-dispatcher", self.prefix, self.realm)

@@ -91,19 +91,23 @@ pub(super) async fn runs(global: &Global, command: Runs) -> Result<(), Failure> 
             many::cancel(global, &realm, bulk, why).await
         }
         Runs::Cancel { runs, why, bulk } => {
-            let cancelled = realm.ask(cancel, &CancelRuns { runs, why, dry_run: bulk.dry_run }).await?;
-            print(global.output, &cancelled, || {
-                let (runs, would) =
-                    (cancelled.runs.iter(), if cancelled.dry_run { "would be: " } else { "" });
-                let mut lines: Vec<String> =
-                    runs.map(|one| format!("{would}{} {}", one.outcome.words(), one.run)).collect();
-                lines.extend(cancelled.dry_run.then(|| "(dry run: nothing was changed)".to_owned()));
-                lines
-            })?;
-            let refused: Vec<&str> = cancelled.refused.iter().map(|one| one.error.as_str()).collect();
-            if refused.is_empty() { Ok(()) } else { Err(Failure::wrong(refused.join("; "))) }
+            cancel_named(global, &realm, CancelRuns { runs, why, dry_run: bulk.dry_run }).await
         }
     }
+}
+
+/// Cancels runs that are named.
+async fn cancel_named(global: &Global, realm: &Target, request: CancelRuns) -> Result<(), Failure> {
+    let cancelled = realm.ask(cancel, &request).await?;
+    print(global.output, &cancelled, || {
+        let (runs, would) = (cancelled.runs.iter(), if cancelled.dry_run { "would be: " } else { "" });
+        let mut lines: Vec<String> =
+            runs.map(|one| format!("{would}{} {}", one.outcome.words(), one.run)).collect();
+        lines.extend(cancelled.dry_run.then(|| "(dry run: nothing was changed)".to_owned()));
+        lines
+    })?;
+    let refused: Vec<&str> = cancelled.refused.iter().map(|one| one.error.as_str()).collect();
+    if refused.is_empty() { Ok(()) } else { Err(Failure::wrong(refused.join("; "))) }
 }
 
 fn table(format: Format, found: &RunList) -> Vec<String> {
