@@ -23,6 +23,9 @@ const FILE_BYTES: usize = 50_000_000;
 /// How often `runs why` is asked.
 const ASKED: usize = 200;
 
+/// When runs that only wait are due.
+const LATER: &str = "2099-01-01T00:00:00Z";
+
 type Measured = Result<Vec<f64>, String>;
 
 /// The names of the figures.
@@ -187,7 +190,7 @@ fn dispatch_file() -> Measured {
 
 fn why() -> Measured {
     let realm = Realm::new(&noop())?;
-    realm.run(&["dispatch", "noop", "--delay", "1h"])?;
+    realm.run(&["dispatch", "noop", "--at", LATER])?;
     let mut waits = Vec::with_capacity(ASKED);
     let mut none = Vec::with_capacity(ASKED);
     for _ in 0..ASKED {
@@ -199,7 +202,8 @@ fn why() -> Measured {
 
 fn cancel() -> Measured {
     let realm = Realm::new(&noop())?;
-    realm.write("requests.jsonl", &"{\"job_id\":\"noop\",\"delay\":\"1h\"}\n".repeat(WAITING))?;
+    let line = format!("{{\"job_id\":\"noop\",\"at\":\"{LATER}\"}}\n");
+    realm.write("requests.jsonl", &line.repeat(WAITING))?;
     realm.run(&["dispatch", "--file", "requests.jsonl", "--quiet"])?;
     let _served = realm.serve()?;
     let expect = WAITING.to_string();

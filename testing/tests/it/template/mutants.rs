@@ -101,7 +101,7 @@ const MUTANTS: &[Mutant] = &[
     ),
     (
         "worker",
-        "/Resources/Role/Properties/Policies/0/PolicyDocument/Statement/13/Fn::If/1/Resource",
+        "/Resources/Role/Properties/Policies/0/PolicyDocument/Statement/14/Fn::If/1/Resource",
         r#""*""#,
         "roles name",
     ),
@@ -233,7 +233,7 @@ const MUTANTS: &[Mutant] = &[
     ),
     (
         "realm",
-        "/Resources/OneOffScheduleRole/Properties/Policies/0/PolicyDocument/Statement/1/Resource/Fn::Sub",
+        "/Resources/OneOffScheduleRole/Properties/Policies/0/PolicyDocument/Statement/1/Resource/1/Fn::Sub",
         r#""arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:function:*""#,
         "one-off",
     ),
@@ -265,7 +265,7 @@ const MUTANTS: &[Mutant] = &[
     ),
     (
         "realm",
-        "/Resources/ScheduleRole/Properties/Policies/0/PolicyDocument/Statement/0/Resource/Fn::Sub",
+        "/Resources/ScheduleRole/Properties/Policies/0/PolicyDocument/Statement/0/Resource/1/Fn::Sub",
         r#""arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:function:${Prefix}-${Realm}-pumice-dispatcher""#,
         "by their alias",
     ),

@@ -87,7 +87,11 @@ pub(crate) fn schedules(templates: &Templates) -> Vec<String> {
                     "arn:${AWS::Partition}:sqs:${AWS::Region}:${AWS::AccountId}:${Prefix}-${Realm}-*";
                 statement["Resource"] == json!({ "Fn::Sub": queues })
             }
-            ["lambda:InvokeFunction"] => statement["Resource"] == json!({ "Fn::Sub": DISPATCHER }),
+            // Those that were made before there was an alias name the function alone.
+            ["lambda:InvokeFunction"] => {
+                let of_before = DISPATCHER.trim_end_matches(":live");
+                statement["Resource"] == json!([{ "Fn::Sub": of_before }, { "Fn::Sub": DISPATCHER }])
+            }
             // SQS asks for both of whoever sends to a queue under a key of the user's.
             ["kms:Decrypt", "kms:GenerateDataKey"] => statement["Resource"] == json!({ "Ref": "KeyArn" }),
             _ => false,
