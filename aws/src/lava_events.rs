@@ -1,5 +1,5 @@
-//! What lava's own workers tell of runs, and what is told to lava's tools of runs of Pumice's workers (lava guide, The Events
-//! Table).
+//! Lava's table of events: what its own workers write there of their runs, and what is written there of Pumice's, for its tools (lava
+//! guide, The Events Table).
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
@@ -30,7 +30,7 @@ impl LavaEvents for Store {
                     Some("ResourceNotFoundException") => {}
                     Some("AccessDeniedException") => {
                         let error = store_error(&what, &error);
-                        tracing::warn!(%error, "what lava's own workers tell of runs is left out");
+                        tracing::warn!(%error, "what lava's own workers wrote of runs is left out");
                     }
                     _ => return Err(store_error(&what, &error)),
                 }

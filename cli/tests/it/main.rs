@@ -46,5 +46,6 @@ mod stopping;
 mod stored;
 mod traces;
 mod triggers;
+mod waiting;
 mod warnings;
 mod web;

@@ -8,28 +8,28 @@ use std::process::Stdio;
 use pumice_service::{APART, operations};
 use serde_json::{Value, json};
 
-use crate::pumice::{Printed, Pumice, Server, shell, wait_until};
+use crate::pumice::{Printed, Pumice, Server, shell};
 
 const EDITOR: &str = "remote-editor-canary-0123";
 const VIEWER: &str = "remote-viewer-canary-0123";
 const UNKNOWN: &str = "remote-unknown-canary-0123";
 
 /// A folder, and a console that shows it.
-struct Shown {
-    pumice: Pumice,
-    url: String,
+pub(crate) struct Shown {
+    pub(crate) pumice: Pumice,
+    pub(crate) url: String,
     console: Server,
 }
 
 impl Shown {
     /// Shows a folder.
-    fn of(pumice: Pumice) -> Self {
+    pub(crate) fn of(pumice: Pumice) -> Self {
         let (console, at) = listening(&pumice, "127.0.0.1:0");
         Self { pumice, url: format!("http://{at}"), console }
     }
 
     /// Ends the console, has something happen, and starts one where it was.
-    fn started_anew(self, meanwhile: impl FnOnce(&Pumice)) -> Self {
+    pub(crate) fn started_anew(self, meanwhile: impl FnOnce(&Pumice)) -> Self {
         let Self { pumice, url, console } = self;
         drop(console);
         meanwhile(&pumice);
@@ -38,7 +38,7 @@ impl Shown {
     }
 
     /// Runs the command through the console, as an editor.
-    fn ask(&self, arguments: &[&str]) -> Printed {
+    pub(crate) fn ask(&self, arguments: &[&str]) -> Printed {
         self.pumice.run(&[&["--url", &self.url, "--token-file", "token"], arguments].concat())
     }
 
@@ -72,7 +72,7 @@ fn asked(pumice: &Pumice, url: &str, token: Option<&str>, arguments: &[&str]) ->
 }
 
 /// A realm with something of each kind in it; the same each time.
-fn a_realm() -> Pumice {
+pub(crate) fn a_realm() -> Pumice {
     let pumice = Pumice::new();
     let mut daily = shell("daily", "true");
     daily["schedule"] = json!("@daily");
@@ -385,56 +385,6 @@ fn schedules_through_a_console_go_on() {
     assert_eq!(dry["count"], 1, "{dry}");
     let dropped = shown.ask(&["dead", "drop", "--where", "job:once", "--yes", "-o", "json"]).json();
     assert_eq!(dropped["done"], 1, "{dropped}");
-}
-
-#[test]
-fn run_is_waited_for_through_a_console() {
-    let shown = Shown::of(a_realm());
-    let server = shown.pumice.serve();
-    for (job, status, runs) in [("chain", 0, 3), ("größe/fails", 1, 1)] {
-        let waited = shown.ask(&["dispatch", job, "--wait", "-o", "json"]);
-        assert_eq!(waited.status, status, "{waited:?}");
-        let (there, id) =
-            (waited.json(), waited.json()["accepted"][0]["run_id"].as_str().expect("an id").to_owned());
-        let here = shown.pumice.run(&["runs", "show", &id, "-o", "json"]).json();
-        assert_eq!(
-            (there["runs"].as_array().map(Vec::len), &there["runs"]),
-            (Some(runs), &here["runs"]),
-            "{job}"
-        );
-    }
-    let table = shown.ask(&["dispatch", "once", "chain", "--wait"]);
-    assert!(table.status == 0 && table.out.matches("complete").count() == 4, "{table:?}");
-    assert_eq!(shown.ask(&["schedules", "run", "daily", "--wait"]).status, 0);
-    // What was printed goes to where it went.
-    let (here, there) =
-        (shown.pumice.run(&["runs", "output", "latest:once"]), shown.ask(&["runs", "output", "latest:once"]));
-    assert_eq!((here.out.as_str(), &here.out, &here.err), ("out\nmore\n", &there.out, &there.err));
-    drop(server);
-}
-
-#[test]
-fn waiting_goes_on_with_a_console_that_is_started_anew() {
-    let pumice = Pumice::new();
-    let go = pumice.path().join("go").display().to_string();
-    let waits = shell("waits", &format!("while [ ! -e {go} ]; do sleep 0.05; done"));
-    pumice.write("jobs.json", json!([waits]).to_string());
-    assert_eq!(pumice.run(&["apply", "jobs.json"]).status, 0);
-    let server = pumice.serve();
-    let shown = Shown::of(pumice);
-    let mut command = shown.pumice.command(&["--url", &shown.url, "--token-file", "token"]);
-    let mut client = Server(
-        command.args(["dispatch", "waits", "--wait"]).stderr(Stdio::piped()).spawn().expect("the command"),
-    );
-    let mut said = BufReader::new(client.0.stderr.take().expect("stderr")).lines().map_while(Result::ok);
-    let runs = || shown.pumice.run(&["runs", "list", "--status", "running", "-o", "json"]).json();
-    wait_until(|| runs()["runs"].as_array().is_some_and(|runs| !runs.is_empty()));
-    let shown = shown.started_anew(|pumice| {
-        assert!(said.any(|line| line.contains("the console does not answer")), "it waits no more");
-        pumice.write("go", "");
-    });
-    assert_eq!(client.end(), 0);
-    drop((server, shown));
 }
 
 #[test]

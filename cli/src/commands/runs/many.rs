@@ -17,8 +17,8 @@ use crate::output::{note, print, tell_text};
 use crate::target::Target;
 use crate::view;
 
-/// How often a terminal is told how far it has come.
-const TOLD: Duration = Duration::from_millis(100);
+/// How long apart a terminal is shown how far it has come, at least.
+const BETWEEN: Duration = Duration::from_millis(100);
 /// Most runs that were refused which are shown to a person.
 const MAX_REFUSED: usize = 20;
 
@@ -89,18 +89,18 @@ pub(super) fn goes_on(error: Error) -> Error {
     error.because(message)
 }
 
-/// Tells a person at a terminal how far it has come, and how it can be stopped.
+/// Shows a person at a terminal how far it has come, and how it can be stopped.
 pub(super) struct Progress {
     shows: bool,
     heard: u64,
     count: u64,
-    told: Option<Moment>,
+    drawn: Option<Moment>,
 }
 
 impl Progress {
     pub(super) fn new(global: &Global) -> Self {
         let shows = !global.quiet && std::io::stderr().is_terminal();
-        Self { shows, heard: 0, count: 0, told: None }
+        Self { shows, heard: 0, count: 0, drawn: None }
     }
 
     pub(super) fn heard(&mut self, step: Step<'_>) {
@@ -113,8 +113,8 @@ impl Progress {
             }
             Step::Done(_) => self.heard += 1,
         }
-        if self.shows && self.told.is_none_or(|told| told.elapsed() >= TOLD) {
-            self.told = Some(Moment::now());
+        if self.shows && self.drawn.is_none_or(|drawn| drawn.elapsed() >= BETWEEN) {
+            self.drawn = Some(Moment::now());
             tell_text(&format!("\r\x1b[K{} of {} runs", self.heard, self.count));
         }
     }
@@ -123,7 +123,7 @@ impl Progress {
 /// Clears the line, however it ends.
 impl Drop for Progress {
     fn drop(&mut self) {
-        if self.told.is_some() {
+        if self.drawn.is_some() {
             tell_text("\r\x1b[K");
         }
     }
