@@ -63,6 +63,8 @@ pub struct Workers {
     database: Database,
     site: Arc<Site>,
     runners: Arc<Runners>,
+    /// One for all that goes on here: a job that the clock has just read is not read again to be run.
+    housekeeper: Housekeeper,
     options: Serve,
     halt: Halt,
     engines: Engines,
@@ -72,7 +74,9 @@ impl Workers {
     /// Workers on a realm's store.
     #[must_use]
     pub fn new(database: Database, site: Arc<Site>, runners: Arc<Runners>, options: Serve) -> Self {
-        Self { database, site, runners, options, halt: Halt::default(), engines: Engines::default() }
+        let housekeeper = Housekeeper::new(site.clone(), runners.registry().clone());
+        let (halt, engines) = (Halt::default(), Engines::default());
+        Self { database, site, runners, housekeeper, options, halt, engines }
     }
 
     /// Runs jobs until `stop`; nothing at all while the realm stands still. From then on no run and no step begins; what runs may end for as long as the options say,
@@ -105,9 +109,9 @@ impl Workers {
         let consumer = Arc::new(self.database.clone());
         let work = WorkerLoop::new(consumer, self.engines.clone(), self.halt.clone(), taking);
         let mut tasks = JoinSet::new();
-        tasks.spawn(sweep(self.housekeeper()));
+        tasks.spawn(sweep(self.housekeeper.clone()));
         if self.options.clock {
-            tasks.spawn(keep_time(self.housekeeper(), self.site.ports.schedules.clone()));
+            tasks.spawn(keep_time(self.housekeeper.clone(), self.site.ports.schedules.clone()));
             tasks.spawn(self.buckets());
         }
         let home = self.site.scratch.parent().map(std::path::Path::to_owned);
@@ -136,14 +140,10 @@ impl Workers {
     /// Takes files to the triggers of their buckets.
     fn buckets(&self) -> impl Future<Output = ()> + use<> {
         let store = Arc::new(self.database.clone());
-        let triggers = Triggers::new(self.housekeeper().dispatcher().clone(), store);
+        let triggers = Triggers::new(self.housekeeper.dispatcher().clone(), store);
         // What jobs work in is beside what is served.
         let home = self.site.scratch.parent().unwrap_or(&self.site.scratch).to_owned();
         watch_buckets(self.database.clone(), triggers, home, self.site.settings.s3trigger_settle.get())
-    }
-
-    fn housekeeper(&self) -> Housekeeper {
-        Housekeeper::new(self.site.clone(), self.runners.registry().clone())
     }
 
     /// Makes an engine for each worker that has a job; at the start also for each that has a message.
@@ -154,9 +154,9 @@ impl Workers {
             self.options.workers.clone()
         };
         for name in names {
-            let (site, runners, limits) = (&self.site, &self.runners, self.options.limits);
+            let (housekeeper, runners, limits) = (&self.housekeeper, &self.runners, self.options.limits);
             self.engines.add(name, |name| {
-                Engine::new(site.clone(), runners.clone(), name, limits).halted_by(self.halt.clone())
+                Engine::with(housekeeper.clone(), runners.clone(), name, limits).halted_by(self.halt.clone())
             });
         }
         Ok(())

@@ -11,7 +11,7 @@ pub struct Meant {
 const ADDRESSES: &str = "the addresses in <bound method …> and the like are left out";
 
 /// All of them.
-pub static MEANT: [Meant; 12] = [
+pub static MEANT: [Meant; 14] = [
     Meant {
         why: "names that begin with _ are refused",
         fits: |_, _, pumice| pumice.contains("names that begin with _ are private"),
@@ -87,6 +87,18 @@ pub static MEANT: [Meant; 12] = [
         fits: |template, jinja, pumice| {
             template.contains(".format(")
                 && jinja.replace("Markup(", "").replace("')", "'") == pumice.replace("')", "'")
+        },
+    },
+    Meant {
+        why: "sameas compares texts and numbers by value, where CPython compares objects",
+        fits: |template, _, _| template.contains("' is sameas('"),
+    },
+    Meant {
+        why: "a replacement of utils.re in markup is plain text, as of CPython 3.12; before, it is escaped",
+        fits: |template, _, _| {
+            let replaces = [".sub(", ".subn(", ".expand("].iter().any(|name| template.contains(name));
+            let markup = ["safe", "escape", "|e", "tojson", "urlize", "xmlattr"];
+            replaces && template.contains("'<\\\\") && markup.iter().any(|name| template.contains(name))
         },
     },
 ];

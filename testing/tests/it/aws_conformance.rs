@@ -121,8 +121,3 @@ fn on_ministack_with_every_run_in_a_part() {
 fn on_moto() {
     all(&Server::moto(), "123456789012", Parts::OfMany);
 }
-
-#[test]
-fn on_moto_with_every_run_in_a_part() {
-    all(&Server::moto(), "123456789012", Parts::Always);
-}

@@ -69,7 +69,7 @@ impl Housekeeper {
         self.dispatcher.ledger()
     }
 
-    fn site(&self) -> &Arc<Site> {
+    pub(super) fn site(&self) -> &Arc<Site> {
         self.ledger().site()
     }
 

@@ -51,11 +51,20 @@ impl Engine {
     /// [`Runners`] were not made otherwise.
     #[must_use]
     pub fn new(site: Arc<Site>, runners: Arc<Runners>, worker: WorkerName, limits: Limits) -> Self {
-        let registry = runners.registry().clone();
-        let housekeeper = Housekeeper::new(site.clone(), registry.clone());
+        Self::with(Housekeeper::new(site, runners.registry().clone()), runners, worker, limits)
+    }
+
+    /// The same beside others in one process: what the housekeeper knows of jobs and of what runs is known to all of them.
+    #[must_use]
+    pub fn with(
+        housekeeper: Housekeeper,
+        runners: Arc<Runners>,
+        worker: WorkerName,
+        limits: Limits,
+    ) -> Self {
         Self {
-            site,
-            registry,
+            site: housekeeper.site().clone(),
+            registry: runners.registry().clone(),
             runners,
             housekeeper,
             worker,
