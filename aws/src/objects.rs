@@ -259,7 +259,10 @@ impl ObjectStore for Objects {
     }
 
     async fn list_level(&self, prefix: &str, limit: usize) -> Result<Vec<Object>, StoreError> {
-        let bad = || StoreError::new(format!("{prefix} is not a place in S3: write it as s3://bucket/key"));
+        let bad = || {
+            let why = format!("{prefix} is not a place in S3: write it as s3://bucket/key");
+            StoreError::of(StoreErrorKind::Invalid, why)
+        };
         let (bucket, start) =
             prefix.strip_prefix("s3://").and_then(|rest| rest.split_once('/')).ok_or_else(bad)?;
         let (mut objects, mut token) = (Vec::new(), None::<String>);

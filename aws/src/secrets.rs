@@ -63,7 +63,8 @@ impl Secrets for AwsSecrets {
             if is_missing { missing("SSM parameter", name) } else { store_error(&what, &error) }
         })?;
         let value = answer.parameter.and_then(|parameter| parameter.value);
-        value.map(SecretText::new).ok_or_else(|| StoreError::new(format!("{what}: it has no value")))
+        let corrupt = || StoreError::of(StoreErrorKind::Corrupt, format!("{what}: it has no value"));
+        value.map(SecretText::new).ok_or_else(corrupt)
     }
 
     async fn managed(&self, name: &SecretName) -> Result<SecretText, StoreError> {
@@ -76,7 +77,7 @@ impl Secrets for AwsSecrets {
             if is_missing { missing("secret of Secrets Manager", name) } else { store_error(&what, &error) }
         })?;
         let text = answer.secret_string.map(SecretText::new);
-        text.ok_or_else(|| StoreError::new(format!("{what}: it is not a text")))
+        text.ok_or_else(|| StoreError::of(StoreErrorKind::Corrupt, format!("{what}: it is not a text")))
     }
 
     async fn database_token(&self, request: &TokenRequest) -> Result<(String, SecretText), StoreError> {
@@ -101,7 +102,10 @@ impl Secrets for AwsSecrets {
         let mut tags = Vec::new();
         for (name, value) in &request.tags {
             let tag = Tag::builder().key(name).value(value).build();
-            tags.push(tag.map_err(|error| StoreError::new(error.to_string()))?);
+            let invalid = |error: aws_sdk_sts::error::BuildError| {
+                StoreError::of(StoreErrorKind::Invalid, error.to_string())
+            };
+            tags.push(tag.map_err(invalid)?);
         }
         let policy =
             request.policy.as_ref().map(|policy| serde_json::Value::Object(policy.clone()).to_string());

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use aws_config::SdkConfig;
 use hmac::{Hmac, KeyInit, Mac};
 use pumice_core::ids::{RealmName, RunKey};
-use pumice_core::ports::StoreError;
+use pumice_core::ports::{StoreError, StoreErrorKind};
 use sha2::Sha256;
 use tokio::sync::OnceCell;
 
@@ -172,7 +172,8 @@ impl Secret {
         match client.get_secret_value().secret_id(&self.name).send().await {
             Ok(answer) => {
                 let key = Key::new(answer.secret_string().unwrap_or_default());
-                Ok(Some(Arc::new(key.map_err(|why| StoreError::new(format!("{what}: {why}")))?)))
+                let invalid = |why| StoreError::of(StoreErrorKind::Invalid, format!("{what}: {why}"));
+                Ok(Some(Arc::new(key.map_err(invalid)?)))
             }
             Err(error)
                 if error.as_service_error().is_some_and(|error| error.is_resource_not_found_exception()) =>

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use crate::Timestamp;
 use crate::document::parse_json;
 use crate::ids::{JobId, RealmName, RunId, RunKey, WorkerName};
+use crate::problem::Invalid;
 use crate::run::Run;
 
 /// Longest message body, in bytes (SQS, message size: 1 MiB).
@@ -44,8 +45,8 @@ impl Message {
     ///
     /// # Errors
     /// What is not JSON, given twice, too large a number, or missing.
-    pub fn read(body: &str) -> Result<Self, String> {
-        serde_json::from_value(parse_json(body)?).map_err(|error| error.to_string())
+    pub fn read(body: &str) -> Result<Self, Invalid> {
+        serde_json::from_value(parse_json(body)?).map_err(|error| Invalid(error.to_string()))
     }
 
     /// The message about a run.

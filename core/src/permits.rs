@@ -13,6 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use crate::Timestamp;
 use crate::duration::Span;
 use crate::ids::{PoolName, RunKey};
+use crate::problem::Invalid;
 use crate::run::{Run, Status};
 use crate::spec::{Concurrency, Overlap};
 use crate::text::quoted;
@@ -159,12 +160,12 @@ impl Permit {
 
     /// Of a key as it was rendered, or not.
     #[must_use]
-    pub fn of_key(concurrency: &Concurrency, rendered: Result<String, String>) -> Self {
+    pub fn of_key(concurrency: &Concurrency, rendered: Result<String, Invalid>) -> Self {
         let max = Some(concurrency.max());
-        let gate = rendered.and_then(|key| Gate::of_key(&key).map_err(|error| error.to_string()));
+        let gate = rendered.and_then(|key| Gate::of_key(&key).map_err(|error| Invalid(error.to_string())));
         let (gate, wrong) = match gate {
             Ok(gate) => (Some(gate), None),
-            Err(wrong) => (None, Some(wrong)),
+            Err(Invalid(wrong)) => (None, Some(wrong)),
         };
         Self { gate, max, ticket: None, called: None, wrong }
     }

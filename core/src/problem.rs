@@ -10,6 +10,29 @@ use crate::text::{MAX_SHOWN, cut, escaped, look, quoted};
 /// Longest name for which a near one is looked for, in bytes.
 const MAX_COMPARED: usize = 256;
 
+/// Why a text or a value cannot be taken: a lower-case fragment that says what is wrong and what would be right.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Invalid(pub String);
+
+impl From<String> for Invalid {
+    fn from(why: String) -> Self {
+        Self(why)
+    }
+}
+
+impl From<&str> for Invalid {
+    fn from(why: &str) -> Self {
+        Self(why.to_owned())
+    }
+}
+
+impl From<Invalid> for String {
+    fn from(Invalid(why): Invalid) -> Self {
+        why
+    }
+}
+
 /// A place in a JSON document, as `.parameters.args[2]`; empty for the document itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct JsonPath(String);

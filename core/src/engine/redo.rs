@@ -32,6 +32,14 @@ pub struct RedoRequest {
     pub once_more: bool,
 }
 
+/// The steps of a run that is done again.
+pub(super) enum Redone {
+    /// Kept, or to run again, in the order of the plan.
+    Steps(Vec<StepRedo>),
+    /// Why it cannot be done again after all.
+    Impossible(String),
+}
+
 /// Why a run is not done again.
 #[derive(Debug, thiserror::Error)]
 pub enum RedoError {
@@ -242,31 +250,28 @@ impl Dispatcher {
         }
     }
 
-    /// What becomes of the steps of a plan when a run is done again. The inner error says why it cannot be.
+    /// The steps of a plan by which a run is done again.
     ///
     /// # Errors
     /// [`StoreError`] when a store cannot be reached.
-    pub async fn redo_plan(
-        &self,
-        redo: &Redo,
-        plan: &Plan,
-    ) -> Result<Result<Vec<StepRedo>, String>, StoreError> {
+    pub(super) async fn redo_plan(&self, redo: &Redo, plan: &Plan) -> Result<Redone, StoreError> {
         let Some((run, spec)) = self.site().ports.runs.load_with_spec(&redo.of).await? else {
             if redo.from == RedoFrom::All && redo.spec == SpecOf::Latest {
-                return Ok(Ok(vec![StepRedo::Again(None); plan.steps.len()]));
+                return Ok(Redone::Steps(vec![StepRedo::Again(None); plan.steps.len()]));
             }
             let of = &redo.of;
-            return Ok(Err(format!("run {of}, which it does again, is gone: dispatch the job anew")));
+            let why = format!("run {of}, which it does again, is gone: dispatch the job anew");
+            return Ok(Redone::Impossible(why));
         };
         if let Some(place) = run.gone(Part::Rendered) {
             let of = &redo.of;
-            return Ok(Err(format!(
-                "the plan of the steps of run {of} is gone from {place}: dispatch the job anew"
-            )));
+            let why =
+                format!("the plan of the steps of run {of} is gone from {place}: dispatch the job anew");
+            return Ok(Redone::Impossible(why));
         }
         let before = self.plan_of(&run, &spec);
         let ended = self.site().ports.runs.children(&run.key, run.attempt).await?;
-        Ok(Ok(redone(plan, before.as_ref(), &ended, &redo.from)))
+        Ok(Redone::Steps(redone(plan, before.as_ref(), &ended, &redo.from)))
     }
 
     /// The plan by which a run went; `None` where it had none.

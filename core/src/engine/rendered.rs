@@ -13,6 +13,7 @@ use crate::job_type::{
 };
 use crate::permits::Permit;
 use crate::ports::{StateType, StoreError};
+use crate::problem::Invalid;
 use crate::run::{Late, Run, Scheduled};
 use crate::secret::{mask, remember_marked, remember_value};
 use crate::spec::{JobSpec, RealmSpec, RenderAt};
@@ -168,7 +169,7 @@ impl Jobs {
             }
             rendered => rendered,
         };
-        Ok(Some(Box::new(Permit::of_key(concurrency, rendered))))
+        Ok(Some(Box::new(Permit::of_key(concurrency, rendered.map_err(Invalid)))))
     }
 
     fn render_at(&self, job: &JobSpec) -> RenderAt {

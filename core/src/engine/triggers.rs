@@ -6,6 +6,7 @@ use super::answer::Accepted;
 use super::dispatch::{Dispatcher, EventStart};
 use crate::job_type::{DispatchError, JobError};
 use crate::ports::{StoreError, TriggerStore};
+use crate::problem::Invalid;
 use crate::run::Trigger;
 use crate::trigger::{Assessment, HttpEvent, ObjectEvent, Start, TriggerFields, Verdict, assess, starts_for};
 
@@ -146,9 +147,9 @@ pub async fn receive(dispatcher: &Dispatcher, fields: TriggerFields, event: Http
     };
     // A template can make itself slow.
     let asking = jobs.apart(move || starts_for(&fields, &event, &renderer, zone));
-    match asking.await.map_err(|error: JobError| error.to_string()).flatten() {
+    match asking.await.map_err(|error: JobError| Invalid(error.to_string())).flatten() {
         Ok(starts) => begin(dispatcher, &trigger_id, starts, &start).await,
-        Err(error) => vec![Fired { trigger_id, job_id: None, outcome: Err(NotFired::Unusable(error)) }],
+        Err(Invalid(why)) => vec![Fired { trigger_id, job_id: None, outcome: Err(NotFired::Unusable(why)) }],
     }
 }
 
@@ -159,7 +160,7 @@ async fn begin(dispatcher: &Dispatcher, id: &str, starts: Vec<Start>, start: &Ev
     for one in starts {
         match one.request.map(|request| requests.push(request)) {
             Ok(()) => places.push(one.job_id),
-            Err(error) => fired.push(of(one.job_id, Err(NotFired::Unusable(error)))),
+            Err(Invalid(why)) => fired.push(of(one.job_id, Err(NotFired::Unusable(why)))),
         }
     }
     let outcomes = dispatcher.dispatch_for(requests, start).await;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::connection::Login;
+use crate::problem::Invalid;
 
 /// A value of a row.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,13 +39,13 @@ pub trait Rows: Send {
     ///
     /// # Errors
     /// Why they cannot be taken: the statement is given up.
-    fn columns(&mut self, names: Vec<String>) -> Result<(), String>;
+    fn columns(&mut self, names: Vec<String>) -> Result<(), Invalid>;
 
     /// A row.
     ///
     /// # Errors
     /// As [`columns`](Self::columns).
-    fn row(&mut self, row: Vec<Cell>) -> Result<(), String>;
+    fn row(&mut self, row: Vec<Cell>) -> Result<(), Invalid>;
 }
 
 /// What a database refuses, or why it cannot be reached. Messages hold no password.

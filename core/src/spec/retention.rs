@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::values::span;
 use crate::duration::Span;
+use crate::problem::Invalid;
 
 /// How runs end, by the names of their statuses.
 pub(crate) const OUTCOMES: [&str; 5] = ["complete", "failed", "skipped", "rejected", "cancelled"];
@@ -38,13 +39,13 @@ impl Retention {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn read(value: &Value) -> Result<Self, String> {
+    pub fn read(value: &Value) -> Result<Self, Invalid> {
         match value {
-            Value::Object(map) => Self::read_map(map),
+            Value::Object(map) => Ok(Self::read_map(map)?),
             // As an environment variable has it.
             Value::String(text) if text.trim_start().starts_with('{') => match serde_json::from_str(text) {
-                Ok(Value::Object(map)) => Self::read_map(&map),
-                Ok(_) | Err(_) => Err(format!("not a JSON object: {text}")),
+                Ok(Value::Object(map)) => Ok(Self::read_map(&map)?),
+                Ok(_) | Err(_) => Err(format!("not a JSON object: {text}").into()),
             },
             value => Ok(Self::of(keep(value)?)),
         }

@@ -171,7 +171,7 @@ const SETTINGS: [(&str, Setter); 47] = [
     ("EMAIL_MAX_ATTACHMENTS", |all, value| put(&mut all.email_max_attachments, number(value))),
     ("EMAIL_MAX_ATTACHMENT_SIZE", |all, value| put(&mut all.email_max_attachment_size, bytes(value))),
     ("EMAIL_MAX_SIZE", |all, value| put(&mut all.email_max_size, bytes(value))),
-    ("EVENT_TTL", |all, value| put(&mut all.event_ttl, Retention::read(value))),
+    ("EVENT_TTL", |all, value| put(&mut all.event_ttl, Retention::read(value).map_err(String::from))),
     ("EXE_MAX_PAYLOAD_SIZE", |all, value| put(&mut all.exe_max_payload_size, bytes(value))),
     ("EXE_TIMEOUT", |all, value| put(&mut all.exe_timeout, span(value))),
     ("FOREACH_LIMIT", |all, value| put(&mut all.foreach_limit, count(value).map(Count::as_usize))),

@@ -11,7 +11,7 @@ use super::fit::{levels, why_not};
 use super::render::{Start, starts};
 use crate::ids::TriggerId;
 use crate::ports::Doc;
-use crate::problem::show;
+use crate::problem::{Invalid, show};
 
 /// What the triggers of a bucket make of an event.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,6 +93,6 @@ fn verdict(doc: &Arc<Doc>, event: &ObjectEvent, renderer: &Renderer, zone: Zone)
     }
     match starts(&trigger.fields, event, renderer, zone) {
         Ok(starts) => Verdict::Fits(trigger.fields.trigger_id, starts),
-        Err(error) => Verdict::Failed(error),
+        Err(Invalid(why)) => Verdict::Failed(why),
     }
 }

@@ -8,6 +8,7 @@ use super::fit::event_reasons;
 use super::render::{Start, starts_with};
 use crate::Timestamp;
 use crate::ids::TriggerId;
+use crate::problem::Invalid;
 use pumice_template::{Renderer, Zone};
 
 /// The header of the signature unless the trigger says otherwise: that of GitHub's webhooks.
@@ -97,6 +98,6 @@ pub fn starts_for(
     event: &HttpEvent,
     renderer: &Renderer,
     zone: Zone,
-) -> Result<Vec<Start>, String> {
+) -> Result<Vec<Start>, Invalid> {
     starts_with(fields, event.roots(), renderer, zone)
 }

@@ -4,7 +4,7 @@ use pumice_template::{Context, Renderer, TemplateError, Zone};
 use serde_json::{Map, Value};
 
 use crate::ids::JobId;
-use crate::problem::{JsonPath, SpecError};
+use crate::problem::{Invalid, JsonPath, SpecError};
 use crate::request::{DispatchRequest, When, check_globals};
 
 use super::document::TriggerFields;
@@ -16,7 +16,7 @@ pub struct Start {
     /// The job, as it was rendered.
     pub job_id: String,
     /// The request, or why there is none.
-    pub request: Result<DispatchRequest, String>,
+    pub request: Result<DispatchRequest, Invalid>,
 }
 
 /// What a trigger asks for an object. A job id that fails fails by itself.
@@ -28,7 +28,7 @@ pub fn starts(
     event: &ObjectEvent,
     renderer: &Renderer,
     zone: Zone,
-) -> Result<Vec<Start>, String> {
+) -> Result<Vec<Start>, Invalid> {
     starts_with(fields, event.roots(), renderer, zone)
 }
 
@@ -38,7 +38,7 @@ pub(super) fn starts_with<const N: usize>(
     roots: [(&'static str, pumice_template::Value); N],
     renderer: &Renderer,
     zone: Zone,
-) -> Result<Vec<Start>, String> {
+) -> Result<Vec<Start>, Invalid> {
     let rendering = Rendering::new(fields, roots, renderer, zone);
     let globals = rendering.map("globals", fields.globals.as_ref())?;
     let parameters = rendering.map("parameters", fields.parameters.as_ref())?;
@@ -53,9 +53,9 @@ pub(super) fn starts_with<const N: usize>(
         ..DispatchRequest::new(job_id)
     };
     let start = |template: &String| match rendering.text(template) {
-        Err(error) => Start { job_id: template.clone(), request: Err(format!("job_id: {error}")) },
+        Err(error) => Start { job_id: template.clone(), request: Err(format!("job_id: {error}").into()) },
         Ok(job_id) => {
-            let read = JobId::new(&job_id).map_err(|error| format!("job_id: {error}"));
+            let read = JobId::new(&job_id).map_err(|error| Invalid(format!("job_id: {error}")));
             Start { request: read.map(request), job_id }
         }
     };

@@ -17,6 +17,7 @@ use pumice_core::duration::Span;
 use pumice_core::ids::ConnId;
 use pumice_core::job_type::{Ended, JobContext, JobError, Leaf, ParametersOf};
 use pumice_core::ports::{Cell, DatabaseError, Rows, Session};
+use pumice_core::problem::Invalid;
 use pumice_core::secret::mask;
 use pumice_job_types::sql::{self, Dialect, Parameters, Statement, Texts, split};
 use serde_json::{Map, Value, json};
@@ -292,11 +293,11 @@ async fn command(session: &mut dyn Session, sql: &str) -> Result<(), JobError> {
 pub(crate) struct NoRows;
 
 impl Rows for NoRows {
-    fn columns(&mut self, _: Vec<String>) -> Result<(), String> {
+    fn columns(&mut self, _: Vec<String>) -> Result<(), Invalid> {
         Ok(())
     }
 
-    fn row(&mut self, _: Vec<Cell>) -> Result<(), String> {
+    fn row(&mut self, _: Vec<Cell>) -> Result<(), Invalid> {
         Ok(())
     }
 }
@@ -352,7 +353,7 @@ fn made(path: &Path) -> std::io::Result<File> {
 }
 
 impl Rows for RowsFile {
-    fn columns(&mut self, names: Vec<String>) -> Result<(), String> {
+    fn columns(&mut self, names: Vec<String>) -> Result<(), Invalid> {
         if self.file.is_some() {
             // Of a raw text with several statements the rows stand one after the other.
             return Ok(());
@@ -367,10 +368,10 @@ impl Rows for RowsFile {
         Ok(())
     }
 
-    fn row(&mut self, row: Vec<Cell>) -> Result<(), String> {
+    fn row(&mut self, row: Vec<Cell>) -> Result<(), Invalid> {
         match &mut self.file {
-            Some(file) => self.format.write(&row, file),
-            None => Err("the database gives rows without columns".to_owned()),
+            Some(file) => Ok(self.format.write(&row, file)?),
+            None => Err("the database gives rows without columns".into()),
         }
     }
 }

@@ -4,6 +4,7 @@ use pumice_core::duration::Span;
 use pumice_core::ids::ConnId;
 use pumice_core::job_type::{JobContext, JobError};
 use pumice_core::ports::{Cell, Rows};
+use pumice_core::problem::Invalid;
 use pumice_job_types::foreach::Item;
 use serde_json::{Number, Value};
 
@@ -51,19 +52,19 @@ struct Items {
 }
 
 impl Rows for Items {
-    fn columns(&mut self, names: Vec<String>) -> Result<(), String> {
+    fn columns(&mut self, names: Vec<String>) -> Result<(), Invalid> {
         let twice = names.iter().enumerate().find(|(index, name)| names[..*index].contains(name));
         if let Some((_, name)) = twice {
             self.fault = Some(format!("two columns are called {name}: name them with `as`"));
-            return Err(String::new());
+            return Err(String::new().into());
         }
         self.names = names;
         Ok(())
     }
 
-    fn row(&mut self, row: Vec<Cell>) -> Result<(), String> {
+    fn row(&mut self, row: Vec<Cell>) -> Result<(), Invalid> {
         if self.items.len() == self.most {
-            return Err("there are more rows than items may be".to_owned());
+            return Err("there are more rows than items may be".into());
         }
         self.items.push(self.names.iter().cloned().zip(row.into_iter().map(value)).collect());
         Ok(())

@@ -56,12 +56,7 @@ impl Engine {
 
     /// The same beside others in one process: what the housekeeper knows of jobs and of what runs is known to all of them.
     #[must_use]
-    pub fn with(
-        housekeeper: Housekeeper,
-        runners: Arc<Runners>,
-        worker: WorkerName,
-        limits: Limits,
-    ) -> Self {
+    pub fn with(housekeeper: Housekeeper, runners: Arc<Runners>, worker: WorkerName, limits: Limits) -> Self {
         Self {
             site: housekeeper.site().clone(),
             registry: runners.registry().clone(),

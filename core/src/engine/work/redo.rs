@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::Engine;
 use super::attempt::child_lineage;
 use super::task::Task;
+use crate::engine::redo::Redone;
 use crate::ids::RunKey;
 use crate::job_type::{Plan, StepRedo};
 use crate::ports::{Outgoing, StoreError};
@@ -18,20 +19,17 @@ use crate::spec::RunSpec;
 /// Most records that are made at once.
 const BATCH: usize = 500;
 
-/// How the steps of a run come to be.
-pub(super) type Redone = Result<Vec<StepRedo>, String>;
-
 impl Engine {
     /// What becomes of the steps of a run's plan, where it does another run again; the records of those that are kept are
-    /// there then. The inner error says why the run cannot be done again after all.
+    /// there then.
     pub(super) async fn redo_steps(&self, task: &Task<'_>, plan: &Plan) -> Result<Redone, StoreError> {
-        let Some(redo) = task.run.redo.as_deref() else { return Ok(Ok(Vec::new())) };
+        let Some(redo) = task.run.redo.as_deref() else { return Ok(Redone::Steps(Vec::new())) };
         let steps = match self.dispatcher().redo_plan(redo, plan).await? {
-            Ok(steps) => steps,
-            Err(why) => return Ok(Err(why)),
+            Redone::Steps(steps) => steps,
+            impossible @ Redone::Impossible(_) => return Ok(impossible),
         };
         if let Some(why) = self.keep_steps(&task.run, plan, &steps).await? {
-            return Ok(Err(why));
+            return Ok(Redone::Impossible(why));
         }
         // What the steps of a run share is one for all its levels.
         if task.run.is_child() || steps.iter().any(StepRedo::is_kept) {
@@ -41,7 +39,7 @@ impl Engine {
                 task.invocation.files.went_with(&root);
             }
         }
-        Ok(Ok(steps))
+        Ok(Redone::Steps(steps))
     }
 
     /// Makes the records of the steps that are kept; what was made before is there already. Gives why there can be none of

@@ -17,6 +17,7 @@ use crate::Timestamp;
 use crate::duration::Span;
 use crate::engine::ledger::apply::{Applied, ApplyError, log_gone, rest, took_effect};
 use crate::engine::limits::{MAX_DEPTH, MAX_STEPS};
+use crate::engine::redo::Redone;
 use crate::job_type::{
     Cancel, ChildState, JobError, Next, Plan, Planner, Rendered, Resolves, StepRedo, Stop, Templates,
 };
@@ -107,8 +108,8 @@ impl Engine {
             Err(error) => return Ok(Stepped::Ended(failure(error))),
         };
         let steps = match self.redo_steps(task, &plan).await? {
-            Ok(steps) => steps,
-            Err(why) => return Ok(Stepped::Ended(failure(JobError::permanent(why)))),
+            Redone::Steps(steps) => steps,
+            Redone::Impossible(why) => return Ok(Stepped::Ended(failure(JobError::permanent(why)))),
         };
         let cancel = Cancel::default();
         if run.cancel {

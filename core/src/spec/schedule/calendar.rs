@@ -6,6 +6,7 @@ use chrono::{Datelike, NaiveDate, Weekday};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::problem::Invalid;
 use crate::text::quoted;
 
 /// Most days of a calendar that are named one by one.
@@ -60,9 +61,9 @@ pub struct Days {
 }
 
 impl std::str::FromStr for Days {
-    type Err = String;
+    type Err = Invalid;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, Invalid> {
         let day = |text: &str| {
             let day = NaiveDate::parse_from_str(text.trim(), "%Y-%m-%d").ok();
             day.ok_or_else(|| format!("{} is not a day: write it as 2026-12-25", quoted(text)))
@@ -72,7 +73,7 @@ impl std::str::FromStr for Days {
             None => (day(text)?, day(text)?),
         };
         if last < first {
-            return Err(format!("{} ends before it begins", quoted(text)));
+            return Err(format!("{} ends before it begins", quoted(text)).into());
         }
         Ok(Self { first, last })
     }
@@ -96,9 +97,9 @@ impl Weekdays {
 }
 
 impl std::str::FromStr for Weekdays {
-    type Err = String;
+    type Err = Invalid;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, Invalid> {
         let mut days = BTreeSet::new();
         for item in text.split(',') {
             let (first, last) = item.split_once('-').unwrap_or((item, item));
