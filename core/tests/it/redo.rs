@@ -172,7 +172,7 @@ fn run_that_may_not_be_done_again_says_why() {
         (
             Run { handed_over: Some(DateTime::UNIX_EPOCH), ..failed.clone() },
             RedoFrom::All,
-            Some("lava's own: dispatch job a"),
+            Some("ran on a lava worker: dispatch job a"),
         ),
     ] {
         let told = may_redo(&run, &from).err().map(|error| error.to_string());

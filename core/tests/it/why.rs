@@ -318,7 +318,7 @@ fn open() -> Vec<(Run, Facts, Cause, &'static str)> {
             Run { handed_over: Some(ago(30)), ..run() },
             served(),
             Cause::Foreign,
-            "worker core, which is lava's own, was given it at 2026-03-10T12:59:30+01:00, 30s ago, and has not told of its end",
+            "lava worker core was given it at 2026-03-10T12:59:30+01:00, 30s ago, and has not reported its end",
         ),
         (
             Run { cancel: true, ..run() },

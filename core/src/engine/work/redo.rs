@@ -22,7 +22,7 @@ const BATCH: usize = 500;
 pub(super) type Redone = Result<Vec<StepRedo>, String>;
 
 impl Engine {
-    /// What becomes of the steps of a run's plan, where it does another run again; the records of those that are kept are
+    /// The fate of each step of a run's plan, where it does another run again; the records of those that are kept are
     /// there then. The inner error says why the run cannot be done again after all.
     pub(super) async fn redo_steps(&self, task: &Task<'_>, plan: &Plan) -> Result<Redone, StoreError> {
         let Some(redo) = task.run.redo.as_deref() else { return Ok(Ok(Vec::new())) };
@@ -33,7 +33,7 @@ impl Engine {
         if let Some(why) = self.keep_steps(&task.run, plan, &steps).await? {
             return Ok(Err(why));
         }
-        // What the steps of a run share is one for all its levels.
+        // All levels of the steps of a run share one directory.
         if task.run.is_child() || steps.iter().any(StepRedo::is_kept) {
             let root = redo.of.run_id().map_or_else(|| redo.of.clone(), RunKey::root);
             let ended = self.site.ports.runs.peek(&root).await?;
@@ -44,8 +44,8 @@ impl Engine {
         Ok(Ok(steps))
     }
 
-    /// Makes the records of the steps that are kept; what was made before is there already. Gives why there can be none of
-    /// one of them.
+    /// Makes the records of the steps that are kept; those made before are there already. Returns why one of them
+    /// cannot have a record.
     async fn keep_steps(
         &self,
         run: &Run,
