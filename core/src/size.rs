@@ -27,7 +27,7 @@ const UNITS: [(&str, f64); 17] = [
 
 /// Reads a size in bytes: a number and a unit, none meaning bytes (lava's `size_to_bytes`).
 /// Signed, because lava's `STDERR_SIZE` counts from the end when it is negative. `k` is taken
-/// for `K`, as lava's own defaults write it.
+/// for `K`, as lava's defaults write it.
 ///
 /// # Errors
 /// [`BadSize`] when the text is not a number with a known unit.
