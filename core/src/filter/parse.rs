@@ -308,7 +308,7 @@ fn trigger(part: Part) -> Result<String, Mistake> {
     }
     let near = nearest(&part.text, Trigger::KINDS).map(|near| format!("did you mean {near:?}? "));
     let (near, all) = (near.unwrap_or_default(), Trigger::KINDS.join(", "));
-    mistake(part.at, format!("{} does not start runs: {near}what does is one of {all}", quoted(&part.text)))
+    mistake(part.at, format!("{} does not start runs: {near}use one of {all}", quoted(&part.text)))
 }
 
 fn fingerprint(part: Part) -> Result<Fingerprint, Mistake> {

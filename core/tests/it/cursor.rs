@@ -1,4 +1,4 @@
-//! What is due of a schedule, whatever stops, comes late, jumps or is changed.
+//! The slots of a schedule that are due, whatever stops, comes late, jumps or is changed.
 
 use std::collections::BTreeMap;
 
@@ -107,7 +107,7 @@ fn more_than_it_may_make_up_for_halts_it_and_takes_no_time() {
 }
 
 #[test]
-fn an_edit_starts_nothing_that_is_past_and_an_equal_spec_changes_nothing() {
+fn edit_starts_nothing_past_and_equal_spec_changes_nothing() {
     let cursor = Cursor::new(&entry("0 12 * * *"), "noon".to_owned(), at("08:00:00"));
     let earlier = entry("0 9 * * *");
     let edited = cursor.seen(&earlier, "nine", at("10:00:00"));

@@ -1,4 +1,4 @@
-//! The rules of permits as tables: who passes a gate, who is called, who leaves the line.
+//! The rules of permits as tables: which run passes a gate, is called, or leaves the line.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -71,7 +71,7 @@ fn waiting() -> Run {
 }
 
 #[test]
-fn who_may_pass_follows_from_the_line_and_what_is_left() {
+fn admission_follows_from_the_line_and_permits_left() {
     let view = |holders: &[u128], line: &[u128], more| GateView {
         tickets: 7,
         holders: holders.iter().map(|number| key(*number)).collect(),
@@ -82,7 +82,7 @@ fn who_may_pass_follows_from_the_line_and_what_is_left() {
     let pass = |max| passes(max, None);
     let wait = |ticket, ahead| Admission::Wait { ticket, ahead };
     for (what, view, ticket, max, expected) in [
-        ("nobody is there", view(&[], &[], false), None, 1, pass(1)),
+        ("the gate is empty", view(&[], &[], false), None, 1, pass(1)),
         ("one is left", view(&[2], &[], false), None, 2, pass(2)),
         ("none is left", view(&[2, 3], &[], false), None, 2, wait(NOW_TICKET, 0)),
         ("more run than may", view(&[2, 3, 4], &[], false), None, 2, wait(NOW_TICKET, 0)),

@@ -48,7 +48,7 @@ fn foreach(items: &[Value]) -> Plan {
     plan(items.iter().enumerate().map(item).collect())
 }
 
-/// What becomes of the steps in a word each: `=2` kept from step 2, `2` again in its place, `2!` again with all its own
+/// The fate of the steps in a word each: `=2` kept from step 2, `2` again in its place, `2!` again with all its own
 /// steps, `2>` again from below, `+` as there was none.
 fn words(plan: &Plan, before: &Plan, ended: &[Run], from: &RedoFrom) -> String {
     let number = |key: &RunKey| key.step().unwrap();
@@ -70,7 +70,7 @@ fn steps_that_ended_well_are_kept_and_no_others() {
     assert_eq!(words(&four, &four, &some, &RedoFrom::Failed), "=0 1 2 +");
     assert_eq!(words(&four, &four, &some, &RedoFrom::All), "0! 1! 2! +");
     let others = ended(&[(0, "a", Rejected), (1, "b", Cancelled), (2, "c", Complete), (3, "d", Complete)]);
-    // What failed and was forgiven is run again; what came after it ended well all the same.
+    // A step that failed and was forgiven is run again; the one after it ended well all the same.
     assert_eq!(words(&four, &four, &others, &RedoFrom::Failed), "0 1 =2 =3");
 }
 
@@ -90,7 +90,7 @@ fn steps_after_the_one_that_is_named_are_run_again() {
     assert_eq!(words(&diamond, &diamond, &all, &from(1)), "=0 1! =2 3! 4");
     assert_eq!(words(&diamond, &diamond, &all, &from(0)), "0! 1! 2! 3! 4");
     assert_eq!(words(&diamond, &diamond, &all, &from(3)), "=0 =1 =2 3! 4");
-    // One of the steps of a step: what stands above it is run again, from there.
+    // One of the steps of a step: the step above it is run again, from there.
     let below = RedoFrom::Step(root().child(2, 1).child(1, 0));
     assert_eq!(words(&diamond, &diamond, &all, &below), "=0 1> =2 3! 4");
     // A step of another attempt is none of these.

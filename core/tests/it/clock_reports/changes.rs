@@ -116,7 +116,7 @@ proptest! {
 }
 
 #[test]
-fn report_11_asked_within_the_fold_the_second_hour_has_no_time_of_day() {
+fn report_11_second_hour_of_the_fold_has_no_time_of_day() {
     let zone = Europe::Berlin;
     // 02:30 comes at 00:30Z and at 01:30Z.
     for after in ["2026-10-25T00:30:00Z", "2026-10-25T01:00:00Z", "2026-10-25T01:30:00Z"] {

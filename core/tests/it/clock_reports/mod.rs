@@ -329,7 +329,7 @@ fn report_28_clock_set_forward_catches_up_once() {
 }
 
 #[test]
-fn report_32_deleted_job_leaves_no_cursor_and_next_follows_from_the_slot() {
+fn report_32_deleted_job_leaves_no_cursor() {
     let hourly = plan(json!({ "every": "1h", "from": "2026-03-01T00:00:00Z" }));
     let timetable = seen(&hourly, "2026-03-01T07:30:00Z");
     let ended = timetable.ended(instant("2026-03-01T07:40:00Z"));
@@ -341,7 +341,7 @@ fn report_32_deleted_job_leaves_no_cursor_and_next_follows_from_the_slot() {
     );
 }
 
-/// What fires between two times when something looks at each second.
+/// The starts between two times when something looks at each second.
 fn fired(plan: &Plan, timetable: &Timetable, from: &str, to: &str) -> Vec<String> {
     let (mut timetable, mut at, mut starts) = (timetable.clone(), instant(from), Vec::new());
     while at <= instant(to) {
@@ -382,7 +382,7 @@ fn report_38_preview_equals_what_fires() {
             .map(|slot| utc(slot.at))
             .collect();
         assert_eq!(preview, fired(&plan, &applied, from, to), "{schedule}");
-        // Half-way it tells the rest.
+        // Half-way it shows the rest.
         let (half, mut rest) = ("2026-03-29T01:00:15Z", Vec::new());
         let mut timetable = applied;
         let mut at = instant(from);
