@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn things_beyond_what_fits_are_counted() {
+    fn things_beyond_the_limit_are_counted() {
         let all: Vec<Target> = (0..5_000).map(|n| Target::new("job", format!("big/{n}"))).collect();
         let (named, unnamed) = kept_targets(&all);
         assert!(named.len() > 2_000 && serde_json::to_string(&named).unwrap().len() <= MAX_TARGETS + 1);

@@ -249,7 +249,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn reads_what_lava_reads() {
+    fn reads_lava_forms() {
         for (text, seconds) in [
             ("0", 0.0),
             ("90", 90.0),

@@ -467,7 +467,7 @@ mod tests {
     }
 
     #[test]
-    fn stream_gives_at_once_what_no_secret_begins_with() {
+    fn stream_gives_bytes_that_begin_no_secret_at_once() {
         remember("prompt-canary-81");
         let mut masker = Masker::new();
         assert_eq!(masker.push(b"50%\r"), b"50%\r");

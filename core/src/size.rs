@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_lava_reads() {
+    fn reads_lava_forms() {
         for (text, bytes) in
             [("1024", 1024), ("10M", 10_000_000), ("1.5 MiB", 1_572_864), ("100k", 100_000), ("-1K", -1000)]
         {

@@ -124,9 +124,7 @@ impl Planned {
         }
         let worker = &job.fields.worker;
         if spec.nodes == Some(Nodes::All) && settings.is_foreign(worker) {
-            return Err(BadEntry(format!(
-                "nodes: all needs `pumice worker`, and {worker} is a lava worker"
-            )));
+            return Err(BadEntry(format!("nodes: all needs `pumice worker`, and {worker} is a lava worker")));
         }
         let given = spec.timezone.or(job.fields.timezone).or(settings.timezone).or_else(dispatchers);
         let zone = given.map_or(Tz::UTC, |zone| zone.0);

@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_changes_is_named_and_what_does_not_is_passed_over() {
+    fn changing_names_are_found_and_others_passed_over() {
         for (text, wanted) in [
             ("{{ start.strftime('%Y') }}", Some("start")),
             ("{{ ustart }}", Some("ustart")),

@@ -456,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn marks_are_stripped_from_what_is_printed() {
+    fn printed_schema_has_no_marks() {
         for schema in [schema_of::<CommandLine<String>>(), schema_of::<Parameters>()] {
             assert!(is_marked(&schema));
             assert!(!is_marked(&unmarked(schema)));

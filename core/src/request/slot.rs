@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn slot_key_follows_from_time_name_and_what_is_given() {
+    fn slot_key_follows_from_time_name_and_values() {
         let plain = key(&json!({}));
         assert_eq!(plain, "schedule:2026-03-01T09:00:00Z");
         assert_eq!(key(&json!({ "scheduled_at": "2026-03-01T10:00:00+01:00" })), plain, "the same time");

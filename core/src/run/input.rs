@@ -272,8 +272,7 @@ impl Outcome {
             }
             Self::Failure { reason, result, .. } if *result == bare(reason) => None,
             Self::Failure { reason, retryable, .. } => {
-                let reason =
-                    bounded_text(format!("{reason} (its details are left out: {why})"));
+                let reason = bounded_text(format!("{reason} (its details are left out: {why})"));
                 Some(Self::Failure { result: bare(&reason), reason, retryable: *retryable })
             }
             Self::Cancelled => None,
@@ -393,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_rendered_is_left_out_before_the_outcome_is_another() {
+    fn rendered_values_are_left_out_before_the_result() {
         for outcome in [Outcome::Success(json!("x")), failure("it broke", json!(1), true), Outcome::Cancelled]
         {
             match finish(outcome.clone(), rendered()).without_what_can_be_left_out("it is large") {

@@ -261,10 +261,8 @@ impl Told<'_> {
         }
         if let Some(given) = run.handed_over {
             let given = self.past(given);
-            let sentence = format!(
-                "lava worker {} was given it at {given}, and has not reported its end",
-                run.worker
-            );
+            let sentence =
+                format!("lava worker {} was given it at {given}, and has not reported its end", run.worker);
             return told(Cause::Foreign, sentence);
         }
         if run.duties.is_some() {

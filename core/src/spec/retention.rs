@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn mistakes_in_retention_are_named() {
         for (value, message) in [
             (
                 json!({ "completed": "2d" }),

@@ -267,7 +267,7 @@ fn failed_slots_follow_from_the_newest_run_that_had_ended() {
 }
 
 #[test]
-fn keys_are_the_clocks_for_what_is_missing_and_its_own_else() {
+fn missing_slots_get_clock_keys_and_others_backfill_keys() {
     let plan = plan(&json!([{ "crontab": "30 2 * * *", "globals": { "n": 1 } }]));
     let timetable = timetable(&plan, "2026-10-31T12:00:00Z");
     let clocks =
@@ -292,7 +292,7 @@ fn keys_are_the_clocks_for_what_is_missing_and_its_own_else() {
 }
 
 #[test]
-fn id_follows_from_the_key_else_from_what_is_asked_for() {
+fn id_follows_from_the_key_or_else_from_the_request() {
     let plan = daily();
     let id = |change: &dyn Fn(Asked) -> Asked| nine(&plan, change).id;
     let plain = id(&|asked| asked);
@@ -363,7 +363,7 @@ fn edited_entry_stops_it_and_a_moved_one_does_not() {
 }
 
 #[test]
-fn refused_is_what_makes_no_sense() {
+fn senseless_request_is_refused() {
     let plan = plan(
         &json!(["30 2 * * *", { "crontab": "* * * * *", "to": "2026-06-01T00:00:00Z" }, { "crontab": "0 1 * * *", "skip": "nowhere" }]),
     );

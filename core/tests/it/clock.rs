@@ -205,7 +205,7 @@ fn a_day_that_is_lost_stops_nothing() {
 }
 
 #[test]
-fn what_names_no_time_is_never_due() {
+fn crontab_that_names_no_time_is_never_due() {
     let first = |crontab: &str| cron(crontab).next(instant("2026-01-01T00:00:00Z"), chrono_tz::UTC);
     for crontab in
         ["@reboot", "0 0 30 2 *", "0 0 31 4 *", "0 * 30,31 2 *", "*/5 0 31 4,6,9,11 *", "0 0 30 2 +1"]

@@ -71,7 +71,7 @@ proptest! {
     }
 
     #[test]
-    fn what_varies_makes_no_other_cause(
+    fn varying_parts_make_no_other_cause(
         parts in prop::collection::vec((
             prop::sample::select(vec!["order", "is not in", "table:", "(of", "since", "exit status 3:", "ORA-00942 at"]),
             varies(),

@@ -237,7 +237,7 @@ fn pause_after_starts_nothing_of_the_slot_at_which_it_is_found() {
 }
 
 #[test]
-fn pause_after_withdraws_what_was_made_ahead() {
+fn pause_after_withdraws_runs_made_ahead() {
     let mut clock = Clock::new(&hourly(&json!({ "pause_after": 1 })), "00:30");
     clock.look("01:00");
     let ahead = clock.timetable.look(&clock.plan, instant("01:59"), TimeDelta::seconds(90));

@@ -69,7 +69,7 @@ fn run_that_has_begun_or_is_a_step_is_not_paused() {
 /// Whatever has more to be done waits in a realm that stands still, until that pause is ended; an ordinary pause in its place
 /// does not set it going.
 #[test]
-fn realm_that_stands_still_holds_what_has_begun() {
+fn realm_that_stands_still_holds_runs_that_have_begun() {
     let still = Pause { everything: true, ..pause(Scope::Realm, None) };
     let all = pauses(vec![still.clone(), pause(job("*"), None)]);
     let step = Run { key: run().key.child(1, 0), ..run() };

@@ -185,7 +185,7 @@ fn run_that_does_not_come_is_passed() {
 }
 
 #[test]
-fn what_might_wait_for_itself_is_refused() {
+fn run_that_might_wait_for_itself_is_refused() {
     let key_gate =
         |text: &str| Some(Box::new(Permit { gate: Gate::of_key(text).ok(), ..*run().permit.unwrap() }));
     let below = |run: Run| Run { below: Gate::of_key("k").ok(), ..run };
@@ -235,7 +235,7 @@ fn key_that_names_nothing_is_refused() {
 }
 
 #[test]
-fn specs_say_what_is_wrong_with_sizes_and_names() {
+fn bad_sizes_and_names_in_specs_are_named() {
     let job = |concurrency: Value| {
         let document = json!({ "job_id": "a", "type": "log", "worker": "core", "payload": "x", "concurrency": concurrency });
         JobSpec::parse(&document)

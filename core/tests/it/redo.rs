@@ -132,7 +132,7 @@ fn item_of_a_foreach_is_kept_where_it_is_the_same() {
 }
 
 #[test]
-fn what_was_kept_there_is_kept_from_where_it_ran() {
+fn kept_step_is_kept_from_where_it_ran() {
     let mut all = ended(&[(0, "a", Status::Complete), (1, "b", Status::Failed)]);
     let first: RunKey = "00000000-0000-0000-0000-000000000009/1.0".parse().unwrap();
     all[0].kept = Some(first.clone());
@@ -184,7 +184,7 @@ fn run_that_may_not_be_done_again_says_why() {
 }
 
 #[test]
-fn record_of_a_run_done_again_says_what_started_it() {
+fn record_of_a_run_done_again_has_its_trigger() {
     let stored = json!({ "of": root(), "from": { "step": root().child(1, 0) }, "spec": "pinned" });
     let mut again =
         run("00000000-0000-0000-0000-000000000002".parse::<RunId>().unwrap().into(), "a", Status::Dispatched);

@@ -337,7 +337,7 @@ fn everything_lava_renders_is_rendered() {
 }
 
 #[test]
-fn what_does_not_render_fails_by_itself() {
+fn job_id_whose_template_fails_fails_alone() {
     let Verdict::Fits(_, starts) =
         verdict(&json!({ "job_id": ["{{ nothing }}", "plain", "{{ key }}/"] }), "in/a")
     else {
@@ -428,7 +428,7 @@ fn message_of_another_kind_is_none_of_s3s() {
 }
 
 #[test]
-fn malformed_event_says_what_is_missing() {
+fn malformed_event_names_the_missing_field() {
     let broken = |path: &str, name: &str, value: Option<Value>| {
         let mut event = notification("in/a", &json!({}));
         let object = event.pointer_mut(path).unwrap().as_object_mut().unwrap();

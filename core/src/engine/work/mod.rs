@@ -56,12 +56,7 @@ impl Engine {
 
     /// The same for one of several engines in a process: they share the housekeeper's knowledge of jobs and runs.
     #[must_use]
-    pub fn with(
-        housekeeper: Housekeeper,
-        runners: Arc<Runners>,
-        worker: WorkerName,
-        limits: Limits,
-    ) -> Self {
+    pub fn with(housekeeper: Housekeeper, runners: Arc<Runners>, worker: WorkerName, limits: Limits) -> Self {
         Self {
             site: housekeeper.site().clone(),
             registry: runners.registry().clone(),

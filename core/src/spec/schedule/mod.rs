@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_field_of_a_crontab_is_named_with_what_it_takes() {
+    fn bad_field_of_a_crontab_is_named_with_its_values() {
         for (text, wanted) in [
             ("99 * * * *", "its minute is \"99\": number out of bounds (minutes are 0 to 59)"),
             ("0 1,24 * * *", "its hour is \"24\": number out of bounds (hours are 0 to 23)"),

@@ -103,7 +103,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn report_10_next_is_strictly_after_what_was_asked(
+    fn report_10_next_is_strictly_after_the_time_asked_for(
         zone in select(&TZ_VARIANTS[..]),
         crontab in select(&["* * * * *", "30 2 * * *", "0 */3 * * *", "15,45 1-3 * * *", "0 0 1 * *"][..]),
         second in 1_735_689_600_i64..1_830_297_600,

@@ -152,7 +152,7 @@ fn report_14_pausing_one_entry_loses_no_start_of_the_others() {
 }
 
 #[test]
-fn report_14_pause_withdraws_what_was_made_ahead() {
+fn report_14_pause_withdraws_runs_made_ahead() {
     let minutely = plan(json!("* * * * *"));
     let now = instant("2026-03-01T08:00:30Z");
     let looked = seen(&minutely, "2026-03-01T08:00:10Z").look(&minutely, now, TimeDelta::seconds(90));
@@ -357,7 +357,7 @@ fn fired(plan: &Plan, timetable: &Timetable, from: &str, to: &str) -> Vec<String
 }
 
 #[test]
-fn report_38_preview_equals_what_fires() {
+fn report_38_preview_equals_the_starts() {
     let zone = |mut entry: Value| {
         entry["timezone"] = json!("Europe/Berlin");
         entry

@@ -13,7 +13,7 @@ fn told(status: Status, info: Value) -> Input {
 }
 
 #[test]
-fn what_was_given_to_lava_is_looked_at_and_never_sent_again() {
+fn run_given_to_lava_is_looked_at_and_never_sent_again() {
     let mut run = given();
     assert_eq!((run.status, run.handed_over, run.due_at), (Status::Dispatched, Some(at(1)), Some(at(61))));
     for (now, next) in [(61, 122), (122, 244), (244, 488), (900, 1_800), (3_000, 3_900)] {
@@ -28,7 +28,7 @@ fn what_was_given_to_lava_is_looked_at_and_never_sent_again() {
 }
 
 #[test]
-fn what_is_given_before_its_time_is_looked_at_after_it() {
+fn run_given_before_its_time_is_looked_at_after_it() {
     let mut run = dispatched();
     run.not_before = at(600);
     assert_eq!(apply(&run, Input::HandOver, 1).run.due_at, Some(at(660)));

@@ -120,7 +120,7 @@ fn rejected_run_has_its_actions_and_skipped_run_none() {
 }
 
 #[test]
-fn where_the_shared_files_are_is_what_was_written_last() {
+fn place_of_shared_files_is_the_last_one_written() {
     let place = |id: &str| Some(WorkPlace { id: id.to_owned(), version: 0, after: None, not_kept: None });
     let suspend = |work| Input::Suspend { worker: owner("one"), epoch: 1, resume: None, ends: None, work };
     let waiting = apply(&running(), suspend(place("a")), 10).run;
@@ -135,7 +135,7 @@ fn where_the_shared_files_are_is_what_was_written_last() {
 }
 
 #[test]
-fn what_a_message_calls_for() {
+fn look_gives_the_next_step_for_each_record() {
     let lost = Run { crashes: MAX_CRASHES, ..running() };
     let cancelled = Run { cancel: true, ..dispatched() };
     // Its worker is lost for one time more than is recorded.
@@ -203,7 +203,7 @@ fn what_a_message_calls_for() {
 
 /// Which inputs are refused, and why: the fences.
 #[test]
-fn what_does_not_fit_is_refused() {
+fn input_that_does_not_fit_is_refused() {
     use IllegalTransition::{Early, Ended, Fenced, Held, Nothing};
     let (one, two) = (owner("one"), owner("two"));
     let suspend = |worker: &Worker, epoch| Input::Suspend {
@@ -262,7 +262,11 @@ fn a_claim_raises_the_epoch_and_counts_a_lost_worker() {
     let second = apply(&first, claim_by("two"), 301).run;
     assert_eq!((second.epoch, second.crashes, second.attempt), (2, 1, 1));
     assert_eq!(second.ts_start, first.ts_start);
-    assert_eq!(apply(&suspended(), claim_by("two"), 20).run.crashes, 0, "a worker that gives way is not lost");
+    assert_eq!(
+        apply(&suspended(), claim_by("two"), 20).run.crashes,
+        0,
+        "a worker that gives way is not lost"
+    );
     assert_eq!(apply(&dispatched(), claim_by("one"), 0).lock, None);
     let alone = Run { overlap: Overlap::Queue, ..dispatched() };
     assert_eq!(apply(&alone, claim_by("one"), 0).lock, Some(LockChange::Take));
@@ -275,7 +279,10 @@ fn an_end_is_done_at_once_or_leaves_duties() {
     let run = with_duties();
     let duties = Duties { actions: Some(ActionsWhen::OnSuccess), done: 0, wake_parent: false };
     assert_eq!((run.status, run.duties.as_ref()), (Status::Complete, Some(&duties)));
-    assert!(run.due_at.is_some() && run.lease.is_some(), "the sweeper looks again, and no other worker before");
+    assert!(
+        run.due_at.is_some() && run.lease.is_some(),
+        "the sweeper looks again, and no other worker before"
+    );
     let done = Input::ActionDone { worker: owner("one"), epoch: 1, index: 0, error: Some("no".to_owned()) };
     let run = apply(&run, done.clone(), 11).run;
     let run = apply(&run, done, 11).run;
@@ -364,7 +371,7 @@ fn a_run_that_gives_way_waits_for_a_report_or_goes_on() {
 }
 
 #[test]
-fn a_request_to_stop_ends_what_waits_and_marks_what_runs() {
+fn stop_request_ends_waiting_runs_and_marks_running_ones() {
     let child = Run { key: dispatched().key.child(1, 0), ..dispatched() };
     let cases = [
         ("not started", dispatched(), Status::Cancelled, false),
