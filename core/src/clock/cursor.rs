@@ -268,7 +268,7 @@ fn missed(entry: &Entry, kind: CatchUp, first: Timestamp, late: Timestamp) -> Op
     Some(Missed { kind, from: first, to, count: counted(entry, first, to) })
 }
 
-/// The missed slots that the run of each slot reports, for slots that follow one another: those up to its own, and none
+/// The missed slots that the run of each slot sees, for slots that follow one another: those up to its own, and none
 /// after one that was in time, so that each outage is reported to its end and once.
 pub(super) fn told_of(
     missed: Option<Missed>,

@@ -41,7 +41,7 @@ impl Calendars {
     }
 }
 
-/// The trigger of an entry.
+/// The timing of an entry.
 #[derive(Clone, Debug)]
 pub enum When {
     /// A crontab.
@@ -60,7 +60,7 @@ pub enum When {
 /// An entry that can be asked when it is due.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// Its trigger.
+    /// Its timing.
     pub when: When,
     /// The zone of its local times.
     pub zone: Tz,

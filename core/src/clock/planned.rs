@@ -45,7 +45,7 @@ pub struct Planned {
     calendars: Option<Calendars>,
 }
 
-/// The trigger of an entry, as far as its spec says.
+/// The timing of an entry, as far as its spec says.
 #[derive(Clone, Debug)]
 enum Timing {
     Cron(Cron),

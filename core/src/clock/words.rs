@@ -15,7 +15,7 @@ pub fn describe(planned: &Planned) -> String {
     format!("{starts}{comma} {}{limits}", planned.zone.name())
 }
 
-/// The trigger of an entry, in words and without its zone: `each day at 02:30`.
+/// The timing of an entry, in words and without its zone: `each day at 02:30`.
 #[must_use]
 pub fn starts_in_words(spec: &ScheduleEntry) -> String {
     match spec.starts() {

@@ -22,7 +22,7 @@ const MAX_EVERY: Span = Span::from_days(3_660);
 const MAX_JITTER: Span = Span::from_days(1);
 /// Most instants of an entry.
 pub(crate) const MAX_INSTANTS: usize = 1_000;
-/// The trigger of an entry: exactly one of these is given.
+/// The fields of an entry's timing: exactly one of these is given.
 const TIMES: [&str; 3] = ["crontab", "every", "at"];
 
 /// The policy for slots that were missed, as nothing looked at the clock.
@@ -83,7 +83,7 @@ impl<T> OneOrMany<T> {
     }
 }
 
-/// The trigger of an entry.
+/// The timing of an entry.
 #[derive(Clone, Copy, Debug)]
 pub enum Starts<'a> {
     /// A crontab.
@@ -191,7 +191,7 @@ impl ScheduleEntry {
         broken_rule(value).map_or(Ok(entry), Err)
     }
 
-    /// Its trigger.
+    /// Its timing.
     #[must_use]
     pub fn starts(&self) -> Option<Starts<'_>> {
         let crontab = self.crontab.as_ref().map(Starts::Crontab);
