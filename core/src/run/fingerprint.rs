@@ -1,7 +1,7 @@
 //! The common cause of failures: a reason without the parts that differ from run to run, and its fingerprint.
 //!
 //! `order 4711 is not in /tmp/0190a0a0-0000-7000-8000-000000000001/part-00017.csv` and the same of another order, run and
-//! part are one cause. Parts that distinguish causes stay: exit statuses, signals, error codes, names of jobs, of tables.
+//! part are one cause. Distinguishing parts stay: exit statuses, signals, error codes, names of jobs and tables.
 
 use std::fmt;
 

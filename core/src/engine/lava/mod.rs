@@ -1,4 +1,4 @@
-//! Lava workers: they run what they are sent and keep no records. All exceptions that the engine makes for them are here.
+//! Lava workers: they run what they are sent and keep no records. The engine makes all its exceptions for them here.
 
 pub(super) mod adopt;
 pub(super) mod follow;
