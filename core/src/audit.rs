@@ -1,8 +1,8 @@
-//! The audit: who did what to a realm, when, and from where.
+//! The audit: the acts on a realm, each with its actor, its time and its origin.
 //!
 //! Each act of a person or a program that may change a realm has one [`Entry`]. It is written before anything of the act is,
 //! as [`Outcome::Asked`], and again once the act is over. So there is no change without an entry; an entry that stays
-//! `asked` tells that its process stopped in the midst of it.
+//! `asked` shows that its process stopped in the midst of it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::Timestamp;
 use crate::secret::{MASK, mask, mask_value};
 
-/// Longest name of who acts, and of where from, in bytes.
+/// Longest name of an actor, and of its origin, in bytes.
 pub const MAX_NAME: usize = 512;
 /// Largest request that an entry keeps, in bytes of JSON.
 pub const MAX_ASKED: usize = 8 * 1024;
@@ -66,7 +66,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Who acts, and from where.
+/// An actor, and its origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor {
     /// The user's name in the operating system, the name of a login at the console, or an ARN of AWS.
@@ -140,7 +140,7 @@ impl FromStr for AuditId {
     }
 }
 
-/// What became of an act.
+/// The outcome of an act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
@@ -209,7 +209,7 @@ pub struct Change {
     /// As it was; missing when it was not there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Value>,
-    /// As it is; missing when it is no more.
+    /// As it is; missing when it was removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Value>,
 }
@@ -222,14 +222,14 @@ pub struct Entry {
     /// When it began.
     #[serde(with = "chrono::serde::ts_microseconds")]
     pub at: Timestamp,
-    /// Who.
+    /// The actor.
     pub who: String,
     /// By which way.
     pub from: Origin,
     /// From which machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
-    /// What: the words of the command.
+    /// The act: the words of the command.
     pub act: String,
     /// To what.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -243,7 +243,7 @@ pub struct Entry {
     /// The documents' fields that were changed, masked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
-    /// What became of it.
+    /// Its outcome.
     pub outcome: Outcome,
     /// The response, masked.
     #[serde(default, skip_serializing_if = "Value::is_null")]
@@ -297,7 +297,7 @@ pub fn kept(mut value: Value, most: usize) -> Value {
         return value;
     }
     match value {
-        // What is long goes, field by field; the rest tells what it was about.
+        // Long values go, field by field; the rest shows the subject.
         Value::Object(fields) => {
             let each = most / fields.len().clamp(2, 16);
             let cut: Map<String, Value> =
@@ -312,7 +312,7 @@ fn short(value: Value, most: usize) -> Value {
     let size = value.to_string().len();
     match value {
         value if size <= most => value,
-        // Of a list the first tell what it was about.
+        // The first items of a list show its subject.
         Value::Array(items) if items.first().is_some_and(|item| item.to_string().len() < most / 2) => {
             let (all, mut used) = (items.len(), 0);
             let fits = |item: &Value| {
@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn things_beyond_what_fits_are_counted() {
+    fn things_beyond_the_limit_are_counted() {
         let all: Vec<Target> = (0..5_000).map(|n| Target::new("job", format!("big/{n}"))).collect();
         let (named, unnamed) = kept_targets(&all);
         assert!(named.len() > 2_000 && serde_json::to_string(&named).unwrap().len() <= MAX_TARGETS + 1);

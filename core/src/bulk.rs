@@ -22,7 +22,7 @@ pub const MAX_RECEIPT_ERROR: usize = 400;
 /// Longest text that a record keeps of why it was stopped or has failed, in bytes.
 const MAX_WHY: usize = 2_000;
 
-/// What is done to each run.
+/// The act on each run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BulkKind {
@@ -56,24 +56,24 @@ pub enum BulkState {
     Complete,
     /// It was stopped.
     Stopped {
-        /// Who stopped it.
+        /// The person or program that stopped it.
         by: String,
         /// Why.
         why: String,
     },
     /// The store failed.
     Failed {
-        /// What it said.
+        /// The error.
         why: String,
     },
 }
 
-/// What became of a run.
+/// The outcome for a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Receipt {
     /// The run.
     pub run: RunKey,
-    /// What was done.
+    /// The outcome.
     pub outcome: BulkOutcome,
     /// The run that does it again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -83,7 +83,7 @@ pub struct Receipt {
     pub error: Option<String>,
 }
 
-/// What was done to a run.
+/// The outcome of an act on a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BulkOutcome {
@@ -188,7 +188,7 @@ pub struct BulkAct {
     pub id: String,
     /// Its revision, from 1.
     pub rev: u64,
-    /// What is done to each run.
+    /// The act on each run.
     pub kind: BulkKind,
     /// The request, as it was asked for: an act that is resumed reads it again.
     pub asked: Value,
@@ -200,7 +200,7 @@ pub struct BulkAct {
     /// Only runs that were dispatched before this.
     #[serde(with = "chrono::serde::ts_microseconds")]
     pub before: Timestamp,
-    /// Who began it.
+    /// The person or program that began it.
     pub by: String,
     /// By which way.
     pub from: Origin,
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn receipts_of_a_page_that_another_has_dealt_with_are_not_counted_twice() {
+    fn receipts_of_a_page_dealt_with_twice_are_counted_once() {
         let now = act().begun + TimeDelta::seconds(9);
         let page = [1, 2, 3].map(|number| receipt(number, BulkOutcome::Cancelled));
         let resumed = act().resumed("d".to_owned(), now, None);

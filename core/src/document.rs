@@ -259,7 +259,7 @@ impl<'de> Visitor<'de> for Reader {
     }
 }
 
-/// What is said of an integer that would be rounded.
+/// The error for an integer that would be rounded.
 #[must_use]
 pub fn too_large(number: &str) -> String {
     format!("the number {} needs more than 64 bits: write it as a text, in quotes", shown(number))
@@ -311,7 +311,7 @@ mod tests {
         ] {
             assert_eq!(parse_json(text), Ok(wanted), "{text}");
         }
-        // Equality does not tell the zeros apart.
+        // Equality does not distinguish the zeros.
         assert_eq!(
             parse_json("[-0, -0.0, -0e0, {\"a\":-0}]").unwrap().to_string(),
             r#"[0,-0.0,-0.0,{"a":0}]"#

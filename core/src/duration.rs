@@ -104,7 +104,7 @@ impl Span {
         chrono::TimeDelta::from_std(self.0).unwrap_or(chrono::TimeDelta::MAX)
     }
 
-    /// Whether this is no time at all.
+    /// Whether this is zero.
     #[must_use]
     pub const fn is_zero(self) -> bool {
         self.0.is_zero()
@@ -249,7 +249,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn reads_what_lava_reads() {
+    fn reads_lava_forms() {
         for (text, seconds) in [
             ("0", 0.0),
             ("90", 90.0),

@@ -9,7 +9,7 @@ pub fn fnmatch(pattern: &str, text: &str) -> bool {
 }
 
 /// Whether `text` matches a pattern that a person wrote: `*` any run of characters, `?` one; case counts. `[*]`, `[?]` and `[[]` are
-/// the character itself, as [`literal`] writes it, and any other bracket stands for itself.
+/// the character itself, as [`literal`] writes it, and any other bracket is itself.
 #[must_use]
 pub fn matches(pattern: &str, text: &str) -> bool {
     matched(pattern, text, match_plainly)
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_people_write_has_two_wildcards_and_brackets_are_themselves() {
+    fn pattern_of_people_has_two_wildcards_and_literal_brackets() {
         for (pattern, text, expected) in [
             ("a[b]", "a[b]", true),
             ("a[b]", "ab", false),

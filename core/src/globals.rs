@@ -19,7 +19,7 @@ pub fn merge_parameters(spec: &Map<String, Value>, request: &Map<String, Value>)
 }
 
 /// Globals of a run: the request's over the dispatching parent's over the spec's, key by key at the
-/// top level. What the engine itself keeps under `lava` never comes through here.
+/// top level. The engine's own globals, under `lava`, never come through here.
 #[must_use]
 pub fn merge_globals(
     spec: &Map<String, Value>,

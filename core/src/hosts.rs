@@ -45,7 +45,7 @@ pub struct Host {
 }
 
 impl Host {
-    /// A host that starts now, on the machine of this name. `chance` tells it from all others.
+    /// A host that starts now, on the machine of this name. `chance` distinguishes it from all others.
     #[must_use]
     pub fn new(worker: WorkerName, machine: &str, chance: Uuid, now: Timestamp) -> Self {
         Self { id: HostId::of(machine, chance), worker, started: now, seen: now, ended: None }
@@ -65,7 +65,7 @@ impl Host {
 }
 
 impl HostId {
-    /// The id of a process on the machine of this name. `chance` tells it from all others.
+    /// The id of a process on the machine of this name. `chance` distinguishes it from all others.
     #[must_use]
     pub fn of(machine: &str, chance: Uuid) -> Self {
         let allowed = |c: char| if c.is_ascii_alphanumeric() || c == '.' || c == '_' { c } else { '-' };

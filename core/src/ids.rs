@@ -16,7 +16,7 @@ use crate::text::{Blemish, blemish, quoted};
 pub const MAX_ID_BYTES: usize = 1024;
 /// Longest worker or realm name, in bytes: a queue name, `lava-<realm>-<worker>-dlq`, holds 80.
 pub const MAX_NAME_BYTES: usize = 32;
-/// Longest id of a host, in bytes: an idempotency key holds one beside a time.
+/// Longest id of a host, in bytes: an idempotency key holds one next to a time.
 pub const MAX_HOST_BYTES: usize = 100;
 /// Longest value of a connection's field, in bytes: more than a host, a path or an ARN has.
 pub const MAX_FIELD_BYTES: usize = 2048;
@@ -141,8 +141,8 @@ macro_rules! name_type {
             }
 
             $(
-                /// Takes a text that a store holds already. It may break a rule that came later: what is
-                /// stored must be read, to be looked at, mended and deleted.
+                /// Takes a text that a store holds already. It may break a rule that came later: stored
+                /// documents must be readable, to be looked at, mended and deleted.
                 ///
                 /// # Errors
                 /// [`BadName`] when the text is empty or too long, which no version has stored.
@@ -272,7 +272,7 @@ impl HostId {
 pub struct RunId(pub Uuid);
 
 impl RunId {
-    /// The run that a key stands for: the same realm, job and key give the same id, always.
+    /// The run of a key: the same realm, job and key give the same id, always.
     #[must_use]
     pub fn from_key(realm: &RealmName, job_id: &JobId, key: &str) -> Self {
         let name = format!("{realm}\0{job_id}\0{key}");
@@ -495,7 +495,7 @@ mod tests {
     }
 
     #[test]
-    fn state_id_is_no_path_but_must_show() {
+    fn state_id_may_look_like_a_path_but_must_be_visible() {
         assert!(StateId::new("/etl//../last").is_ok() && StateId::new("-x").is_ok());
         assert!(StateId::new("a\u{202e}b").is_err() && StateId::new("a\u{200b}").is_err());
         assert!(StateId::stored("a\u{200b}").is_ok() && StateId::stored("").is_err());
@@ -512,7 +512,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_tell_their_place() {
+    fn run_keys_have_their_place() {
         let root = RunKey::root(RunId(Uuid::nil()));
         let child = root.child(2, 7).child(1, 0);
         assert_eq!(child.as_str(), "00000000-0000-0000-0000-000000000000/2.7/1.0");

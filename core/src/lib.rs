@@ -1,4 +1,4 @@
-//! What a job, a request and a run are, and the rules they follow.
+//! Jobs, requests and runs, and the rules they follow.
 //!
 //! Nothing here knows AWS, a database or an async runtime: time, randomness, stores and queues are
 //! asked for through [`ports`], and every rule of a run's life is a pure function, [`run::decide`].

@@ -1,4 +1,4 @@
-//! The message that tells a worker to look at a run: lava's dispatch message.
+//! The message that makes a worker look at a run: lava's dispatch message.
 
 use chrono::SecondsFormat;
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use crate::run::Run;
 /// Longest message body, in bytes (SQS, message size: 1 MiB).
 pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 
-/// The body of a message on a worker's queue, as lava's own dispatch sends it. The record carries
+/// The body of a message on a worker's queue, as lava's dispatch sends it. The record carries
 /// the truth; a message only says that it is time to look.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Message {
@@ -35,16 +35,16 @@ pub struct Message {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub globals: Option<Map<String, Value>>,
     /// The key of the record, where it is not the run's id, for children, or where there is to be one:
-    /// without it a message that has no record is one of lava's own.
+    /// without it a message that has no record is one of lava's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_key: Option<RunKey>,
 }
 
 impl Message {
-    /// Reads the body of a message, as strictly as every other document: lava's own dispatch may have sent it.
+    /// Reads the body of a message, as strictly as every other document: lava's dispatch may have sent it.
     ///
     /// # Errors
-    /// What is not JSON, given twice, too large a number, or missing.
+    /// A text that is not JSON, or has a field twice, too large a number, or no value where one is needed.
     pub fn read(body: &str) -> Result<Self, Invalid> {
         serde_json::from_value(parse_json(body)?).map_err(|error| Invalid(error.to_string()))
     }

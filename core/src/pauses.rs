@@ -15,10 +15,10 @@ use crate::run::{PausedBy, Run};
 
 /// Most pauses of a realm.
 pub const MAX_PAUSES: usize = 1_000;
-/// Longest text of who pauses something, and of why, in bytes.
+/// Longest name on a pause, and longest reason, in bytes.
 pub const MAX_PAUSE_TEXT: usize = 512;
 
-/// What is paused.
+/// The scope of a pause.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
@@ -41,7 +41,7 @@ impl Scope {
         }
     }
 
-    /// What it is, in words.
+    /// The scope, in words.
     #[must_use]
     pub fn words(&self) -> String {
         match self {
@@ -55,7 +55,7 @@ impl Scope {
 /// A pause.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pause {
-    /// What is paused.
+    /// Its scope.
     pub scope: Scope,
     /// Since when.
     #[serde(with = "chrono::serde::ts_microseconds")]
@@ -67,7 +67,7 @@ pub struct Pause {
         skip_serializing_if = "Option::is_none"
     )]
     pub until: Option<Timestamp>,
-    /// Who paused it.
+    /// The person or program that paused it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
     /// Why.
@@ -109,8 +109,8 @@ pub struct Pauses {
 }
 
 impl Pauses {
-    /// The pause that keeps a run from starting: of several the one that lasts longest. What has begun goes on; a step begins
-    /// with its parent, and an alert does nothing but its actions. A realm that stands still holds all that is to be done.
+    /// The pause that keeps a run from starting: of several the one that lasts longest. A run that has begun goes on; a
+    /// step begins with its parent, and an alert only does its actions. A realm that stands still holds everything.
     #[must_use]
     pub fn of(&self, run: &Run, now: Timestamp) -> Option<&Pause> {
         let has_more = !run.status.is_end() || run.duties.is_some();

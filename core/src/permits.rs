@@ -1,8 +1,8 @@
-//! Permits: what lets only so many runs run at once. A run whose job names a pool, or has a `concurrency`, takes a permit of its
-//! gate with its first start and gives it back when it is done. Those that find none wait in the gate's line, in the order in
-//! which they came.
+//! Permits: a limit on how many runs run at once. A run whose job names a pool, or has a `concurrency`, takes a permit
+//! of its gate with its first start and gives it back when it is done. Runs that find none wait in the gate's line, in
+//! the order in which they came.
 //!
-//! The rules are here and pure; a store keeps who has a permit and who stands in line, beside the records of runs.
+//! The rules are here and pure; a store keeps the holders and the line of a gate with the records of runs.
 
 use std::fmt;
 use std::str::FromStr;
@@ -29,7 +29,7 @@ pub const TURN: Span = Span::from_secs(15);
 /// How long after its own look was due a run counts as one that does not come, as when no worker is there for it.
 pub const NO_SHOW: Span = Span::from_mins(3);
 
-/// What lets only so many runs through at once.
+/// A limit on how many runs pass at once.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Gate {
     /// A pool of the realm, by its name.
@@ -51,7 +51,7 @@ impl Gate {
     /// The gate of a key, as it was rendered.
     ///
     /// # Errors
-    /// What is wrong with the key.
+    /// The mistake in the key.
     pub fn of_key(key: &str) -> Result<Self, BadGate> {
         let key = key.trim();
         if key.is_empty() {
@@ -127,7 +127,7 @@ impl JsonSchema for Gate {
     }
 }
 
-/// What a run's record has of its permit.
+/// A run's permit, in its record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Permit {
     /// The gate; `None` where what its job says gives none, for the reason in `wrong`.
@@ -183,7 +183,7 @@ pub struct Admit {
     pub ticket: Option<u64>,
 }
 
-/// What happens to a permit, in the same write as the record.
+/// The change to a permit, in the same write as the record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PermitChange {
     /// The run takes one, and leaves the line: there must be one left, unless it has one. One that does not stand in line must
@@ -304,7 +304,7 @@ pub fn refusal(run: &Run, is_composite: bool) -> Option<String> {
     ))
 }
 
-/// What is said of a job of steps that names a pool.
+/// The error for a job of steps that names a pool.
 #[must_use]
 pub fn of_steps(pool: &str, job_type: &str) -> String {
     format!(

@@ -1,7 +1,7 @@
-//! What the engine asks of the world: stores, a queue, the clock, chance.
+//! The engine's ports to the outside: stores, a queue, the clock, randomness.
 //!
-//! Each port is a trait that adapters fill in. An adapter holds no rules: it does what it is told
-//! and says what became of it.
+//! Each port is a trait that adapters implement. An adapter holds no rules: it carries out a call and
+//! reports the outcome.
 
 mod audit;
 mod backfills;
@@ -72,7 +72,7 @@ use crate::spec::{JobSpec, RealmSpec, RunSpec};
 /// A write that did not take place, or may not have.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum CommitError {
-    /// Somebody else wrote first: load and decide again.
+    /// Another writer was first: load the record and decide again.
     #[error("the record was changed meanwhile")]
     Conflict,
     /// Another run holds the job's lock.
@@ -98,15 +98,15 @@ pub enum CommitError {
 pub struct Change {
     /// The record as it is to be.
     pub run: Run,
-    /// What happens to the lock of its job, in the same write.
+    /// The change to its job's lock, in the same write.
     pub lock: Option<LockChange>,
-    /// What happens to its permit, in the same write.
+    /// The change to its permit, in the same write.
     pub permit: Option<PermitChange>,
     /// The message to send after the write, or within it where the store can.
     pub message: Option<Outgoing>,
 }
 
-/// What became of a run that was to be made.
+/// The outcome of creating a run.
 #[derive(Clone, Debug, Default)]
 pub struct Created {
     /// The run that was there already under this key.
@@ -154,7 +154,7 @@ pub trait JobStore: Send + Sync {
     /// The realm's definition.
     async fn realm(&self) -> Result<Arc<RealmSpec>, StoreError>;
     /// The jobs with these ids, in this order; `None` for one that does not exist, the reason for
-    /// one whose stored spec no longer holds.
+    /// one whose stored spec is invalid.
     async fn jobs(&self, ids: &[JobId]) -> Result<Vec<Option<StoredJob>>, StoreError>;
     /// The ids of all jobs, to find the one that was meant; `None` where that costs too much.
     async fn job_ids(&self) -> Result<Option<Vec<JobId>>, StoreError>;
@@ -167,7 +167,7 @@ pub trait RunStore: Send + Sync {
     /// error says that none is known to be made.
     async fn create(&self, runs: &[(NewRun, Option<Outgoing>)]) -> Result<Vec<Created>, StoreError>;
     /// Writes a run and what it uses over the record of one that was turned away, on the condition of [`RunStore::commit`].
-    /// Tells whether it did; a store to which no such messages come never does.
+    /// Returns whether it did; a store that receives no such messages never does.
     async fn make_anew(&self, new: &NewRun) -> Result<bool, CommitError> {
         let _ = new;
         Ok(false)
@@ -180,11 +180,11 @@ pub trait RunStore: Send + Sync {
     }
     /// The record and what it uses, in one round trip.
     async fn load_with_spec(&self, key: &RunKey) -> Result<Option<(Run, RunSpec)>, StoreError>;
-    /// Writes a record if nobody has written since; tells whether the message was sent with it.
+    /// Writes a record unless another write came first; returns whether the message was sent with it.
     async fn commit(&self, change: &Change) -> Result<bool, CommitError>;
     /// The children of one attempt of a run, by step.
     async fn children(&self, key: &RunKey, attempt: u32) -> Result<Vec<Run>, StoreError>;
-    /// Runs whose time to be looked at has passed, the longest due first.
+    /// The runs that are due for a look, the longest due first.
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Run>, StoreError>;
     /// In how many parts a store keeps what is due, which can be read side by side.
     fn due_parts(&self) -> usize {
@@ -202,7 +202,7 @@ pub trait RunStore: Send + Sync {
         let _ = (part, after);
         Ok(DuePage { runs: self.due(now, limit).await?, ..DuePage::default() })
     }
-    /// A page of runs, in the query's order. What was made within the last [`RunStore::lag`] may be missing. Of the runs
+    /// A page of runs, in the query's order. Runs made within the last [`RunStore::lag`] may be missing. Of the runs
     /// that there were when the first page was read, a list that is followed to its end misses none and has none twice.
     ///
     /// # Errors
@@ -265,20 +265,20 @@ pub trait RunStore: Send + Sync {
     /// Writes the pauses on the condition that their `rev` is one more than the stored one.
     ///
     /// # Errors
-    /// [`CommitError::Conflict`] when somebody else wrote first; else that the store cannot be reached, or keeps none.
+    /// [`CommitError::Conflict`] when another writer was first; else that the store cannot be reached, or keeps none.
     async fn put_pauses(&self, pauses: &Pauses) -> Result<(), CommitError> {
         let _ = pauses;
         Err(StoreError::of(StoreErrorKind::Invalid, "this store keeps no pauses").into())
     }
-    /// Removes the records of a run that is done with, and of its steps; tells whether it did so: not for one that is not
-    /// done with, or has no record. A run that is removed may be made again under its key.
+    /// Removes the records of a run that is done with, and of its steps; returns whether it did so: not for one that
+    /// is not done with, or has no record. A run that is removed may be made again under its key.
     ///
     /// # Errors
     /// [`StoreError`] when the store cannot be reached, or removes no runs.
     async fn remove(&self, key: &RunKey) -> Result<bool, StoreError> {
         Err(StoreError::of(StoreErrorKind::Invalid, format!("run {key} cannot be removed from this store")))
     }
-    /// The run that has a job's lock; `None` where it is free, or the store does not tell.
+    /// The run that has a job's lock; `None` where it is free, or the store does not report it.
     ///
     /// # Errors
     /// [`StoreError`] when the store cannot be reached.
@@ -286,7 +286,7 @@ pub trait RunStore: Send + Sync {
         let _ = job_id;
         Ok(None)
     }
-    /// A gate: its holders, and the first `limit` of its line, by their tickets. What was written before is seen.
+    /// A gate: its holders, and the first `limit` of its line, by their tickets. Earlier writes are seen.
     ///
     /// # Errors
     /// [`StoreError`] when the store cannot be reached, or keeps no gates.
@@ -317,8 +317,8 @@ pub trait ScheduleStore: BackfillStore {
     async fn load(&self, job_ids: &[JobId]) -> Result<Vec<Option<Timetable>>, StoreError>;
     /// Timetables that are due by a time, the longest due first.
     async fn due(&self, until: Timestamp, limit: usize) -> Result<Vec<Timetable>, StoreError>;
-    /// The schedules of the jobs that name one of these dispatchers of lava's, where nothing tells of jobs that other tools
-    /// put; `None` where something does.
+    /// The schedules of the jobs that name one of these dispatchers of lava's, in a store that is not notified of jobs
+    /// that other tools put; `None` in a store that is.
     async fn shown(&self, dispatchers: &[String]) -> Result<Option<Vec<(JobId, Value)>>, StoreError> {
         let _ = dispatchers;
         Ok(None)
@@ -365,8 +365,8 @@ pub trait Queue: Send + Sync {
     /// # Errors
     /// [`StoreError`] when the queue cannot be reached.
     async fn depth(&self, worker: &WorkerName) -> Result<Depth, StoreError>;
-    /// The runs that the messages of a worker's queue are about which can be handed out now, or were and are not dealt with,
-    /// of the first `limit` messages; `None` from a queue that cannot tell, as SQS.
+    /// The runs that the first `limit` messages of a worker's queue are about, of those that can be handed out now or
+    /// are in flight; `None` from a queue that cannot list them, as SQS.
     ///
     /// # Errors
     /// [`StoreError`] when the queue cannot be reached.
@@ -376,8 +376,8 @@ pub trait Queue: Send + Sync {
     }
 }
 
-/// Puts messages on workers' queues at times further ahead than a queue holds them. It is a second way
-/// beside the sweeper, which does without: what is lost here costs nothing while the sweeper is there.
+/// Sends wake-ups to workers' queues at times further ahead than a queue holds a message. The sweeper does the
+/// same: a wake-up that is lost here costs nothing while the sweeper runs.
 #[async_trait]
 pub trait Scheduler: Send + Sync {
     /// Has each message put on its worker's queue at its time, or up to a minute later; the outcomes are
@@ -385,7 +385,7 @@ pub trait Scheduler: Send + Sync {
     /// asked again for the same run before that time, it puts one.
     async fn schedule(&self, messages: Vec<Outgoing>) -> Vec<Result<(), StoreError>>;
     /// Has the clock looked at, as the sweeper does, at each of these times or up to a minute later; the outcomes are in
-    /// the same order. Asked again for the same time, it has it looked at once. Does nothing where it is not told how.
+    /// the same order. Asked again for the same time, it has it looked at once. The default does nothing.
     async fn look_at_clock(&self, times: Vec<Timestamp>) -> Vec<Result<(), StoreError>> {
         times.iter().map(|_| Ok(())).collect()
     }
@@ -400,14 +400,14 @@ pub struct LavaEvent {
     pub rev: u64,
 }
 
-/// What lava's own workers have recorded of the runs that they were given (lava guide, The Events Table).
+/// The records that lava workers write of their runs (lava guide, The Events Table).
 #[async_trait]
 pub trait LavaEvents: Send + Sync {
     /// The record of a run as a worker of lava's keeps it; `None` when there is none, or no such table, or
     /// [`put_event`](Self::put_event) wrote it.
     async fn event(&self, job_id: &JobId, run_id: RunId) -> Result<Option<Doc>, StoreError>;
-    /// Writes a run that a worker of Pumice's ran, over what was written of an earlier revision. What a worker of lava's wrote
-    /// stays as it is.
+    /// Writes the event of a run that a worker of Pumice's ran, over the event of an earlier revision. An event that a
+    /// lava worker wrote stays as it is.
     async fn put_event(&self, event: &LavaEvent) -> Result<(), StoreError>;
 }
 
@@ -418,7 +418,7 @@ pub struct Delivery {
     pub body: String,
     /// How often it was handed out, this time included.
     pub receives: u32,
-    /// What to give back to delete, release or keep it.
+    /// The handle by which to delete, release or keep it.
     pub receipt: String,
 }
 
@@ -471,7 +471,7 @@ pub trait Consumer: Send + Sync {
     async fn release(&self, receipt: &str, after: Duration) -> Result<(), StoreError>;
     /// The message is to stay hidden for so long from now.
     async fn keep(&self, receipt: &str, hidden: Duration) -> Result<(), StoreError>;
-    /// Puts the message aside, for a person to look at.
+    /// Moves the message to the dead-letter queue, for a person to look at.
     async fn bury(&self, receipt: &str, reason: &str) -> Result<(), StoreError>;
 }
 
@@ -492,12 +492,12 @@ pub struct Ports {
     pub secrets: Arc<dyn Secrets>,
     /// The workers' queues.
     pub queue: Arc<dyn Queue>,
-    /// What wakes runs that are due later than a queue holds a message; `None` leaves it to the sweeper
+    /// Wake-ups for runs that are due later than a queue holds a message; `None` leaves them to the sweeper
     /// alone.
     pub scheduler: Option<Arc<dyn Scheduler>>,
     /// The hosts of workers; `None` where a single host runs all jobs.
     pub hosts: Option<Arc<dyn HostStore>>,
-    /// What lava's own workers have recorded; `None` where there are none.
+    /// The records that lava workers write; `None` where there are none.
     pub lava_events: Option<Arc<dyn LavaEvents>>,
     /// Files that outlive a run.
     pub objects: Arc<dyn ObjectStore>,

@@ -1,4 +1,4 @@
-//! What is wrong with a spec or a request: where, what, and the nearest thing that would be right.
+//! A mistake in a spec or a request: where, what, and the nearest thing that would be right.
 
 use std::fmt;
 
@@ -82,11 +82,11 @@ impl fmt::Display for JsonPath {
 pub struct Problem {
     /// Where it stands.
     pub path: JsonPath,
-    /// What is wrong, with the offending value: a lower-case fragment.
+    /// The mistake, with the offending value: a lower-case fragment.
     pub message: String,
-    /// What would be right, where that can be told.
+    /// A correction, where one is known.
     pub hint: Option<String>,
-    /// The lines that are meant, with a mark below what is wrong in them.
+    /// The lines that are meant, with a mark below the mistake.
     pub snippet: Option<String>,
     /// The name under which it is silenced, of a warning.
     pub name: Option<&'static str>,
@@ -180,7 +180,7 @@ impl fmt::Display for SpecError {
     }
 }
 
-/// What a template's error says, without its place in a structure: that is told as a path.
+/// The message of a template's error, without its place in a structure: the path has that.
 #[must_use]
 pub fn template_words(error: &TemplateError) -> String {
     let text = error.to_string();
@@ -226,7 +226,7 @@ pub fn show(value: &Value) -> String {
     }
 }
 
-/// What kind of JSON value this is, in words.
+/// The kind of a JSON value, in words.
 #[must_use]
 pub fn kind(value: &Value) -> &'static str {
     match value {

@@ -1,4 +1,4 @@
-//! What was used last, kept while there is room.
+//! The entries that were used last, kept while there is room.
 
 use std::borrow::Borrow;
 use std::hash::Hash;

@@ -122,7 +122,7 @@ impl<'a> Checker<'a> {
         self.visit_scalar(schema, value, path);
         match value {
             Value::Object(fields) => self.visit_object(schema, fields, path, depth),
-            // Why not is told already.
+            // The length is reported already.
             Value::Array(items) if items.len() > most_items(schema) => {}
             Value::Array(items) => {
                 if let Some(item_schema) = schema.get("items") {
@@ -139,7 +139,7 @@ impl<'a> Checker<'a> {
         resolve(self.root, schema)
     }
 
-    /// A value for which one branch must hold: the problems told are those of the branch that
+    /// A value for which one branch must hold: the problems reported are those of the branch that
     /// takes this kind of value.
     fn visit_branches(&mut self, branches: &'a Value, value: &Value, path: &JsonPath, depth: usize) {
         let branches: Vec<&'a Value> = branches.as_array().into_iter().flatten().collect();
@@ -177,7 +177,7 @@ impl<'a> Checker<'a> {
         branches.iter().map(|branch| self.resolve(branch)?.get("const").cloned()).collect()
     }
 
-    /// What is wrong with an object whose `type` chooses the branch, when it chooses none of them.
+    /// The mistake in an object whose `type` chooses the branch, when it chooses none of them.
     fn unknown_tag(&self, branches: &[&'a Value], value: &Value, path: &JsonPath) -> Option<Problem> {
         let tag =
             |branch: &&'a Value| self.resolve(branch)?.get("properties")?.get("type")?.get("const")?.as_str();
@@ -355,7 +355,7 @@ fn number_of(schema: &Map<String, Value>, value: &Value) -> Option<f64> {
     if is_of_numbers(schema) { whole() } else { value.as_f64() }
 }
 
-/// What a schema takes, in words.
+/// The values that a schema takes, in words.
 fn kinds_of(schema: &Map<String, Value>) -> Vec<String> {
     if is_of_numbers(schema) {
         return vec![type_in_words("integer")];
@@ -424,7 +424,7 @@ fn format_holds(format: &str, value: &Value) -> Result<(), String> {
         "timezone" => parsed(text.parse::<Timezone>()),
         "days" => parsed(text.parse::<Days>()),
         "weekdays" => parsed(text.parse::<Weekdays>()),
-        // What lava users write for no schedule at all passes too.
+        // The text that lava users write for no schedule at all passes too.
         "schedule" if matches!(text, "" | "--") => Ok(()),
         "crontab" | "schedule" => parsed(text.parse::<Crontab>()),
         "size" => match crate::size::parse_size(text) {

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::glob::fnmatch;
 
-/// What stands in place of a secret.
+/// The mask in place of a secret.
 pub const MASK: &str = "*****";
 /// Shortest text that is masked, in bytes: shorter ones occur everywhere by chance.
 pub const MIN_MASKED: usize = 6;
@@ -254,8 +254,8 @@ fn mask_within(value: &mut Value) {
     }
 }
 
-/// Whether a value has, anywhere in it, what came from a secret. What only stands under a name that the realm marks does
-/// not count: its document has it for all to see.
+/// Whether a value has, anywhere in it, text that came from a secret. Text that only stands under a name that the
+/// realm marks does not count: its document has it for all to see.
 #[must_use]
 pub fn value_holds_secret(value: &Value) -> bool {
     let holds = |text: &str| {
@@ -285,7 +285,7 @@ pub fn begun(bytes: &[u8]) -> usize {
     (first..bytes.len()).find(|at| masker.may_begin(&bytes[*at..])).map_or(0, |at| bytes.len() - at)
 }
 
-/// Masks a stream of bytes, in which a secret may come in parts. What cannot belong to a secret is given at once.
+/// Masks a stream of bytes, in which a secret may come in parts. Bytes that cannot be part of one are given at once.
 pub struct Masker {
     secrets: Vec<Arc<str>>,
     begins: [bool; 256],
@@ -327,8 +327,8 @@ impl Masker {
         self
     }
 
-    /// The same for a stream of which only so many bytes are given, those that are skipped not among them: what comes behind
-    /// shows whether a secret goes on there.
+    /// The same for a stream of which only so many bytes are given, those that are skipped not among them: the bytes
+    /// behind them show whether a secret goes on there.
     #[must_use]
     pub const fn taking(mut self, bytes: u64) -> Self {
         self.left = bytes;
@@ -356,7 +356,7 @@ impl Masker {
                 .any(|secret| secret.len() > rest.len() && secret.as_bytes().starts_with(rest))
     }
 
-    /// Takes bytes, and gives those that can be no part of a secret any more, masked.
+    /// Takes bytes, and gives those that cannot be part of a secret any more, masked.
     pub fn push(&mut self, bytes: &[u8]) -> Vec<u8> {
         let changes = CHANGES.load(Ordering::Acquire);
         if self.seen != changes {
@@ -467,13 +467,13 @@ mod tests {
     }
 
     #[test]
-    fn stream_gives_at_once_what_no_secret_begins_with() {
+    fn stream_gives_bytes_that_begin_no_secret_at_once() {
         remember("prompt-canary-81");
         let mut masker = Masker::new();
         assert_eq!(masker.push(b"50%\r"), b"50%\r");
         assert_eq!((masker.push(b"a prompt-can"), masker.held()), (b"a ".to_vec(), 10));
         assert_eq!((masker.push(b"ary-81 b"), masker.held()), (b"***** b".to_vec(), 0));
-        // What is learnt meanwhile counts from then on.
+        // A secret that is learnt meanwhile is masked from then on.
         remember("learnt-canary-82");
         assert_eq!(masker.push(b"learnt-canary-82"), b"*****");
         assert_eq!((begun(b"x prompt-canary"), begun(b"x prompt-canary-81"), begun(b"")), (13, 0, 0));

@@ -27,7 +27,7 @@ const UNITS: [(&str, f64); 17] = [
 
 /// Reads a size in bytes: a number and a unit, none meaning bytes (lava's `size_to_bytes`).
 /// Signed, because lava's `STDERR_SIZE` counts from the end when it is negative. `k` is taken
-/// for `K`, as lava's own defaults write it.
+/// for `K`, as lava's defaults write it.
 ///
 /// # Errors
 /// [`BadSize`] when the text is not a number with a known unit.
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_lava_reads() {
+    fn reads_lava_forms() {
         for (text, bytes) in
             [("1024", 1024), ("10M", 10_000_000), ("1.5 MiB", 1_572_864), ("100k", 100_000), ("-1K", -1000)]
         {

@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_acts_on_a_terminal_is_written_out() {
+    fn terminal_control_characters_are_written_out() {
         for (text, shown) in [
             ("plain Größe 日本", "plain Größe 日本"),
             ("a\nb\tc\r", "a\\nb\\tc\\r"),

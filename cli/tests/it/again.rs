@@ -82,7 +82,10 @@ fn chain_that_failed_goes_on_from_its_failed_step() {
         (same["accepted"]["run_id"].as_str(), &same["accepted"]["existing"]),
         (Some(&*third), &json!(true))
     );
-    refused(&pumice.run(&["runs", "retry", &second, "--key", "k", "--all"]), "stands for another request");
+    refused(
+        &pumice.run(&["runs", "retry", &second, "--key", "k", "--all"]),
+        "was already used by another request",
+    );
     let output = pumice.run(&["runs", "output", &third]).out;
     assert_eq!(output, "from a\nfrom b\nfrom c\n", "what was kept printed is there");
     let shown = pumice.run(&["runs", "show", &third]).out;

@@ -120,7 +120,7 @@ fn one_key_makes_one_run() {
     assert_ne!(first, id(&["dispatch", "a", "--key", "other", "-o", "json"]));
     let printed = pumice.run(&["dispatch", "a", "--key", "k", "-p", "timeout=6m"]);
     assert_eq!(printed.status, 2);
-    assert!(printed.err.contains("stands for another request"), "{}", printed.err);
+    assert!(printed.err.contains("was already used by another request"), "{}", printed.err);
 }
 
 #[test]

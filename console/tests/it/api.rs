@@ -193,9 +193,13 @@ async fn request_sent_again_with_its_key_makes_one_run() {
     assert_eq!((refused.status, refused.json()["kind"].clone()), (409, json!("conflict")), "{refused:?}");
     let detail = refused.json()["detail"].as_str().unwrap().to_owned();
     let made = first["accepted"][0]["run_id"].as_str().unwrap();
-    for part in
-        ["stands for another request", made, "\"globals\":{}", "\"ref\":\"x\"", "nothing was dispatched"]
-    {
+    for part in [
+        "was already used by another request",
+        made,
+        "\"globals\":{}",
+        "\"ref\":\"x\"",
+        "nothing was dispatched",
+    ] {
         assert!(detail.contains(part), "{part}: {detail}");
     }
     // Several requests for a job are told apart by their order.

@@ -1,7 +1,7 @@
-//! When a crontab is due in a zone, through its changes of clock (crontab(5), and cron(8) on changes of clock).
+//! The slots of a crontab in a zone, through its changes of clock (crontab(5), and cron(8) on changes of clock).
 //!
-//! croner knows crontabs; what it is asked is free of zones, as a day with 24 hours has every time once. Which instant a
-//! local time is, is decided here.
+//! croner knows crontabs; it is asked free of zones, as a day with 24 hours has every time once. The instant of a local
+//! time is decided here.
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Offset, SubsecRound, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
@@ -34,13 +34,13 @@ pub struct Slot {
     pub at: Timestamp,
     /// The local time that the crontab names.
     pub local: NaiveDateTime,
-    /// What a change of clock has to do with it, if anything.
+    /// The change of clock that touches it, if any.
     pub change: Option<ClockChange>,
     /// The day that it was on before calendars shifted it.
     pub moved_from: Option<NaiveDate>,
 }
 
-/// What a change of clock has to do with a slot.
+/// The effect of a change of clock on a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClockChange {
     /// The local time does not exist on that day: it is the first instant after it. So many slots fall on it.

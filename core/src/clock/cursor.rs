@@ -44,7 +44,7 @@ pub enum State {
         /// Until when; until it is resumed where `None`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until: Option<Timestamp>,
-        /// Who paused it.
+        /// The person or program that paused it.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         by: String,
         /// Why.
@@ -60,7 +60,7 @@ pub enum State {
 /// How far an entry has come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
-    /// What decides when it is due, as a digest: with another one it begins anew.
+    /// The digest of the fields that decide when it is due: with another one it begins anew.
     pub fingerprint: String,
     /// When the entry was first seen as it is.
     #[serde(with = "chrono::serde::ts_microseconds")]
@@ -91,7 +91,7 @@ pub struct Cursor {
     /// Why nothing could be started at the last slot, if so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
-    /// What its limits need.
+    /// The state of its limits.
     #[serde(default, skip_serializing_if = "is_default")]
     pub watch: Watch,
 }
@@ -117,7 +117,7 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 /// Slots that nothing was started for in time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Missed {
-    /// What becomes of them.
+    /// The policy for them.
     pub kind: CatchUp,
     /// The first.
     pub from: Timestamp,
@@ -127,7 +127,7 @@ pub struct Missed {
     pub count: u32,
 }
 
-/// What is due.
+/// The slots that are due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Due {
     /// The slots to start, in order.
@@ -164,7 +164,7 @@ impl Cursor {
     }
 
     /// The cursor of an entry as its spec has it now: itself where nothing changed that decides when it is due; else it
-    /// begins at this time, and what the new entry names before is never due.
+    /// begins at this time, and earlier slots of the new entry are never due.
     #[must_use]
     pub fn seen(&self, entry: &Entry, fingerprint: &str, now: Timestamp) -> Self {
         if self.fingerprint == fingerprint {
@@ -222,8 +222,8 @@ impl Cursor {
         }
     }
 
-    /// What is due at a time, and at the times up to `ahead` after it: a start is made before its time, and waits. `None`
-    /// when nothing is, and the cursor stays.
+    /// The slots due at a time, and at the times up to `ahead` after it: a start is made before its time, and waits.
+    /// `None` when nothing is, and the cursor stays.
     ///
     /// A slot of the last [`IN_TIME`] is in time, and is started whatever the entry says of missed ones. Of those before,
     /// the entry says which are made up for.
@@ -268,8 +268,8 @@ fn missed(entry: &Entry, kind: CatchUp, first: Timestamp, late: Timestamp) -> Op
     Some(Missed { kind, from: first, to, count: counted(entry, first, to) })
 }
 
-/// What the run of each slot is told of missed ones, for slots that follow one another: of those up to its own, and nothing
-/// after one that was in time, so that each outage is told of to its end and once.
+/// The missed slots that the run of each slot sees, for slots that follow one another: those up to its own, and none
+/// after one that was in time, so that each outage is reported to its end and once.
 pub(super) fn told_of(
     missed: Option<Missed>,
     entry: &Entry,

@@ -7,7 +7,7 @@ use super::cron::{ClockChange, Cron, Slot, time_of_day};
 use crate::Timestamp;
 use crate::spec::{Calendar, Shift};
 
-/// How far ahead a day is looked for that the calendars leave: what leaves none within ten years has no slot.
+/// How far ahead to search for a day that the calendars leave: an entry without one within ten years has no slot.
 const HORIZON: Days = Days::new(3_660);
 /// How far a slot is shifted, at most.
 const MAX_SHIFT: u64 = 31;
@@ -15,9 +15,9 @@ const MAX_SHIFT: u64 = 31;
 /// The calendars that an entry keeps to.
 #[derive(Clone, Debug, Default)]
 pub struct Calendars {
-    /// On none of whose days it is due.
+    /// Calendars on whose days it is never due.
     pub skip: Vec<Calendar>,
-    /// On whose days alone it is due, where there are any.
+    /// Calendars on whose days alone it is due, where there are any.
     pub only: Vec<Calendar>,
     /// Where a slot goes that they leave out.
     pub shift: Option<Shift>,
@@ -41,7 +41,7 @@ impl Calendars {
     }
 }
 
-/// What makes an entry due.
+/// The timing of an entry.
 #[derive(Clone, Debug)]
 pub enum When {
     /// A crontab.
@@ -60,7 +60,7 @@ pub enum When {
 /// An entry that can be asked when it is due.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// What makes it due.
+    /// Its timing.
     pub when: When,
     /// The zone of its local times.
     pub zone: Tz,
@@ -148,7 +148,7 @@ impl Entry {
     fn fitting_after(&self, after: Timestamp) -> Option<Slot> {
         let Some(calendars) = &self.calendars else { return self.due_after(after) };
         let horizon = after.naive_utc().date().checked_add_days(HORIZON)?;
-        // What stands before may be shifted to after it.
+        // A slot before it may be shifted to after it.
         let reach =
             TimeDelta::days(if calendars.shift == Some(Shift::Next) { MAX_SHIFT as i64 + 2 } else { 0 });
         let mut at = after.checked_sub_signed(reach)?;

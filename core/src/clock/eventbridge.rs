@@ -39,7 +39,7 @@ pub struct Expression {
 pub struct Native {
     /// The schedules that name the entry's slots; none where Scheduler cannot express it.
     pub schedules: Vec<Expression>,
-    /// What is otherwise than in the entry, or why there is no schedule.
+    /// The differences from the entry, or why there is no schedule.
     pub remarks: Vec<String>,
 }
 
@@ -104,7 +104,7 @@ pub fn native(planned: &Planned, since: Timestamp, now: Timestamp) -> Native {
     native
 }
 
-/// What Scheduler has nothing for.
+/// The feature that Scheduler lacks.
 fn inexpressible(planned: &Planned) -> Option<String> {
     let spec = &planned.spec;
     if planned.is_reboot() {
@@ -157,7 +157,7 @@ fn within(
     Some((start, end))
 }
 
-/// What is otherwise with Scheduler.
+/// The differences of Scheduler's schedules from the entry.
 fn differences(planned: &Planned, schedules: &[Expression], now: Timestamp) -> Vec<String> {
     let spec = &planned.spec;
     let mut told = Vec::new();

@@ -16,13 +16,13 @@ const UNUSABLE: &str = "-";
 pub struct Pause {
     /// Until when; until it is resumed where `None`.
     pub until: Option<Timestamp>,
-    /// Who asks for it.
+    /// The person or program that asks for it.
     pub by: String,
     /// Why.
     pub why: String,
 }
 
-/// What became of an entry.
+/// The outcome for an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It was paused, or its pause was replaced.
@@ -40,7 +40,7 @@ pub enum Outcome {
 pub struct Held {
     /// The record to write: due at once, so that runs which were made ahead are withdrawn. `None` where nothing changes.
     pub next: Option<Timetable>,
-    /// What became of each entry that was asked for, by its place.
+    /// The outcome for each entry that was asked for, by its place.
     pub outcomes: Vec<(usize, Outcome)>,
 }
 

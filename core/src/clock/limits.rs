@@ -1,9 +1,9 @@
 //! Dead-man limits of an entry's runs: pure rules.
 //!
 //! A slot that was started is kept open until its limits are judged, by the record of its run and by no clock but the one
-//! that wrote it: whoever looks, and however late, comes to the same. What is broken is an [`Alert`]. It is written into the
-//! timetable first, on its `rev`, so that a sweeper which knows only history tells nothing; the next look has it made, under a
-//! key that follows from what was broken.
+//! that wrote it: every sweeper, however late, comes to the same. A broken limit is an [`Alert`]. It is written into
+//! the timetable first, on its `rev`, so that a sweeper with an outdated timetable makes no alert; the next look has it
+//! made, under a key that follows from the broken limit.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ use crate::spec::Limit;
 
 /// How long after its time a limit is judged, for a write of that very moment.
 pub(super) const GRACE: TimeDelta = TimeDelta::seconds(1);
-/// Who pauses an entry that failed too often.
+/// The name under which an entry is paused that failed too often.
 pub const PAUSED_BY: &str = "pumice";
 
 /// Which limit of an entry.
@@ -93,7 +93,7 @@ impl Watched {
     }
 }
 
-/// Runs by their idempotency keys; `None` where there is no such run. What was not looked for is not there.
+/// Runs by their idempotency keys; `None` where there is no such run. A key that was not looked up is missing.
 pub type Runs = BTreeMap<String, Option<Watched>>;
 
 impl Limit {
@@ -174,7 +174,7 @@ impl Open {
     }
 }
 
-/// What became of a limit of a slot.
+/// The verdict on a limit of a slot.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     Kept,
@@ -215,7 +215,7 @@ pub(super) struct Judge<'a> {
     pub(super) entry: usize,
     /// The entry.
     pub(super) planned: &'a Planned,
-    /// What was looked at.
+    /// The runs that were looked up.
     pub(super) runs: &'a Runs,
     /// From when a silence counts that begins now.
     pub(super) since: Timestamp,
@@ -234,7 +234,7 @@ impl Judge<'_> {
     /// Judges what is up; a run that failed once too often pauses the entry.
     pub(super) fn look(&self, cursor: &mut Cursor) -> Vec<Alert> {
         let spec = &self.planned.spec;
-        // What is not limited any more is not late.
+        // A limit that was taken away is not broken.
         cursor.watch.broken.retain(|broken| match broken.limit {
             LimitKind::MustStart => spec.must_start.is_some(),
             LimitKind::FinishBy => spec.finish_by.is_some(),
@@ -292,7 +292,7 @@ impl Judge<'_> {
             let at = run.ts_end.unwrap_or(self.now);
             ends.push(End { at, open: open.clone(), run: run.clone() });
         } else if run.is_none() && open.must_start.is_none() && open.finish_by.is_none() {
-            // Its record is gone, and nobody can tell any more how it ended.
+            // Its record is gone, and how it ended is unknown.
             open.end_counts = false;
         }
     }

@@ -1,4 +1,4 @@
-//! When a schedule is due, and what becomes of times that were missed: pure rules, which know nothing of stores or of the
+//! When a schedule is due, and how missed times are made up for: pure rules, which know nothing of stores or of the
 //! time it is.
 
 pub mod backfill;

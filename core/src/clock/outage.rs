@@ -1,4 +1,4 @@
-//! What catch-up would do if nothing looked at the clock for a while: the rules that catch up, asked in advance.
+//! The catch-up after an outage, foretold by the rules that catch up.
 
 use chrono::TimeDelta;
 
@@ -9,7 +9,7 @@ use super::preview::standings;
 use super::timetable::Timetable;
 use crate::Timestamp;
 
-/// What becomes of an entry after an outage.
+/// The recovery of an entry after an outage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recovery {
     /// Its place in the schedule, from 0.
@@ -35,7 +35,7 @@ impl Recovery {
     }
 }
 
-/// What becomes of each entry of a job when nothing looks at the clock between two times, by order. `now` is when the
+/// The recovery of each entry of a job when nothing looks at the clock between two times, by order. `now` is when the
 /// question is asked: entries that are paused then start nothing.
 #[must_use]
 pub fn after_outage(

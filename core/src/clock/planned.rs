@@ -33,7 +33,7 @@ pub struct Planned {
     pub zone: Tz,
     /// Whether nothing named a zone, so that it is UTC.
     pub zone_is_default: bool,
-    /// What decides when it is due, as a digest.
+    /// The digest of the fields that decide when it is due.
     pub fingerprint: String,
     /// How it makes up for what it missed.
     pub missing: Missing,
@@ -45,7 +45,7 @@ pub struct Planned {
     calendars: Option<Calendars>,
 }
 
-/// What makes an entry due, as far as its spec says.
+/// The timing of an entry, as far as its spec says.
 #[derive(Clone, Debug)]
 enum Timing {
     Cron(Cron),
@@ -124,9 +124,7 @@ impl Planned {
         }
         let worker = &job.fields.worker;
         if spec.nodes == Some(Nodes::All) && settings.is_foreign(worker) {
-            return Err(BadEntry(format!(
-                "nodes: all needs `pumice worker`, and worker {worker} is lava's own"
-            )));
+            return Err(BadEntry(format!("nodes: all needs `pumice worker`, and {worker} is a lava worker")));
         }
         let given = spec.timezone.or(job.fields.timezone).or(settings.timezone).or_else(dispatchers);
         let zone = given.map_or(Tz::UTC, |zone| zone.0);
@@ -232,7 +230,7 @@ fn digest_of(value: &Value) -> String {
     digest.simple().to_string()[..16].to_owned()
 }
 
-/// What decides when an entry is due, as a digest. What its runs are given does not.
+/// The digest of the fields that decide when an entry is due. The values that its runs are given are not among them.
 fn fingerprint(spec: &ScheduleEntry, zone: Tz, calendars: Option<&Calendars>) -> String {
     let days = calendars.map(|calendars| json!([calendars.skip, calendars.only, calendars.shift]));
     let told = json!([spec.crontab, spec.every, spec.at, spec.from, spec.to, zone.name(), days, spec.jitter]);

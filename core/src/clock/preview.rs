@@ -1,4 +1,4 @@
-//! What a schedule will start, before it does: pure rules, over the functions that fire.
+//! The coming starts of a schedule: pure rules, over the functions that fire.
 
 use chrono::{SecondsFormat, TimeDelta};
 use chrono_tz::Tz;
@@ -118,7 +118,7 @@ impl<'a> Standing<'a> {
     }
 
     /// The slots that will be started after a time, in order: those that are overdue, then those to come. A pause without
-    /// an end, a halt and a job that is not enabled leave none; what `max_runs` cuts off is not among them.
+    /// an end, a halt and a job that is not enabled leave none; starts that `max_runs` cuts off are not among them.
     #[must_use]
     pub fn upcoming(&self, now: Timestamp) -> Upcoming {
         let none = Upcoming { overdue: Vec::new().into_iter(), entry: None, next: None, left: None };
@@ -129,7 +129,7 @@ impl<'a> Standing<'a> {
             State::Paused { until: Some(until), .. } => self.cursor.awake(&entry, (*until).max(local_now)),
             _ => return none,
         };
-        // What was made ahead of its time is still to come.
+        // A run that was made ahead of its time is still to come.
         let ahead = cursor.ahead.iter().filter(|made| made.at > now).map(|made| made.at - planned.jitter);
         let first = ahead.chain(cursor.next).min();
         let next = first.and_then(|first| entry.next(first - TimeDelta::seconds(1)));
@@ -177,7 +177,7 @@ impl Iterator for Upcoming {
 }
 
 impl Upcoming {
-    /// The same without what comes before an instant; what is left out counts for `max_runs`.
+    /// The same without slots before an instant, which count for `max_runs`.
     #[must_use]
     pub fn from(mut self, from: Timestamp) -> Self {
         self.overdue = self.overdue.filter(|slot| slot.at >= from).collect::<Vec<_>>().into_iter();
@@ -195,7 +195,7 @@ impl Upcoming {
     }
 }
 
-/// What is to be known of a slot: a change of clock, a move by calendars, jitter.
+/// Notes on a slot: a change of clock, a move by calendars, jitter.
 #[must_use]
 pub fn notes(slot: &Slot, planned: &Planned) -> Vec<String> {
     let mut notes = Vec::new();

@@ -1,4 +1,4 @@
-//! The record of a job's schedule, and what one look at it comes to: pure rules.
+//! The record of a job's schedule, and the outcome of one look at it: pure rules.
 
 use chrono::{SubsecRound, TimeDelta};
 use serde::{Deserialize, Serialize};
@@ -34,7 +34,7 @@ pub struct Timetable {
         skip_serializing_if = "Option::is_none"
     )]
     pub due_at: Option<Timestamp>,
-    /// When the job's spec was changed last, while nobody has looked at it since.
+    /// When the job's spec was changed last, if there was no look since then.
     #[serde(
         default,
         with = "chrono::serde::ts_microseconds_option",
@@ -68,7 +68,7 @@ pub struct Start {
     pub host: Option<HostId>,
 }
 
-/// What one look at a timetable comes to.
+/// The outcome of one look at a timetable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Looked {
     /// The record once that is done; without cursors it is to be removed.
@@ -86,7 +86,7 @@ pub struct Looked {
 }
 
 impl Timetable {
-    /// A timetable that nobody has looked at yet, of a job whose spec was put at a time.
+    /// A timetable before the first look, of a job whose spec was put at a time.
     #[must_use]
     pub fn new(job_id: JobId, changed: Timestamp) -> Self {
         Self {
@@ -105,7 +105,7 @@ impl Timetable {
         Self { rev: self.rev + 1, due_at: Some(at), changed: Some(at), ..self.clone() }
     }
 
-    /// To be looked at, as a run of the job ended. What a sweeper has read of it before is history.
+    /// To be looked at, as a run of the job ended. An earlier read by a sweeper is outdated.
     #[must_use]
     pub fn hurried(&self, at: Timestamp) -> Self {
         let due_at = self.due_at.map_or(at, |due| due.min(at));
@@ -133,7 +133,7 @@ impl Timetable {
         keys
     }
 
-    /// What there is to do at a time, and at the times up to `ahead` after it. Limits are left as they are.
+    /// The outcome of a look at a time, and at the times up to `ahead` after it. Limits are left as they are.
     #[must_use]
     pub fn look(&self, plan: &Plan, now: Timestamp, ahead: TimeDelta) -> Looked {
         self.look_with(plan, None, now, ahead)
@@ -183,20 +183,20 @@ impl Timetable {
             looked.next.due_at = looked.next.due_at.into_iter().chain(due).min();
             looked.next.cursors.push(cursor);
         }
-        // What is left belongs to entries that are no more.
+        // The rest belongs to entries that were removed.
         for gone in before.into_iter().flatten() {
             looked.withdraw(gone.ahead, now);
         }
         looked
     }
 
-    /// What there is to do about a job that has no schedule any more, or is gone.
+    /// The outcome for a job that has no schedule any more, or is gone.
     #[must_use]
     pub fn ended(&self, now: Timestamp) -> Looked {
         self.look(&Plan::none(), now, TimeDelta::zero())
     }
 
-    /// What there is to do about a job whose spec cannot be read: nothing, until it can.
+    /// The outcome for a job whose spec cannot be read: nothing happens until it can.
     #[must_use]
     pub fn unreadable(&self, why: &str, again: Timestamp) -> Self {
         let cursors =
@@ -347,7 +347,7 @@ impl OneEntry<'_> {
         (cursor, false)
     }
 
-    /// Opens the slots that are started, and the last that was missed for good: of many one tells enough.
+    /// Opens the slots that are started, and the last that was missed for good: of many, one alert is enough.
     fn open(&self, cursor: &mut Cursor, starts: &[Start], missed: Option<Missed>, looked: &mut Looked) {
         if let Some(missed) = missed.filter(|_| !self.is_over(cursor)) {
             self.open_missed(cursor, starts, &missed);

@@ -1,4 +1,4 @@
-//! What a cursor keeps for the limits of its entry: slots whose limits are still to be judged, what was broken, and alerts
+//! A cursor's state for the limits of its entry: slots whose limits are still to be judged, broken limits, and alerts
 //! that are to be made.
 
 use std::collections::VecDeque;
@@ -27,7 +27,7 @@ const MANY: usize = 25;
 /// Most slots that were passed over of which it is looked whether a sweeper made their runs before it stopped.
 pub(super) const MAX_PASSED: usize = 20;
 
-/// What is kept of an entry for its limits.
+/// An entry's state for its limits.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watch {
     /// Slots whose limits are still to be judged, the oldest first.
@@ -123,12 +123,12 @@ pub struct Broken {
     pub slot: Option<Timestamp>,
 }
 
-/// A limit that was broken, to be told of.
+/// A broken limit that is to be reported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alert {
     /// The place of its entry in the schedule.
     pub entry: usize,
-    /// What was broken.
+    /// The broken limit.
     pub broken: Broken,
     /// The slot before that one.
     #[serde(
@@ -143,9 +143,9 @@ pub struct Alert {
     /// Where that run stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<Status>,
-    /// What happened, in a sentence.
+    /// The finding, in a sentence.
     pub why: String,
-    /// What names the alert among all of the job.
+    /// The alert's key among all alerts of the job.
     pub key: String,
 }
 
@@ -155,7 +155,7 @@ pub(super) enum Begun {
     Started,
     /// None is; there may be one all the same.
     Passed,
-    /// None is, for a reason that is to be told.
+    /// None is, for a reason that is to be reported.
     Missed(String),
 }
 

@@ -1,4 +1,4 @@
-//! What an entry of a schedule says, in words.
+//! An entry of a schedule in words.
 
 use super::planned::Planned;
 use crate::spec::{Crontab, Limit, Nodes, OneOrMany, ScheduleEntry, Shift, Starts};
@@ -15,7 +15,7 @@ pub fn describe(planned: &Planned) -> String {
     format!("{starts}{comma} {}{limits}", planned.zone.name())
 }
 
-/// What makes an entry due, in words and without its zone: `each day at 02:30`.
+/// The timing of an entry, in words and without its zone: `each day at 02:30`.
 #[must_use]
 pub fn starts_in_words(spec: &ScheduleEntry) -> String {
     match spec.starts() {

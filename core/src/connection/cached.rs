@@ -17,7 +17,7 @@ pub const SECRET_FRESH: Span = Span::from_secs(120);
 /// Most secrets that are remembered.
 pub const MAX_SECRETS: usize = 100;
 
-/// What one secret is, once it is known. Those who want it meanwhile wait for the one that asks.
+/// One secret, once it is known. Callers that want it meanwhile wait for the one that asks.
 type Place = Arc<futures_util::lock::Mutex<Option<(Timestamp, SecretText)>>>;
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,8 +26,8 @@ enum Source {
     Managed,
 }
 
-/// Secrets that are asked for once in [`SECRET_FRESH`]. An error is not remembered. What IAM gives is not either: it is
-/// made without a call, or for one use.
+/// Secrets that are asked for once in [`SECRET_FRESH`]. An error is not remembered. A password of IAM is not either:
+/// it is made without a call, or for one use.
 pub struct CachedSecrets {
     from: Arc<dyn Secrets>,
     clock: Arc<dyn Clock>,

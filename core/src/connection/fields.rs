@@ -51,10 +51,10 @@ macro_rules! connection {
             /// Whether it may be used.
             #[serde(default)]
             pub enabled: bool,
-            /// What the connection is for.
+            /// The purpose of the connection.
             #[serde(default)]
             pub description: Option<String>,
-            /// Who answers for the connection.
+            /// The person or team that answers for the connection.
             #[serde(default)]
             pub owner: Option<String>,
             /// The name of a secret of Secrets Manager, a JSON object, that has the fields which are not given here.
@@ -225,7 +225,7 @@ connection! {
 connection! {
     /// A host by SSH: types `ssh`, `scp`, `sftp` and `git` (lava guide, Connection type: ssh).
     SshFields {
-        /// The name of the secret that is the private key. Commas may stand for its line breaks.
+        /// The name of the secret that is the private key. Commas may take the place of its line breaks.
         ssh_key: SecretName,
         /// Options for `-o`, as in `Port=2222`.
         #[serde(default)]
@@ -314,7 +314,7 @@ connection! {
         /// The colour of the bar of an attachment.
         #[serde(default)]
         colour: Option<FieldText>,
-        /// What messages begin with, as `<!here>`.
+        /// The beginning of messages, as `<!here>`.
         #[serde(default)]
         preamble: Option<FieldText>,
     }

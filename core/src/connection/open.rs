@@ -41,7 +41,7 @@ pub enum ConnectionError {
     BadSpec {
         /// The connection.
         id: ConnId,
-        /// What is wrong.
+        /// The mistakes.
         error: SpecError,
     },
     /// Its secrets do not say what is needed.
@@ -49,7 +49,7 @@ pub enum ConnectionError {
     Incomplete {
         /// The connection.
         id: ConnId,
-        /// What is missing.
+        /// The missing part.
         why: String,
     },
     /// A store did not answer rightly: the connections', or that of a secret.
@@ -57,15 +57,15 @@ pub enum ConnectionError {
     Store {
         /// The connection.
         id: ConnId,
-        /// What the store says.
+        /// The store's error.
         error: StoreError,
     },
 }
 
-/// A database, and who logs in.
+/// A database, and the user that logs in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Login {
-    /// What the database understands.
+    /// The family of the database.
     pub family: Family,
     /// The host; for SQLite the file.
     pub host: String,
@@ -146,7 +146,7 @@ pub struct Mailer {
 /// A channel of Slack.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SlackHook {
-    /// The URL of the incoming webhook: whoever has it can post.
+    /// The URL of the incoming webhook: its holder can post.
     pub url: SecretText,
     /// The sender that messages show.
     pub from: Option<String>,
@@ -154,7 +154,7 @@ pub struct SlackHook {
     pub style: SlackStyle,
     /// The colour of the bar.
     pub colour: Option<String>,
-    /// What messages begin with.
+    /// The beginning of messages.
     pub preamble: Option<String>,
 }
 
@@ -165,11 +165,11 @@ pub struct Hook {
     pub url: SecretText,
     /// Headers of each request.
     pub headers: BTreeMap<String, SecretText>,
-    /// What requests are signed with.
+    /// The secret that requests are signed with.
     pub secret: Option<SecretText>,
 }
 
-/// What a connection gives.
+/// An opened connection.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Opened {
     /// A database.
@@ -195,7 +195,7 @@ pub struct OpenedConnection {
     pub conn_id: ConnId,
     /// Its type, in small letters.
     pub r#type: &'static str,
-    /// What it gives.
+    /// The opened connection.
     pub what: Opened,
 }
 
@@ -325,7 +325,7 @@ impl Connections<'_> {
         };
         let (user, password) = self.secrets.database_token(&request).await?;
         (login.user, login.password, login.is_token) = (user, Some(password), true);
-        // A token is good for whoever sees it.
+        // A token lets every reader of it log in.
         login.ssl = true;
         Ok(())
     }
@@ -480,7 +480,7 @@ fn lacking(field: &str) -> Why {
     Why::Incomplete(format!("neither the connection nor its secret has the field {field:?}"))
 }
 
-/// A field as the document has it, else as the secret does. What stands in one line of a script has no other lines.
+/// A field as the document has it, else as the secret does. A script has it in one line, so that it may not have more.
 fn text_or(own: Option<&FieldText>, more: &Map<String, Value>, name: &str) -> Option<String> {
     let own = own.map(FieldText::to_string);
     let theirs = || more.get(name)?.as_str().and_then(|text| FieldText::new(text).ok());
@@ -513,7 +513,7 @@ fn key_of_lines(key: &SecretText) -> SecretText {
     SecretText::new(lines + "\n")
 }
 
-/// The name of a role's session: what STS takes of the connection's id.
+/// The name of a role's session: the connection's id, as far as STS takes its characters.
 fn session_name(id: &ConnId) -> String {
     let name = id.as_str().chars().map(|c| match c {
         'a'..='z' | 'A'..='Z' | '0'..='9' | '=' | ',' | '.' | '@' | '-' | '_' => c,

@@ -16,7 +16,7 @@ use crate::problem::{JsonPath, Problem, SpecError, did_you_mean};
 use crate::schema::{self, is_own, schema_of};
 use crate::text::quoted;
 
-/// What a database understands.
+/// The family of a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
     /// PostgreSQL.
@@ -97,7 +97,7 @@ pub enum Kind {
     Database {
         /// Its fields.
         fields: Box<DatabaseFields>,
-        /// What it understands.
+        /// Its family.
         family: Family,
         /// Whether IAM gives a password where none is named.
         has_tokens: bool,
@@ -187,7 +187,7 @@ impl ConnectionSpec {
         Ok(spec)
     }
 
-    /// What fields do not say to each other.
+    /// Mistakes between fields.
     fn mistakes(&self, name: &str) -> Vec<Problem> {
         let missing = |field: &str, why: &str| {
             Problem::new(JsonPath::root(), format!("the field {field:?} is missing{why}"))
@@ -398,9 +398,9 @@ pub fn connection_schema() -> Value {
 pub struct AppliedConnection {
     /// The connection.
     pub conn_id: ConnId,
-    /// What changed.
+    /// The change.
     pub change: JobChange,
-    /// What was there before.
+    /// The document that was there before.
     pub before: Option<Doc>,
 }
 

@@ -1,4 +1,4 @@
-//! What a caller is told about a request that was taken.
+//! The answer to a request that was taken.
 
 use serde_json::json;
 
@@ -19,11 +19,11 @@ pub struct Accepted {
     pub status: Status,
     /// Whether the run was there already, under the same idempotency key.
     pub existing: bool,
-    /// What its caller should know, as why its templates could not be rendered yet.
+    /// A warning for its caller, as why its templates could not be rendered yet.
     pub warning: Option<String>,
 }
 
-/// What became of a run that was to be made.
+/// The answer for a run that was to be created.
 pub(super) fn answer(run: &Run, created: Created) -> Result<Accepted, DispatchError> {
     if let Some(why) = created.refused {
         return Err(DispatchError::TooLarge(why));
@@ -57,7 +57,7 @@ pub(super) fn answer(run: &Run, created: Created) -> Result<Accepted, DispatchEr
     })
 }
 
-/// Why a request is refused whose key another request has, which asked for something else.
+/// Refuses a request whose key is taken by another, with other contents.
 pub(super) fn taken_by(existing: &Run, ours: Option<&Keyed>, job_id: &JobId) -> Option<DispatchError> {
     let (theirs, ours) = (existing.keyed.as_ref()?, ours?);
     (theirs.fingerprint != ours.fingerprint).then(|| DispatchError::KeyTaken {
@@ -103,7 +103,7 @@ fn bounded(text: String) -> String {
     format!("{}… ({} bytes in all)", &text[..end], text.len())
 }
 
-/// What one of two requests with the same key asked. The digest tells apart what is not shown.
+/// One of two requests with the same key, in words. The digest distinguishes contents that are not shown.
 fn told(keyed: &Keyed, other: &Keyed) -> String {
     let Keyed { fingerprint, asked, .. } = keyed;
     if asked.is_empty() {
@@ -148,12 +148,12 @@ mod tests {
     }
 
     #[test]
-    fn another_request_with_the_same_key_is_refused_and_both_are_shown() {
+    fn key_of_another_request_is_refused_and_both_are_shown() {
         let first = keyed(&request(json!({ "day": 1 }))).unwrap();
         let error = refused(first.clone(), keyed(&request(json!({ "day": 2 }))).unwrap());
         assert_eq!(
             error,
-            "the idempotency key \"monday\" of job load stands for another request: run \
+            "idempotency key \"monday\" of job load was already used by another request: run \
              00000000-0000-0000-0000-000000000000 was made by \
              {\"globals\":{},\"parameters\":{\"day\":1},\"when\":\"now\"}, this one is \
              {\"globals\":{},\"parameters\":{\"day\":2},\"when\":\"now\"}; give it another key"
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_of_long_requests_is_bounded_and_told_apart() {
+    fn long_requests_are_cut_and_distinguished_by_digest() {
         let long = |end: &str| keyed(&request(json!({ "text": "é".repeat(5_000) + end }))).unwrap();
         let (first, second) = (long("1"), long("2"));
         assert!(first.asked.len() < MAX_ASKED_BYTES + 40 && first.asked.ends_with("bytes in all)"));
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_of_before_has_a_digest_only_and_one_without_a_key_nothing() {
+    fn record_of_before_has_a_digest_only_and_without_a_key_none() {
         let stored = json!({ "key": "monday", "fingerprint": "abc" });
         let old: Keyed = serde_json::from_value(stored.clone()).unwrap();
         assert_eq!(serde_json::to_value(&old).unwrap(), stored);

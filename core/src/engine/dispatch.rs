@@ -31,12 +31,12 @@ pub struct Dispatcher {
     jobs: Jobs,
 }
 
-/// What a trigger starts for an event.
+/// A trigger's start for an event.
 #[derive(Debug)]
 pub(super) struct EventStart {
     /// Its name among all events, calls and starts that there are.
     pub(super) name: String,
-    /// What the records say of it.
+    /// The trigger, as the runs' records keep it.
     pub(super) trigger: Trigger,
 }
 
@@ -65,7 +65,7 @@ impl<'a> Asker<'a> {
         }
     }
 
-    /// What is recorded of it, where the record does not say it otherwise.
+    /// The trigger of the run, where the record does not say it otherwise.
     fn trigger(self, request: &DispatchRequest) -> Option<Trigger> {
         match self {
             // The slot says more.
@@ -96,14 +96,14 @@ struct Prepared {
     warning: Option<String>,
 }
 
-/// What is to be seen to when a run has been made.
+/// Work that is left when a run has been made.
 struct Made {
     reminder: Option<Outgoing>,
     worker: WorkerKind,
     warning: Option<String>,
 }
 
-/// What a job looks like to a run of it, before anything is recorded.
+/// A job as a run of it would see it, before anything is recorded.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Preview {
     /// Its payload and parameters.
@@ -463,7 +463,7 @@ impl Dispatcher {
     }
 }
 
-/// Ends a run whose message lava's queue never takes. Where that is not recorded, the sweeper meets the same.
+/// Ends a run whose message lava's queue never takes. Where that is not recorded, the sweeper finds the same.
 async fn end_refused(ledger: &Ledger, run: Run, why: &str) {
     let (run_id, job_id) = (run.run_id, run.job_id.clone());
     if let Err(error) = refused(ledger, run, why).await {

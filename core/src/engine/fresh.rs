@@ -54,7 +54,7 @@ pub(super) fn record(
     run
 }
 
-/// The message that says that the run is there, for whoever holds it until its time.
+/// The message that says that the run is there, for the holder of the message until its time.
 pub(super) fn first_message(
     realm: &RealmName,
     run: &mut Run,
@@ -89,12 +89,12 @@ pub(super) fn first_message(
             return Err(DispatchError::TooLarge(text));
         }
     }
-    // To a worker of lava's own a reminder would say nothing.
+    // A lava worker has no use for a reminder.
     Ok(wake.map_or(First::None, |wake| First::Now(Outgoing { message, at: wake.at })))
 }
 
-/// The globals that go along in a message: the parent's, the request's over them, and, as lava
-/// does, what the engine itself tells.
+/// The globals that go along in a message: the parent's, the request's over them, and, as in lava,
+/// the engine's own.
 fn origin_globals(request: &DispatchRequest, origin: Option<&Origin>) -> Map<String, Value> {
     let Some(origin) = origin else { return request.globals.clone() };
     let mut globals = merge_globals(&Map::new(), &origin.globals, &request.globals);
@@ -102,7 +102,7 @@ fn origin_globals(request: &DispatchRequest, origin: Option<&Origin>) -> Map<Str
     globals
 }
 
-/// What a request gives its run over what the job's spec says.
+/// The values that a request gives its run over those of the job's spec.
 pub(super) fn asked(request: &DispatchRequest, origin: Option<&Origin>) -> Box<Asked> {
     let none = Map::new();
     let globals = merge_globals(&none, origin.map_or(&none, |origin| &origin.globals), &request.globals);

@@ -1,4 +1,4 @@
-//! Tells the engines of a process that it is to stop, which is not a crash: nothing is counted for it.
+//! Notifies the engines of a process that it is to stop, which is not a crash: nothing is counted for it.
 
 use crate::job_type::{Cancel, Stop};
 
@@ -10,12 +10,12 @@ pub struct Halt {
 }
 
 impl Halt {
-    /// From now on no run and no step begins: jobs of steps rest at their next one, and what runs may end.
+    /// From now on no run and no step begins: jobs of steps rest at their next one, and attempts under way may end.
     pub fn rest(&self) {
         self.resting.stop(Stop::Halted);
     }
 
-    /// From now on nothing may go on: attempts that run are told to stop, and are made again elsewhere.
+    /// From now on nothing may go on: attempts under way are stopped, and are made again elsewhere.
     pub fn stop(&self) {
         self.rest();
         self.stopping.stop(Stop::Halted);

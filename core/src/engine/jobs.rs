@@ -35,9 +35,9 @@ type Known<T> = Arc<Mutex<Recent<JobId, T, MAX_KNOWN>>>;
 pub(super) struct Checked {
     /// The job.
     pub(super) job: Arc<JobSpec>,
-    /// What is wrong with it all the same, for the log of its runs.
+    /// Mistakes that do not keep it from running, for the log of its runs.
     pub(super) warnings: Arc<[String]>,
-    /// Whose worker it is for.
+    /// The kind of the worker that it is for.
     pub(super) worker: WorkerKind,
 }
 
@@ -105,7 +105,7 @@ impl Jobs {
         Ok(known)
     }
 
-    /// The mistakes of a job that do not keep it from running. A worker of lava's own checks its jobs itself.
+    /// The mistakes of a job that do not keep it from running. A lava worker checks its jobs itself.
     fn warnings(&self, job: &JobSpec, worker: WorkerKind) -> Arc<[String]> {
         if worker.is_lavas() {
             return Arc::default();
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_template_could_tell_apart_is_not_the_same() {
+    fn values_that_templates_can_distinguish_are_not_the_same() {
         for (a, b) in [
             (r#"{"a": 1, "b": 2}"#, r#"{"b": 2, "a": 1}"#),
             (r#"{"x": [{"y": {"a": 1, "b": 2}}]}"#, r#"{"x": [{"y": {"b": 2, "a": 1}}]}"#),

@@ -17,7 +17,7 @@ pub struct Limits {
     pub lease: Span,
     /// How often a running attempt looks whether it was cancelled, and extends its claim.
     pub watch: Span,
-    /// How long an attempt may go on after it was told to stop.
+    /// How long an attempt may go on after it was stopped.
     pub grace: Span,
 }
 

@@ -20,15 +20,15 @@ pub const KEPT_ALONE: Span = Span::from_secs(1);
 /// The same elsewhere.
 pub const KEPT: Span = Span::from_secs(10);
 
-/// What a worker knows of the pauses.
+/// A worker's knowledge of the pauses.
 #[derive(Debug, Default)]
 pub(super) struct KnownPauses {
     read: Mutex<Option<(Timestamp, Pauses)>>,
 }
 
 impl KnownPauses {
-    /// Until when a run is paused that may start otherwise: `None` where it is not, `Some(None)` where nobody has said how
-    /// long. What keeps a run from starting is read anew, so that one that was resumed starts at once.
+    /// Until when a run is paused that may start otherwise: `None` where it is not, `Some(None)` where the pause has no
+    /// end. A pause that keeps a run from starting is read anew, so that a resumed run starts at once.
     pub(super) async fn of(&self, site: &Site, run: &Run) -> Result<Option<Option<Timestamp>>, StoreError> {
         if run.is_child() {
             // It begins with its parent.
@@ -82,7 +82,7 @@ impl Dispatcher {
         self.ledger().permits_of(run).await
     }
 
-    /// Calls those in line for a permit who may come, after there are more permits.
+    /// Calls the runs in line for a permit that may come, after there are more permits.
     pub async fn call_waiting(&self, gate: &Gate) {
         self.ledger().call_waiting(gate).await;
     }
@@ -105,7 +105,7 @@ impl Dispatcher {
         Err(CommitError::Conflict)
     }
 
-    /// Has a run looked at now that was paused; tells whether it was: not one that has begun, ended or is not due.
+    /// Has a run looked at now that was paused; returns whether it was: not one that has begun, ended or is not due.
     ///
     /// # Errors
     /// [`ApplyError`] when that could not be recorded: the sweeper looks at it later.

@@ -19,7 +19,7 @@ use crate::spec::{Asked, JobSpec, RunSpec, is_reserved_global};
 /// Most times that the name of a new run is chosen while others take it.
 const MAX_TRIES: u32 = 3;
 
-/// What is asked of a run that has ended.
+/// A request for a run that has ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RedoRequest {
     /// The run, and how it is done again.
@@ -56,7 +56,7 @@ pub enum RedoError {
     #[error("run {0} is an alert, which does nothing but its actions")]
     Alert(RunKey),
     /// Lava ran it, which keeps its records.
-    #[error("run {0} was run by a worker of lava's own: dispatch job {1} anew")]
+    #[error("run {0} ran on a lava worker: dispatch job {1} anew")]
     Lavas(RunKey, JobId),
     /// Nothing of it failed.
     #[error("run {0} ended well, and none of its steps failed: do all of it again, or from one of its steps")]
@@ -74,8 +74,8 @@ pub enum RedoError {
         /// Where that one stands.
         status: Status,
     },
-    /// What it ran is not known any more.
-    #[error("what run {0} ran is gone: {1}")]
+    /// Its pinned spec is gone.
+    #[error("the spec of run {0} is gone: {1}")]
     SpecGone(RunKey, String),
     /// Its job has no plan of steps now.
     #[error("job {0} has no plan: {1}")]
@@ -88,7 +88,7 @@ pub enum RedoError {
     Store(#[from] StoreError),
 }
 
-/// What is to be done in place of doing a run again that has been.
+/// The advice for a run that has already been done again.
 const fn next_of(status: Status) -> &'static str {
     match status {
         Status::Complete => "do it once more only if all of it may be done twice",
@@ -130,16 +130,16 @@ pub fn may_redo(run: &Run, from: &RedoFrom) -> Result<(), RedoError> {
 pub struct Again {
     /// The run that ended.
     pub run: Run,
-    /// What it used.
+    /// The spec that it used.
     pub spec: RunSpec,
     /// The job that the new run is of, without what is asked for.
     pub job: Arc<JobSpec>,
-    /// What is asked for over the job's own spec.
+    /// The changes that are asked for, over the job's own spec.
     pub request: DispatchRequest,
 }
 
 impl Dispatcher {
-    /// What doing a run again starts from.
+    /// The basis for doing a run again.
     ///
     /// # Errors
     /// [`RedoError`] when the run may not be done again, or its job or its spec is gone.
@@ -191,7 +191,7 @@ impl Dispatcher {
         Ok(steps.iter().any(|step| step.status.is_failure()))
     }
 
-    /// Does a run again: makes the new run. Who asks under the same key is given the one that is there.
+    /// Does a run again: makes the new run. A request under the same key is given the run that is there.
     ///
     /// # Errors
     /// [`RedoError`] when the run may not be done again, or has been, or the new one is refused.
@@ -204,7 +204,7 @@ impl Dispatcher {
             dispatched.redo = Some(Box::new(Redo { number, ..request.redo.clone() }));
             tries += 1;
             match self.dispatch_job(&dispatched, job.clone()).await {
-                // One who asked for something else was faster.
+                // A request for something else was faster.
                 Err(DispatchError::KeyTaken { .. }) if tries < MAX_TRIES => {}
                 outcome => return Ok(outcome?),
             }
@@ -250,7 +250,7 @@ impl Dispatcher {
         }
     }
 
-    /// The steps of a plan by which a run is done again.
+    /// The fate of each step of a plan when a run is done again.
     ///
     /// # Errors
     /// [`StoreError`] when a store cannot be reached.
@@ -287,7 +287,7 @@ impl Dispatcher {
     }
 }
 
-/// What the run that ended was asked for with. A record of before does not say: its new run has all that it had.
+/// The request of the run that ended. A record of before does not have it: its new run has all that the old one had.
 fn asked(spec: &RunSpec, of: SpecOf) -> Asked {
     match (of, &spec.asked) {
         // It is in the spec.

@@ -1,5 +1,5 @@
-//! What a run's templates see, and what is made of them. They are rendered apart from the threads that look after runs: a
-//! job can make its own slow, and nobody else's.
+//! Builds and renders a run's templates, apart from the threads that look after runs: a job can slow down its own
+//! rendering, and no other's.
 
 use chrono::SubsecRound;
 use serde_json::{Map, Value};
@@ -18,7 +18,7 @@ use crate::run::{Late, Run, Scheduled};
 use crate::secret::{mask, remember_marked, remember_value};
 use crate::spec::{JobSpec, RealmSpec, RenderAt};
 
-/// What came of rendering a job at dispatch.
+/// The outcome of rendering a job at dispatch.
 #[derive(Debug, Default)]
 pub(super) struct AtDispatch {
     /// Payload and parameters, unless that is left to the worker.
@@ -30,7 +30,7 @@ pub(super) struct AtDispatch {
 }
 
 impl Jobs {
-    /// What the templates of a run see when it starts at `start`, and whether a secret is among it.
+    /// The template context of a run that starts at `start`, and whether a secret is in it.
     pub(super) async fn scene(
         &self,
         run: &Run,
@@ -88,7 +88,7 @@ impl Jobs {
         Ok((state, secret))
     }
 
-    /// Payload and parameters filled in. What has no templates is done at once.
+    /// Payload and parameters filled in. Values without templates are done at once.
     pub(super) async fn render(&self, job: &JobSpec, templates: &Templates) -> Result<Rendered, JobError> {
         let parameters = job.fields.parameters.iter().flat_map(Map::values);
         if !std::iter::once(&job.fields.payload).chain(parameters).any(has_templates) {
@@ -98,7 +98,7 @@ impl Jobs {
         self.apart(move || render(&registry, &job, &templates)).await?
     }
 
-    /// What a piece of work gives that may take long.
+    /// The result of a piece of work that may take long.
     pub(super) async fn apart<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -183,7 +183,7 @@ fn slot_of(late: &Late) -> Option<Scheduled> {
     late.slot.map(|slot| Scheduled { entry, slot, zone, previous, missed: None, backfill: None })
 }
 
-/// When a job is rendered in a realm whose setting `RENDER_AT` is `default`, and what it names, if anything, for which it is
+/// When a job is rendered in a realm whose setting `RENDER_AT` is `default`, and the name, if any, for which it is
 /// rendered anew at each start.
 #[must_use]
 pub fn rendering(job: &JobSpec, default: RenderAt) -> (RenderAt, Option<String>) {
@@ -193,7 +193,7 @@ pub fn rendering(job: &JobSpec, default: RenderAt) -> (RenderAt, Option<String>)
     }
 }
 
-/// What a job's templates name that may change until its run starts, if anything.
+/// The first name in a job's templates whose value may change until its run starts.
 fn rendered_anew_for(job: &JobSpec) -> Option<String> {
     names_what_changes(
         std::iter::once(&job.fields.payload).chain(job.fields.parameters.iter().flat_map(|map| map.values())),

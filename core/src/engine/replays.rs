@@ -61,8 +61,8 @@ fn does_again(replay: &Run, run: &Run) -> bool {
     replay.redo.as_ref().is_some_and(|redo| redo.of == run.key)
 }
 
-/// The run that stands for this one by now: the one that does it again, or the one that does that one again, and so on; of
-/// several one that ended well. `None` where it has not been done again.
+/// The run that replaces this one by now: the one that does it again, or the one that does that one again, and so on;
+/// of several one that ended well. `None` where it has not been done again.
 ///
 /// # Errors
 /// [`StoreError`] when the store cannot be reached.
@@ -83,8 +83,8 @@ pub async fn done_again(
     Ok(stands)
 }
 
-/// Which time of doing a run again comes next, after these, or which of them stands for the run. One who asks under the key of an
-/// earlier time means that one.
+/// Which time of doing a run again comes next, after these, or which of them replaces the run. A request under the key
+/// of an earlier time means that one.
 pub(super) fn next_replay<'r>(
     replays: &'r [Run],
     key: Option<&str>,
@@ -129,7 +129,7 @@ mod tests {
     fn run_is_done_again_once_unless_more_is_asked_for() {
         let (failed, well) = (|| replay(2, Status::Failed, None), || replay(3, Status::Complete, None));
         let (runs, named) = (|| replay(4, Status::Running, None), || replay(5, Status::Failed, Some("k")));
-        // What there is, the key and whether more is asked for, and the number or the run that is named.
+        // The replays that exist, the key and whether more is asked for, and the number or the run that is named.
         for (there, asked, once_more, expected) in [
             (vec![], None, false, Ok(1)),
             (vec![], Some("k"), true, Ok(1)),
@@ -139,7 +139,7 @@ mod tests {
             // The first was deleted.
             (vec![well()], None, true, Ok(3)),
             (vec![well()], None, false, Err(key(3))),
-            // One that ended well stands for the run, whatever came after it.
+            // One that ended well replaces the run, whatever came after it.
             (vec![well(), failed()], None, false, Err(key(3))),
             (vec![runs()], None, true, Err(key(4))),
             (vec![well(), runs()], Some("k"), true, Err(key(4))),

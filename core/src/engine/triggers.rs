@@ -23,7 +23,7 @@ impl std::fmt::Debug for Triggers {
     }
 }
 
-/// What became of one job of a trigger, or of a trigger that cannot be used.
+/// The outcome of one job of a trigger, or of a trigger that cannot be used.
 #[derive(Debug)]
 pub struct Fired {
     /// The trigger.
@@ -80,7 +80,7 @@ impl Triggers {
         Self { dispatcher, store }
     }
 
-    /// What the triggers make of an event; nothing is started.
+    /// Matches the triggers against an event; nothing is started.
     ///
     /// # Errors
     /// [`StoreError`] when the triggers cannot be read, or rendering could not be done.

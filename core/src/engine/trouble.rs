@@ -1,4 +1,4 @@
-//! What goes wrong with the host is logged once a minute, however many runs it keeps from going on.
+//! Logs a fault of the host once a minute, however many runs it keeps from going on.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,10 +8,10 @@ use crate::duration::Span;
 
 /// How long the same trouble is not logged again.
 const LULL: Span = Span::from_mins(1);
-/// Most kinds of trouble that are told apart.
+/// Most kinds of trouble that are counted apart.
 const MAX_KINDS: usize = 64;
 
-/// What was logged, and how often it happened since.
+/// The troubles that were logged, and how often each happened since.
 #[derive(Clone, Debug, Default)]
 pub(in crate::engine) struct Trouble(Arc<Mutex<HashMap<String, (Timestamp, u64)>>>);
 

@@ -14,11 +14,11 @@ use crate::text::quoted;
 /// A word that a term begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuditWord {
-    /// Who acted, by pattern.
+    /// The actor, by pattern.
     Who,
-    /// What was done: the words of the command, by pattern.
+    /// The act: the words of the command, by pattern.
     Act,
-    /// What it was done to, by pattern: its name, or its kind and its name with a colon between.
+    /// The target, by pattern: its name, or its kind and its name with a colon between.
     What,
     /// Begun at or after a time.
     Since,
@@ -26,7 +26,7 @@ pub enum AuditWord {
     Until,
     /// By which way, or from which machine.
     From,
-    /// What became of it.
+    /// The outcome.
     Outcome,
 }
 
@@ -92,7 +92,7 @@ fn outcome(part: Part) -> Result<Outcome, Mistake> {
     mistake(part.at, format!("{} is not an outcome: {near}one of {}", quoted(&part.text), all.join(", ")))
 }
 
-/// What a term asks for: any of some values.
+/// The values that a term asks for: any of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AuditWanted {
     /// An actor whose name one of these patterns matches.
@@ -116,11 +116,11 @@ pub enum AuditWanted {
 pub struct AuditTerm {
     /// Whether it must not hold.
     pub is_negated: bool,
-    /// What it asks for.
+    /// The values that it asks for.
     pub wanted: AuditWanted,
 }
 
-/// What the words of an act on many things end with.
+/// The end of the words of an act on many things.
 const OF_MANY: &str = " --where";
 
 /// Whether an entry names what one of these patterns matches.
@@ -140,7 +140,7 @@ impl AuditTerm {
                 any(patterns, &entry.act)
                     || entry.act.strip_suffix(OF_MANY).is_some_and(|act| any(patterns, act))
             }
-            // What is not named may be meant, and may not: to leave the entry out would say that it is not.
+            // Targets that are not named may be meant, and may not: to leave the entry out would say that they are not.
             AuditWanted::What(_) if entry.unnamed > 0 => return true,
             AuditWanted::What(patterns) => names(patterns, entry),
             AuditWanted::From(patterns) => {

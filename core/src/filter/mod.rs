@@ -32,7 +32,7 @@ pub struct Filter {
 #[error("{0}: no run can match")]
 pub struct NoneMatch(pub(crate) String);
 
-/// What a store's indexes can answer of a filter.
+/// The part of a filter that a store's indexes can answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Bounds {
     /// The statuses, none for any.
@@ -71,7 +71,7 @@ impl Filter {
         self
     }
 
-    /// Whether a run is meant, as far as its record alone tells; what is asked of times and tags was put elsewhere.
+    /// Whether a run is meant, as far as its record alone shows; terms of times and tags were moved elsewhere.
     #[must_use]
     pub fn holds(&self, run: &Run) -> bool {
         self.terms.iter().all(|term| term.holds(run))
@@ -152,7 +152,7 @@ impl Filter {
         self
     }
 
-    /// What indexes can answer, and the rest of the filter. Times without a zone are in `zone`.
+    /// The part that indexes can answer, and the rest of the filter. Times without a zone are in `zone`.
     ///
     /// # Errors
     /// [`NoneMatch`] when terms contradict each other.

@@ -1,4 +1,4 @@
-//! Reads a filter, and shows where it is wrong. What the words are, and what each takes, a [`Vocabulary`] says.
+//! Reads a filter, and shows where it is wrong. A [`Vocabulary`] has the words, and the values of each.
 
 use super::term::{Tag, Term, Wanted, When, Word};
 use crate::duration::Span;
@@ -18,7 +18,7 @@ const MAX_ID: usize = 36;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}{}", below(text, *at))]
 pub struct BadFilter {
-    /// What is wrong: a lower-case fragment.
+    /// The mistake: a lower-case fragment.
     pub message: String,
     /// The text.
     pub text: String,
@@ -51,7 +51,7 @@ pub(super) struct Part {
 
 /// The words of a kind of filter.
 pub(super) trait Vocabulary: Copy + 'static {
-    /// What a term asks for.
+    /// The values that a term asks for.
     type Wanted;
     /// Every word.
     const ALL: &'static [Self];
@@ -65,7 +65,7 @@ pub(super) trait Vocabulary: Copy + 'static {
     fn word(self) -> &'static str;
     /// The word for the other side of a time; `None` for a word that is about no time.
     fn opposite(self) -> Option<&'static str>;
-    /// What it asks for with these values.
+    /// The values that it asks for, from these parts.
     fn wanted(self, parts: Vec<Part>) -> Result<Self::Wanted, Mistake>;
 }
 
@@ -143,7 +143,7 @@ impl<'t> Reader<'t> {
         self.at = self.text.len() - self.rest().trim_start().len();
     }
 
-    /// What stands before the next of some characters, or a blank.
+    /// The text before the next of some characters, or a blank.
     fn until(&mut self, ends: &[char]) -> &'t str {
         let rest = self.rest();
         let end = rest.find(|c: char| c.is_whitespace() || ends.contains(&c)).unwrap_or(rest.len());
@@ -238,7 +238,7 @@ fn unknown_word<V: Vocabulary>(name: &str) -> String {
     format!("{} is not a word of filters: {hint}the words are {}", quoted(name), words::<V>())
 }
 
-/// What to say of a term that does not begin with a word and a colon.
+/// The error for a term that does not begin with a word and a colon.
 fn without_word<V: Vocabulary>(name: &str, rest: &str) -> String {
     match name {
         "AND" | "and" => "terms all have to hold: leave out the and between them".to_owned(),
@@ -262,7 +262,7 @@ fn shown(name: &str) -> String {
     if name.is_empty() { "\"…\"".to_owned() } else { crate::text::shown(name) }
 }
 
-/// What a word asks for with these values.
+/// The values that a word asks for, from these parts.
 fn wanted(word: Word, parts: Vec<Part>) -> Result<Wanted, Mistake> {
     let each = |check: fn(Part) -> Result<String, Mistake>, parts: Vec<Part>| {
         parts.into_iter().map(check).collect::<Result<Vec<_>, _>>()
@@ -308,7 +308,7 @@ fn trigger(part: Part) -> Result<String, Mistake> {
     }
     let near = nearest(&part.text, Trigger::KINDS).map(|near| format!("did you mean {near:?}? "));
     let (near, all) = (near.unwrap_or_default(), Trigger::KINDS.join(", "));
-    mistake(part.at, format!("{} does not start runs: {near}what does is one of {all}", quoted(&part.text)))
+    mistake(part.at, format!("{} does not start runs: {near}use one of {all}", quoted(&part.text)))
 }
 
 fn fingerprint(part: Part) -> Result<Fingerprint, Mistake> {
@@ -343,7 +343,7 @@ pub(super) fn when(word: &str, parts: Vec<Part>) -> Result<When, Mistake> {
         return mistake(second.at, format!("{word}: takes one time, not several"));
     }
     if let Ok(span) = Span::parse(&part.text)
-        // A year alone is a number of seconds as well, which nobody means.
+        // A year alone is a number of seconds as well, which is never meant.
         && part.text.bytes().any(|byte| byte.is_ascii_alphabetic())
     {
         return Ok(When::Ago(span));

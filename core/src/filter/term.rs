@@ -130,7 +130,7 @@ impl Tag {
     }
 }
 
-/// What a term asks for: any of some values.
+/// The values that a term asks for: any of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wanted {
     /// One of these statuses.
@@ -168,7 +168,7 @@ pub enum Wanted {
 pub struct Term {
     /// Whether it must not hold.
     pub is_negated: bool,
-    /// What it asks for.
+    /// The values that it asks for.
     pub wanted: Wanted,
 }
 

@@ -1,4 +1,4 @@
-//! Kinds of actions: what is done after an attempt ends. As a job type, a kind of action has two halves: [`Action`] for
+//! Kinds of actions, which run after an attempt ends. As a job type, a kind of action has two halves: [`Action`] for
 //! every process, [`Performer`](super::Performer) for workers.
 
 use pumice_template::Renderer;
@@ -18,7 +18,7 @@ use crate::schema::schema_of;
 pub trait Action: Send + Sync + Sized + 'static {
     /// The name, as in an action's `action`.
     const NAME: &'static str;
-    /// What it does, in a line.
+    /// Its description, in a line.
     const ABOUT: &'static str;
     /// Whether a stored action may have fields that the type does not know, as lava passes over them.
     const IGNORES_UNKNOWN: bool = false;
@@ -43,7 +43,7 @@ pub trait Action: Send + Sync + Sized + 'static {
 pub trait RegisteredAction: Send + Sync {
     /// The name, as in an action's `action`.
     fn name(&self) -> &'static str;
-    /// What it does, in a line.
+    /// Its description, in a line.
     fn about(&self) -> &'static str;
     /// The fields that are rendered as structures even where they are lone texts.
     fn structures(&self) -> &[String];

@@ -141,7 +141,7 @@ impl RealmSpec {
         });
         let known = || fields.iter().map(String::as_str).chain(FIELDS_OF_LAVA);
         for name in self.document.keys().filter(|name| known().all(|known| known != name.as_str())) {
-            // lava's users keep fields of their own in a realm: only what looks like a slip is told.
+            // lava's users keep fields of their own in a realm: only a name that looks like a slip gets a warning.
             if let Some(meant) = nearest(name, known()) {
                 let told =
                     Problem::warning("unknown-field", root.field(name), "no field of this name is read");
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn slips_in_a_realm_are_told() {
+    fn slips_in_a_realm_are_warned_of() {
         let realm = json!({ "realm": "r", "s3_tmp": "s3://b/t", "s3_temp": "s3://BUCKET/tmp", "config": { "FOREIGN_WORKER": "a", "COLOUR": 1, "CMD_TIMEOUT": 0 } });
         let told = of_realm(&realm).join("\n");
         for part in [
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn what_keeps_a_job_from_running_is_told() {
+    fn job_that_cannot_run_is_warned_of() {
         assert!(of_job(&json!({})).join("\n").contains("enabled: not given"));
         assert_eq!(of_job(&json!({ "enabled": false, "schedule": "--" })), [] as [&str; 0]);
         assert_eq!(of_job(&json!({ "enabled": true, "schedule": "0 3 * * *" })), [] as [&str; 0]);

@@ -4,14 +4,14 @@
 use pumice_template::OF_THE_MOMENT;
 use serde_json::Value;
 
-/// Variables that stand for something that changes; functions and filters that do are the template engine's
+/// Variables whose values change; functions and filters that change are the template engine's
 /// [`OF_THE_MOMENT`].
 const CHANGING: [&str; 4] = ["start", "ustart", "state", "lava"];
 /// How names of changing fields of `job` begin.
 const CHANGING_FIELD: &str = "ts_";
-/// What holds both changing and unchanging things, so that it matters which is asked for.
+/// Variables that hold both changing and unchanging things, so that it matters which is asked for.
 const MIXED: [&str; 2] = ["job", "globals"];
-/// Methods that give all that a mapping holds, or what nobody can tell from the text.
+/// Methods that give all that a mapping holds, or values that the text does not show.
 const WHOLE: [&str; 6] = ["items", "values", "keys", "get", "copy", "pop"];
 
 /// The first thing that the templates of a payload and parameters name and that may change until the run starts;
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_changes_is_named_and_what_does_not_is_passed_over() {
+    fn changing_names_are_found_and_others_passed_over() {
         for (text, wanted) in [
             ("{{ start.strftime('%Y') }}", Some("start")),
             ("{{ ustart }}", Some("ustart")),

@@ -49,7 +49,7 @@ const FIELDS: [Field; 5] = [
 
 impl Registry {
     /// Warnings about the schedules of jobs, by their place: entries that cannot be used or never start, steps and days
-    /// that are seldom meant, zones that nobody named, and too many starts in one second over all jobs.
+    /// that are seldom meant, zones that are not given, and too many starts in one second over all jobs.
     #[must_use]
     pub fn survey_clock(
         &self,
@@ -310,7 +310,7 @@ mod field_tests {
     use super::*;
 
     #[test]
-    fn step_through_a_whole_field_is_told_where_it_is_no_interval() {
+    fn uneven_step_through_a_whole_field_is_warned_of() {
         let step = |crontab: &str| {
             let crontab: Crontab = crontab.parse().unwrap();
             uneven_step(&crontab, &JsonPath::root()).map(|told| told.message)

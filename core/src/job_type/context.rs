@@ -1,4 +1,4 @@
-//! What a job and an action can reach while they run.
+//! The capabilities of a job and an action while they run.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -41,12 +41,12 @@ pub enum DispatchError {
     BadSpec {
         /// The job.
         job_id: String,
-        /// What is wrong.
+        /// The mistakes.
         error: SpecError,
     },
-    /// The idempotency key stands for another request.
+    /// The idempotency key was used by another request.
     #[error(
-        "the idempotency key {} of job {} stands for another request: run {run_id} was made by {theirs}, this one is {ours}; give it another key",
+        "idempotency key {} of job {} was already used by another request: run {run_id} was made by {theirs}, this one is {ours}; give it another key",
         quoted(key),
         shown(job_id)
     )]
@@ -55,14 +55,14 @@ pub enum DispatchError {
         job_id: String,
         /// The key.
         key: String,
-        /// The run that the key stands for.
+        /// The run that was made under the key.
         run_id: RunId,
-        /// What the request that made it asked; its beginning when that is long.
+        /// The request that made it; its beginning when that is long.
         theirs: String,
-        /// What this one asks.
+        /// This request.
         ours: String,
     },
-    /// The name of a delivery stands for another request over HTTP.
+    /// The name of a delivery was used by another request over HTTP.
     #[error(
         "the delivery {} came before with another body, and run {run_id} of job {} was made for it: this one starts nothing",
         quoted(delivery),
@@ -138,7 +138,7 @@ pub struct Origin {
     pub lineage: Lineage,
     /// Its globals, which go along and win over those of the started jobs' specs.
     pub globals: Map<String, Value>,
-    /// What makes the request of this run its own: requests of one origin with one label make one run.
+    /// A label that makes the request of this run unique: requests of one origin with one label make one run.
     pub label: String,
 }
 
@@ -164,8 +164,8 @@ pub struct Site {
     pub zone: Zone,
     /// The host's name.
     pub hostname: String,
-    /// Whether no other process can run the realm's jobs, as the lock of a realm's folder sees to: nobody else can have
-    /// claimed what this process has, however long it stood still.
+    /// Whether no other process can run the realm's jobs, as the lock of a realm's folder sees to: no other can have
+    /// claimed the runs of this one, however long it stood still.
     pub alone: bool,
     /// Where work directories are made that end with their invocation.
     pub scratch: PathBuf,
@@ -174,7 +174,7 @@ pub struct Site {
     pub shared: Option<PathBuf>,
     /// The environment that commands get, besides what their job gives them.
     pub environment: Vec<(OsString, OsString)>,
-    /// What they get besides when their job asks for AWS credentials, where the environment above
+    /// Variables that they get besides when their job asks for AWS credentials, where the environment above
     /// holds none.
     pub credentials: Vec<(OsString, OsString)>,
     /// The world.
@@ -184,7 +184,7 @@ pub struct Site {
 /// Why an attempt is to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// Somebody asked for it.
+    /// A person, a program or the engine asked for it.
     Cancelled,
     /// It has taken this long, which is its limit.
     TimedOut(Span),
@@ -194,7 +194,7 @@ pub enum Stop {
     Halted,
 }
 
-/// Tells an attempt to stop.
+/// The request to an attempt to stop.
 #[derive(Clone, Debug, Default)]
 pub struct Cancel {
     inner: Arc<Mutex<CancelState>>,
@@ -212,7 +212,7 @@ impl Cancel {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells it; the first reason stays.
+    /// Asks for the stop; the first reason stays.
     pub fn stop(&self, why: Stop) {
         let waiting = {
             let mut state = self.lock();
@@ -243,18 +243,18 @@ impl Cancel {
     }
 }
 
-/// What the host gives to the commands that a job starts.
+/// The host's part of the environment of commands that a job starts.
 #[derive(Clone, Copy, Debug)]
 pub struct Machine<'a> {
     /// Where files are made that end with the worker.
     pub scratch: &'a Path,
     /// The environment of commands, besides what their job gives them.
     pub environment: &'a [(OsString, OsString)],
-    /// What they get besides when their job asks for AWS credentials.
+    /// Variables that they get besides when their job asks for AWS credentials.
     pub credentials: &'a [(OsString, OsString)],
 }
 
-/// What a job can reach while it runs: capabilities by name, and no more of the world.
+/// The capabilities of a job while it runs, by name, and no more of the world.
 pub struct JobContext<'a> {
     /// The run's record.
     pub run: &'a Run,
@@ -286,13 +286,13 @@ pub struct JobContext<'a> {
     pub pool: &'a dyn BlockingPool,
     /// The directories of the run.
     pub directories: &'a dyn Directories,
-    /// What commands get from the host.
+    /// The host's part of the environment of commands.
     pub machine: Machine<'a>,
-    /// Tells when to stop.
+    /// The request to stop.
     pub cancel: &'a Cancel,
 }
 
-/// What an action can reach: capabilities by name, and no more of the world.
+/// The capabilities of an action, by name, and no more of the world.
 pub struct ActionContext<'a> {
     /// The realm's name.
     pub realm_name: &'a RealmName,
@@ -302,7 +302,7 @@ pub struct ActionContext<'a> {
     pub run_id: RunId,
     /// The worker that the run is for.
     pub worker: &'a WorkerName,
-    /// What came of the attempt, as templates see it as `result`.
+    /// The result of the attempt, as templates see it as `result`.
     pub result: &'a Value,
     /// The realm's settings, with what the environment says.
     pub settings: &'a Settings,
@@ -322,15 +322,15 @@ pub struct ActionContext<'a> {
     pub messaging: &'a dyn Messaging,
     /// The time.
     pub clock: &'a dyn Clock,
-    /// Tells when to stop.
+    /// The request to stop.
     pub cancel: &'a Cancel,
 }
 
-/// What a piece of work gives that reads files or takes long: on a thread of the pool's own, so that no other run waits
-/// for it.
+/// The result of a piece of work that reads files or takes long: on a thread of the pool's own, so that no other run
+/// waits for it. `what` names the work in errors.
 ///
 /// # Errors
-/// [`JobError`] saying what became of the work, which `what` names, instead: it took too long, it panicked.
+/// [`JobError`] when the work took too long, or panicked.
 pub async fn apart<T: Send + 'static>(
     pool: &dyn BlockingPool,
     what: &str,

@@ -1,5 +1,5 @@
-//! What a job of a type is: the half of a job type that every process has, the dispatcher function among them. It checks
-//! specs, renders them and plans their steps; what a worker does is [`Leaf`](super::Leaf) and
+//! The definition of a job type: the half that every process has, the dispatcher function among them. It checks
+//! specs, renders them and plans their steps; the worker's half is [`Leaf`](super::Leaf) and
 //! [`Resolver`](super::Resolver).
 
 use pumice_template::Renderer;
@@ -20,7 +20,7 @@ use crate::spec::{JobSpec, Settings};
 pub trait JobType: Send + Sync + Sized + 'static {
     /// The name, as in a job's `type`.
     const NAME: &'static str;
-    /// What it does, in a line.
+    /// Its description, in a line.
     const ABOUT: &'static str;
     /// The payload, as a spec has it.
     type Payload: DeserializeOwned + JsonSchema + Send;
@@ -34,8 +34,8 @@ pub trait JobType: Send + Sync + Sized + 'static {
         Vec::new()
     }
 
-    /// The parameters as a stored job runs with them, where the types are stricter than lava is: what
-    /// [`check_beside`](Self::check_beside) refuses is replaced. As they are by default.
+    /// The parameters as a stored job runs with them, where the types are stricter than lava is: values that
+    /// [`check_beside`](Self::check_beside) refuses are replaced. As they are by default.
     fn runnable(&self, parameters: Map<String, Value>) -> Map<String, Value> {
         parameters
     }
@@ -124,7 +124,7 @@ pub struct Given<'a, T: JobType> {
 }
 
 impl<'a, T: JobType> Given<'a, T> {
-    /// What the job gives.
+    /// The fields of a job.
     pub fn of(job: &'a JobSpec) -> Self {
         let payload = read(&job.fields.payload).ok();
         Self { job, payload, parameters: read_parameters(&job.parameters()).ok() }
@@ -135,7 +135,7 @@ impl<'a, T: JobType> Given<'a, T> {
 pub trait RegisteredType: Send + Sync {
     /// The name, as in a job's `type`.
     fn name(&self) -> &'static str;
-    /// What it does, in a line.
+    /// Its description, in a line.
     fn about(&self) -> &'static str;
     /// The JSON Schemas of payload and parameters.
     fn schemas(&self) -> (Value, Value);

@@ -1,8 +1,8 @@
-//! What a job type and a kind of action are: plugins, found by name in a registry.
+//! Job types and kinds of actions: plugins, found by name in a registry.
 //!
-//! Each has two halves. What checks, renders and plans ([`JobType`], [`Composite`], [`Action`]) is there in every process
-//! and makes a [`Registry`]. What runs jobs and performs actions ([`Leaf`], [`Resolver`], [`Performer`]) is there on
-//! workers, and makes [`Runners`] of a registry. docs/job-types.md shows how to write one of each.
+//! Each has two halves. The half that checks, renders and plans ([`JobType`], [`Composite`], [`Action`]) is in every
+//! process and makes a [`Registry`]. The half that runs jobs and performs actions ([`Leaf`], [`Resolver`],
+//! [`Performer`]) is on workers, and makes [`Runners`] of a registry. docs/job-types.md shows how to write one of each.
 
 mod action;
 mod advice;
@@ -72,9 +72,9 @@ pub struct JobError {
     pub retryable: bool,
     /// Why it failed: a lower-case fragment.
     pub message: String,
-    /// What `result.error` says where lava words it otherwise than the message.
+    /// The text of `result.error`, where lava words it otherwise than the message.
     pub error: Option<Box<str>>,
-    /// What there is to tell besides: `result.error_data` in templates of actions.
+    /// Details of the error: `result.error_data` in templates of actions.
     pub data: Value,
     /// Whether the host has run out of something, so that the attempt could not begin: it is made again later, and does
     /// not count.
@@ -119,8 +119,8 @@ impl JobError {
         Self { retryable: false, ..Self::failed(message.to_string()) }
     }
 
-    /// A template that failed, at `place` of the job or below it: told with the line and a mark
-    /// below what is wrong in it.
+    /// A template that failed, at `place` of the job or below it: the message has the line and a mark
+    /// below the mistake.
     #[must_use]
     pub fn template(place: &str, error: &TemplateError) -> Self {
         let message = format!("{place}{}: {}", error.path(), template_words(error));
@@ -133,7 +133,7 @@ impl JobError {
         Self { error: Some(error.into()), ..self }
     }
 
-    /// The same with something to tell.
+    /// The same with details.
     #[must_use]
     pub fn with_data(self, data: Value) -> Self {
         Self { data, ..self }
@@ -150,11 +150,11 @@ pub fn is_exhausted(error: &std::io::Error) -> bool {
         || matches!(error.kind(), OutOfMemory | QuotaExceeded | StorageFull | WouldBlock)
 }
 
-/// What came of one attempt of a job that runs by itself.
+/// The end of one attempt of a job that runs by itself.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ended {
     /// It went well.
     Done(Value),
-    /// It was stopped because somebody asked for it.
+    /// It was stopped on request.
     Cancelled,
 }

@@ -1,7 +1,7 @@
-//! Where what commands print is kept: while they run, after their worker was lost, and for good.
+//! The places of commands' output: while they run, after their worker was lost, and for good.
 //!
-//! A worker writes each output to a file of its own ([`live_output`]). Where objects are files of its machine, whoever follows
-//! reads that file, and at the end it is linked to its last place. Elsewhere the worker keeps it in pieces of
+//! A worker writes each output to a file of its own ([`live_output`]). Where objects are files of its machine, a
+//! follower reads that file, and at the end it is linked to its last place. Elsewhere the worker keeps it in pieces of
 //! [`PIECE_BYTES`] besides, the last of which grows ([`Pieces`]).
 
 use std::path::{Path, PathBuf};
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_are_told_by_their_names() {
+    fn pieces_are_recognised_by_their_names() {
         let pieces = Pieces::new("s3://b/tmp/a/r", 4, "load.v2.sh.stdout");
         assert_eq!(pieces.piece(12), "s3://b/tmp/a/r/_live/4.load.v2.sh.stdout.000012");
         assert_eq!(Pieces::at(&pieces.location), Some(pieces.clone()));

@@ -119,7 +119,7 @@ struct Place<'a> {
     pointer: String,
 }
 
-/// What the schemas of a job type say of its templates.
+/// The places of templates, from the schemas of a job type.
 pub(super) struct Places {
     payload: Value,
     parameters: Value,
@@ -223,7 +223,7 @@ impl Places {
     }
 }
 
-/// Checks the words of a command line: one that is torn apart makes several bad ones, and the first is told.
+/// Checks the words of a command line: one that is torn apart makes several bad ones, and the first is reported.
 fn check_words(line: &str, path: &JsonPath, renderer: &Renderer) -> Option<Problem> {
     let words = split_command_line(line).ok()?;
     let (word, error) =
@@ -258,7 +258,7 @@ struct Finder<'a, 'b> {
 
 impl<'a, 'b> Finder<'a, 'b> {
     fn visit(&mut self, schema: &'b Value, value: &'a Value, path: &JsonPath, pointer: &str, depth: usize) {
-        // What is nested deeper is refused by the check against the schema.
+        // A value that is nested deeper is refused by the check against the schema.
         if depth > MAX_DEPTH || value.is_null() {
             return;
         }
@@ -393,7 +393,7 @@ mod tests {
         places().render(&job, &Templates::new(Renderer::default(), scene))
     }
 
-    /// A template in each place of a job, and what it becomes when it is `with` this text.
+    /// A template in each place of a job, and the result when it is `with` this text.
     fn everywhere(with: &str) -> Value {
         json!({
             "one": with,
@@ -431,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn place_of_a_bad_template_or_unknown_variable_is_told() {
+    fn place_of_a_bad_template_or_variable_is_reported() {
         let wanted = [
             "payload",
             "parameters.one",
@@ -456,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn marks_are_stripped_from_what_is_printed() {
+    fn printed_schema_has_no_marks() {
         for schema in [schema_of::<CommandLine<String>>(), schema_of::<Parameters>()] {
             assert!(is_marked(&schema));
             assert!(!is_marked(&unmarked(schema)));

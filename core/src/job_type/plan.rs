@@ -8,7 +8,7 @@ use crate::glob::fnmatch;
 use crate::ids::JobId;
 use crate::run::{Outcome, Status, Why, failed_result, reason};
 
-/// One step: a job, and what it comes after.
+/// One step: a job, and the steps that it comes after.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlanStep {
     /// The job.
@@ -34,7 +34,7 @@ pub struct Plan {
     pub limit: Option<usize>,
 }
 
-/// What is known of a step.
+/// The known state of a step.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ChildState {
     /// It has no record yet.
@@ -45,7 +45,7 @@ pub enum ChildState {
     Ended(Status, Option<Why>),
 }
 
-/// What to do next.
+/// The next move.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Next {
     /// Start these steps.
@@ -143,7 +143,7 @@ impl Plan {
         self.failure_of(step, &why, true, self.result(states, 1))
     }
 
-    /// The failure of the whole because there can be no run of a step.
+    /// The failure of the whole because a step cannot have a run.
     #[must_use]
     pub fn refusal(&self, states: &[ChildState], step: usize, why: &Why) -> Outcome {
         let mut data = self.result(states, 1);
@@ -188,7 +188,7 @@ impl Plan {
         order
     }
 
-    /// What lava gives: of a chain and a dag the jobs that ran and those that failed, of a foreach
+    /// lava's result: of a chain and a dag the jobs that ran and those that failed, of a foreach
     /// how many items there were and which failed.
     fn result(&self, states: &[ChildState], exit_status: u8) -> Value {
         if self.steps.first().is_none_or(|step| step.foreach_index.is_some()) {

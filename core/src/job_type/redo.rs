@@ -8,7 +8,7 @@ use super::plan::{Plan, PlanStep};
 use crate::ids::{JobId, RunKey};
 use crate::run::{RedoFrom, Run, Status};
 
-/// What becomes of a step when its run is done again.
+/// The fate of a step when its run is done again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StepRedo {
     /// This one of the run that ended is kept in its place.
@@ -25,7 +25,7 @@ impl StepRedo {
     }
 }
 
-/// What becomes of each step of a plan. `before` is the plan of the run that ended, `ended` the records of the steps of its
+/// The fate of each step of a plan. `before` is the plan of the run that ended, `ended` the records of the steps of its
 /// last attempt. A step is that of the other plan that has the same job, the same globals of its own (of a foreach: the same
 /// item) and as many such steps before it: where a spec was edited, its steps have other places.
 #[must_use]
@@ -46,7 +46,7 @@ pub fn redone(plan: &Plan, before: Option<&Plan>, ended: &[Run], from: &RedoFrom
     let again = anew(plan, &found, from);
     let redo = |(step, run): (usize, &Option<&Run>)| {
         let Some(run) = run else { return StepRedo::Again(None) };
-        // What was kept there is kept from where it ran.
+        // A step that was kept there is kept from where it ran.
         let key = run.kept.clone().unwrap_or_else(|| run.key.clone());
         match (&again[step], run.status) {
             (None, Status::Complete) => StepRedo::Kept(key),
@@ -56,7 +56,7 @@ pub fn redone(plan: &Plan, before: Option<&Plan>, ended: &[Run], from: &RedoFrom
     found.iter().enumerate().map(redo).collect()
 }
 
-/// What a step is known by in another plan.
+/// The identity of a step in another plan.
 type Identity<'a> = (&'a JobId, bool, String);
 
 fn identity(step: &PlanStep) -> Identity<'_> {

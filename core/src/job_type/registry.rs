@@ -140,7 +140,7 @@ impl Registry {
                 Ok(job)
             }
             Err(mut error) => {
-                // What is wrong with one field must not hide what is wrong with the others.
+                // A mistake in one field must not hide the mistakes in the others.
                 let rest = without_problems(document, &error.problems);
                 if let Ok(job) = JobSpec::parse(&rest) {
                     error.problems.extend(self.check_job(&job, settings));
@@ -150,8 +150,8 @@ impl Registry {
         }
     }
 
-    /// Checks what depends on the job's type, its actions and the realm's settings. All that is lava's to
-    /// check where the job is for a worker of lava's own.
+    /// Checks the parts that depend on the job's type, its actions and the realm's settings. A job for a lava worker is
+    /// lava's to check.
     #[must_use]
     pub fn check_job(&self, job: &JobSpec, settings: &Settings) -> Vec<Problem> {
         let mut problems = self.check_runnable(job, settings);

@@ -1,4 +1,4 @@
-//! What a worker does: the half of a job type or a kind of action that only workers have.
+//! The worker's half of a job type or a kind of action.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -49,7 +49,7 @@ pub trait Resolver: Send + Sync + 'static {
     /// The type.
     type Of: Composite;
 
-    /// What must be looked up once, when the run starts, and kept for good, because it may be different later: payload
+    /// The values that must be looked up once, when the run starts, and kept for good, because they may change: payload
     /// and parameters to plan from in place of those given; `None` when nothing is to be kept.
     ///
     /// # Errors
@@ -138,7 +138,7 @@ impl<T: Performer> Performs for T {
 pub(crate) enum Runner<'a> {
     /// By themselves.
     Leaf(&'a dyn RunsJob),
-    /// Step by step; what the plan needs may have to be looked up before.
+    /// Step by step; values for the plan may have to be looked up before.
     Composite(&'a dyn Planner, Option<&'a dyn Resolves>),
 }
 
@@ -180,7 +180,7 @@ impl Runners {
         }
     }
 
-    /// What performs actions of a kind; `None` when there is no such kind.
+    /// The performer of a kind of action; `None` when there is no such kind.
     pub(crate) fn performer(&self, kind: &str) -> Option<&dyn Performs> {
         self.performers.get(kind).map(|performer| &**performer)
     }

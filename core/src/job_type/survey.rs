@@ -39,7 +39,7 @@ pub struct Named {
     pub job_id: JobId,
     /// Where it is named.
     pub path: JsonPath,
-    /// What for.
+    /// Its use.
     pub uses: Uses,
 }
 

@@ -10,14 +10,14 @@ use crate::Timestamp;
 use crate::ids::{JobId, RunId};
 use crate::run::{Late, Scheduled};
 
-/// What the engine itself tells templates under `globals.lava` (lava guide, Globals Owned by Lava).
+/// The engine's own globals for templates, under `globals.lava` (lava guide, Globals Owned by Lava).
 #[derive(Clone, Debug, PartialEq)]
 pub struct LavaGlobals {
     /// The job at the top of the tree.
     pub master_job_id: JobId,
     /// When its run started.
     pub master_start: Timestamp,
-    /// The job that started this one; itself when nobody did.
+    /// The job that started this one; itself when no job did.
     pub parent_job_id: JobId,
     /// When its run started.
     pub parent_start: Timestamp,
@@ -114,7 +114,7 @@ impl Scene {
         ])
     }
 
-    /// What a job has that its spec does not give (lava's `get_job_spec`).
+    /// The fields of a job that its spec does not give (lava's `get_job_spec`).
     fn defaults(&self) -> impl Iterator<Item = (&'static str, Value)> + '_ {
         let is_empty = |name: &str| match self.job.get(name) {
             None | Some(Value::Null) => true,
@@ -186,7 +186,7 @@ impl Templates {
         Self { renderer, scene, context: OnceLock::new(), budget, asked: Arc::default() }
     }
 
-    /// What the templates see.
+    /// The template context.
     #[must_use]
     pub fn scene(&self) -> &Scene {
         &self.scene

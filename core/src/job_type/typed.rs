@@ -37,7 +37,7 @@ pub(super) fn read_parameters<T: DeserializeOwned + JsonSchema>(
         .map_err(|error| JobError::permanent(format!("bad parameters: {error}")))
 }
 
-/// A value as a type. What is wrong with the value is worded as `check` words it.
+/// A value as a type. A mistake in the value is worded as `check` words it.
 ///
 /// # Errors
 /// Every mistake that the schema of the type finds; else why serde refused the value.

@@ -8,11 +8,11 @@ use crate::schema;
 use crate::spec::{JobFields, JobSpec};
 use crate::text::quoted;
 
-/// What every template sees.
+/// The variables of every template.
 const ROOTS: [&str; 7] = ["globals", "job", "realm", "schedule", "state", "start", "ustart"];
-/// What templates see of the slot that a schedule started the run for.
+/// The variables of the slot that a schedule started the run for.
 const OF_SCHEDULE: [&str; 6] = ["backfill", "entry", "local", "missed", "previous", "slot"];
-/// What templates see of the job besides its document.
+/// The variables of the job besides its document.
 const OF_JOB: [&str; 7] = ["globals", "realm", "run_id", "state", "ts_dispatch", "ts_start", "ts_ustart"];
 /// The engine's own globals.
 const OF_LAVA: [&str; 8] = [
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_that_nothing_gives_are_told() {
+    fn unknown_variables_are_warned_of() {
         for (text, wanted) in [
             ("{{ globls.region }}", "payload[0]: unknown variable \"globls\" (did you mean \"globals\"?)"),
             ("{{ nowhere }}", "(known: globals, job, realm, schedule, state, start, ustart, vars, utils)"),

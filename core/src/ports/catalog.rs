@@ -1,4 +1,4 @@
-//! What people do with a realm's documents.
+//! Operations on a realm's documents.
 
 use async_trait::async_trait;
 use serde_json::{Map, Value};
@@ -11,7 +11,7 @@ use crate::spec::JobSpec;
 /// A JSON object: a job's or a realm's document as it is stored.
 pub type Doc = Map<String, Value>;
 
-/// What putting a job did, or would do.
+/// The effect of putting a job, real or in a dry run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobChange {
     /// It was not there.
@@ -23,7 +23,7 @@ pub enum JobChange {
 }
 
 impl JobChange {
-    /// What putting a document over the one before comes to.
+    /// The change from the document before, if any, to this one.
     #[must_use]
     pub fn between(before: Option<&Doc>, after: &Doc) -> Self {
         match before {
@@ -39,14 +39,13 @@ impl JobChange {
 pub struct Applied {
     /// The job.
     pub job_id: JobId,
-    /// What changed.
+    /// The change.
     pub change: JobChange,
-    /// What was there before.
+    /// The document that was there before.
     pub before: Option<Doc>,
 }
 
-/// What people do with a realm: its definition, its jobs and its state items, put, looked at and
-/// removed. The engine has no use for it.
+/// A realm's definition, jobs and state items, as people put, show and remove them. The engine does not use it.
 #[async_trait]
 pub trait Catalog: Send + Sync {
     /// The realm's document, when there is one.
@@ -55,9 +54,9 @@ pub trait Catalog: Send + Sync {
     async fn put_realm(&self, document: Doc) -> Result<(), StoreError>;
     /// Every job's document, by id.
     async fn all_jobs(&self) -> Result<Vec<(JobId, Doc)>, StoreError>;
-    /// Puts jobs; tells what changed. Nothing is written on a `dry_run`.
+    /// Puts jobs; returns the changes. Nothing is written on a `dry_run`.
     async fn put_jobs(&self, jobs: Vec<JobSpec>, dry_run: bool) -> Result<Vec<Applied>, StoreError>;
-    /// Removes jobs; tells which were there. Runs that were dispatched keep what they use.
+    /// Removes jobs; returns which were there. Runs that were dispatched keep what they use.
     async fn delete_jobs(&self, ids: Vec<JobId>) -> Result<Vec<bool>, StoreError>;
     /// Writes and removes documents in their order, each on the condition that the store has it as it was read. A store
     /// with transactions writes all or none; another looks at all first, and stops at the one that changes meanwhile.
@@ -73,6 +72,6 @@ pub trait Catalog: Send + Sync {
     /// # Errors
     /// [`StoreError`] when the store cannot be reached, or cannot keep the item.
     async fn change_state(&self, before: &StateItem, after: Option<StateItem>) -> Result<bool, StoreError>;
-    /// Removes a state item; tells whether it was there.
+    /// Removes a state item; returns whether it was there.
     async fn delete_state(&self, id: StateId) -> Result<bool, StoreError>;
 }

@@ -13,7 +13,7 @@ pub trait Clock: Send + Sync {
     /// Returns at or after `until`.
     async fn sleep_until(&self, until: Timestamp);
     /// How far the store's clock is ahead of this one, to the second or two; negative when it is behind. `None` where
-    /// nothing tells.
+    /// it is unknown.
     fn store_ahead(&self) -> Option<chrono::TimeDelta> {
         None
     }

@@ -48,11 +48,11 @@ pub trait Rows: Send {
     fn row(&mut self, row: Vec<Cell>) -> Result<(), Invalid>;
 }
 
-/// What a database refuses, or why it cannot be reached. Messages hold no password.
+/// A database's refusal, or the reason why it cannot be reached. Messages hold no password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct DatabaseError {
-    /// What the database says: a lower-case fragment, or its own words.
+    /// The database's message: a lower-case fragment, or its own words.
     pub message: String,
     /// The place in the statement that it names, in characters from 0.
     pub place: Option<usize>,
@@ -74,7 +74,7 @@ impl DatabaseError {
     }
 }
 
-/// A connection to a database. What it has begun and not committed is rolled back when it is dropped.
+/// A connection to a database. Dropping it rolls uncommitted work back.
 #[async_trait]
 pub trait Session: Send {
     /// Carries out a text of SQL, and gives the rows to `rows`.

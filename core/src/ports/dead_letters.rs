@@ -1,4 +1,4 @@
-//! How much waits on workers' queues, and what was put aside.
+//! The depth of workers' queues, and their dead letters.
 
 use std::fmt;
 use std::time::Duration;
@@ -16,11 +16,11 @@ pub enum Oldest {
     None,
     /// So long, from the time at which it could first be handed out.
     Age(Duration),
-    /// The queue does not tell.
+    /// The queue does not report it.
     Unknown,
 }
 
-/// How much is on a worker's queue. What SQS says is approximate (SQS, GetQueueAttributes).
+/// The depth of a worker's queue. SQS gives approximate numbers (SQS, GetQueueAttributes).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Depth {
     /// Messages that can be handed out now.
@@ -52,20 +52,20 @@ impl fmt::Display for DeadQueue {
     }
 }
 
-/// A message that was put aside, for a person to look at.
+/// A message in a dead-letter queue, for a person to look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// What names it among the dead letters of its queue.
+    /// Its id among the dead letters of its queue.
     pub id: String,
     /// The dead-letter queue that it is on.
     pub queue: DeadQueue,
     /// Its body.
     pub body: String,
-    /// How often it was handed out; `None` where the queue does not tell.
+    /// How often it was handed out; `None` where the queue does not report it.
     pub receives: Option<u32>,
-    /// Why it was put aside; `None` where the queue did it by itself, or had no room for the reason.
+    /// Why it was moved there; `None` where the queue did it by itself, or had no room for the reason.
     pub reason: Option<String>,
-    /// When it was put aside, or sent where the queue does not tell.
+    /// When it was moved there, or sent where the queue does not report the move.
     pub at: Timestamp,
 }
 
@@ -78,10 +78,10 @@ pub struct DeadLetterPage {
     pub has_more: bool,
 }
 
-/// What became of a dead letter that was named.
+/// The outcome for a dead letter that was named.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Buried {
-    /// What was asked for is done.
+    /// The request was carried out.
     Done,
     /// There is no dead letter by this id. SQS may also have hidden it, as another reader has it.
     NotFound,
@@ -89,7 +89,7 @@ pub enum Buried {
     Refused(String),
 }
 
-/// The messages that were put aside: those that were handed out too often, and those that could not be dealt with.
+/// The dead letters: messages that were handed out too often, and messages that could not be dealt with.
 #[async_trait]
 pub trait DeadLetters: Send + Sync {
     /// The dead-letter queues that have letters; `None` where the store does not keep a list of its queues.

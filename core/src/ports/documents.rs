@@ -46,13 +46,13 @@ impl DocumentChange {
 /// A change of a document, on the condition that the store has it as it was read.
 #[derive(Clone, Debug)]
 pub struct DocumentWrite {
-    /// What is written or removed.
+    /// The write or the removal.
     pub change: DocumentChange,
     /// The document as it was read; `None` when there was none.
     pub before: Option<Doc>,
 }
 
-/// What became of conditional writes of documents.
+/// The outcome of conditional writes of documents.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DocumentsWritten {
     /// How many were written: all, unless one had changed. A store with transactions then writes none.

@@ -1,4 +1,4 @@
-//! What is due, page by page.
+//! Runs that are due, page by page.
 
 use crate::Timestamp;
 use crate::run::Run;
@@ -21,6 +21,6 @@ pub struct DuePage {
 pub struct DuePlace {
     /// The time.
     pub at: Timestamp,
-    /// What the store tells runs of the same time apart by.
+    /// The store's tie-breaker between runs of the same time.
     pub key: String,
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What kind of trouble the outside world has. Callers decide by it whether to try again and what to tell.
+/// The kind of an outside failure. Callers decide by it whether to try again and which message to show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StoreErrorKind {
@@ -19,9 +19,9 @@ pub enum StoreErrorKind {
     Denied,
     /// A table, queue, bucket or file that must exist does not.
     Missing,
-    /// What is stored cannot be read.
+    /// The stored data cannot be read.
     Corrupt,
-    /// What is asked for is impossible there, or a setting is wrong: no later try succeeds.
+    /// The request is impossible there, or a setting is wrong: no later try succeeds.
     Invalid,
 }
 
@@ -29,7 +29,7 @@ pub enum StoreErrorKind {
 /// rightly. It says nothing about the run: the message goes back and no attempt is used up.
 #[derive(Debug, Clone)]
 pub struct StoreError {
-    /// What happened: a lower-case fragment.
+    /// The failure: a lower-case fragment.
     pub message: String,
     /// Which kind of trouble.
     pub kind: StoreErrorKind,

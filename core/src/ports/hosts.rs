@@ -15,6 +15,6 @@ pub trait HostStore: Send + Sync {
     async fn host(&self, worker: &WorkerName, id: &HostId) -> Result<Option<Host>, StoreError>;
     /// All hosts of a worker whose records have not expired, alive or not.
     async fn hosts(&self, worker: &WorkerName) -> Result<Vec<Host>, StoreError>;
-    /// The runs for a host that have not ended. What was made within the last seconds may be missing.
+    /// The runs for a host that have not ended. Runs made within the last seconds may be missing.
     async fn runs_for(&self, host: &HostId) -> Result<Vec<RunKey>, StoreError>;
 }

@@ -19,7 +19,7 @@ pub struct Attachment {
 /// An e-mail. An address is one of RFC 5322 (section 3.4): `a@example.com`, or `Ann <a@example.com>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Email {
-    /// What tells it from every other e-mail: the left part of its `Message-ID`, in letters, digits, `.` and `-`.
+    /// Its id, unlike that of any other e-mail: the left part of its `Message-ID`, in letters, digits, `.` and `-`.
     pub id: String,
     /// The time that it shows.
     pub date: Timestamp,
@@ -37,7 +37,7 @@ pub struct Email {
     pub body: String,
     /// Whether the text is HTML.
     pub is_html: bool,
-    /// What is attached.
+    /// Its attachments.
     pub attachments: Vec<Attachment>,
 }
 

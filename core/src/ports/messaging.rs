@@ -38,9 +38,9 @@ pub struct QueueMessage {
 pub struct BusEvent {
     /// The bus, by name or ARN; `None` for the account's default bus.
     pub bus: Option<String>,
-    /// What sends it.
+    /// Its source, as EventBridge names it.
     pub source: String,
-    /// What it is about.
+    /// Its `detail-type`.
     pub detail_type: String,
     /// ARNs of what it concerns.
     pub resources: Vec<String>,
@@ -61,10 +61,10 @@ pub struct FunctionCall {
     pub event: Vec<u8>,
 }
 
-/// What a function has answered.
+/// A function's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FunctionAnswer {
-    /// The answer, as JSON; for a function that failed what it tells of its error.
+    /// The answer, as JSON; of a function that failed, its report of the error.
     pub answer: Vec<u8>,
     /// The kind of error of a function that failed: `Handled` or `Unhandled`.
     pub error: Option<String>,
@@ -93,9 +93,9 @@ pub trait Messaging: Send + Sync {
     /// Calls a function and waits for its answer.
     ///
     /// # Errors
-    /// [`StoreError`] when it was not called, or nobody knows what came of it.
+    /// [`StoreError`] when it was not called, or the outcome is unknown.
     async fn invoke(&self, call: FunctionCall) -> Result<FunctionAnswer, StoreError>;
-    /// Asks whose some keys are (STS, GetCallerIdentity); gives the ARN.
+    /// Asks AWS for the identity of some keys (STS, GetCallerIdentity); returns the ARN.
     ///
     /// # Errors
     /// [`StoreError`] when AWS does not know them; of the kind [`StoreErrorKind::Missing`] when AWS cannot be asked.

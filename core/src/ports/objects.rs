@@ -13,7 +13,7 @@ pub trait ObjectStore: Send + Sync {
     /// descriptor counts, whatever has become of the file's name.
     ///
     /// # Errors
-    /// What the system says, where it is to say it: a host that has run out of something may have it again later.
+    /// The system's error as it is, since a host that has run out of something may have it again later.
     async fn put_file(&self, location: &str, file: BorrowedFd<'_>) -> std::io::Result<()>;
     /// Keeps some bytes of an open file at a location, over what is there, as [`put_file`](Self::put_file) does all of it.
     ///
@@ -31,7 +31,7 @@ pub trait ObjectStore: Send + Sync {
     /// # Errors
     /// As for [`put_file`](Self::put_file).
     async fn join(&self, location: &str, parts: &[String]) -> std::io::Result<()>;
-    /// Removes objects; those that are gone already are no error.
+    /// Removes objects; one that is gone already is not an error.
     ///
     /// # Errors
     /// [`StoreError`] when not all of them can be removed.
@@ -52,7 +52,7 @@ pub trait ObjectStore: Send + Sync {
         let _ = folder;
         Err(StoreError::new(format!("folders are not kept at {location}")))
     }
-    /// Puts what [`put_folder`](Self::put_folder) kept into a folder; tells whether it was there.
+    /// Puts the files that [`put_folder`](Self::put_folder) kept into a folder; returns whether they were there.
     ///
     /// # Errors
     /// [`StoreError`] when it cannot be read.
@@ -63,12 +63,12 @@ pub trait ObjectStore: Send + Sync {
     /// Reads up to `length` bytes of an object from the byte `from` on, at most [`MAX_PIECE`](super::MAX_PIECE); `None` when there is none.
     ///
     /// # Errors
-    /// [`StoreError`] when it cannot be read, or the location is no place of this store's.
+    /// [`StoreError`] when it cannot be read, or the location is not one of this store's.
     async fn open_range(&self, location: &str, from: u64, length: u64) -> Result<Option<Piece>, StoreError>;
     /// Up to `limit` objects, at most [`MAX_LISTED`](super::MAX_LISTED), whose locations begin with `prefix` and come after `after`.
     ///
     /// # Errors
-    /// [`StoreError`] when they cannot be listed, or the prefix is no place of this store's.
+    /// [`StoreError`] when they cannot be listed, or the prefix is not one of this store's.
     async fn list_objects(
         &self,
         prefix: &str,
@@ -94,7 +94,7 @@ pub trait ObjectStore: Send + Sync {
     /// Makes a folder for a command to put files in at a location, where that is a folder of this machine.
     ///
     /// # Errors
-    /// What the system says when it cannot be made.
+    /// The system's error when it cannot be made.
     async fn make_folder(&self, location: &str) -> std::io::Result<()> {
         let _ = location;
         Ok(())

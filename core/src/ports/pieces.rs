@@ -25,18 +25,18 @@ pub struct Object {
     pub size: u64,
     /// When it was written last.
     pub modified: Option<Timestamp>,
-    /// What is another when its content is: its `ETag`, or what a folder knows of a file. `None` where nothing tells.
+    /// Changes whenever its content does: its `ETag`, or a folder's metadata of the file. `None` without either.
     pub version: Option<String>,
     /// Its storage class, as S3 names it.
     pub class: Option<String>,
 }
 
-/// What came of fetching an object that was found before.
+/// The outcome of fetching an object that was found before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fetched {
     /// All of it is there.
     Whole,
-    /// Its version is another one by now: what is there is of no use.
+    /// Its version has changed since: the file's content is of no use.
     Changed,
     /// It is gone.
     Gone,

@@ -1,4 +1,4 @@
-//! What lists of runs are asked for, and what they answer.
+//! Queries for runs, and their answers.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -69,8 +69,8 @@ pub struct RunQuery {
 }
 
 impl RunQuery {
-    /// The query for the runs that a filter means: what indexes can answer is in fields of its own. Times without a zone are
-    /// in `zone`.
+    /// The query for the runs that a filter means: terms that indexes can answer have fields of their own. Times
+    /// without a zone are in `zone`.
     ///
     /// # Errors
     /// [`NoneMatch`] when terms of the filter contradict each other.
@@ -128,7 +128,7 @@ impl RunQuery {
 pub struct Cursor {
     /// The order of the list.
     pub order: Order,
-    /// The last record's place in the store's order: what it counts is the store's own.
+    /// The last record's place in the store's order; only the store knows its meaning.
     pub place: i64,
     /// The last record's key.
     pub key: RunKey,
@@ -155,7 +155,7 @@ impl FromStr for Cursor {
             let (place, key) = text[1..].split_once('-')?;
             let place = u64::from_str_radix(place, 16).ok()?.cast_signed();
             let cursor = Self { order, place, key: key.parse().ok()? };
-            // One text for one place: what is written otherwise was changed on the way.
+            // One text for one place: any other spelling was changed on the way.
             (cursor.to_string() == text).then_some(cursor)
         };
         parse().ok_or_else(|| BadCursor(quoted(text)))
@@ -185,7 +185,7 @@ pub struct RunPage {
     pub looked_at: usize,
     /// Whether the page ended because of [`RunQuery::look_limit`]: more may or may not be found.
     pub is_cut: bool,
-    /// What the store had to do without, in words for people, as an index that its table lacks.
+    /// A limitation of this answer, in words for people, as an index that the table lacks.
     pub note: Option<String>,
 }
 
@@ -232,7 +232,7 @@ impl<'q> Pager<'q> {
         self.last = Some(Cursor { order: self.query.order, place, key });
     }
 
-    /// The page; `is_end` tells that the store has no further record to look at.
+    /// The page; `is_end` says that the store has no further record to look at.
     #[must_use]
     pub fn finish(self, is_end: bool) -> RunPage {
         let is_cut = !self.has_more && !is_end;
@@ -276,7 +276,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// How many there are of those that a query asks for, whatever its limit; `None` where counts cannot tell.
+    /// How many there are of those that a query asks for, whatever its limit; `None` where the counts do not cover it.
     #[must_use]
     pub fn of(&self, query: &RunQuery) -> Option<u64> {
         let tells = query.since.is_none()

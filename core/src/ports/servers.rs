@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::databases::{Databases, NoDatabases};
 use super::mail::{Mail, NoMail};
 
-/// What reaches servers that speak neither HTTP nor AWS's interfaces. The default reaches none.
+/// Clients of servers that speak neither HTTP nor AWS's interfaces. The default reaches none.
 #[derive(Clone)]
 pub struct Servers {
     /// Mail servers.

@@ -32,7 +32,7 @@ pub struct StateItem {
     pub r#type: StateType,
     /// Its value.
     pub value: Value,
-    /// Who put it there.
+    /// The person or program that put it there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub publisher: Option<String>,
     /// When it was put.

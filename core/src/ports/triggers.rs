@@ -13,9 +13,9 @@ use crate::trigger::TriggerSpec;
 pub struct AppliedTrigger {
     /// The trigger.
     pub trigger_id: TriggerId,
-    /// What changed.
+    /// The change.
     pub change: JobChange,
-    /// What was there before.
+    /// The document that was there before.
     pub before: Option<Doc>,
 }
 
@@ -32,7 +32,7 @@ pub trait TriggerStore: Send + Sync {
     /// # Errors
     /// [`StoreError`] when the store cannot be reached.
     async fn all_triggers(&self) -> Result<Vec<Doc>, StoreError>;
-    /// Puts triggers; tells what changed. Nothing is written on a `dry_run`.
+    /// Puts triggers; returns the changes. Nothing is written on a `dry_run`.
     ///
     /// # Errors
     /// [`StoreError`] when the store cannot be reached.
@@ -41,7 +41,7 @@ pub trait TriggerStore: Send + Sync {
         triggers: Vec<TriggerSpec>,
         dry_run: bool,
     ) -> Result<Vec<AppliedTrigger>, StoreError>;
-    /// Removes triggers; tells which were there.
+    /// Removes triggers; returns which were there.
     ///
     /// # Errors
     /// [`StoreError`] when the store cannot be reached.

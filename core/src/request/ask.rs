@@ -44,7 +44,7 @@ pub struct DispatchRequest {
     pub idempotency_key: Option<String>,
     /// The slot of a schedule that it is for.
     pub scheduled: Option<Box<Scheduled>>,
-    /// What happens when the job is already running, over the job's own.
+    /// The overlap policy when the job is already running, over the job's own.
     pub overlap: Option<Overlap>,
     /// The host that it is for alone.
     pub host: Option<HostId>,
@@ -129,7 +129,7 @@ pub enum BadDottedName {
 pub struct BadRequest {
     /// `request 2` or `line 3`.
     pub place: String,
-    /// What is wrong.
+    /// The mistakes.
     pub error: SpecError,
 }
 

@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_delays_are_told_apart() {
+    fn bad_delays_have_an_error_each() {
         for (delay, wanted) in
             [(json!("16m"), "\"at\""), (json!("-1s"), "negative"), (json!("abc"), "not a duration")]
         {

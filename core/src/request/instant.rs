@@ -5,7 +5,7 @@ use chrono::{Datelike, NaiveDate, NaiveDateTime, Offset, TimeDelta, TimeZone, Ut
 use crate::Timestamp;
 use crate::text::quoted;
 
-/// An instant, or a time on the wall whose zone is still to be told.
+/// An instant, or a time on the wall whose zone is given later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Instant {
     /// The text named its zone.
@@ -60,7 +60,7 @@ pub fn parse_instant(text: &str) -> Result<Instant, BadInstant> {
 /// no time, that is its last moment, to the microsecond.
 ///
 /// # Errors
-/// [`BadInstant`] when the text is no time.
+/// [`BadInstant`] when the text is not a time.
 pub fn parse_end(text: &str, zone: chrono_tz::Tz) -> Result<Timestamp, BadInstant> {
     let begin = parse_instant(text)?;
     match next_day(text.trim()) {
@@ -152,7 +152,7 @@ fn day(text: &str) -> Option<NaiveDate> {
 /// Length of a year: one alone has no time.
 const YEAR: usize = 4;
 
-/// What fifteen digits of a fraction count to.
+/// The denominator of fifteen digits of a fraction.
 const FRACTIONS: i128 = 1_000_000_000_000_000;
 
 /// A time of a day: hours, and where wanted minutes, seconds and their fraction.
@@ -187,7 +187,7 @@ fn at_clock(date: NaiveDate, text: &str) -> Option<NaiveDateTime> {
     date.and_hms_opt(hour, minute, second)?.checked_add_signed(more)
 }
 
-/// What is added to UTC: `Z`, `+11`, `+1100` or `+11:00`.
+/// The offset from UTC: `Z`, `+11`, `+1100` or `+11:00`.
 fn offset(text: &str) -> Option<TimeDelta> {
     if matches!(text, "Z" | "z") {
         return Some(TimeDelta::zero());
@@ -211,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_that_a_change_of_clock_leaves_out_counts_on_from_before_it() {
+    fn time_in_a_gap_of_the_clock_counts_on_from_before_it() {
         for (zone, wall, wanted) in [
             ("Australia/Sydney", "2026-10-04T02:30", "2026-10-03T16:30:00+00:00"),
             // Half an hour is left out.

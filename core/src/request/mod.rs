@@ -1,4 +1,4 @@
-//! What a caller asks: which job, with what, and when.
+//! A caller's request: which job, with which parameters, and when.
 
 mod ask;
 mod body;

@@ -11,7 +11,7 @@ pub const SCHEDULED_AT: &str = "scheduled_at";
 /// The requests that a schedule of the caller's own makes at one of its times.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SlotRequests {
-    /// What tells the slot from every other one: a name for the event that brings it.
+    /// A name that distinguishes the slot from every other one: that of the event that brings it.
     pub name: String,
     /// The requests, each with the key of the slot unless it brings its own.
     pub requests: Vec<Parsed>,
@@ -38,9 +38,9 @@ pub fn parse_scheduled(
     Ok(SlotRequests { name, requests: parse_value(&Value::Object(fields), zone) })
 }
 
-/// The idempotency key of a start by the clock: it follows from the time that the start is for, and from what is given to
-/// the run, so that a schedule which is delivered twice runs once, and two that start one job at one time with different
-/// things make two runs. `name` is one of the caller's for telling apart two that give the same.
+/// The idempotency key of a start by the clock: it follows from the time that the start is for, and from the values
+/// given to the run, so that a schedule which is delivered twice runs once, and two that start one job at one time with
+/// different values make two runs. `name` is one of the caller's to distinguish two that give the same.
 #[must_use]
 pub fn schedule_key(
     slot: Timestamp,
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn slot_key_follows_from_time_name_and_what_is_given() {
+    fn slot_key_follows_from_time_name_and_values() {
         let plain = key(&json!({}));
         assert_eq!(plain, "schedule:2026-03-01T09:00:00Z");
         assert_eq!(key(&json!({ "scheduled_at": "2026-03-01T10:00:00+01:00" })), plain, "the same time");

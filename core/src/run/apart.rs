@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Part {
-    /// What the last attempt gave.
+    /// The result of the last attempt.
     Result,
     /// Payload and parameters as rendered at the start of the attempt.
     Rendered,
-    /// What the run uses, pinned beside the record.
+    /// The run's pinned spec.
     Spec,
 }
 

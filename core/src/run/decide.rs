@@ -113,7 +113,7 @@ fn decided(run: &Run, input: Input, now: Timestamp) -> Result<Decision, IllegalT
     }
 }
 
-/// As [`cancel`], with who asked for it first.
+/// As [`cancel`], with the first request to stop kept in the record.
 fn stop(run: &Run, request: Box<StopRequest>, now: Timestamp) -> Result<Decision, IllegalTransition> {
     let mut next = run.clone();
     next.stopped_by.get_or_insert(request);
@@ -121,10 +121,10 @@ fn stop(run: &Run, request: Box<StopRequest>, now: Timestamp) -> Result<Decision
 }
 
 fn hold_unclaimed(run: &Run, by: &RunKey, now: Timestamp) -> Result<Decision, IllegalTransition> {
-    // One that was just told to wait needs no second message for it.
+    // A run that has just begun to wait needs no second message for it.
     startable(run, now)?;
     if run.lease.is_some() {
-        // Somebody had the lock meanwhile, this very run, and was lost.
+        // This very run had the lock meanwhile, and its worker was lost.
         return Err(IllegalTransition::Held);
     }
     Ok(hold(run, by, now))
@@ -204,7 +204,7 @@ fn hold(run: &Run, by: &RunKey, now: Timestamp) -> Decision {
         next.first_due.get_or_insert(run.not_before);
     }
     next.not_before = now + HOLD.delta();
-    // The one that is in the way tells when it has ended; should it not, the sweeper looks.
+    // The run in the way sends a message when it has ended; should it not, the sweeper looks.
     next.due_at = Some(next.not_before);
     plain(next)
 }
@@ -255,7 +255,7 @@ fn retry(mut next: Run, on_retry: bool, jitter: f64, now: Timestamp) -> Decision
     let info = next.log_retrying(delay);
     next.log.push(Status::Retrying, now, info);
     next.status = Status::Retrying;
-    // Records keep microseconds: what is read must equal what was written.
+    // Records keep microseconds: a record that is read must equal the one that was written.
     next.not_before = (now + delay.delta()).trunc_subsecs(6);
     if on_retry {
         // The actions see the attempt that failed; its number is raised when they are done.
@@ -312,7 +312,7 @@ fn suspend(mut next: Run, resume: Option<Span>, ends: Option<Timestamp>, now: Ti
         let wake = wake(&mut next, now);
         return Decision { run: next, wake, lock: None, permit: None };
     }
-    // When its time is up its steps are told to stop; after that there is only their end to wait for.
+    // When its time is up its steps are stopped; after that there is only their end to wait for.
     let poll = now + POLL.delta();
     next.due_at = Some(ends.filter(|ends| now < *ends).map_or(poll, |ends| ends.min(poll)));
     plain(next)
@@ -353,7 +353,7 @@ fn child_ended(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition>
         return Ok(Decision { run: next, wake, lock: None, permit: None });
     }
     if run.status == Status::Running {
-        // The write alone tells a parent that is about to suspend to look again.
+        // The write alone makes a parent that is about to suspend look again.
         return Ok(plain(next));
     }
     Err(IllegalTransition::Nothing)
@@ -390,7 +390,7 @@ fn cancel(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
         return Ok(Decision { run: next, wake, lock: None, permit: None });
     }
     let reason = if run.handed_over.is_some() {
-        "cancelled; the worker of lava's own that it was given to may run it all the same"
+        "cancelled; the lava worker that it was given to may run it all the same"
     } else if run.ts_start.is_some() {
         "cancelled while it waited for another attempt"
     } else {
@@ -455,7 +455,7 @@ fn left(mut next: Run, status: Status, now: Timestamp) -> Decision {
     woken(end(next, status, None, true, now), now)
 }
 
-/// An end that nobody sees to, with a message for what is left to do.
+/// An end that no worker is seeing to, with a message for the duties that are left.
 fn woken(mut decision: Decision, now: Timestamp) -> Decision {
     if decision.run.duties.is_some() {
         decision.run.due_at = Some(now + WAKE_GRACE.delta());
@@ -482,19 +482,19 @@ fn hand_over(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
     let mut next = run.clone();
     next.handed_over = Some(now);
     next.due_at = Some(run.not_before.max(now) + WAKE_GRACE.delta());
-    let about = format!("given to worker {}, which is lava's own", run.worker);
+    let about = format!("given to lava worker {}", run.worker);
     next.log.push(Status::Dispatched, now, Value::String(about));
     Ok(plain(next))
 }
 
-/// The end that a worker of lava's own has recorded. Retries and actions were its own business.
+/// The end that a lava worker has recorded. Retries and actions were its own business.
 fn foreign_end(run: &Run, told: Told, now: Timestamp) -> Result<Decision, IllegalTransition> {
     without_duties(run, now)?;
     if !run.may_be_foreign() || !told.status.is_end() {
         return Err(IllegalTransition::Nothing);
     }
     let mut next = run.clone();
-    // Nobody may claim what was read before.
+    // Fences out a claim that is based on the record as it was.
     next.epoch += 1;
     next.reason = told.reason();
     next.hostname = told.hostname;
@@ -505,7 +505,7 @@ fn foreign_end(run: &Run, told: Told, now: Timestamp) -> Result<Decision, Illega
         info => info,
     });
     let mut decision = end(next, told.status, None, false, told.ended);
-    // Only now: what was never claimed has no lock to free.
+    // Only now: a run that was never claimed has no lock to free.
     decision.run.ts_start = told.began;
     Ok(decision)
 }
@@ -548,7 +548,7 @@ fn resumed(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
     Ok(Decision { run: next, wake, lock: None, permit: None })
 }
 
-/// Somebody looks at what is due: a message for it, and a later time for the next look.
+/// The sweeper looks at a due run: a message for it, and a later time for the next look.
 fn sweep(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
     if run.due_at.is_none_or(|due| now < due) {
         return Err(IllegalTransition::Nothing);

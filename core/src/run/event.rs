@@ -14,7 +14,7 @@ pub const MAX_LOG_BYTES: usize = 32 * 1024;
 /// One entry: a change of status, or something worth recording.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunEvent {
-    /// What happened.
+    /// The new status, or the kind of entry.
     #[serde(rename = "s")]
     pub status: Status,
     /// When.
@@ -73,7 +73,7 @@ fn bounded(info: Value) -> Value {
 }
 
 /// The text, or its beginning when it alone would fill the log: a record must fit into its store.
-/// One that was cut before, as the reason of a step, still tells how long it was at first.
+/// One that was cut before, as the reason of a step, still says how long it was at first.
 pub(super) fn bounded_text(text: String) -> String {
     let (body, bytes) = cut_before(&text).unwrap_or((&text, text.len()));
     if body.len() <= MAX_INFO_BYTES {
@@ -83,7 +83,7 @@ pub(super) fn bounded_text(text: String) -> String {
     format!("{}… ({bytes} bytes in all)", &body[..end])
 }
 
-/// What is left of a text that was cut, and how long it was.
+/// The rest of a text that was cut, and how long it was.
 fn cut_before(text: &str) -> Option<(&str, usize)> {
     let (body, bytes) = text.strip_suffix(" bytes in all)")?.rsplit_once("… (")?;
     Some((body, bytes.parse().ok()?))
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_cut_is_cut_again_and_tells_its_first_length() {
+    fn text_cut_again_keeps_its_first_length() {
         let once = bounded_text("x".repeat(20_000));
         assert!(once.ends_with("x… (20000 bytes in all)"));
         assert_eq!(bounded_text(once.clone()), once);

@@ -6,7 +6,7 @@ use super::record::Run;
 use super::status::Status;
 use crate::Timestamp;
 
-/// What runs come to together. It grows by two numbers with each run that started.
+/// Totals over runs. Their memory grows by two numbers with each run that started.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
     /// How many runs.

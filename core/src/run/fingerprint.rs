@@ -1,7 +1,7 @@
-//! What failures have in common: a reason without what differs from run to run, and its fingerprint.
+//! The common cause of failures: a reason without the parts that differ from run to run, and its fingerprint.
 //!
 //! `order 4711 is not in /tmp/0190a0a0-0000-7000-8000-000000000001/part-00017.csv` and the same of another order, run and
-//! part are one cause. What tells causes apart stays: exit statuses, signals, codes of errors, names of jobs and tables.
+//! part are one cause. Distinguishing parts stay: exit statuses, signals, error codes, names of jobs and tables.
 
 use std::fmt;
 
@@ -10,11 +10,11 @@ use uuid::Uuid;
 use super::reason::split_way;
 use super::record::Run;
 
-/// Most bytes of a reason that are looked at: what follows seldom tells causes apart.
+/// Most bytes of a reason that are looked at: the rest seldom distinguishes causes.
 const MAX_LOOKED: usize = 2 * 1024;
 /// Longest normalised reason, in bytes.
 pub const MAX_NORMALISED: usize = 240;
-/// What stands in place of what differs.
+/// Placeholders of the parts that differ.
 const NUMBER: &str = "<n>";
 const ID: &str = "<id>";
 const TIME: &str = "<time>";
@@ -26,7 +26,7 @@ const MIN_TURNS: usize = 4;
 /// Shortest run of letters with some digits that counts as an id however these stand, and how many digits it has, at least.
 const MIN_LONG: usize = 16;
 const MIN_LONG_DIGITS: usize = 4;
-/// Words before a number that tells causes apart.
+/// Words before a number that distinguishes causes.
 const TELLING: [&str; 7] = ["status", "signal", "code", "errno", "error", "sqlstate", "http"];
 /// Longest such number, in digits.
 const MAX_TELLING: usize = 5;
@@ -121,7 +121,7 @@ pub fn normalised(reason: &str) -> String {
     text
 }
 
-/// Whether the number after a word tells causes apart.
+/// Whether the number after a word distinguishes causes.
 fn is_telling(word: &str) -> bool {
     let bare = word.trim_matches(|c: char| !c.is_alphanumeric()).to_ascii_lowercase();
     TELLING.contains(&&*bare)
@@ -236,7 +236,7 @@ fn time(text: &str) -> Found {
     ends_at(text, length).then_some((length, Some(TIME)))
 }
 
-/// A code as `ORA-00942` at the beginning of a text, which tells causes apart.
+/// A code as `ORA-00942` at the beginning of a text, which distinguishes causes.
 fn error_code(text: &str) -> Found {
     let letters = text.bytes().take_while(u8::is_ascii_uppercase).count();
     let rest = text.get(letters..)?.strip_prefix('-')?;
@@ -299,7 +299,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reason_keeps_what_tells_causes_apart() {
+    fn reason_keeps_parts_that_distinguish_causes() {
         for (reason, expected) in [
             ("", ""),
             ("exit status 3: fewer than a million orders", "exit status 3: fewer than a million orders"),

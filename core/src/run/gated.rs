@@ -1,4 +1,4 @@
-//! What happens to a run in the line of its gate.
+//! Transitions of a run in the line of its gate.
 
 use serde_json::Value;
 

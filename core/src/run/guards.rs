@@ -1,4 +1,4 @@
-//! What must hold of a record for an input to fit.
+//! Conditions on a record for an input to fit.
 
 use super::input::IllegalTransition;
 use super::look::is_early;
@@ -7,7 +7,7 @@ use super::status::Status;
 use super::worker::Worker;
 use crate::Timestamp;
 
-/// Whether nobody has the run.
+/// Whether no worker holds the run.
 pub(super) fn not_held(run: &Run, now: Timestamp) -> Result<(), IllegalTransition> {
     match &run.lease {
         Some(lease) if now < lease.until => Err(IllegalTransition::Held),
@@ -15,15 +15,14 @@ pub(super) fn not_held(run: &Run, now: Timestamp) -> Result<(), IllegalTransitio
     }
 }
 
-/// Whether nobody has the run and no attempt that has ended is still to be seen to.
+/// Whether no worker holds the run and no duties of an attempt that has ended are left.
 pub(super) fn without_duties(run: &Run, now: Timestamp) -> Result<(), IllegalTransition> {
     not_held(run, now)?;
     not_ended(run)?;
     if run.duties.is_some() { Err(IllegalTransition::Held) } else { Ok(()) }
 }
 
-/// Whether an attempt may begin: what was so when the record was looked at may not be so any more
-/// when the claim is written.
+/// Whether an attempt may begin: the record may have changed between the look and the write of the claim.
 pub(super) fn startable(run: &Run, now: Timestamp) -> Result<(), IllegalTransition> {
     without_duties(run, now)?;
     if is_early(run, now) { Err(IllegalTransition::Early) } else { Ok(()) }

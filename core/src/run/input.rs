@@ -1,4 +1,4 @@
-//! What can happen to a run, and what follows from it.
+//! Inputs to a run's state machine, and the decision that follows.
 
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ pub enum Outcome {
     Failure {
         /// Why: a lower-case fragment.
         reason: String,
-        /// What there is to tell besides.
+        /// Details besides the reason.
         result: Value,
         /// Whether another attempt could help.
         retryable: bool,
@@ -31,36 +31,35 @@ pub enum Outcome {
     Cancelled,
 }
 
-/// What happened to a run, or is asked of it.
+/// An event of a run, or a request to it.
 #[derive(Clone, Debug)]
 pub enum Input {
     /// A worker starts or resumes it.
     Claim {
-        /// Who.
+        /// The worker.
         worker: Worker,
         /// On which host.
         hostname: String,
         /// Until when the claim holds unless it is extended.
         until: Timestamp,
-        /// What the job's `event_log` gave, when this is the first start.
+        /// The rendered `event_log` of the job, when this is the first start.
         event_log: Option<Value>,
         /// How it passes its gate, when this is the first start of a run that has one.
         admit: Option<Admit>,
     },
     /// It ends without running an attempt.
     Close {
-        /// The epoch of the record that was looked at: when somebody has claimed it since, what was
-        /// found then does not hold any more.
+        /// The epoch of the record that was looked at: after a claim since then, the finding is void.
         epoch: u64,
-        /// As what.
+        /// The final status.
         status: Status,
         /// Why.
         reason: String,
         /// Whether `on_fail` has actions.
         on_fail: bool,
-        /// Whether the parent must be told: not when it runs in the same invocation.
+        /// Whether to notify the parent: not when it runs in the same invocation.
         tell_parent: bool,
-        /// Who ends it, and until when that one sees to what is left.
+        /// The worker that ends it, and sees to the duties that are left.
         worker: Worker,
         /// Until when.
         until: Timestamp,
@@ -81,14 +80,14 @@ pub enum Input {
     Absent,
     /// A worker sees to the actions and reports that are left.
     ClaimDuties {
-        /// Who.
+        /// The worker.
         worker: Worker,
         /// Until when the claim holds.
         until: Timestamp,
     },
     /// The attempt ended.
     Finish {
-        /// Whose attempt.
+        /// The worker of the attempt.
         worker: Worker,
         /// The epoch that its claim granted.
         epoch: u64,
@@ -96,18 +95,18 @@ pub enum Input {
         outcome: Outcome,
         /// Which of the lists `on_success`, `on_retry`, `on_fail` have actions.
         actions: [bool; 3],
-        /// Whether the parent must be told: not when it runs in the same invocation.
+        /// Whether to notify the parent: not when it runs in the same invocation.
         tell_parent: bool,
         /// A random number from 0 up to 1.
         jitter: f64,
-        /// What was rendered for this attempt alone.
+        /// Payload and parameters that were rendered for this attempt alone.
         rendered: Option<Rendered>,
         /// Where the files are that it shares with other steps.
         work: Option<WorkPlace>,
     },
     /// It gives way until its children have ended, or its worker's time is up.
     Suspend {
-        /// Who.
+        /// The worker.
         worker: Worker,
         /// The epoch that its claim granted.
         epoch: u64,
@@ -118,9 +117,9 @@ pub enum Input {
         /// Where the files are that it shares with other steps.
         work: Option<WorkPlace>,
     },
-    /// What it looked up at its start is kept for good.
+    /// The values that it looked up at its start are kept for good.
     Pin {
-        /// Who.
+        /// The worker.
         worker: Worker,
         /// The epoch that its claim granted.
         epoch: u64,
@@ -129,36 +128,36 @@ pub enum Input {
     },
     /// One of its actions is done.
     ActionDone {
-        /// Who.
+        /// The worker.
         worker: Worker,
         /// The epoch that its claim granted.
         epoch: u64,
-        /// Its place in the list, from 0: told twice, it counts once.
+        /// Its place in the list, from 0: reported twice, it counts once.
         index: u32,
-        /// What went wrong, if anything.
+        /// The error, if it failed.
         error: Option<String>,
     },
-    /// All its actions are done and its parent has been told.
+    /// All its actions are done and its parent has been notified.
     DutiesDone {
-        /// Who.
+        /// The worker.
         worker: Worker,
         /// The epoch that its claim granted.
         epoch: u64,
     },
     /// The worker needs more time.
     Extend {
-        /// Who.
+        /// The worker.
         worker: Worker,
         /// The epoch that its claim granted.
         epoch: u64,
         /// Until when the claim holds from now on.
         until: Timestamp,
     },
-    /// Whoever writes this is about to send its message to a worker of lava's own.
+    /// The writer is about to send its message to a lava worker.
     Giving,
-    /// Its message has been given to a worker of lava's own.
+    /// Its message has been given to a lava worker.
     HandOver,
-    /// It has ended, as a worker of lava's own has recorded.
+    /// It has ended, as a lava worker has recorded.
     Told(Told),
     /// A child of it has ended.
     ChildEnded,
@@ -190,7 +189,7 @@ pub enum Input {
         /// Until when, if that is known.
         until: Option<Timestamp>,
     },
-    /// What it waited for is no longer paused.
+    /// The pause that it waited for is over.
     Resumed,
     /// Its time to be looked at has passed.
     Sweep,
@@ -198,12 +197,12 @@ pub enum Input {
     StillQueued,
 }
 
-/// How a run ended that a worker of lava's own ran.
+/// How a run ended that a lava worker ran.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Told {
     /// As what.
     pub status: Status,
-    /// What there is to tell.
+    /// Its result or error, as lava records it.
     pub info: Value,
     /// When it started.
     pub began: Option<Timestamp>,
@@ -214,7 +213,7 @@ pub struct Told {
 }
 
 impl Told {
-    /// Why it did not end well, if it did not: a text, or the error among what lava tells (lava's run_job).
+    /// Why it failed, if it did: a text, or the error in lava's details (lava's run_job).
     pub(super) fn reason(&self) -> Option<String> {
         match &self.info {
             _ if self.status == Status::Complete => None,
@@ -223,9 +222,9 @@ impl Told {
         }
     }
 
-    /// The same without what lava tells besides the reason.
+    /// The same with the reason alone of lava's details.
     fn without_info(&self, why: &str) -> Option<Self> {
-        let left_out = bounded_text(format!("what lava told of it is left out: {why}"));
+        let left_out = bounded_text(format!("lava's details are left out: {why}"));
         let bare = json!({ "error": self.reason(), "left_out": left_out });
         (self.info.get("left_out").is_none()).then(|| Self { info: bare, ..self.clone() })
     }
@@ -233,9 +232,9 @@ impl Told {
 
 impl Input {
     /// The same with less, after a store has said for this reason that it can never record it; `None`
-    /// when there is nothing to leave out. From a claim that is what the job's `event_log` gave, from
-    /// the end of an attempt first what was rendered for it, and only then its result; from an end that
-    /// lava tells, what it tells besides the reason.
+    /// when there is nothing to leave out. From a claim, that is the rendered `event_log`; from the end
+    /// of an attempt, first its rendered payload and parameters, and only then its result; from an end
+    /// that lava reports, its details besides the reason.
     #[must_use]
     pub fn without_what_can_be_left_out(&self, why: &str) -> Option<Self> {
         let mut less = self.clone();
@@ -254,7 +253,7 @@ impl Input {
     }
 }
 
-/// What stands in a run's log in place of what its job's `event_log` gave.
+/// The entry of a run's log in place of its rendered `event_log`.
 const LEFT_OUT: &str = "bad event_log: it cannot be recorded: ";
 
 fn is_left_out(info: &Value) -> bool {
@@ -263,7 +262,7 @@ fn is_left_out(info: &Value) -> bool {
 
 impl Outcome {
     /// The outcome without its result. An attempt that went well has failed then, and no other attempt
-    /// would help; what is recorded says that the work was done.
+    /// would help; the recorded reason says that the work was done.
     fn without_result(&self, why: &str) -> Option<Self> {
         let bare = |reason: &str| json!({ "error": reason });
         match self {
@@ -273,8 +272,7 @@ impl Outcome {
             }
             Self::Failure { reason, result, .. } if *result == bare(reason) => None,
             Self::Failure { reason, retryable, .. } => {
-                let reason =
-                    bounded_text(format!("{reason} (what there is to tell besides is left out: {why})"));
+                let reason = bounded_text(format!("{reason} (its details are left out: {why})"));
                 Some(Self::Failure { result: bare(&reason), reason, retryable: *retryable })
             }
             Self::Cancelled => None,
@@ -289,7 +287,7 @@ pub struct Wake {
     pub at: Timestamp,
 }
 
-/// What a lock change does.
+/// A change of a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockChange {
     /// Take the job's lock; it must be free or this run's own.
@@ -298,16 +296,16 @@ pub enum LockChange {
     Free,
 }
 
-/// What follows from an input.
+/// The decision on an input.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
-    /// The next record, to be written on the condition that nobody has written since.
+    /// The next record, to be written unless another write came first.
     pub run: Run,
     /// The message to send after that.
     pub wake: Option<Wake>,
-    /// What happens to the lock of the job, in the same write.
+    /// The change to the job's lock, in the same write.
     pub lock: Option<LockChange>,
-    /// What happens to its permit, in the same write.
+    /// The change to its permit, in the same write.
     pub permit: Option<PermitChange>,
 }
 
@@ -320,7 +318,7 @@ pub enum IllegalTransition {
     /// The run has ended.
     #[error("the run has ended")]
     Ended,
-    /// Somebody holds the run.
+    /// Another worker holds the run.
     #[error("another worker holds the run")]
     Held,
     /// It is not to start yet.
@@ -365,13 +363,13 @@ mod tests {
     }
 
     #[test]
-    fn a_result_that_cannot_be_recorded_is_left_out_once_and_told() {
+    fn result_that_cannot_be_recorded_is_left_out_once_and_reported() {
         let done = left(Outcome::Success(json!("x"))).unwrap();
         let told = "its work is done, but its end cannot be recorded: it is large";
         assert_eq!(done, failure(told, json!({ "error": told }), false));
         assert_eq!(left(done), None, "there is nothing more to leave out");
         let failed = left(failure("it broke", json!({ "error": "it broke", "data": 1 }), true));
-        let told = "it broke (what there is to tell besides is left out: it is large)";
+        let told = "it broke (its details are left out: it is large)";
         assert_eq!(failed, Some(failure(told, json!({ "error": told }), true)), "it may be tried again");
         assert_eq!(left(Outcome::Cancelled), None);
         assert!(Input::Sweep.without_what_can_be_left_out("it is large").is_none());
@@ -382,19 +380,19 @@ mod tests {
     }
 
     #[test]
-    fn what_lava_tells_is_left_out_but_for_the_reason() {
+    fn lava_details_are_left_out_but_for_the_reason() {
         let info = json!({ "error": "it broke", "output": "x" });
         let (began, ended, hostname) = (None, Timestamp::UNIX_EPOCH, None);
         let told = Input::Told(Told { status: Status::Failed, info, began, ended, hostname });
         let less = told.without_what_can_be_left_out("it is large").unwrap();
         let Input::Told(told) = &less else { panic!("{less:?}") };
-        let left_out = "what lava told of it is left out: it is large";
+        let left_out = "lava's details are left out: it is large";
         assert_eq!(told.info, json!({ "error": "it broke", "left_out": left_out }));
         assert!(less.without_what_can_be_left_out("it is large").is_none(), "there is nothing more");
     }
 
     #[test]
-    fn what_was_rendered_is_left_out_before_the_outcome_is_another() {
+    fn rendered_values_are_left_out_before_the_result() {
         for outcome in [Outcome::Success(json!("x")), failure("it broke", json!(1), true), Outcome::Cancelled]
         {
             match finish(outcome.clone(), rendered()).without_what_can_be_left_out("it is large") {

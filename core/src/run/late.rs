@@ -1,4 +1,4 @@
-//! What a run is about that tells of a broken limit.
+//! The broken limit that an alert reports.
 
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +41,6 @@ pub struct Late {
     /// Where that run stood.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<Status>,
-    /// What happened, in a sentence.
+    /// The finding, in a sentence.
     pub why: String,
 }

@@ -1,4 +1,4 @@
-//! What a message about a run calls for: told from the record alone.
+//! The next step for a run, decided from the record alone.
 
 use super::record::Run;
 use super::status::Status;
@@ -13,15 +13,15 @@ pub const MAX_CRASHES: u32 = 5;
 /// How much too early a message may come and still start its run: the clocks of two hosts differ.
 pub const EARLY: Span = Span::from_secs(2);
 
-/// What reasons say of a run that was started too often, and of one that is too old.
+/// In the reason of a run that was started too often, and of one that is too old.
 pub(super) const MORE_THAN_MAX_TRIES: &str = "more than its max_tries of";
 pub(super) const MORE_THAN_MAX_RUN_DELAY: &str = "more than its max_run_delay of";
-/// How the reason of a run begins whose worker was lost, and of one whose host is gone.
+/// Beginning of the reason of a run that lost its worker, and of one whose host is gone.
 pub(super) const WORKER_LOST: &str = "its worker was lost";
 pub(super) const HOST: &str = "its host ";
-/// How the reason of a run begins whose job is not enabled.
+/// Beginning of the reason of a run whose job is not enabled.
 pub const NOT_ENABLED: &str = "the job is not enabled";
-/// What the reason of a run names another run as that is in its way.
+/// In the reason of a run that another run of its job keeps out.
 pub(super) const OF_THE_SAME_JOB: &str = "of the same job";
 
 /// Why a message needs nothing done.
@@ -29,7 +29,7 @@ pub(super) const OF_THE_SAME_JOB: &str = "of the same job";
 pub enum Drop {
     /// The run has ended and nothing is left to do.
     Ended,
-    /// Somebody holds the run.
+    /// Another worker holds the run.
     Held,
     /// The run is not to start yet; another message will come.
     Early,
@@ -37,7 +37,7 @@ pub enum Drop {
     Elsewhere,
 }
 
-/// What a message about a run calls for.
+/// The next step for a run, on a message about it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Look {
     /// Nothing.
@@ -48,13 +48,13 @@ pub enum Look {
     Close(Status, String),
     /// An attempt, the first of the run when `first`: [`Input::Claim`](super::Input::Claim).
     Start {
-        /// Nobody has started this run before.
+        /// Whether no worker has started this run before.
         first: bool,
     },
 }
 
-/// What a message about the run calls for now. `composite` tells that the job is run step by step
-/// with children, so that a cancelled one must first see to them.
+/// The next step for a run now. `composite` says that the job is run step by step with children,
+/// so that a cancelled one must first see to them.
 #[must_use]
 pub fn look(run: &Run, composite: bool, now: Timestamp) -> Look {
     look_on(run, None, composite, now)
@@ -103,7 +103,7 @@ pub fn look_on(run: &Run, host: Option<&HostId>, composite: bool, now: Timestamp
     Look::Start { first: run.ts_start.is_none() }
 }
 
-/// Why a run that nobody has started yet may not start any more, when `limit` is the longest time
+/// Why a run that has not been started may not start any more, when `limit` is the longest time
 /// between when it was due at first and its start. A delay that it was asked for is not waiting.
 #[must_use]
 pub fn too_late(run: &Run, limit: Option<Span>, now: Timestamp) -> Option<String> {
@@ -149,7 +149,7 @@ pub(super) fn left_in_queue(run: &Run, now: Timestamp) -> Option<Run> {
     (is_due && run.waits_in_queue()).then(|| Run { due_at: Some(now + MAX_LULL.delta()), ..run.clone() })
 }
 
-/// Why a run was cancelled: for a newer one that takes its place, or else for this reason and by whom.
+/// Why a run was cancelled: for a newer one that takes its place, or else this reason and the name on the request.
 pub(super) fn cancelled_because(run: &Run, reason: &str) -> String {
     match (&run.replaced_by, &run.stopped_by) {
         (Some(by), _) => format!("cancelled: run {by} {OF_THE_SAME_JOB} takes its place"),

@@ -1,4 +1,4 @@
-//! What is secret in a record is masked before the record is written.
+//! Masks the secrets of a record before the record is written.
 
 use std::borrow::Cow;
 
@@ -6,8 +6,8 @@ use super::record::Run;
 use crate::secret;
 
 impl Run {
-    /// Masks what is secret in all that commands, templates and errors have put into the record. What the engine needs
-    /// to find its way is left as it is.
+    /// Masks the secrets in all that commands, templates and errors have put into the record. Fields that the engine
+    /// needs to find its way are left as they are.
     pub fn mask_secrets(&mut self) {
         if !secret::is_any_known() {
             return;

@@ -7,7 +7,7 @@ use crate::clock::Missed;
 use crate::ids::JobId;
 use crate::spec::Timezone;
 
-/// Who started a run, and who began it all (lava guide, Globals Owned by Lava).
+/// The starter of a run, and the origin of the whole chain (lava guide, Globals Owned by Lava).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lineage {
     /// The job at the top of the tree.
@@ -54,14 +54,14 @@ pub struct Scheduled {
     pub backfill: Option<String>,
 }
 
-/// The idempotency key of a run, and the request that brought it: one key stands for one request.
+/// The idempotency key of a run, and the request that brought it: a key belongs to one request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Keyed {
     /// The caller's key.
     pub key: String,
     /// The digest of the request.
     pub fingerprint: String,
-    /// What the request asked, for a person to read, and bounded; empty in records of before.
+    /// The request in words for people, bounded; empty in records of before.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub asked: String,
 }

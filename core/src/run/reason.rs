@@ -38,7 +38,7 @@ impl Why {
     }
 }
 
-/// The result of a run that failed, as templates of actions see it (lava guide, Job Actions): what lava has, and our
+/// The result of a run that failed, as templates of actions see it (lava guide, Job Actions): lava's fields, and our
 /// reason where that says more.
 pub(crate) fn failed_result(error: Option<&str>, reason: &str, data: Value) -> Value {
     let mut result = json!({ "error": error.unwrap_or(reason), "error_data": data });
@@ -51,9 +51,9 @@ pub(crate) fn failed_result(error: Option<&str>, reason: &str, data: Value) -> V
 /// Longest way to a failed step, in bytes; of a longer one the middle is left out. A reason is cut at
 /// its end, and must not be all way and no why.
 const MAX_WAY: usize = 1024;
-/// What stands between two steps of a way.
+/// Separator between two steps of a way.
 const BELOW: &str = " > ";
-/// What stands for the steps that are left out.
+/// Placeholder of the steps that are left out.
 const LEFT_OUT: &str = "…";
 
 /// The reason of a run whose step `name` failed for the reason `why`, which is a reason of this form
@@ -78,7 +78,7 @@ pub fn of_step(name: &str, why: &str) -> String {
 #[must_use]
 pub fn split_way(reason: &str) -> Option<(&str, &str)> {
     let (way, why) = reason.strip_prefix("job ")?.split_once(": ")?;
-    // What a job says of another one may begin with "job" as well; it has words in between.
+    // A job's message about another one may begin with "job" as well; it has words in between.
     way.split(BELOW).all(is_step).then_some((way, why))
 }
 
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_way_and_the_why_are_told_once() {
+    fn step_reason_has_the_way_and_the_cause_once() {
         for (name, why, wanted) in [
             ("low", "exit status 3: boom", "job low: exit status 3: boom"),
             ("mid", "job low: exit status 3: boom", "job mid > low: exit status 3: boom"),

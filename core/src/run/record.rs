@@ -21,7 +21,7 @@ use crate::job_type::Rendered;
 use crate::permits::{Gate, Permit};
 use crate::spec::{ActionsWhen, Overlap, RetryBackoff, RunSpec};
 
-/// What is still to be done about an attempt that has ended.
+/// Duties that are left after an attempt has ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Duties {
     /// Which list of actions is due, if any.
@@ -30,7 +30,7 @@ pub struct Duties {
     /// How many actions of the list are done.
     #[serde(default)]
     pub done: u32,
-    /// Whether the parent is to be told.
+    /// Whether to notify the parent.
     #[serde(default)]
     pub wake_parent: bool,
 }
@@ -54,8 +54,8 @@ impl Default for RetryRule {
     }
 }
 
-/// The record of a run: small, and written whole with each change. What has its usual value is left out.
-/// What it runs is pinned beside it in a [`RunSpec`].
+/// The record of a run: small, and written whole with each change. A field with its usual value is left out.
+/// The job's spec is pinned apart from it, in a [`RunSpec`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     /// The record's key.
@@ -75,7 +75,7 @@ pub struct Run {
     pub rev: u64,
     /// How often it was claimed: the fence that keeps out a worker whose claim is history.
     pub epoch: u64,
-    /// Who runs it now.
+    /// The worker that runs it now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease: Option<Lease>,
     /// The number of the attempt, from 1.
@@ -94,7 +94,7 @@ pub struct Run {
         skip_serializing_if = "Option::is_none"
     )]
     pub first_due: Option<Timestamp>,
-    /// The time by which somebody must look again; `None` when nothing is left to do.
+    /// When it is due for the next look; `None` when nothing is left to do.
     #[serde(
         default,
         with = "chrono::serde::ts_microseconds_option",
@@ -104,7 +104,7 @@ pub struct Run {
     /// When it was dispatched.
     #[serde(with = "chrono::serde::ts_microseconds")]
     pub ts_dispatch: Timestamp,
-    /// When its message was given to a worker of lava's own, which runs it and knows nothing of this record.
+    /// When its message was given to a lava worker, which runs it and knows nothing of this record.
     #[serde(
         default,
         with = "chrono::serde::ts_microseconds_option",
@@ -135,7 +135,7 @@ pub struct Run {
     /// The run that dispatched it, for a run of its own that a job or an action started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dispatched_by: Option<RunKey>,
-    /// What started it, where the rest of the record does not say so: [`Run::trigger`] gives it for every run.
+    /// Its trigger, where the rest of the record does not say so: [`Run::trigger`] gives it for every run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trigger: Option<Trigger>,
     /// Where it comes from, when a job started it.
@@ -144,7 +144,7 @@ pub struct Run {
     /// The slot that it was started for, when a schedule started it; a step has its parent's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduled: Option<Box<Scheduled>>,
-    /// The broken limit that it tells of, where it is an alert rather than a run of its job.
+    /// The broken limit that it reports, where it is an alert rather than a run of its job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub late: Option<Box<Late>>,
     /// The ended run that it does again, and how.
@@ -162,7 +162,7 @@ pub struct Run {
     /// When it is tried again.
     #[serde(default, skip_serializing_if = "is_usual")]
     pub retry: RetryRule,
-    /// What it does when its job already runs.
+    /// The overlap policy, when its job already runs.
     #[serde(default, skip_serializing_if = "is_usual")]
     pub overlap: Overlap,
     /// When it was due at first, where it makes way for newer runs of its job.
@@ -184,19 +184,19 @@ pub struct Run {
     /// Its idempotency key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keyed: Option<Keyed>,
-    /// Whether somebody asked for it to stop.
+    /// Whether it was asked to stop.
     #[serde(default, skip_serializing_if = "is_usual")]
     pub cancel: bool,
-    /// Who asked for it to stop, and why, where that was a person or a program.
+    /// The person or program that asked for it to stop, and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped_by: Option<Box<StopRequest>>,
-    /// What is left to do about the attempt that ended last.
+    /// Duties of the attempt that ended last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duties: Option<Duties>,
     /// Payload and parameters as the last attempt had them, where they are rendered at its start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rendered: Option<Rendered>,
-    /// What the last attempt gave, or tells of its failure.
+    /// The result of the last attempt, or details of its failure.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub result: Value,
     /// Which of its parts are kept elsewhere, and where: the store's to fill in.
@@ -215,7 +215,7 @@ pub struct Run {
     /// when it would if the outcome were the one that is kept longest, counted from its start.
     #[serde(with = "chrono::serde::ts_seconds")]
     pub expires: Timestamp,
-    /// What happened.
+    /// The history of its statuses.
     pub log: RunLog,
 }
 
@@ -239,12 +239,12 @@ fn is_usual<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// What is known of a run when it is made.
+/// A run when it is made.
 #[derive(Clone, Debug)]
 pub struct NewRun {
     /// The record.
     pub run: Run,
-    /// What it uses, for good.
+    /// The spec that it uses, for good.
     pub spec: RunSpec,
 }
 
@@ -330,7 +330,7 @@ impl Run {
         if self.attempt > 1 { self.ts_attempt } else { self.ts_start }
     }
 
-    /// Whether nobody who keeps records has begun it: a worker of lava's own may have it.
+    /// Whether no worker that keeps records has begun it: a lava worker may have it.
     #[must_use]
     pub fn may_be_foreign(&self) -> bool {
         self.status == Status::Dispatched && self.ts_start.is_none() && !self.is_child()
@@ -342,7 +342,7 @@ impl Run {
         self.host.is_some() && !self.status.is_end()
     }
 
-    /// When the host that it is for is to look at it: no message tells it. `None` for a run of any host.
+    /// When its host is to look at it, since no message reminds the host. `None` for a run of any host.
     #[must_use]
     pub fn calls_host_at(&self) -> Option<Timestamp> {
         let due = self.due_at.filter(|_| self.is_addressed())?;
@@ -367,7 +367,7 @@ impl Run {
         self.key.parent().or_else(|| self.dispatched_by.clone())
     }
 
-    /// What started it. A record of before that does not say so, and has none of the fields from which it follows, is one
+    /// Its trigger. A record of before that does not say so, and has none of the fields from which it follows, is one
     /// that a caller asked for.
     #[must_use]
     pub fn trigger(&self) -> Trigger {
@@ -398,7 +398,7 @@ impl Run {
         self.status.is_end() && self.due_at.is_none()
     }
 
-    /// What it does when its job already runs; said before it is stored.
+    /// Sets the overlap policy; called before the run is stored.
     pub fn set_overlap(&mut self, overlap: Overlap) {
         self.overlap = overlap;
         self.turn = overlap.newest_wins().then_some(self.not_before);
@@ -455,7 +455,7 @@ impl Run {
         })
     }
 
-    /// What the log says of an attempt after which another is made: what it came to, unless that is long, and when the
+    /// The entry of the log for an attempt after which another is made: its result, unless that is long, and when the
     /// next begins.
     pub(super) fn log_retrying(&self, delay: Span) -> Value {
         let mut info = self.result.clone();

@@ -35,7 +35,7 @@ pub enum SpecOf {
 pub struct Redo {
     /// The run that ended, or the step in this one's place.
     pub of: RunKey,
-    /// What is run again.
+    /// The part to run again.
     #[serde(default)]
     pub from: RedoFrom,
     /// With which spec.

@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn record_expires_by_outcome_from_the_end_and_a_step_with_the_last() {
+    fn record_expires_by_outcome_and_a_step_with_its_root() {
         let retention =
             Retention::read(&json!({ "complete": "2d", "failed": "90d", "skipped": null })).unwrap();
         let root = RunKey::root(RunId(uuid::Uuid::nil()));

@@ -32,7 +32,7 @@ pub enum Status {
     Rejected,
     /// Ended by request.
     Cancelled,
-    /// What the job's `event_log` renders to; an entry of the log only.
+    /// The rendered `event_log` of the job; an entry of the log only.
     Logging,
     /// An action failed; an entry of the log only.
     ActionFailed,
@@ -86,7 +86,7 @@ impl Status {
         matches!(self, Self::Complete | Self::Failed | Self::Skipped | Self::Rejected | Self::Cancelled)
     }
 
-    /// Whether an end counts as a failure for those who wait for it.
+    /// Whether an end counts as a failure for those that wait for it.
     #[must_use]
     pub const fn is_failure(self) -> bool {
         matches!(self, Self::Failed | Self::Rejected | Self::Cancelled)
@@ -99,7 +99,7 @@ impl fmt::Display for Status {
     }
 }
 
-/// What a run can be, in a list.
+/// The statuses that a run can have, separated by commas.
 fn all_names() -> String {
     Status::of_runs().map(Status::as_str).collect::<Vec<_>>().join(", ")
 }

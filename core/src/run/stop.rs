@@ -1,16 +1,16 @@
-//! Who asked for a run to stop.
+//! Requests to stop a run.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Longest name of who asks, and longest reason, in bytes.
+/// Longest name on a request, and longest reason, in bytes.
 pub const MAX_STOP_TEXT: usize = 512;
 
 /// A person's or a program's request that a run stops.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StopRequest {
-    /// Who asks.
+    /// The person or program that asks.
     pub by: String,
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -18,7 +18,7 @@ pub struct StopRequest {
 }
 
 impl StopRequest {
-    /// A request within its bounds: what is longer is cut.
+    /// A request within its bounds: longer texts are cut.
     #[must_use]
     pub fn new(by: &str, why: Option<&str>) -> Self {
         let cut = |text: &str| text[..text.floor_char_boundary(MAX_STOP_TEXT)].to_owned();

@@ -1,4 +1,4 @@
-//! What started a run.
+//! The trigger of a run.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::Timestamp;
 use crate::ids::RunKey;
 
-/// What started a run. As JSON it has a `kind`, and what there is to say of that kind.
+/// The trigger of a run. As JSON it has a `kind`, and the details of that kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Trigger {
@@ -31,7 +31,7 @@ pub enum Trigger {
         bucket: String,
         /// The object's key.
         key: String,
-        /// What happened to it, as `ObjectCreated:Put`.
+        /// The event, as `ObjectCreated:Put`.
         event_type: String,
         /// The object's version, where the bucket has versions.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -41,13 +41,13 @@ pub enum Trigger {
     Http {
         /// The id of the trigger.
         trigger_id: String,
-        /// What happened, where the request says so, as `push`.
+        /// The event, where the request names it, as `push`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         event_type: Option<String>,
-        /// What names the delivery, where the request does.
+        /// The id of the delivery, where the request has one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         delivery: Option<String>,
-        /// The digest of what the request holds, where it names its delivery: another under the same name is told from it.
+        /// The digest of the request's content, where it names its delivery: another of that name differs.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         digest: Option<String>,
     },

@@ -2,7 +2,7 @@
 
 use crate::duration::Span;
 
-/// How long after a run could have started somebody looks whether it did.
+/// How long after a run could have started the sweeper checks that it did.
 pub const WAKE_GRACE: Span = Span::from_secs(60);
 /// How often a run that waits for its children looks at them unasked.
 pub const POLL: Span = Span::from_mins(5);

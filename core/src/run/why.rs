@@ -1,5 +1,5 @@
-//! Why a run stands where it stands, in one sentence: told from its record by the rules that decide, and from what is known
-//! beside it.
+//! Explains the state of a run in one sentence, from its record by the rules that decide, and from facts outside the
+//! record.
 
 use chrono_tz::Tz;
 use schemars::JsonSchema;
@@ -25,7 +25,7 @@ const FORGOTTEN: Span = Span::from_mins(3);
 /// Most steps that a sentence names.
 const MAX_NAMED: usize = 3;
 
-/// What keeps a run from going on, or made it end: one word for programs.
+/// The reason why a run does not go on, or has ended: one word for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
@@ -53,7 +53,7 @@ pub enum Cause {
     Running,
     /// Its worker is gone.
     WorkerLost,
-    /// A worker of lava's own has it.
+    /// A lava worker has it.
     Foreign,
     /// The actions of an attempt that ended are being done.
     Actions,
@@ -63,7 +63,7 @@ pub enum Cause {
     Complete,
     /// It is a step that ended well in another run, and is not run again.
     Kept,
-    /// It tells of a broken limit.
+    /// It reports a broken limit.
     Alert,
     /// One of its steps failed.
     Step,
@@ -94,7 +94,7 @@ pub enum Cause {
 /// Why a run stands where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explained {
-    /// What it comes to, in a word.
+    /// The cause, in a word.
     pub cause: Cause,
     /// One sentence, without a full stop.
     pub sentence: String,
@@ -124,7 +124,7 @@ pub struct GateFact {
     pub place: Option<usize>,
 }
 
-/// What is known of the workers that could take a run.
+/// The state of the workers that could take a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Workers {
     /// Whether a process serves the folder; `None` where that cannot be known.
@@ -144,13 +144,13 @@ pub struct Workers {
 /// A pause that is in the way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PausedBy {
-    /// What is paused: `job etl/load`, `worker core`, `the realm`.
+    /// The paused thing: `job etl/load`, `worker core`, `the realm`.
     pub what: String,
     /// Since when.
     pub since: Timestamp,
     /// Until when, where it ends by itself.
     pub until: Option<Timestamp>,
-    /// Who paused it.
+    /// The person or program that paused it.
     pub by: Option<String>,
     /// Why.
     pub reason: Option<String>,
@@ -165,7 +165,7 @@ pub struct StepFact {
     pub status: Status,
 }
 
-/// What is known beside a run's record.
+/// Facts outside a run's record.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// The line for its job's lock.
@@ -193,7 +193,7 @@ pub fn explain(run: &Run, facts: &Facts, now: Timestamp, zone: Tz) -> Explained 
     if run.status.is_end() { told.ended() } else { told.open() }
 }
 
-/// What a sentence is made from.
+/// The input of a sentence.
 struct Told<'a> {
     run: &'a Run,
     facts: &'a Facts,
@@ -239,7 +239,7 @@ impl Told<'_> {
     /// A run that has not ended: what is asked first decides, as in [`look`](super::look()).
     fn open(&self) -> Explained {
         let run = self.run;
-        // What lava has been given is lava's to start.
+        // A pause does not stop a run that lava has been given.
         if let Some(paused) = self.facts.paused.as_ref().filter(|_| run.handed_over.is_none()) {
             // Of one that has begun it is the pause of a realm that stands still.
             return self.paused(paused);
@@ -261,10 +261,8 @@ impl Told<'_> {
         }
         if let Some(given) = run.handed_over {
             let given = self.past(given);
-            let sentence = format!(
-                "worker {}, which is lava's own, was given it at {given}, and has not told of its end",
-                run.worker
-            );
+            let sentence =
+                format!("lava worker {} was given it at {given}, and has not reported its end", run.worker);
             return told(Cause::Foreign, sentence);
         }
         if run.duties.is_some() {
@@ -344,7 +342,7 @@ impl Told<'_> {
         Explained { at: paused.until, ..told(Cause::Paused, sentence) }
     }
 
-    /// Whether it is the lock that it waits for: it has been told so, or somebody else has it.
+    /// Whether it waits for the lock: its record says so, or another run has it.
     fn is_in_line(&self, line: &Line) -> bool {
         let run = self.run;
         let has_other = line.holder.as_ref().is_some_and(|holder| *holder != run.key);
@@ -448,7 +446,7 @@ impl Told<'_> {
         }
     }
 
-    /// Who takes it next.
+    /// The next taker of the run, in words.
     fn taker(&self) -> String {
         let (run, workers) = (self.run, &self.facts.workers);
         if workers.is_served == Some(false) {
@@ -493,7 +491,7 @@ impl Told<'_> {
             return Explained { by: Some(kept.clone()), ..told(Cause::Kept, sentence) };
         }
         if let Some(late) = &run.late {
-            return told(Cause::Alert, format!("it tells of a broken {}: {}", late.limit.field(), late.why));
+            return told(Cause::Alert, format!("it reports a broken {}: {}", late.limit.field(), late.why));
         }
         let took = run.ts_start.zip(run.ts_end).and_then(|(start, end)| (end - start).to_std().ok());
         let took = took.map(|took| format!(" after {}", whole(took))).unwrap_or_default();
@@ -570,7 +568,7 @@ fn rejected(why: &str) -> Cause {
     }
 }
 
-/// What made a run fail.
+/// The cause of a failure.
 fn failed(why: &str) -> Cause {
     if why.starts_with(WORKER_LOST) {
         Cause::WorkerLost

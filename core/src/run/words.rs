@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn time_span_is_told_by_its_two_largest_units() {
+    fn time_span_reads_in_its_two_largest_units() {
         for (millis, words) in [
             (0, "0ms"),
             (12, "12ms"),

@@ -1,18 +1,18 @@
-//! Who runs a run: its lease, and where the files are that its steps share.
+//! A run's lease, and the place of the files that its steps share.
 
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 
-/// Who is running something: one invocation of a worker, or one process. A new name each time.
+/// The runner of a run: one invocation of a worker, or one process. A new name each time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Worker(pub String);
 
-/// The right to run, until a time: nobody else may start the run before.
+/// The right to run, until a time: no other worker may start the run before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
-    /// Who holds it.
+    /// The worker that holds it.
     pub owner: Worker,
     /// Until when.
     #[serde(with = "chrono::serde::ts_microseconds")]

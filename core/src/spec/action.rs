@@ -1,4 +1,4 @@
-//! What is done after an attempt ends, or when a limit of a schedule is broken.
+//! Actions after an attempt ends, or when a limit of a schedule is broken.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -37,7 +37,7 @@ impl ActionSpec {
         named.and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// What is wrong with an action that names no kind.
+    /// The mistake in an action that names no kind.
     #[must_use]
     pub fn fault(&self) -> Option<String> {
         if !self.kind().is_empty() {

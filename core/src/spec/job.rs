@@ -25,9 +25,9 @@ use crate::text::quoted;
 /// Whether a job may run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Enabled {
-    /// Yes or no, told at dispatch.
+    /// Yes or no, known at dispatch.
     Static(bool),
-    /// A template that must render to `true`, told when the run starts.
+    /// A template that must render to `true`, known when the run starts.
     Template(String),
 }
 
@@ -102,7 +102,7 @@ pub enum RetryBackoff {
     Exponential,
 }
 
-/// What the attempts of a run share.
+/// The directory that the attempts of a run share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
@@ -111,7 +111,7 @@ pub enum Keep {
     Attempts,
 }
 
-/// What a job of steps does without the directory that they share.
+/// The behaviour of a job of steps without the directory that they share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
@@ -133,15 +133,15 @@ pub struct JobFields {
     pub r#type: String,
     /// The worker that runs it.
     pub worker: WorkerName,
-    /// What to run; its form is the job type's. May be null where the type needs none.
+    /// The payload; its form is the job type's. May be null where the type needs none.
     pub payload: Value,
     /// Whether the job may run: true, false, or a template that must render to `true`.
     #[serde(default)]
     pub enabled: Enabled,
-    /// What the job is for.
+    /// The purpose of the job.
     #[serde(default)]
     pub description: Option<String>,
-    /// Who answers for the job.
+    /// The person or team that answers for the job.
     #[serde(default)]
     pub owner: Option<String>,
     /// The dispatcher that schedules the job.
@@ -150,10 +150,10 @@ pub struct JobFields {
     /// When the job is dispatched by the clock: a crontab, an object with crontab, from and to, or a list of these.
     #[serde(default)]
     pub schedule: Schedule,
-    /// What all attempts of a run share: `attempts` gives them one folder in `LAVA_S3_TMP`, else each has its own.
+    /// Sharing between the attempts of a run: `attempts` gives them one folder in `LAVA_S3_TMP`, else each has its own.
     #[serde(default)]
     pub keep: Option<Keep>,
-    /// What becomes of the directory that steps share when it is lost with its worker: the step that needs it fails,
+    /// The policy when the directory that steps share is lost with its worker: the step that needs it fails,
     /// unless it says `fresh`.
     #[serde(default)]
     pub work_dir: Option<WorkDirs>,
@@ -184,16 +184,16 @@ pub struct JobFields {
     #[serde(default, deserialize_with = "CountOrNone::optional_u32")]
     #[schemars(with = "Option<CountOrNone>")]
     pub max_tries: Option<u32>,
-    /// What is done after success; replaces the realm's list.
+    /// Actions after success; replaces the realm's list.
     #[serde(default, deserialize_with = "read_list")]
     pub on_success: Option<Vec<ActionSpec>>,
-    /// What is done after a failed attempt that another follows; replaces the realm's list.
+    /// Actions after a failed attempt that another follows; replaces the realm's list.
     #[serde(default, deserialize_with = "read_list")]
     pub on_retry: Option<Vec<ActionSpec>>,
-    /// What is done after the last failed attempt; replaces the realm's list.
+    /// Actions after the last failed attempt; replaces the realm's list.
     #[serde(default, deserialize_with = "read_list")]
     pub on_fail: Option<Vec<ActionSpec>>,
-    /// What is done when a limit of a schedule's entry is broken; replaces the realm's list.
+    /// Actions when a limit of a schedule's entry is broken; replaces the realm's list.
     #[serde(default, deserialize_with = "read_list")]
     pub on_late: Option<Vec<ActionSpec>>,
     /// Whether metrics are made for this job.
@@ -205,7 +205,7 @@ pub struct JobFields {
     /// The IANA time zone of `start` and of the schedule; default: the worker's own.
     #[serde(default)]
     pub timezone: Option<Timezone>,
-    /// What happens when the job is already running: `allow`, `skip` or `queue`.
+    /// The overlap policy when the job is already running: `allow`, `skip` or `queue`.
     #[serde(default)]
     pub overlap: Option<Overlap>,
     /// How many runs with the same key run at once; the others wait in the order in which they came.
@@ -225,7 +225,7 @@ pub struct JobFields {
     pub tags: Option<BTreeMap<String, String>>,
 }
 
-/// A job's definition, checked, beside the document it was read from.
+/// A job's definition, checked, with the document it was read from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JobSpec {
     /// Its fields.
@@ -341,7 +341,7 @@ fn check_state(fields: &Map<String, Value>) -> Vec<Problem> {
         .collect()
 }
 
-/// What one run of a job uses: pinned when the run is made, so that later changes of the job do
+/// The spec of one run of a job: pinned when the run is made, so that later changes of the job do
 /// not reach it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunSpec {
@@ -350,15 +350,15 @@ pub struct RunSpec {
     /// Payload and parameters as rendered, where the dispatcher rendered them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rendered: Option<crate::job_type::Rendered>,
-    /// Whether they are rendered anew at the start of each attempt: what was rendered shows what was asked.
+    /// Whether they are rendered anew at the start of each attempt: then `rendered` only shows them as of the dispatch.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub anew: bool,
-    /// What was asked for over the job's own spec; `None` of a step, and of a record of before, which does not say.
+    /// The request's values over the job's own spec; `None` of a step, and of a record of before, which does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked: Option<Box<Asked>>,
 }
 
-/// What a request gave its run over what the job's spec says.
+/// The values that a request gave its run over those of the job's spec.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Asked {
     /// Parameters.
@@ -370,7 +370,7 @@ pub struct Asked {
 }
 
 impl RunSpec {
-    /// What a run uses that renders nothing before it starts.
+    /// The spec of a run that renders nothing before it starts.
     #[must_use]
     pub fn of_job(job: Arc<Map<String, Value>>) -> Self {
         Self { job, rendered: None, anew: false, asked: None }

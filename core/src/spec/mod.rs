@@ -1,4 +1,4 @@
-//! What a job and a realm are, as their JSON says it.
+//! Jobs and realms, as their JSON defines them.
 
 mod action;
 mod applied;

@@ -1,9 +1,9 @@
-//! What a run does whose job is already running.
+//! The overlap policy: how a run behaves when its job is already running.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What happens to a run whose job is already running.
+/// How a run behaves when its job is already running.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(inline)]

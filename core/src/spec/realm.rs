@@ -35,16 +35,16 @@ pub struct RealmFields {
     /// The KMS key that outputs are encrypted with.
     #[serde(default)]
     pub s3_key: Option<String>,
-    /// What is done after a job succeeds that has no list of its own.
+    /// Actions after success of a job that has no list of its own.
     #[serde(default, deserialize_with = "read_list")]
     pub on_success: Option<Vec<ActionSpec>>,
-    /// What is done after a failed attempt of a job that has no list of its own.
+    /// Actions after a failed attempt of a job that has no list of its own.
     #[serde(default, deserialize_with = "read_list")]
     pub on_retry: Option<Vec<ActionSpec>>,
-    /// What is done after a job fails that has no list of its own.
+    /// Actions after the failure of a job that has no list of its own.
     #[serde(default, deserialize_with = "read_list")]
     pub on_fail: Option<Vec<ActionSpec>>,
-    /// What is done when a limit of a schedule's entry is broken, of a job that has no list of its own.
+    /// Actions when a limit of a schedule's entry is broken, of a job that has no list of its own.
     #[serde(default, deserialize_with = "read_list")]
     pub on_late: Option<Vec<ActionSpec>>,
     /// Sets of days by name, for schedules to skip or to start on.
@@ -58,7 +58,7 @@ pub struct RealmFields {
     pub config: Option<Map<String, Value>>,
 }
 
-/// A realm's definition, checked, beside the document it was read from.
+/// A realm's definition, checked, with the document it was read from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RealmSpec {
     /// Its fields.
@@ -79,7 +79,7 @@ fn is_bucket(place: &str) -> bool {
     place.starts_with("s3://")
 }
 
-/// What is wrong with calendars, whether a job uses them or not. Those of files are looked at when these are read.
+/// Mistakes in calendars, whether a job uses them or not. Those of files are looked at when these are read.
 fn bad_calendars(fields: &RealmFields) -> Vec<Problem> {
     let bad = |(name, calendar): (&String, &Calendar)| {
         let path = JsonPath::root().field("calendars").field(name);
@@ -95,7 +95,7 @@ fn bad_calendars(fields: &RealmFields) -> Vec<Problem> {
 /// Most pools of a realm.
 pub(super) const MAX_POOLS: usize = 500;
 
-/// What is wrong with the names of pools, and how many there are.
+/// Mistakes in the names of pools, and in their number.
 fn bad_pools(fields: &RealmFields) -> Vec<Problem> {
     let pools = fields.pools.iter().flatten();
     let path = JsonPath::root().field("pools");
@@ -126,13 +126,13 @@ fn relative(name: &str, place: &str) -> Option<Problem> {
     (!is_one).then(told)
 }
 
-/// What is wrong with the places of outputs and payloads.
+/// Mistakes in the places of outputs and payloads.
 fn bad_places(fields: &RealmFields) -> Vec<Problem> {
     let places = [("s3_temp", &fields.s3_temp), ("s3_payloads", &fields.s3_payloads)];
     places.into_iter().filter_map(|(name, place)| relative(name, place.as_deref()?)).collect()
 }
 
-/// What is wrong with the folders that are called buckets.
+/// Mistakes in the folders that are called buckets.
 fn bad_buckets(fields: &RealmFields) -> Vec<Problem> {
     let bad = |(name, folder): (&String, &String)| {
         let path = JsonPath::root().field("buckets").field(name);

@@ -35,10 +35,10 @@ impl Retention {
     }
 
     /// Reads the setting: a duration, or a map of outcomes to durations, in which `default` is for those that it does not
-    /// name. What Python takes for false is for good (lava guide, Lava Worker Configuration).
+    /// name. A value that Python takes for false is for good (lava guide, Lava Worker Configuration).
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The mistake in it.
     pub fn read(value: &Value) -> Result<Self, Invalid> {
         match value {
             Value::Object(map) => Ok(Self::read_map(map)?),
@@ -89,7 +89,7 @@ impl Retention {
     }
 }
 
-/// What Python takes for false is for good.
+/// A value that Python takes for false is for good.
 fn keep(value: &Value) -> Result<Option<Span>, String> {
     if value.is_null() || value == "" {
         return Ok(None);
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn mistakes_in_retention_are_named() {
         for (value, message) in [
             (
                 json!({ "completed": "2d" }),

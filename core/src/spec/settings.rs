@@ -20,7 +20,7 @@ use crate::size::parse_size;
 /// Reads an environment variable. A realm's settings give way to `LAVA_<NAME>`.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// What a realm's `config` may set (lava guide, Lava Worker Configuration). Names that lava's other
+/// The settings that a realm's `config` may have (lava guide, Lava Worker Configuration). Names that lava's other
 /// parts use are left alone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -57,7 +57,7 @@ pub struct Settings {
     pub exe_max_payload_size: u64,
     /// `EXE_TIMEOUT`: how long each file of an exe job may run; 10 minutes.
     pub exe_timeout: Span,
-    /// `FOREIGN_WORKERS`: workers of this realm that are lava's own, by name or pattern; none.
+    /// `FOREIGN_WORKERS`: lava workers of this realm, by name or pattern; none.
     pub foreign_workers: Vec<String>,
     /// `FOREACH_LIMIT`: the most items of a foreach that sets no limit of its own; 10.
     pub foreach_limit: usize,
@@ -151,10 +151,10 @@ impl Default for Settings {
     }
 }
 
-/// What sets a setting to a value of a realm's `config`.
+/// Sets a setting to a value of a realm's `config`.
 type Setter = fn(&mut Settings, &Value) -> Result<(), String>;
 
-/// What a realm may set, by name.
+/// The settings of a realm, by name.
 const SETTINGS: [(&str, Setter); 47] = [
     ("AUDIT_TTL", |all, value| put(&mut all.audit_ttl, span(value))),
     ("CMD_TIMEOUT", |all, value| put(&mut all.cmd_timeout, span(value))),
@@ -316,15 +316,15 @@ impl Settings {
         Ok(self)
     }
 
-    /// Whether a worker is lava's own: it takes lava's messages, and knows nothing of records.
+    /// Whether a worker is a lava worker: it takes lava's messages, and knows nothing of records.
     #[must_use]
     pub fn is_foreign(&self, worker: &WorkerName) -> bool {
         self.foreign_workers.iter().any(|pattern| fnmatch(pattern, worker.as_str()))
     }
 
     /// Whether jobs of a dispatcher of lava's are started by the clock here. Where `DISPATCHERS` names some, theirs are, and
-    /// no others; else those that name none, as lava's dispatchers start none of these. Those that name one are where no
-    /// worker of the realm is lava's own: beside lava, lava's dispatcher starts them.
+    /// no others; else those that name none, as lava's dispatchers start none of these. Jobs that name one start here
+    /// where the realm has no lava worker: in a realm that has one, lava's dispatcher starts them.
     #[must_use]
     pub fn starts(&self, dispatcher: Option<&str>) -> bool {
         let named = dispatcher.filter(|name| !name.is_empty() && *name != "--");
@@ -336,7 +336,7 @@ impl Settings {
     }
 }
 
-/// What sets the setting of a name in capitals.
+/// The setter of a name in capitals.
 fn setter(name: &str) -> Option<Setter> {
     SETTINGS.iter().find(|(known, _)| *known == name).map(|(_, setter)| *setter)
 }
@@ -560,7 +560,7 @@ mod tests {
     }
 
     #[test]
-    fn workers_of_lavas_are_told_by_name_or_pattern() {
+    fn lava_workers_are_named_by_name_or_pattern() {
         let is_foreign = |value: Value, worker: &str| {
             let settings = Settings::from_config(json!({ "FOREIGN_WORKERS": value }).as_object().unwrap());
             settings.unwrap().is_foreign(&WorkerName::new(worker).unwrap())
@@ -573,7 +573,7 @@ mod tests {
     }
 
     #[test]
-    fn beside_lava_a_job_is_started_by_one_of_both() {
+    fn job_of_a_realm_with_lava_is_started_by_one_of_both() {
         let of = |config: Value| read(config).0;
         let alone = of(json!({}));
         assert!(alone.starts(None) && alone.starts(Some("--")) && alone.starts(Some("Sydney")));

@@ -98,7 +98,7 @@ pub(super) fn quoting(value: &Value) -> Result<Quoting, String> {
     Quoting::deserialize(&Value::from(text)).map_err(|_| wanted())
 }
 
-/// What a file's name ends in: no folder.
+/// The end of a file's name, without folders.
 pub(super) fn suffix(value: &Value) -> Result<String, String> {
     let text = value.as_str().filter(|text| !text.contains(['/', '\0']) && text.len() <= 32);
     text.map(str::to_owned)

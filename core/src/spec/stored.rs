@@ -74,7 +74,7 @@ mod tests {
         let Value::Object(document) = document else { unreachable!() };
         let read = JobSpec::stored(Arc::new(document.clone())).map_err(|error| error.to_string());
         let again = JobSpec::from_checked(Arc::new(document)).map_err(|error| error.to_string());
-        // What a run is pinned to is read as the job was, and warned of no more.
+        // A run's pinned spec is read as the job was, without another warning.
         let fields = |read: &Result<JobSpec, String>| read.clone().map(|job| job.fields);
         assert_eq!(fields(&read), fields(&again), "{more}");
         assert!(again.is_err() || again.unwrap().warnings.is_empty(), "{more}");
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn realm_takes_places_for_what_does_not_hold() {
+    fn realm_takes_defaults_for_invalid_places() {
         let places = [("s3_temp", "/t".to_owned()), ("s3_payloads", "/p".to_owned())];
         let realm = |document: Value| RealmSpec::stored(document.as_object().cloned().unwrap(), &places);
         for value in [json!(null), json!(5), json!(["s3://b"]), json!("out"), json!("./out"), json!("")] {

@@ -17,7 +17,7 @@ pub(super) fn span(value: &Value) -> Result<Span, String> {
 /// Reads a flag as lava writes it.
 ///
 /// # Errors
-/// What was expected.
+/// The values that were expected.
 pub(super) fn flag(value: &Value) -> Result<bool, String> {
     match value {
         Value::Bool(yes) => Ok(*yes),
@@ -34,7 +34,7 @@ pub(super) fn flag(value: &Value) -> Result<bool, String> {
 /// Reads a flag that may be written as `on` and `off` too, which YAML reads as texts.
 ///
 /// # Errors
-/// What was expected.
+/// The values that were expected.
 pub(super) fn switch(value: &Value) -> Result<bool, String> {
     match value.as_str().map(str::to_lowercase).as_deref() {
         Some("on") => Ok(true),

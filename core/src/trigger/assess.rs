@@ -1,4 +1,4 @@
-//! What the triggers of a bucket make of an event: those that fit with what they ask, the others with the reason.
+//! The triggers of a bucket on an event: those that match with their requests, the others with the reason.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::ids::TriggerId;
 use crate::ports::Doc;
 use crate::problem::{Invalid, show};
 
-/// What the triggers of a bucket make of an event.
+/// The result for an event of all triggers of its bucket.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Assessment {
     /// The prefixes that were looked for, in their order.
@@ -26,16 +26,16 @@ pub struct Assessment {
     pub others: Vec<(String, String)>,
 }
 
-/// What one trigger makes of an event.
+/// The result for an event of one trigger.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Assessed {
     /// Its id, as it is stored.
     pub trigger_id: String,
-    /// What it makes of it.
+    /// Its verdict.
     pub verdict: Verdict,
 }
 
-/// What a trigger makes of an event.
+/// A trigger's verdict on an event.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
     /// It starts these jobs.
@@ -46,7 +46,7 @@ pub enum Verdict {
     Failed(String),
 }
 
-/// What the triggers of the event's bucket make of it. A bad one is in no other one's way.
+/// Matches the triggers of the event's bucket. A bad one does not stop the others.
 #[must_use]
 pub fn assess(triggers: &[Arc<Doc>], event: &ObjectEvent, renderer: &Renderer, zone: Zone) -> Assessment {
     let levels = levels(&event.key);

@@ -29,7 +29,7 @@ pub const MAX_ITEMS: usize = 100;
 /// The `format` of [`ObjectSize`] in schemas.
 pub(crate) const OBJECT_SIZE: &str = "object-size";
 
-/// What starts the jobs of a trigger.
+/// The kind of event that starts the jobs of a trigger.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
@@ -48,7 +48,7 @@ pub enum TriggerType {
 pub struct TriggerFields {
     /// Its id, unique in the realm.
     pub trigger_id: TriggerId,
-    /// What starts its jobs.
+    /// The kind of event that starts its jobs.
     #[serde(default)]
     pub r#type: TriggerType,
     /// The bucket; in a folder, a name of the realm's `buckets`.
@@ -105,7 +105,7 @@ pub struct TriggerFields {
     pub signature_header: Option<String>,
 }
 
-/// A trigger beside the document that it was read from.
+/// A trigger with the document that it was read from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TriggerSpec {
     /// Its fields.
@@ -170,7 +170,7 @@ impl TriggerSpec {
         self.fields.job_id.iter().map(String::as_str).filter(move |id| !(is_rendered && is_template(id)))
     }
 
-    /// What is valid but probably unintended.
+    /// Warnings: valid but probably unintended.
     #[must_use]
     pub fn advice(&self, renderer: &Renderer) -> Vec<Problem> {
         let fields = &self.fields;
@@ -246,7 +246,7 @@ fn job_ids(fields: &TriggerFields) -> Vec<(JsonPath, &str)> {
     }
 }
 
-/// What templates of a trigger see (lava guide, Rendering of Dispatch Parameters).
+/// The variables of a trigger's templates (lava guide, Rendering of Dispatch Parameters).
 const ROOTS: [&str; 4] = ["bucket", "event", "info", "key"];
 /// The same of a trigger of type `http`.
 const HTTP_ROOTS: [&str; 2] = ["event", "info"];
@@ -258,7 +258,7 @@ pub(super) const OF_INFO: [&str; 8] =
 /// The members of `info` of a trigger of type `http`.
 const OF_HTTP_INFO: [&str; 4] = ["content_type", "delivery", "event_time", "event_type"];
 
-/// What the templates of a type see, and the members of `info`.
+/// The variables of a type's templates, and the members of `info`.
 const fn seen_by(kind: TriggerType) -> (&'static [&'static str], &'static [&'static str]) {
     match kind {
         TriggerType::Object => (&ROOTS, &OF_INFO),
@@ -290,7 +290,7 @@ fn unknown_variables(renderer: &Renderer, text: &str, path: &JsonPath, kind: Tri
     found
 }
 
-/// What the schema cannot say.
+/// Mistakes that the schema cannot express.
 fn problems(fields: &TriggerFields, renderer: &Renderer) -> Vec<Problem> {
     let mut problems = of_type(fields);
     if let Some(bucket) = &fields.bucket {

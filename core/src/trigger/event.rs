@@ -1,4 +1,4 @@
-//! What happened to an object, as S3, SNS, SQS and EventBridge tell it.
+//! Events of objects, as S3, SNS, SQS and EventBridge report them.
 
 use percent_encoding::percent_decode_str;
 use pumice_template::Value as TemplateValue;
@@ -15,7 +15,7 @@ use super::document::{MAX_BUCKET_BYTES, MAX_KEY_BYTES};
 /// How deep events may be wrapped: S3 in SNS in SQS is two deep.
 const MAX_WRAPS: usize = 4;
 
-/// What happened to an object.
+/// An event of an object.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ObjectEvent {
     /// The bucket.
@@ -24,17 +24,17 @@ pub struct ObjectEvent {
     pub key: String,
     /// The size in bytes; an object that was removed has none.
     pub size: Option<u64>,
-    /// What happened, as `ObjectCreated:Put`: of EventBridge `detail-type` and `reason` (lava guide, About S3 Event Types).
+    /// The event, as `ObjectCreated:Put`: of EventBridge `detail-type` and `reason` (lava guide, About S3 Event Types).
     pub event_type: String,
     /// When.
     pub time: Option<Timestamp>,
-    /// The address of the one who did it.
+    /// The address of the client that did it.
     pub source_ip: Option<String>,
     /// The AWS region.
     pub aws_region: Option<String>,
     /// The object's version, where the bucket has versions.
     pub version: Option<String>,
-    /// What tells this event from every other one of the key and version.
+    /// The mark that distinguishes this event from every other one of the key and version.
     pub mark: String,
     /// Where the object is: `s3://bucket/key`, or a path in a folder.
     pub location: String,
@@ -58,7 +58,7 @@ impl ObjectEvent {
         format!("object:{trigger_id}\0{}\0{}\0{version}\0{}", self.bucket, self.key, self.mark)
     }
 
-    /// What templates see.
+    /// The variables of templates.
     pub(super) fn roots(&self) -> [(&'static str, TemplateValue); 4] {
         [
             ("bucket", TemplateValue::text(self.bucket.as_str())),
@@ -68,7 +68,7 @@ impl ObjectEvent {
         ]
     }
 
-    /// What templates see as `info` (lava guide, Rendering of Dispatch Parameters), with Pumice's `location`.
+    /// The variable `info` of templates (lava guide, Rendering of Dispatch Parameters), with Pumice's `location`.
     #[must_use]
     pub fn info(&self) -> TemplateValue {
         let text = |text: &Option<String>| TemplateValue::from(json!(text));
@@ -175,8 +175,8 @@ fn checked(event: ObjectEvent) -> Result<ObjectEvent, BadObject> {
     Ok(event)
 }
 
-/// What tells an event from others of its object: the sequencer, which is the same in every delivery by every way; where
-/// there is none, the request of S3's that caused it; else its time and type.
+/// The mark of an event among those of its object: the sequencer, which is the same in every delivery by every way;
+/// without one, the request of S3's that caused it; else its time and type.
 fn mark(sequencer: Option<String>, request: Option<String>, time: Option<Timestamp>, what: &str) -> String {
     // `ObjectRestore:Post` here is `Object Restore Initiated` there.
     let family: String = what.split(':').next().unwrap_or_default().chars().take(13).collect();

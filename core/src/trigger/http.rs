@@ -33,13 +33,13 @@ pub struct DeliveryName {
 /// A request whose signature was found right.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HttpEvent {
-    /// What it holds: of JSON the value, of a form its fields, else the text.
+    /// Its content: of JSON the value, of a form its fields, else the text.
     pub body: Value,
     /// Its type, as `application/json`.
     pub content_type: Option<String>,
-    /// What happened, where a header of [`EVENT_HEADERS`] says so.
+    /// The event, where a header of [`EVENT_HEADERS`] names it.
     pub event_type: Option<String>,
-    /// What names the delivery, where a header of [`DELIVERY_HEADERS`] does.
+    /// The id of the delivery, where a header of [`DELIVERY_HEADERS`] has it.
     pub delivery: Option<DeliveryName>,
     /// When it came.
     pub time: Timestamp,
@@ -64,7 +64,7 @@ impl HttpEvent {
         uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, said.to_string().as_bytes()).simple().to_string()
     }
 
-    /// What templates see: `event`, which is the body, and `info`.
+    /// The variables of templates: `event`, which is the body, and `info`.
     pub(super) fn roots(&self) -> [(&'static str, TemplateValue); 2] {
         let text = |text: &Option<String>| TemplateValue::from(serde_json::json!(text));
         let info = [
@@ -89,7 +89,7 @@ pub fn why_not_for(fields: &TriggerFields, event: &HttpEvent) -> Vec<String> {
     reasons
 }
 
-/// What a trigger asks for a request. A job id that fails fails by itself.
+/// The starts that a trigger asks for on a request. A job id that fails fails by itself.
 ///
 /// # Errors
 /// Why nothing can be asked: a template of its globals or parameters fails, or they hold what they may not.

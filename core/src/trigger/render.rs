@@ -1,4 +1,4 @@
-//! What a trigger asks for an object or a request: its job ids, globals and parameters, filled in.
+//! The starts that a trigger asks for on an object or a request: its job ids, globals and parameters, filled in.
 
 use pumice_template::{Context, Renderer, TemplateError, Zone};
 use serde_json::{Map, Value};
@@ -19,7 +19,7 @@ pub struct Start {
     pub request: Result<DispatchRequest, Invalid>,
 }
 
-/// What a trigger asks for an object. A job id that fails fails by itself.
+/// The starts that a trigger asks for on an object. A job id that fails fails by itself.
 ///
 /// # Errors
 /// Why nothing can be asked: a template of its globals or parameters fails, or they hold what they may not.
@@ -32,7 +32,7 @@ pub fn starts(
     starts_with(fields, event.roots(), renderer, zone)
 }
 
-/// What a trigger asks for an event of which templates see this.
+/// The starts that a trigger asks for on an event of which templates see this.
 pub(super) fn starts_with<const N: usize>(
     fields: &TriggerFields,
     roots: [(&'static str, pumice_template::Value); N],

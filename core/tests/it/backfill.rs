@@ -59,7 +59,7 @@ fn slots(backfill: &Backfill, plan: &Plan) -> Vec<(String, usize)> {
     coming.map(|wanted| (utc(wanted.start.slot.at), wanted.start.entry)).collect()
 }
 
-/// What the clock starts between two times, looked at whenever something is due.
+/// The starts by the clock between two times, looked at whenever something is due.
 fn fired(plan: &Plan, from: &str, to: &str) -> Vec<(String, usize)> {
     let (mut timetable, mut fired) = (timetable(plan, from), Vec::new());
     while let Some(at) = timetable.due_at.filter(|at| *at <= instant(to)) {
@@ -136,7 +136,7 @@ fn slots_are_those_that_the_clock_starts() {
 }
 
 #[test]
-fn slot_whose_start_is_still_to_come_is_the_clocks() {
+fn slot_with_a_start_to_come_is_the_clocks() {
     let plan = plan(&json!({ "crontab": "* * * * *", "jitter": "1d" }));
     let jitter = plan.entries[0].as_ref().expect("an entry").jitter;
     assert!(jitter > TimeDelta::minutes(5), "{jitter}");
@@ -186,7 +186,7 @@ fn slots_that_need_no_run_take_no_place() {
     assert_eq!(starts, [slots[1].clone()], "its own run that is there is not made again");
     assert_eq!((next.skipped, next.active.len(), next.at), (3, 2, Some(slots[4].place)), "the sixth waits");
     assert_eq!(next.free(), 0);
-    // The same slots again, as after a crash: what is under way is not counted twice.
+    // The same slots again, as after a crash: a run under way is not counted twice.
     let again = Backfill { at: None, ..next.clone() }.taken(&[(slots[1].clone(), Found::Own)], false).next;
     assert_eq!(again.active.len(), 2);
     for progress in [Progress::Complete, Progress::Stopped { why: String::new() }] {
@@ -229,7 +229,7 @@ fn runs_that_are_done_are_counted_and_others_stay() {
 }
 
 #[test]
-fn what_failed_is_told_by_the_newest_run_that_had_ended() {
+fn failed_slots_follow_from_the_newest_run_that_had_ended() {
     let plan = daily();
     let begun = nine(&plan, |asked| Asked { only: Only::Failed, ..asked });
     let at = |hours: i64| instant(NOW) + TimeDelta::hours(hours);
@@ -267,7 +267,7 @@ fn what_failed_is_told_by_the_newest_run_that_had_ended() {
 }
 
 #[test]
-fn keys_are_the_clocks_for_what_is_missing_and_its_own_else() {
+fn missing_slots_get_clock_keys_and_others_backfill_keys() {
     let plan = plan(&json!([{ "crontab": "30 2 * * *", "globals": { "n": 1 } }]));
     let timetable = timetable(&plan, "2026-10-31T12:00:00Z");
     let clocks =
@@ -292,7 +292,7 @@ fn keys_are_the_clocks_for_what_is_missing_and_its_own_else() {
 }
 
 #[test]
-fn id_follows_from_the_key_else_from_what_is_asked_for() {
+fn id_follows_from_the_key_or_else_from_the_request() {
     let plan = daily();
     let id = |change: &dyn Fn(Asked) -> Asked| nine(&plan, change).id;
     let plain = id(&|asked| asked);
@@ -363,7 +363,7 @@ fn edited_entry_stops_it_and_a_moved_one_does_not() {
 }
 
 #[test]
-fn refused_is_what_makes_no_sense() {
+fn senseless_request_is_refused() {
     let plan = plan(
         &json!(["30 2 * * *", { "crontab": "* * * * *", "to": "2026-06-01T00:00:00Z" }, { "crontab": "0 1 * * *", "skip": "nowhere" }]),
     );
@@ -418,7 +418,7 @@ fn record_of_a_run_without_a_backfill_is_as_before() {
     assert_eq!(serde_json::to_value(&scheduled).expect("it is written"), stored);
 }
 
-/// What a process knows of the slots of a backfill when it looks.
+/// The slots of a backfill as a process finds them when it looks.
 #[derive(Clone, Debug)]
 struct World {
     /// Which slots have a run of the clock.
@@ -491,7 +491,7 @@ fn backfill_of_the_same_entries_is_one_however_they_are_named() {
 }
 
 #[test]
-fn standing_of_an_entry_that_was_never_looked_at_has_started_nothing() {
+fn standing_of_an_entry_before_its_first_look_has_no_starts() {
     let plan =
         plan(&json!([{ "every": "1h", "run_now": true }, { "crontab": "* * * * *", "catch_up": "all" }]));
     let at = instant("2026-11-01T00:00:00Z");
@@ -506,7 +506,7 @@ fn standing_of_an_entry_that_was_never_looked_at_has_started_nothing() {
 }
 
 #[test]
-fn entry_holds_within_its_window_and_on_the_days_of_its_calendars() {
+fn entry_holds_in_its_window_and_on_days_of_its_calendars() {
     let zone = "Europe/Berlin";
     for (more, at, wanted) in [
         (json!({}), "2026-03-09T12:00:00Z", true),
@@ -548,7 +548,7 @@ fn instant_in_a_gap_or_a_fold_is_noted() {
 }
 
 #[test]
-fn export_tells_hours_and_hosts_and_beginnings_as_they_are() {
+fn export_has_remarks_on_hours_hosts_and_beginnings() {
     let now = instant("2026-11-01T00:00:00Z");
     let told = |mut entry: Value| {
         entry["timezone"] = json!("Europe/Berlin");

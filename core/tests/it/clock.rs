@@ -1,4 +1,4 @@
-//! Crontabs beside a calendar that looks at every minute.
+//! Crontabs against a calendar that looks at every minute.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -94,7 +94,7 @@ fn fields() -> impl Strategy<Value = Fields> {
 impl Fields {
     fn names(&self, local: NaiveDateTime) -> bool {
         let has = |field: usize, value: u32| self.values[field].contains(&value);
-        // The most telling first: this looks at millions of minutes.
+        // The most selective first: this looks at millions of minutes.
         if !has(0, local.minute()) || !has(1, local.hour()) || local.second() != 0 {
             return false;
         }
@@ -130,7 +130,7 @@ fn looked_at(fields: &Fields, zone: Tz, from: Instant, to: Instant) -> Vec<Insta
 }
 
 #[test]
-fn crontabs_are_due_when_a_calendar_says_so_at_every_change_of_clock() {
+fn crontab_is_due_as_a_calendar_at_every_change_of_clock() {
     let changes = changes();
     assert!(changes.len() > 1_000, "{} changes", changes.len());
     let mut runner =
@@ -156,7 +156,7 @@ fn crontabs_are_due_when_a_calendar_says_so_at_every_change_of_clock() {
 }
 
 #[test]
-fn a_time_of_day_that_is_skipped_is_due_once_at_the_first_instant_after_it() {
+fn skipped_time_of_day_is_due_once_right_after_the_gap() {
     use chrono_tz::America::{New_York, Santiago};
     use chrono_tz::Australia::Lord_Howe;
     let before = "2026-03-08T05:00:00Z";
@@ -205,7 +205,7 @@ fn a_day_that_is_lost_stops_nothing() {
 }
 
 #[test]
-fn what_names_no_time_is_never_due() {
+fn crontab_that_names_no_time_is_never_due() {
     let first = |crontab: &str| cron(crontab).next(instant("2026-01-01T00:00:00Z"), chrono_tz::UTC);
     for crontab in
         ["@reboot", "0 0 30 2 *", "0 0 31 4 *", "0 * 30,31 2 *", "*/5 0 31 4,6,9,11 *", "0 0 30 2 +1"]
@@ -227,7 +227,7 @@ fn what_names_no_time_is_never_due() {
 }
 
 #[test]
-fn day_that_never_comes_has_no_slot_and_takes_no_time_to_tell() {
+fn day_that_never_comes_has_no_slot_and_is_found_fast() {
     let after = "2026-01-01T00:00:00Z".parse().expect("a time");
     let next = |text: &str| Cron::new(&text.parse().expect(text)).next(after, chrono_tz::UTC);
     for text in

@@ -1,4 +1,4 @@
-//! What is due of a schedule, whatever stops, comes late, jumps or is changed.
+//! The slots of a schedule that are due, whatever stops, comes late, jumps or is changed.
 
 use std::collections::BTreeMap;
 
@@ -40,7 +40,7 @@ fn started(due: Option<Due>) -> Vec<String> {
 }
 
 #[test]
-fn what_is_seen_for_the_first_time_starts_with_its_next_slot() {
+fn new_entry_starts_with_its_next_slot() {
     let hourly = entry("0 * * * *");
     let cursor = Cursor::new(&hourly, "a".to_owned(), at("09:59:59"));
     assert_eq!(due(&cursor, &hourly, Missing::default(), at("09:59:59")), None);
@@ -50,7 +50,7 @@ fn what_is_seen_for_the_first_time_starts_with_its_next_slot() {
 }
 
 #[test]
-fn a_look_that_comes_late_by_a_minute_starts_what_it_would_have() {
+fn look_late_by_a_minute_starts_the_same_slots() {
     let minutely = entry("* * * * *");
     let cursor = Cursor::new(&minutely, "a".to_owned(), at("09:58:30"));
     for catch_up in [CatchUp::None, CatchUp::Last, CatchUp::All] {
@@ -107,7 +107,7 @@ fn more_than_it_may_make_up_for_halts_it_and_takes_no_time() {
 }
 
 #[test]
-fn an_edit_starts_nothing_that_is_past_and_an_equal_spec_changes_nothing() {
+fn edit_starts_nothing_past_and_equal_spec_changes_nothing() {
     let cursor = Cursor::new(&entry("0 12 * * *"), "noon".to_owned(), at("08:00:00"));
     let earlier = entry("0 9 * * *");
     let edited = cursor.seen(&earlier, "nine", at("10:00:00"));

@@ -1,4 +1,4 @@
-//! The query grammar: what it takes, what it refuses and where, and which runs it means.
+//! The query grammar: valid queries, refused ones with the place of the mistake, and the runs that match.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -143,7 +143,7 @@ fn filter_that_is_wrong_is_refused_with_a_caret() {
         (":failed", "a word is missing here", "^"),
         ("- status:failed", "a word is missing here", "^"),
         (",", "a word is missing here", "^"),
-        ("trigger:cron", "\"cron\" does not start runs: what does is one of caller, run", "        ^"),
+        ("trigger:cron", "\"cron\" does not start runs: use one of caller, run", "        ^"),
         ("trigger:schedul", "did you mean \"schedule\"?", "        ^"),
         ("id:019", "\"019\" is too short for the beginning of an id: give 4", "   ^"),
         ("id:latest", "\"latest\" is not a run's id", "   ^"),
@@ -233,7 +233,7 @@ fn statuses_and_jobs_of_a_filter_are_left_to_indexes() {
 }
 
 #[test]
-fn counts_tell_of_filters_for_jobs_and_statuses_alone() {
+fn counts_answer_filters_for_jobs_and_statuses_alone() {
     let count =
         |job_id: &str, runs| RunCount { job_id: job_id.to_owned(), status: Status::Failed, runs, steps: 100 };
     let counts = Counts { by_job: vec![count("a", 1), count("b", 2), count("c", 4)] };
@@ -253,7 +253,7 @@ fn counts_tell_of_filters_for_jobs_and_statuses_alone() {
 }
 
 #[test]
-fn tags_stand_for_the_jobs_that_have_them() {
+fn tags_resolve_to_the_jobs_that_have_them() {
     let filter = Filter::parse("tag:nightly,team=o* -tag:slow").unwrap();
     assert!(filter.asks_for_tags());
     let jobs = [("a", "nightly", "x"), ("b", "team", "ops"), ("c", "team", "web"), ("d*", "slow", "")];

@@ -1,9 +1,9 @@
-//! Reasons without what differs from run to run, whatever they are made of.
+//! Reasons without the parts that differ from run to run, whatever they are made of.
 
 use proptest::prelude::*;
 use pumice_core::run::{MAX_NORMALISED, normalised};
 
-/// What reasons are made of that differs from run to run.
+/// The parts of a reason that differ from run to run.
 #[derive(Clone, Copy, Debug)]
 enum Varies {
     Number,
@@ -17,7 +17,7 @@ enum Varies {
 }
 
 impl Varies {
-    /// One that a number stands for.
+    /// The one of a number.
     fn made(self, number: u64) -> String {
         match self {
             Self::Number => number.to_string(),
@@ -71,7 +71,7 @@ proptest! {
     }
 
     #[test]
-    fn what_varies_makes_no_other_cause(
+    fn varying_parts_make_no_other_cause(
         parts in prop::collection::vec((
             prop::sample::select(vec!["order", "is not in", "table:", "(of", "since", "exit status 3:", "ORA-00942 at"]),
             varies(),

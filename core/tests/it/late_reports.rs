@@ -124,7 +124,7 @@ fn one(limit: LimitKind, slot: &str) -> [(LimitKind, String); 1] {
 }
 
 #[test]
-fn report_airflow_18031_limit_is_told_while_the_run_still_runs() {
+fn report_airflow_18031_limit_is_reported_during_the_run() {
     let mut clock = Clock::new(&hourly(&json!({ "finish_by": "10m" })), "00:30");
     clock.look("01:00");
     clock.begins("01:00", "01:00");
@@ -141,7 +141,7 @@ fn report_airflow_18031_limit_is_told_while_the_run_still_runs() {
 }
 
 #[test]
-fn report_airflow_12008_run_that_never_starts_breaks_both_limits() {
+fn report_airflow_12008_run_never_started_breaks_both_limits() {
     let mut clock = Clock::new(&hourly(&json!({ "must_start": "5m", "finish_by": "10m" })), "00:30");
     clock.look("01:00");
     assert_eq!(clock.told("01:04"), NONE);
@@ -151,7 +151,7 @@ fn report_airflow_12008_run_that_never_starts_breaks_both_limits() {
 }
 
 #[test]
-fn report_airflow_50481_limit_that_is_judged_again_is_the_same_alert() {
+fn report_airflow_50481_limit_judged_again_is_the_same_alert() {
     let mut clock = Clock::new(&hourly(&json!({ "must_start": "5m", "max_silence": "80m" })), "00:30");
     clock.look("01:00");
     // A sweeper that stopped before it wrote, and one that races: both find what was found before.
@@ -167,7 +167,7 @@ fn report_airflow_50481_limit_that_is_judged_again_is_the_same_alert() {
 }
 
 #[test]
-fn report_airflow_50481_limit_that_was_told_is_not_told_again() {
+fn report_airflow_50481_reported_limit_is_not_reported_again() {
     let mut clock = Clock::new(&hourly(&json!({ "must_start": "5m" })), "00:30");
     clock.look("01:00");
     assert_eq!(clock.told("01:05"), one(LimitKind::MustStart, "01:00"));
@@ -177,7 +177,7 @@ fn report_airflow_50481_limit_that_was_told_is_not_told_again() {
 }
 
 #[test]
-fn report_airflow_32138_silence_is_told_though_nothing_is_started() {
+fn report_airflow_32138_silence_is_reported_without_starts() {
     let mut clock = Clock::new(
         &hourly(&json!({ "max_silence": "90m", "catch_up": "all", "max": 1, "window": "1d" })),
         "00:30",
@@ -237,7 +237,7 @@ fn pause_after_starts_nothing_of_the_slot_at_which_it_is_found() {
 }
 
 #[test]
-fn pause_after_withdraws_what_was_made_ahead() {
+fn pause_after_withdraws_runs_made_ahead() {
     let mut clock = Clock::new(&hourly(&json!({ "pause_after": 1 })), "00:30");
     clock.look("01:00");
     let ahead = clock.timetable.look(&clock.plan, instant("01:59"), TimeDelta::seconds(90));
@@ -248,7 +248,7 @@ fn pause_after_withdraws_what_was_made_ahead() {
 }
 
 #[test]
-fn run_that_meets_its_limits_tells_nothing_however_late_it_is_judged() {
+fn run_within_its_limits_judged_late_makes_no_alert() {
     let mut clock = Clock::new(&hourly(&json!({ "must_start": "5m", "finish_by": "20m" })), "00:30");
     clock.look("01:00");
     clock.begins("01:00", "01:05");
@@ -258,7 +258,7 @@ fn run_that_meets_its_limits_tells_nothing_however_late_it_is_judged() {
 }
 
 #[test]
-fn run_that_began_late_is_told_of_though_it_began_before_the_look() {
+fn run_that_began_late_before_the_look_is_reported() {
     let mut clock = Clock::new(&hourly(&json!({ "must_start": "5m" })), "00:30");
     clock.look("01:00");
     clock.begins("01:00", "01:06");
@@ -278,7 +278,7 @@ fn skipped_run_did_not_start_and_cancelled_run_is_owed_nothing() {
 }
 
 #[test]
-fn refused_start_is_told_of_with_the_reason() {
+fn refused_start_is_reported_with_the_reason() {
     let mut clock = Clock::new(&hourly(&json!({ "must_start": "5m", "max_silence": "26h" })), "00:30");
     clock.look("01:00");
     let key = clock.timetable.cursors[0].watch.open[0].key.clone();
@@ -290,7 +290,7 @@ fn refused_start_is_told_of_with_the_reason() {
 }
 
 #[test]
-fn slots_that_were_missed_for_good_are_told_of_by_the_last() {
+fn slots_missed_for_good_are_reported_by_the_last() {
     let mut clock = Clock::new(&hourly(&json!({ "must_start": "5m", "catch_up": "none" })), "00:30");
     let looked = clock.look("05:30");
     assert_eq!(looked.starts, []);
@@ -301,7 +301,7 @@ fn slots_that_were_missed_for_good_are_told_of_by_the_last() {
 }
 
 #[test]
-fn missed_slots_are_told_of_though_one_is_in_time_again() {
+fn missed_slots_are_reported_though_one_is_in_time_again() {
     let mut clock = Clock::new(&hourly(&json!({ "must_start": "5m", "catch_up": "none" })), "00:30");
     assert_eq!(clock.look("05:00").starts.len(), 1);
     assert_eq!(clock.told("05:01"), one(LimitKind::MustStart, "04:00"));
@@ -329,7 +329,7 @@ fn run_of_a_sweeper_that_stopped_before_it_wrote_is_watched() {
 }
 
 #[test]
-fn run_from_before_an_edit_counts_for_no_limit_of_the_edited_entry() {
+fn run_from_before_an_edit_counts_for_no_limit_after_it() {
     let mut clock = Clock::new(&hourly(&json!({ "pause_after": 1 })), "00:30");
     clock.look("01:00");
     clock.plan = plan(&json!({ "crontab": "30 * * * *", "pause_after": 1 }));
@@ -340,7 +340,7 @@ fn run_from_before_an_edit_counts_for_no_limit_of_the_edited_entry() {
 }
 
 #[test]
-fn slot_that_is_made_up_for_too_late_is_told_of() {
+fn slot_made_up_for_too_late_is_reported() {
     let mut clock = Clock::new(&hourly(&json!({ "must_start": "5m" })), "00:30");
     assert_eq!(clock.look("01:30").starts.len(), 1);
     clock.begins("01:00", "01:30");
@@ -382,7 +382,7 @@ fn entry_that_is_gone_takes_its_limits_along() {
 }
 
 #[test]
-fn silence_counts_from_the_last_success_and_is_repeated_with_further_slots() {
+fn silence_counts_from_last_success_and_repeats_with_slots() {
     let mut clock = Clock::new(&hourly(&json!({ "max_silence": "150m" })), "00:30");
     clock.look("01:00");
     clock.ends("01:00", Status::Complete, "01:10");
@@ -418,7 +418,7 @@ fn silence_is_not_owed_while_paused_and_begins_anew_after() {
 }
 
 #[test]
-fn success_of_a_run_from_before_a_pause_or_an_edit_ends_the_silence() {
+fn success_of_a_run_before_a_pause_or_edit_ends_the_silence() {
     let schedule = hourly(&json!({ "max_silence": "90m", "pause_after": 1 }));
     let pause = Pause { until: None, by: "ann".to_owned(), why: String::new() };
     // It counts from the look after the end of a pause, which is a second later.
@@ -518,7 +518,7 @@ fn preview_judges_nothing() {
 }
 
 #[test]
-fn sweeper_that_makes_runs_ahead_is_due_for_a_limit_after_it_is_up() {
+fn sweeper_ahead_of_time_is_due_for_a_limit_after_it_is_up() {
     let mut clock = Clock::new(&hourly(&json!({ "must_start": "5m" })), "00:30");
     clock.look("01:00");
     let looked =

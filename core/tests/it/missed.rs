@@ -1,4 +1,4 @@
-//! What each run is told of slots that were missed (`schedule.missed`).
+//! The missed slots in each run's template context (`schedule.missed`).
 
 use chrono::{DateTime, TimeDelta, Utc};
 use pumice_core::clock::{IN_TIME, Looked, MAX_COUNTED, Plan, Timetable};
@@ -27,7 +27,7 @@ fn look(plan: &Plan, since: Instant, now: Instant) -> Looked {
     seen.look(plan, now, TimeDelta::zero())
 }
 
-/// Each start with what its run is told: the last of the missed slots, and how many.
+/// Each start with the missed slots that its run sees: the last, and how many.
 fn told(schedule: &Value, since: &str, now: &str) -> Vec<(String, Option<(String, u32)>)> {
     let time = |at: Instant| at.format("%H:%M").to_string();
     let looked = look(&plan(schedule), at(since), at(now));
@@ -43,7 +43,7 @@ fn up_to(slot: &str, to: &str, count: u32) -> (String, Option<(String, u32)>) {
 }
 
 #[test]
-fn made_up_slot_is_told_of_those_up_to_itself() {
+fn made_up_slot_sees_missed_slots_up_to_itself() {
     let all = |window: &str| json!({ "crontab": "0 * * * *", "catch_up": "all", "window": window });
     let three = [up_to("08:00", "08:00", 1), up_to("09:00", "09:00", 2), up_to("10:00", "10:00", 3)];
     assert_eq!(told(&all("9h"), "07:30:00", "10:30:00"), three);
@@ -54,7 +54,7 @@ fn made_up_slot_is_told_of_those_up_to_itself() {
 }
 
 #[test]
-fn first_slot_in_time_is_told_of_all_before_it_and_the_next_of_none() {
+fn first_slot_in_time_sees_all_missed_and_the_next_none() {
     let minutely = |catch_up: &str| json!({ "crontab": "* * * * *", "catch_up": catch_up, "window": "3m" });
     let in_time = [up_to("10:04", "10:03", 4), ("10:05".to_owned(), None)];
     for catch_up in ["none", "last"] {
@@ -65,7 +65,7 @@ fn first_slot_in_time_is_told_of_all_before_it_and_the_next_of_none() {
 }
 
 #[test]
-fn nothing_is_told_where_nothing_was_missed() {
+fn runs_see_no_missed_slots_where_none_was_missed() {
     for catch_up in ["none", "last", "all"] {
         let schedule = json!({ "crontab": "* * * * *", "catch_up": catch_up });
         let in_time = [("09:59".to_owned(), None), ("10:00".to_owned(), None)];
@@ -98,7 +98,7 @@ fn missed_never_spans_a_later_slot_and_counts_as_one_by_one() {
                 assert_eq!((missed.from, missed.count as usize), (slots[0], expected), "{crontab} {minutes}");
                 assert!(missed.to <= start.slot.at, "{crontab} {minutes}: {missed:?} of {}", start.slot.at);
             }
-            // Whoever was late is told so.
+            // Every run that was late sees some.
             let is_untold =
                 |start: &&pumice_core::clock::Start| start.slot.at < late && start.missed.is_none();
             assert!(!looked.starts.iter().any(|start| is_untold(&start)), "{crontab} {minutes}");

@@ -182,7 +182,7 @@ fn nodes_of_another_word_or_of_a_foreign_worker_are_refused() {
     assert!(error.contains("nodes"), "{error}");
     let lavas = plan_with(&hourly(&json!({})), &json!({ "worker": "lavas" }), Hosts::Single);
     let error = lavas.entries[0].as_ref().expect_err("lava's workers have no hosts").to_string();
-    assert!(error.contains("lava's own"), "{error}");
+    assert!(error.contains("is a lava worker"), "{error}");
 }
 
 #[test]

@@ -69,7 +69,7 @@ fn run_that_has_begun_or_is_a_step_is_not_paused() {
 /// Whatever has more to be done waits in a realm that stands still, until that pause is ended; an ordinary pause in its place
 /// does not set it going.
 #[test]
-fn realm_that_stands_still_holds_what_has_begun() {
+fn realm_that_stands_still_holds_runs_that_have_begun() {
     let still = Pause { everything: true, ..pause(Scope::Realm, None) };
     let all = pauses(vec![still.clone(), pause(job("*"), None)]);
     let step = Run { key: run().key.child(1, 0), ..run() };
@@ -98,7 +98,7 @@ fn realm_that_stands_still_holds_what_has_begun() {
 }
 
 #[test]
-fn pause_that_lasts_longest_is_told() {
+fn pause_that_lasts_longest_is_reported() {
     let all = pauses(vec![
         pause(job("*"), Some(60)),
         pause(worker("core"), Some(600)),
@@ -123,7 +123,7 @@ fn record_has_one_pause_of_each_scope_and_none_that_is_over() {
 }
 
 #[test]
-fn paused_run_is_looked_at_ever_more_rarely_and_when_its_pause_ends() {
+fn paused_run_is_looked_at_more_rarely_and_at_the_end() {
     let put_off =
         |run: &Run, until, now| decide(run, Input::Paused { until }, now).map(|decision| decision.run);
     let first = put_off(&run(), None, now()).unwrap();

@@ -1,4 +1,4 @@
-//! The rules of permits as tables: who passes a gate, who is called, who leaves the line.
+//! The rules of permits as tables: which run passes a gate, is called, or leaves the line.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -71,7 +71,7 @@ fn waiting() -> Run {
 }
 
 #[test]
-fn who_may_pass_follows_from_the_line_and_what_is_left() {
+fn admission_follows_from_the_line_and_permits_left() {
     let view = |holders: &[u128], line: &[u128], more| GateView {
         tickets: 7,
         holders: holders.iter().map(|number| key(*number)).collect(),
@@ -82,7 +82,7 @@ fn who_may_pass_follows_from_the_line_and_what_is_left() {
     let pass = |max| passes(max, None);
     let wait = |ticket, ahead| Admission::Wait { ticket, ahead };
     for (what, view, ticket, max, expected) in [
-        ("nobody is there", view(&[], &[], false), None, 1, pass(1)),
+        ("the gate is empty", view(&[], &[], false), None, 1, pass(1)),
         ("one is left", view(&[2], &[], false), None, 2, pass(2)),
         ("none is left", view(&[2, 3], &[], false), None, 2, wait(NOW_TICKET, 0)),
         ("more run than may", view(&[2, 3, 4], &[], false), None, 2, wait(NOW_TICKET, 0)),
@@ -185,7 +185,7 @@ fn run_that_does_not_come_is_passed() {
 }
 
 #[test]
-fn what_might_wait_for_itself_is_refused() {
+fn run_that_might_wait_for_itself_is_refused() {
     let key_gate =
         |text: &str| Some(Box::new(Permit { gate: Gate::of_key(text).ok(), ..*run().permit.unwrap() }));
     let below = |run: Run| Run { below: Gate::of_key("k").ok(), ..run };
@@ -235,7 +235,7 @@ fn key_that_names_nothing_is_refused() {
 }
 
 #[test]
-fn specs_say_what_is_wrong_with_sizes_and_names() {
+fn bad_sizes_and_names_in_specs_are_named() {
     let job = |concurrency: Value| {
         let document = json!({ "job_id": "a", "type": "log", "worker": "core", "payload": "x", "concurrency": concurrency });
         JobSpec::parse(&document)

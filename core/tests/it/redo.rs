@@ -48,7 +48,7 @@ fn foreach(items: &[Value]) -> Plan {
     plan(items.iter().enumerate().map(item).collect())
 }
 
-/// What becomes of the steps in a word each: `=2` kept from step 2, `2` again in its place, `2!` again with all its own
+/// The fate of the steps in a word each: `=2` kept from step 2, `2` again in its place, `2!` again with all its own
 /// steps, `2>` again from below, `+` as there was none.
 fn words(plan: &Plan, before: &Plan, ended: &[Run], from: &RedoFrom) -> String {
     let number = |key: &RunKey| key.step().unwrap();
@@ -70,7 +70,7 @@ fn steps_that_ended_well_are_kept_and_no_others() {
     assert_eq!(words(&four, &four, &some, &RedoFrom::Failed), "=0 1 2 +");
     assert_eq!(words(&four, &four, &some, &RedoFrom::All), "0! 1! 2! +");
     let others = ended(&[(0, "a", Rejected), (1, "b", Cancelled), (2, "c", Complete), (3, "d", Complete)]);
-    // What failed and was forgiven is run again; what came after it ended well all the same.
+    // A step that failed and was forgiven is run again; the one after it ended well all the same.
     assert_eq!(words(&four, &four, &others, &RedoFrom::Failed), "0 1 =2 =3");
 }
 
@@ -90,7 +90,7 @@ fn steps_after_the_one_that_is_named_are_run_again() {
     assert_eq!(words(&diamond, &diamond, &all, &from(1)), "=0 1! =2 3! 4");
     assert_eq!(words(&diamond, &diamond, &all, &from(0)), "0! 1! 2! 3! 4");
     assert_eq!(words(&diamond, &diamond, &all, &from(3)), "=0 =1 =2 3! 4");
-    // One of the steps of a step: what stands above it is run again, from there.
+    // One of the steps of a step: the step above it is run again, from there.
     let below = RedoFrom::Step(root().child(2, 1).child(1, 0));
     assert_eq!(words(&diamond, &diamond, &all, &below), "=0 1> =2 3! 4");
     // A step of another attempt is none of these.
@@ -132,7 +132,7 @@ fn item_of_a_foreach_is_kept_where_it_is_the_same() {
 }
 
 #[test]
-fn what_was_kept_there_is_kept_from_where_it_ran() {
+fn kept_step_is_kept_from_where_it_ran() {
     let mut all = ended(&[(0, "a", Status::Complete), (1, "b", Status::Failed)]);
     let first: RunKey = "00000000-0000-0000-0000-000000000009/1.0".parse().unwrap();
     all[0].kept = Some(first.clone());
@@ -172,7 +172,7 @@ fn run_that_may_not_be_done_again_says_why() {
         (
             Run { handed_over: Some(DateTime::UNIX_EPOCH), ..failed.clone() },
             RedoFrom::All,
-            Some("lava's own: dispatch job a"),
+            Some("ran on a lava worker: dispatch job a"),
         ),
     ] {
         let told = may_redo(&run, &from).err().map(|error| error.to_string());
@@ -184,7 +184,7 @@ fn run_that_may_not_be_done_again_says_why() {
 }
 
 #[test]
-fn record_of_a_run_done_again_says_what_started_it() {
+fn record_of_a_run_done_again_has_its_trigger() {
     let stored = json!({ "of": root(), "from": { "step": root().child(1, 0) }, "spec": "pinned" });
     let mut again =
         run("00000000-0000-0000-0000-000000000002".parse::<RunId>().unwrap().into(), "a", Status::Dispatched);

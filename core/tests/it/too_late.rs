@@ -24,7 +24,7 @@ fn apply(run: &Run, input: Input, seconds: i64) -> Run {
 }
 
 #[test]
-fn a_run_that_waits_for_its_lock_is_too_late_by_when_it_was_due_at_first() {
+fn run_waiting_for_its_lock_is_too_late_by_its_first_due() {
     let by = || RunKey::root(RunId(Uuid::max()));
     let held = |run: &Run, seconds| apply(run, Input::Hold { by: by() }, seconds);
     let (now, later) = (dispatched(), Run { not_before: at(100), ..dispatched() });
@@ -37,11 +37,11 @@ fn a_run_that_waits_for_its_lock_is_too_late_by_when_it_was_due_at_first() {
     old.as_object_mut().unwrap().shift_remove("first_due");
     let old: Run = serde_json::from_value(old).unwrap();
     for (what, run, last) in [
-        ("waits for nobody", now.clone(), 60),
+        ("does not wait", now.clone(), 60),
         ("dispatched for later", later.clone(), 160),
         ("looked at once", held(&now, 40), 60),
         ("looked at twice", held(&held(&now, 0), 40), 60),
-        ("told that the lock is free", freed, 60),
+        ("called for the lock", freed, 60),
         ("dispatched for later, and waited", held(&held(&later, 105), 140), 160),
         ("a record of before", old, 70 + 60),
     ] {

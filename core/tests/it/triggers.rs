@@ -64,7 +64,7 @@ fn assessed(triggers: &[Value], event: &ObjectEvent) -> Assessment {
     assess(&triggers, event, &Renderer::default(), Zone::Utc)
 }
 
-/// What the one trigger makes of an object of 1,024 bytes.
+/// The verdict of the one trigger on an object of 1,024 bytes.
 fn verdict(more: &Value, key: &str) -> Verdict {
     let mut assessment = assessed(&[trigger(more)], &only(&notification(key, &json!({}))));
     assessment.found.remove(0).verdict
@@ -174,7 +174,7 @@ fn http_trigger_has_fields_of_its_own() {
 }
 
 #[test]
-fn advice_tells_of_slips() {
+fn trigger_with_slips_is_warned_of() {
     let advice = |more: Value| -> Vec<String> {
         let told = read(&trigger(&more)).unwrap().advice(&Renderer::default());
         told.iter().map(|problem| format!("{}: {problem}", problem.name.unwrap())).collect()
@@ -283,7 +283,7 @@ fn every_condition_must_hold() {
     }
     let more = json!({ "if_fnmatch": "x", "if_size_gt": 9_999, "enabled": false });
     let Verdict::Unfit(reasons) = verdict(&more, "in/a") else { panic!("it does not fit") };
-    assert_eq!(reasons.len(), 3, "each reason is told: {reasons:?}");
+    assert_eq!(reasons.len(), 3, "each reason is reported: {reasons:?}");
 }
 
 #[test]
@@ -337,7 +337,7 @@ fn everything_lava_renders_is_rendered() {
 }
 
 #[test]
-fn what_does_not_render_fails_by_itself() {
+fn job_id_whose_template_fails_fails_alone() {
     let Verdict::Fits(_, starts) =
         verdict(&json!({ "job_id": ["{{ nothing }}", "plain", "{{ key }}/"] }), "in/a")
     else {
@@ -393,7 +393,7 @@ fn names_differ_where_objects_or_events_do() {
     for (at, other) in others.iter().enumerate() {
         assert!(*other != first && !others[..at].contains(other), "{other:?}");
     }
-    // Events without a sequencer are told apart by the request that caused them.
+    // The request that caused an event distinguishes events without a sequencer.
     let bare = |mut event: Value, path: &str| {
         event.pointer_mut(path).unwrap().as_object_mut().unwrap().remove("sequencer");
         only(&event).name(&id)
@@ -428,7 +428,7 @@ fn message_of_another_kind_is_none_of_s3s() {
 }
 
 #[test]
-fn malformed_event_says_what_is_missing() {
+fn malformed_event_names_the_missing_field() {
     let broken = |path: &str, name: &str, value: Option<Value>| {
         let mut event = notification("in/a", &json!({}));
         let object = event.pointer_mut(path).unwrap().as_object_mut().unwrap();

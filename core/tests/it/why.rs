@@ -318,7 +318,7 @@ fn open() -> Vec<(Run, Facts, Cause, &'static str)> {
             Run { handed_over: Some(ago(30)), ..run() },
             served(),
             Cause::Foreign,
-            "worker core, which is lava's own, was given it at 2026-03-10T12:59:30+01:00, 30s ago, and has not told of its end",
+            "lava worker core was given it at 2026-03-10T12:59:30+01:00, 30s ago, and has not reported its end",
         ),
         (
             Run { cancel: true, ..run() },
@@ -498,7 +498,7 @@ fn explained_run_names_the_run_and_the_time_it_is_about() {
     assert_eq!(explain(&run(), &paused(), now(), chrono_tz::UTC).at, Some(now() + TimeDelta::hours(2)));
 }
 
-/// What the rules write is what the sentences are told by: a word that is changed in one place alone is missed.
+/// Sentences are found by the reasons that the rules write: a word that is changed in one place alone is missed.
 #[test]
 fn reasons_that_the_rules_write_have_causes() {
     let claimed = {

@@ -167,7 +167,7 @@ async fn what_lava_tells_nothing_of_fails_when_no_queue_can_have_it_any_more() {
         realm.load(&key_of(&run)).await.map(|run| (run.status, run.reason))
     };
     assert_eq!(status_after(13).await, Some((Status::Dispatched, None)));
-    let reason = "lava's worker has told of no end of it for 14 days".to_owned();
+    let reason = "the lava worker has reported no end of it for 14 days".to_owned();
     assert_eq!(status_after(15).await, Some((Status::Failed, Some(reason))));
 }
 

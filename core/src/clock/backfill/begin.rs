@@ -33,9 +33,9 @@ pub struct Asked {
     pub max_active: u32,
     /// Whether the newest slot comes first.
     pub reverse: bool,
-    /// What tells it from another one that asks for the same.
+    /// A key that distinguishes it from another one that asks for the same.
     pub key: Option<String>,
-    /// Who asks.
+    /// The person or program that asks.
     pub by: String,
     /// Why.
     pub why: String,
@@ -84,7 +84,7 @@ pub enum Refused {
         why: String,
     },
     /// The entry starts its job on each host.
-    #[error("entry {0} says nodes: all, and nothing tells which hosts were alive then")]
+    #[error("entry {0} has nodes: all, and no record shows which hosts were alive then")]
     AllNodes(usize),
     /// There is nothing to start.
     #[error("no slot lies between {} and {}{}", utc(*.from), utc(*.to), next.map_or_else(String::new, |next| format!(": the first after that is {}", utc(next))))]
@@ -128,7 +128,7 @@ impl Backfill {
         check(&asked, from, to, now)?;
         let all = parts(plan, timetable, &asked, to, now)?;
         let id = id(&job_id, plan, &asked, &all, (from, to));
-        // What has no slots there may change meanwhile.
+        // The fingerprint of an entry without slots in the range may change meanwhile.
         let with_slots = |part: &Part| {
             let planned = plan.entries.get(part.entry).and_then(|planned| planned.as_ref().ok());
             planned.is_some_and(|planned| first(&planned.entry(part.since), from, part.until).is_some())
@@ -264,7 +264,7 @@ fn id(
     Uuid::new_v5(&BACKFILLS, told.to_string().as_bytes()).simple().to_string()[..16].to_owned()
 }
 
-/// What tells an entry from the others: those that are due at the same times are counted.
+/// The name of an entry among the others: those that are due at the same times are counted.
 fn name(plan: &Plan, part: &Part) -> String {
     let before = plan.entries.iter().take(part.entry).flatten();
     match before.filter(|planned| planned.fingerprint == part.fingerprint).count() {

@@ -51,7 +51,7 @@ pub enum Progress {
     Complete,
     /// An operator ended it.
     Cancelled {
-        /// Who.
+        /// The person or program that stopped it.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         by: String,
         /// Why.
@@ -83,7 +83,7 @@ impl Progress {
 pub struct Part {
     /// Its place in the schedule, from 0.
     pub entry: usize,
-    /// What decided when it is due, as a digest. With another one the backfill stops.
+    /// The digest of the fields that decide when it is due. With another one the backfill stops.
     pub fingerprint: String,
     /// When it was first seen: intervals without `from` count from there.
     #[serde(with = "chrono::serde::ts_microseconds")]
@@ -176,7 +176,7 @@ pub struct Backfill {
     /// The caller's key, if one was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// Who asked for it.
+    /// The person or program that asked for it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub by: String,
     /// Why.
@@ -221,7 +221,7 @@ pub struct Backfill {
     pub bad: Vec<Bad>,
 }
 
-/// What is known of a slot that comes next.
+/// The finding about a slot that comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
     /// It needs a run.
@@ -302,8 +302,8 @@ impl Backfill {
         run.is_of_backfill(&self.id)
     }
 
-    /// What is known of a slot, by the run under the key that a start of it would have and by the other runs of the slot:
-    /// those of the clock and of other backfills.
+    /// The finding about a slot, by the run under the key that a start of it would have and by the other runs of the
+    /// slot: those of the clock and of other backfills.
     #[must_use]
     pub fn found(&self, own: Option<&Run>, others: &[Run]) -> Found {
         match (own, self.only) {
@@ -313,12 +313,12 @@ impl Backfill {
             (None, Only::Missing) if others.is_empty() => Found::Nothing,
             (None, Only::Missing) => Found::Enough,
             (None, Only::Failed) => {
-                // What begins or ends later must not decide: two that look at different times would make different runs.
+                // Later runs must not decide: two looks at different times would make different runs.
                 let before = others.iter().filter(|run| run.ts_dispatch <= self.begun);
                 let newest = before.clone().max_by_key(|run| (run.ts_dispatch, run.run_id));
                 let had_ended =
                     |run: &&Run| run.status.is_end() && run.ts_end.is_none_or(|end| end <= self.begun);
-                // A run that does one again stands for it, and one that ended well, whatever came after it.
+                // A run that does one again replaces it, and one that ended well does, whatever came after it.
                 let is_done = before
                     .clone()
                     .any(|run| run.redo.is_some() && run.status == Status::Complete && had_ended(&run));

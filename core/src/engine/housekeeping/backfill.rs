@@ -26,7 +26,7 @@ const MAX_STEPS: usize = 8;
 /// Most slots that one step deals with, and how many of them are looked at at the same time.
 const MAX_EXAMINED: usize = 512;
 const AT_ONCE: usize = 16;
-/// Most other backfills of a job whose runs are looked at for what has failed: the newest.
+/// Most other backfills of a job whose runs are searched for failures: the newest.
 const MAX_OTHERS: usize = 20;
 /// Most runs of a slot that are looked at, those that do others again among them.
 const MAX_FOLLOWED: usize = 100;
@@ -154,7 +154,7 @@ impl Housekeeper {
         failed.map_or(Ok(asked), Err)
     }
 
-    /// What a backfill finds at each of its slots that is still to be dealt with. Nothing is made by this.
+    /// The state of each slot that a backfill has still to deal with. Nothing is made by this.
     ///
     /// # Errors
     /// [`BackfillError::Stale`] when the plan's entries are not those of the backfill; [`BackfillError::Store`] when a store
@@ -172,7 +172,7 @@ impl Housekeeper {
     /// Makes the runs of a backfill that come next, as far as it may have so many. Gives how many were made.
     ///
     /// # Errors
-    /// [`StoreError`] when a store cannot be reached. What was not done is done by the next look.
+    /// [`StoreError`] when a store cannot be reached. The next look does the rest.
     pub async fn advance_backfill(&self, id: &str) -> Result<usize, StoreError> {
         match self.site().ports.schedules.load_backfill(id).await? {
             Some(backfill) => self.advance(backfill).await,
@@ -295,7 +295,7 @@ impl Housekeeper {
         Ok(if is_off { PlanOf::Nothing("the job is not enabled".to_owned()) } else { PlanOf::Plan(plan) })
     }
 
-    /// Makes the run of a slot; tells whether it was not there.
+    /// Makes the run of a slot; returns whether it was not there.
     async fn make(&self, backfill: &Backfill, plan: &Plan, wanted: &Wanted) -> Result<bool, DispatchError> {
         let Some((planned, start)) = backfill.start(plan, wanted) else { return Ok(false) };
         let mut request = start_request(&backfill.job_id, planned, &start, self.now());
@@ -309,7 +309,7 @@ impl Housekeeper {
         }
     }
 
-    /// What there is at each of these slots.
+    /// The runs that exist at each of these slots.
     async fn look_for(
         &self,
         backfill: &Backfill,

@@ -1,5 +1,4 @@
-//! Hosts of workers: on which of them a schedule starts its job, and what becomes of a run that is for one host when the host
-//! is gone.
+//! Hosts of workers: on which of them a schedule starts its job, and how a run for one host ends when the host is gone.
 
 use std::collections::{BTreeMap, BTreeSet};
 

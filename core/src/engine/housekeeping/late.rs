@@ -1,9 +1,9 @@
-//! Judges the limits of schedules by the runs that they are about, and has what is broken told.
+//! Judges the limits of schedules by the runs that they are about, and makes alerts of broken ones.
 //!
-//! An alert is a run of its own that is made with its end recorded: what is left of it are its `on_late` actions, which are
-//! done as those of every other run, again after a crash and with `action_failed` where one fails. Its id follows from what
-//! was broken, so that it is made once, whoever does. That it is to be made is written into the timetable first, and taken
-//! out when it is: a sweeper that stops in between leaves it to the next one, which finds it.
+//! An alert is a run of its own that is made with its end recorded: only its `on_late` actions are left, which are
+//! done as those of every other run, again after a crash and with `action_failed` where one fails. Its id follows from
+//! the broken limit, so that several sweepers make it once. The timetable names it before it is made, and no longer
+//! after: a sweeper that stops in between leaves it to the next one, which finds it.
 
 use std::sync::Arc;
 
@@ -48,7 +48,7 @@ pub(super) async fn watched(
     Ok(found)
 }
 
-/// Logs what was broken, and makes the runs that tell of it. A timetable whose alerts are not known to be made is not
+/// Logs broken limits, and makes the runs that report them. A timetable whose alerts are not known to be made is not
 /// done.
 pub(super) async fn tell_late(ledger: &Ledger, looking: &mut [Looking], realm: &RealmSpec, now: Timestamp) {
     let (mut making, mut places) = (Vec::new(), Vec::new());

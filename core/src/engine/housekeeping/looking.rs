@@ -25,19 +25,19 @@ pub(super) struct Looking {
     pub(super) is_done: bool,
 }
 
-/// What a timetable is looked at with.
+/// The context of a look at timetables.
 #[derive(Clone, Copy)]
 pub(super) struct Lookout<'a> {
     pub(super) realm: &'a RealmSpec,
     pub(super) settings: &'a Settings,
-    /// The hosts of the workers whose jobs start on each.
+    /// The hosts of each worker with jobs that start on every host.
     pub(super) hosts: &'a BTreeMap<WorkerName, Hosts>,
     pub(super) now: Timestamp,
     pub(super) ahead: TimeDelta,
 }
 
 impl Looking {
-    /// What there is to do about a timetable.
+    /// The result of a look at a timetable.
     pub(super) fn of(
         timetable: &Timetable,
         job: Option<StoredJob>,

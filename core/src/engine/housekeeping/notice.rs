@@ -1,4 +1,4 @@
-//! Finds schedules that other tools changed, where nothing tells of what they put: an index shows them.
+//! Finds schedules that other tools changed, in a store that is not notified of their writes: an index shows them.
 
 use std::collections::HashMap;
 
@@ -8,11 +8,11 @@ use crate::ids::JobId;
 use crate::ports::StoreError;
 
 impl Housekeeper {
-    /// Has the schedules looked at that are not as they were: those of the jobs of lava's dispatchers that Pumice stands
-    /// for, where an index is all that tells of them. Gives how many.
+    /// Has changed schedules looked at: those of the jobs of the lava dispatchers that Pumice replaces, where only an
+    /// index shows changes. Returns how many.
     ///
     /// # Errors
-    /// [`StoreError`] when a store cannot be reached. What was not found is found by the next look.
+    /// [`StoreError`] when a store cannot be reached. The next look finds the rest.
     pub async fn notice(&self) -> Result<usize, StoreError> {
         let Some(dispatchers) = &self.site().settings.dispatchers else { return Ok(0) };
         let schedules = &self.site().ports.schedules;

@@ -26,8 +26,8 @@ fn times(timetables: &[Timetable], now: Timestamp) -> Vec<Timestamp> {
     times.into_iter().take(MAX_MADE).collect()
 }
 
-/// Has the clock looked at before the next slots of timetables that were looked at now. What cannot be made is the
-/// sweeper's alone.
+/// Has the clock looked at before the next slots of timetables that were looked at now. A look that cannot be
+/// scheduled is the sweeper's alone.
 pub(super) async fn schedule_looks(site: &Site, timetables: &[Timetable], now: Timestamp) {
     let Some(scheduler) = &site.ports.scheduler else { return };
     let times = times(timetables, now);

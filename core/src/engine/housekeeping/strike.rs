@@ -24,11 +24,11 @@ use crate::spec::Timezone;
 const TOGETHER: usize = 500;
 /// Most of these that are dealt with together: the first runs start while those of the next are still to be made.
 const PART: usize = 100;
-/// Most of these rounds of one call: what is left is due in the next.
+/// Most of these rounds of one call: the rest is due in the next.
 const MAX_ROUNDS: usize = 200;
-/// How long one round may wait for the store. What hangs must not keep the next look from coming.
+/// How long one round may wait for the store, so that a call that hangs does not delay the next look.
 const MAX_LOOK: TimeDelta = TimeDelta::seconds(60);
-/// What one look at the clock came to.
+/// The outcome of one look at the clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Struck {
     /// How many timetables were written.
@@ -37,7 +37,7 @@ pub struct Struck {
     pub started: usize,
 }
 
-/// What one round of a look came to.
+/// The outcome of one round of a look.
 #[derive(Default)]
 struct Round {
     moved: usize,
@@ -51,7 +51,7 @@ impl Housekeeper {
     /// until then. Makes those of backfills that come next, too.
     ///
     /// # Errors
-    /// [`StoreError`] when a store cannot be reached. What was not done is still due.
+    /// [`StoreError`] when a store cannot be reached. The rest is still due.
     pub async fn strike(&self, ahead: TimeDelta) -> Result<Struck, StoreError> {
         self.check_clock()?;
         // Each by itself: one that fails is not in the way of the other.
@@ -60,7 +60,7 @@ impl Housekeeper {
         Ok(Struck { started: struck.started + filled?, ..struck })
     }
 
-    /// Does a part of a look, and gives it up after [`MAX_LOOK`]: what was not done is still due.
+    /// Does a part of a look, and gives it up after [`MAX_LOOK`]: the rest is still due.
     async fn in_time<T>(&self, part: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         let clock = &self.site().ports.clock;
         let up = clock.sleep_until(self.now() + MAX_LOOK);
@@ -86,7 +86,7 @@ impl Housekeeper {
             let round = self.in_time(self.strike_all(due, ahead)).await?;
             struck.moved += round.moved;
             struck.started += round.started;
-            // What did not move would be found again at once.
+            // A timetable that did not move would be found again at once.
             if round.moved == 0 || (count < TOGETHER && !round.has_alerts) {
                 break;
             }
@@ -131,7 +131,7 @@ impl Housekeeper {
         let mut moved = 0;
         for (job_id, outcome) in ids.into_iter().zip(self.site().ports.schedules.put(done).await?) {
             match outcome {
-                // Another sweeper, or an operator, was first: what it left is found by the next look.
+                // Another sweeper, or an operator, was first: the next look finds the rest.
                 Ok(()) | Err(CommitError::Conflict) => moved += 1,
                 Err(error) => tracing::warn!(%job_id, %error, "the schedule of a job is looked at again"),
             }

@@ -1,8 +1,8 @@
-//! Looks at runs whose time has passed: what makes a lost message or a lost worker cost time only.
+//! Looks at runs whose time has passed, so that a lost message or a lost worker costs time only.
 //!
 //! A sweep goes on until nothing is due or its time is over, in each part of what is due at the same time. Runs that were
 //! never sent and those whose worker was lost come first. The others wait in a queue: for them a message may have been lost,
-//! which is rare, and hardly hurts while the queue has others to hand out.
+//! which is rare, and costs little while the queue has others to hand out.
 
 use std::collections::{HashMap, HashSet};
 
@@ -29,7 +29,7 @@ const BACKLOG: u64 = 100;
 /// After how many runs in a row that a store does not answer about a part is left alone.
 const MAX_TROUBLE: usize = 16;
 
-/// What a sweep did.
+/// The outcome of a sweep.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
     /// How many runs it looked at.
@@ -40,7 +40,7 @@ pub struct Swept {
     pub is_cut_off: bool,
 }
 
-/// What one part of a sweep has come to.
+/// The progress of one part of a sweep.
 #[derive(Default)]
 struct Part {
     swept: Swept,
@@ -50,7 +50,7 @@ struct Part {
     leaves_waiting: bool,
     /// The first record that cannot be read, and why.
     why: Option<String>,
-    /// What the store did not do, first and in a row.
+    /// The store's failure: the first in a row.
     trouble: Option<StoreError>,
     in_a_row: usize,
 }
@@ -116,8 +116,8 @@ impl Housekeeper {
         }
     }
 
-    /// Looks at runs that wait in a queue, if they do: those whose queue has a backlog, or tells that it has a message for
-    /// them, are left alone for longer.
+    /// Looks at runs that wait in a queue. Runs whose queue has a backlog, or lists a message for them, are left alone
+    /// for longer.
     async fn sweep_waiting(&self, all: &mut Part, until: Timestamp) {
         let waiting = std::mem::take(&mut all.waiting);
         let mut queues: HashMap<WorkerName, OnQueue> = HashMap::new();
@@ -138,7 +138,7 @@ impl Housekeeper {
         self.look_at_each(looking, all, until).await;
     }
 
-    /// What is on a worker's queue.
+    /// The state of a worker's queue.
     async fn on_queue(&self, worker: &WorkerName) -> Result<OnQueue, StoreError> {
         let queue = &self.site().ports.queue;
         if queue.depth(worker).await?.ready >= BACKLOG {
@@ -183,13 +183,13 @@ impl Housekeeper {
     }
 }
 
-/// What is known of a worker's queue.
+/// The known state of a worker's queue.
 enum OnQueue {
     /// It has so many messages that one which was lost is not missed.
     Backlog,
     /// It has messages for these runs.
     Runs(HashSet<RunKey>),
-    /// It does not tell, and may be empty.
+    /// It does not report its depth, and may be empty.
     Unknown,
 }
 
@@ -204,7 +204,7 @@ impl OnQueue {
     }
 }
 
-/// What a look at a run is to come to.
+/// The aim of a look at a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Aim {
     /// A message for it.
@@ -214,7 +214,7 @@ enum Aim {
 }
 
 impl Part {
-    /// Counts a run that was looked at. What is wrong with one record alone is not in the way of the others.
+    /// Counts a run that was looked at. A fault of one record alone does not keep the others waiting.
     fn count(&mut self, outcome: Result<Run, ApplyError>) {
         let error = match outcome {
             Ok(_) => None,

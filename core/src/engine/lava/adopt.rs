@@ -1,4 +1,4 @@
-//! Messages that lava's own dispatch sent: they have no record, and get one when they arrive.
+//! Messages that lava's dispatch sent: they have no record, and get one when they arrive.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::request::DispatchRequest;
 use crate::run::{Input, Lineage, NewRun, Run, Status, Worker};
 use crate::spec::RunSpec;
 
-/// What became of a message without a record.
+/// The outcome of a message without a record.
 #[expect(clippy::large_enum_variant, reason = "one at a time, and taken apart at once")]
 pub(in crate::engine) enum Adopted {
     /// It has one now.
@@ -101,7 +101,7 @@ pub(in crate::engine) async fn adopt(
     }
 }
 
-/// Makes a run whose message was turned away before. What became of it then stays in its log.
+/// Makes a run whose message was turned away before. The reason for that stays in its log.
 async fn adopt_anew(ledger: &Ledger, mut new: NewRun, over: Run) -> Result<Adopted, StoreError> {
     let reason = over.reason.clone().unwrap_or_default();
     (new.run.rev, new.run.epoch) = (over.rev + 1, over.epoch + 1);
@@ -137,7 +137,7 @@ async fn turn_away(ledger: &Ledger, message: &Message, reason: String) -> Result
     };
     let run = ledger.decide_new(&run, input).map_err(|error| unfit(&run.key, error))?;
     let spec = RunSpec::of_job(Arc::default());
-    // One that is there already tells what became of it.
+    // One that is there already has its outcome.
     let created = ledger.create_one(&[(NewRun { run, spec }, None)]).await?;
     if let Some(why) = created.refused {
         let (run_id, job_id) = (message.run_id, &message.job_id);

@@ -1,6 +1,5 @@
-//! Runs of workers that are lava's own. Such a worker runs whatever it is sent, as often as it is sent, and
-//! tells of it in a table of lava's: it knows nothing of records. So its message is sent once, and the
-//! record follows what that table says.
+//! Runs of lava workers. Such a worker runs whatever it is sent, as often as it is sent, and reports in a table of
+//! lava's: it knows nothing of records. So its message is sent once, and the record follows what that table says.
 
 use chrono::SubsecRound;
 use futures_util::future::join_all;
@@ -18,23 +17,23 @@ use crate::run::{IllegalTransition, Input, Part, Run, Status, Told};
 
 /// Most records written at the same time.
 const AT_ONCE: usize = 32;
-/// After how long a run has failed that lava tells nothing of: no queue keeps a message for longer (SQS, message
+/// After how long a run has failed that lava reports nothing of: no queue keeps a message for longer (SQS, message
 /// retention period).
 const MAX_SILENCE: Span = Span::from_days(14);
-/// How much earlier than a run was dispatched lava may have told of it: the clocks of two hosts differ. What it told
-/// before is of an earlier run under the same key.
+/// How much earlier than a run was dispatched lava may have reported it: the clocks of two hosts differ. A report
+/// before that is of an earlier run under the same key.
 const SKEW: Span = Span::from_mins(5);
 
-/// How long before others look at a run its message may still be sent to lava: whoever stood still for longer
-/// leaves it to them. Clocks may differ by as much.
+/// How long before the next sweep of a run its message may still be sent to lava: a sender that stood still for longer
+/// leaves it to that sweep. Clocks may differ by as much.
 const MARGIN: Span = Span::from_secs(45);
 
-/// Whether nobody else may be sending a run's message by now.
+/// Whether no other process may be sending a run's message by now.
 pub(in crate::engine) fn may_give(run: &Run, now: Timestamp) -> bool {
     run.due_at.is_some_and(|due| now + MARGIN.delta() < due)
 }
 
-/// Records that the messages of these runs have been given to workers of lava's own, so that the
+/// Records that the messages of these runs have been given to lava workers, so that the
 /// sweeper sends none again.
 pub(in crate::engine) async fn hand_over(ledger: &Ledger, runs: Vec<Run>) {
     for part in runs.chunks(AT_ONCE) {
@@ -51,13 +50,13 @@ pub(in crate::engine) async fn look_at(ledger: &Ledger, run: Run) -> Result<Run,
     let worker = WorkerKind::of(ledger.site(), &run.worker);
     match lavas_account(ledger, &run).await {
         Account::Ended(told) => match ledger.apply(run.clone(), Input::Told(told)).await {
-            // What there is to tell may be what cannot be kept: others are not to wait for that.
+            // The store may refuse the details that lava reported: runs that wait for this end go on all the same.
             Err(ApplyError::Store(error)) => warn(&run, "cannot record the end that lava reported", &error),
             outcome => return outcome,
         },
         Account::Begun if run.handed_over.is_none() && !worker.is_lavas() => {
             let name_it = "name its worker in the realm's setting FOREIGN_WORKERS";
-            warn(&run, "a worker of lava's own has begun a run", &name_it);
+            warn(&run, "a lava worker has begun a run", &name_it);
         }
         Account::Begun => {}
         Account::None if worker.is_lavas() && run.handed_over.is_none() => {
@@ -69,7 +68,7 @@ pub(in crate::engine) async fn look_at(ledger: &Ledger, run: Run) -> Result<Run,
     ledger.apply(run, input).await
 }
 
-/// What lava tells of a run that could have begun.
+/// Lava's report of a run that could have begun.
 async fn lavas_account(ledger: &Ledger, run: &Run) -> Account {
     let now = ledger.now();
     let Some(events) = ledger.site().ports.lava_events.as_ref().filter(|_| run.not_before <= now) else {
@@ -78,7 +77,7 @@ async fn lavas_account(ledger: &Ledger, run: &Run) -> Account {
     let account = match events.event(&run.job_id, run.run_id).await {
         Ok(record) => record.map_or(Account::None, |record| account(&record, run, now)),
         Err(error) => {
-            warn(run, "what lava tells of a run cannot be read", &error);
+            warn(run, "cannot read lava's event of a run", &error);
             return Account::None;
         }
     };
@@ -89,7 +88,7 @@ async fn lavas_account(ledger: &Ledger, run: &Run) -> Account {
             let days = MAX_SILENCE.delta().num_days();
             Account::Ended(failed(
                 ledger.now(),
-                format!("lava's worker has told of no end of it for {days} days"),
+                format!("the lava worker has reported no end of it for {days} days"),
             ))
         }
         _ => account,
@@ -108,7 +107,7 @@ async fn give(ledger: &Ledger, run: Run) -> Result<Run, ApplyError> {
                 return ledger.apply(run, Input::Told(told)).await;
             }
         },
-        // Somebody else is at it.
+        // Another process wrote first, and goes on with it.
         Ok(_) => return Ok(run),
         Err(error) => {
             warn(&run, "a run is not given to lava's worker", &error);
@@ -136,7 +135,7 @@ pub(in crate::engine) async fn refused(ledger: &Ledger, run: Run, why: &str) -> 
     ledger.apply(run, Input::Told(told)).await
 }
 
-/// An end that lava has not told of.
+/// An end that lava has not reported.
 fn failed(now: Timestamp, reason: String) -> Told {
     let info = Value::String(reason);
     Told { status: Status::Failed, info, began: None, ended: now, hostname: None }
@@ -158,7 +157,7 @@ fn warn_unless_noted(run: &Run, outcome: Result<Run, ApplyError>) {
     }
 }
 
-/// What lava tells of a run.
+/// Lava's report of a run.
 #[derive(Debug, PartialEq)]
 enum Account {
     /// Nothing.
@@ -169,11 +168,11 @@ enum Account {
     Ended(Told),
 }
 
-/// What lava's record of a run tells. A failed action is told after the end (lava guide, The Events Table).
+/// The report in lava's record of a run. A failed action is reported after the end (lava guide, The Events Table).
 fn account(record: &Doc, run: &Run, now: Timestamp) -> Account {
     let at = |entry: &Value| {
         let instant = parse_instant(entry["ts_event"].as_str()?).ok()?;
-        // Records keep microseconds: what is read must equal what was written.
+        // Records keep microseconds: a record that is read must equal the one that was written.
         Some(instant.in_zone(chrono_tz::UTC).trunc_subsecs(6))
     };
     let status = |entry: &Value| entry["status"].as_str()?.parse::<Status>().ok();
@@ -208,7 +207,7 @@ mod tests {
         json!({ "ts_event": format!("2026-03-01T12:00:{second:02}.250000+01:00"), "status": status, "info": info })
     }
 
-    /// What lava tells of a run that was dispatched at 12:00 in its zone.
+    /// Lava's report of a run that was dispatched at 12:00 in its zone.
     fn read(log: &[Value]) -> Account {
         let record = json!({ "job_id": "j", "hostname": "ec2", "log": log });
         let about = (JobId::new("j").unwrap(), "log".to_owned(), WorkerName::new("w").unwrap());
@@ -225,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn lavas_record_tells_how_a_run_ended() {
+    fn lava_record_has_how_a_run_ended() {
         let (starting, running) =
             (entry(1, "starting", Value::Null), entry(2, "running", json!("Iteration 1")));
         let retrying = entry(3, "retrying", json!({ "error": "no" }));
@@ -242,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lava_told_of_an_earlier_run_under_the_key_is_passed_over() {
+    fn lava_report_of_an_earlier_run_of_the_key_is_ignored() {
         let old = |status: &str| json!({ "ts_event": "2026-01-01T12:00:00+01:00", "status": status });
         assert_eq!(read(&[old("starting"), old("complete")]), Account::None);
         assert_eq!(read(&[old("complete"), entry(1, "starting", Value::Null)]), Account::Begun);
@@ -250,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_of_another_form_tells_nothing_or_what_it_can() {
+    fn record_of_another_form_is_read_as_far_as_possible() {
         assert_eq!(read(&[json!("x"), json!({ "status": "blue" })]), Account::None);
         let told = end(&[json!({ "status": "rejected", "ts_event": "yesterday" })]);
         assert_eq!((told.status, told.info, told.began), (Status::Rejected, Value::Null, None));

@@ -1,4 +1,4 @@
-//! What lava's workers read from a message.
+//! The fields that lava's workers read from a message.
 
 use serde_json::{Map, Value, json};
 
@@ -21,7 +21,7 @@ pub(in crate::engine) fn message_for_lava(realm: &RealmName, run: &Run, job: &Ma
     Message { parameters, globals, ts_dispatch, ..Message::about(realm, run) }
 }
 
-/// What lava keeps under `globals.lava` in a message (lava guide, Globals Owned by Lava).
+/// The values that lava keeps under `globals.lava` in a message (lava guide, Globals Owned by Lava).
 pub(in crate::engine) fn own_globals(lineage: &Lineage) -> Value {
     let mut own = json!({
         "master_job_id": lineage.master_job_id,

@@ -15,7 +15,7 @@ use crate::run::{Decision, IllegalTransition, Input, NewRun, Part, Run, Status, 
 
 /// Most times one input is tried because others wrote first.
 const MAX_TRIES: usize = 100;
-/// How long a write that nobody's claim waits for is tried when the store does not answer.
+/// How long a write that no claim waits for is tried when the store does not answer.
 const PATIENCE: Span = Span::from_secs(5);
 /// The pause after the first time the store did not answer; doubled each time.
 const FIRST_PAUSE: Span = Span::from_secs(1);
@@ -37,7 +37,7 @@ pub enum ApplyError {
     /// There is no such record.
     #[error("the record of run {0} is gone")]
     Gone(RunKey),
-    /// Somebody removed the record meanwhile; it was last as given.
+    /// The record was removed meanwhile; it was last as given.
     #[error("the record of run {} was removed", .0.key)]
     Removed(Box<Run>),
     /// The record would be larger than the store takes, or of a form that it cannot keep.
@@ -50,8 +50,8 @@ pub enum ApplyError {
 
 impl Ledger {
     /// Carries out an input on a record, deciding again when others write first, and trying again
-    /// for a while when the store does not answer: as long as the claim of the one who writes holds.
-    /// What the store can never keep is left out where that can be: tried again as it is, the end of an
+    /// for a while when the store does not answer: as long as the writer's claim holds. Details that
+    /// the store can never keep are left out where possible: tried again as it is, the end of an
     /// attempt would be refused until the claim ran out, and the attempt made again.
     ///
     /// # Errors
@@ -140,7 +140,7 @@ impl Ledger {
     pub(in crate::engine) async fn apply_once(&self, run: &Run, input: Input) -> Result<Run, Applied> {
         let now = self.now();
         if self.site().alone && self.live.is_taken(run, &input) {
-            // However long it stood still, nobody else can have claimed the run, and it will end what it has begun.
+            // However long it stood still, no other process can have claimed the run, and it ends what it has begun.
             return Err(Applied::Illegal(IllegalTransition::Held));
         }
         let is_absent = matches!(input, Input::Absent);
@@ -161,7 +161,7 @@ impl Ledger {
                 if let Some(message) = message.filter(|_| !sent) {
                     self.send_message(message).await;
                 }
-                // Whoever takes absent runs from a line goes on with it.
+                // The caller that takes absent runs from a line goes on with it.
                 if let Some(PermitChange::Leave { gate, .. }) = permit.filter(|_| !is_absent) {
                     Box::pin(self.call_waiting(&gate)).await;
                 }
@@ -178,7 +178,7 @@ impl Ledger {
         }
     }
 
-    /// What is decided, with the time when the record expires: it follows from the realm's settings.
+    /// The decision, with the time when the record expires: it follows from the realm's settings.
     fn decided(&self, run: &Run, input: Input, now: Timestamp) -> Result<Decision, IllegalTransition> {
         let mut decision = decide(run, input, now)?;
         if !run.status.is_end() {
@@ -236,7 +236,7 @@ pub(in crate::engine) enum Applied {
     Commit(CommitError, Box<Decision>),
 }
 
-/// What is known between two tries.
+/// The state between two tries.
 struct Known {
     /// The record as it was seen last.
     run: Run,
@@ -256,12 +256,12 @@ fn patience(run: &Run, input: &Input, now: Timestamp) -> Option<Timestamp> {
         | Input::DutiesDone { worker, epoch } => run.lease.as_ref().filter(|_| run.is_held(worker, *epoch)),
         _ => None,
     };
-    // A write after the claim ran out does no harm: it is refused if somebody else has the run.
+    // A write after the claim ran out does no harm: it is refused if another worker has the run.
     Some(claimed.map_or(now + PATIENCE.delta(), |lease| lease.until.max(now + LEASE_MARGIN.delta())))
 }
 
 /// Whether a write that was not answered took place: the stored record has all that it was to
-/// bring, whoever wrote since.
+/// bring, even if others wrote since.
 pub(in crate::engine) fn took_effect(wanted: &Run, stored: &Run) -> bool {
     // Not the whole record: another version of the program may have left out what it does not know.
     stored.rev >= wanted.rev
@@ -278,13 +278,13 @@ pub(in crate::engine) fn took_effect(wanted: &Run, stored: &Run) -> bool {
         && stored.handed_over == wanted.handed_over
 }
 
-/// One line about a run whose record somebody removed while it went on.
+/// Logs a run whose record was removed while it went on.
 pub(in crate::engine) fn log_gone(run: &Run) {
     tracing::warn!(run_id = %run.run_id, job_id = %run.job_id, key = %run.key, "the record is gone; nothing more is done about the run");
 }
 
-/// What an input that was not carried out leaves: the run as others have it, which is theirs to go on
-/// with, or as it was last when its record was removed. That is not an error: the message would come
+/// The record after an input that was not carried out: the run as others have it, which is theirs to go
+/// on with, or as it was last when its record was removed. That is not an error: the message would come
 /// again, and find no record, and start the job anew.
 pub(in crate::engine) fn rest(error: ApplyError) -> Result<Run, StoreError> {
     match error {

@@ -1,4 +1,4 @@
-//! What becomes of runs, in lava's table of events: for lava's own tools, where the realm's setting `LAVA_EVENTS` asks for it.
+//! The history of runs in lava's table of events: for lava's tools, where the realm's setting `LAVA_EVENTS` is on.
 //!
 //! The whole item is made of the record each time. So a write that was lost is made up for by the next one, and writes that
 //! come out of order do no harm.
@@ -17,7 +17,7 @@ use crate::run::{NEVER, Run, RunEvent, Status};
 /// How long a write may take. The run and those that wait for it have moved on by then; only its worker waits.
 const LIMIT: TimeDelta = TimeDelta::milliseconds(250);
 
-/// Whether the log of a run has grown: else there is nothing to tell.
+/// Whether the log of a run has grown: else there is nothing to report.
 pub(super) fn has_grown(before: &Run, after: &Run) -> bool {
     let length = |run: &Run| (run.log.entries.len(), run.log.dropped);
     length(before) != length(after)
@@ -31,7 +31,7 @@ impl Ledger {
         let Some(events) = site.ports.lava_events.as_ref().filter(|_| site.settings.lava_events) else {
             return;
         };
-        // Of runs of lava's own workers lava tells itself.
+        // Lava workers report their runs themselves.
         if site.settings.is_foreign(&after.worker) {
             return;
         }
@@ -53,14 +53,14 @@ impl Ledger {
     }
 }
 
-/// The item of a run that has begun or ended; `None` before. Times and fields are those of lava's own workers.
+/// The item of a run that has begun or ended; `None` before. Times and fields are those of lava workers.
 fn event(run: &Run) -> Option<LavaEvent> {
     let log = log(run);
     let last = log.last()?;
     let mut item = Doc::from_iter([
         ("job_id".to_owned(), json!(run.job_id)),
         // lava's steps have the id of the run that they are steps of. A step has its whole key here: the items of a foreach
-        // are runs of one job at the same time, which lava's tools could not tell apart.
+        // are runs of one job at the same time, which lava's tools could not distinguish.
         ("run_id".to_owned(), json!(run.key.as_str())),
         ("ts_dispatch".to_owned(), json!(iso(run.ts_dispatch))),
         ("status".to_owned(), last["status"].clone()),

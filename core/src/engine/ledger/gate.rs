@@ -44,7 +44,7 @@ impl Ledger {
         }
     }
 
-    /// Calls those of the line who may come; tells whether some did not come that had been called, and were taken out of it.
+    /// Calls the runs of the line that may come; returns whether some had been called, did not come and were taken out.
     async fn call_some(&self, gate: &Gate) -> Result<bool, ApplyError> {
         let view = self.site().ports.runs.gate(gate, LINE_LOOK).await?;
         let mut is_changed = false;
@@ -75,7 +75,7 @@ impl Ledger {
     }
 
     /// Takes a run out of a gate whose record is gone or done, or of which another version has not written that it left the
-    /// line; tells whether it did.
+    /// line; returns whether it did.
     async fn forget(&self, gate: &Gate, key: &RunKey, ticket: Option<u64>) -> Result<bool, StoreError> {
         let run = self.site().ports.runs.peek(key).await?;
         let is_there = run.as_ref().is_some_and(|run| !run.is_done() && run.gate() == Some(gate));

@@ -57,38 +57,38 @@ impl Ledger {
         }
     }
 
-    /// Tells the next run in line for a job's lock that it is free. One that is not told looks by itself.
+    /// Notifies the next run in line for a job's lock that it is free. A run that is not notified looks by itself.
     pub(in crate::engine) async fn call_next(&self, run: &Run) {
         if calls_next(run, self.now()) {
             self.call_line(&run.job_id).await;
         }
     }
 
-    /// Tells the next run in line for the lock of a job, which may be free.
+    /// Notifies the next run in line for the lock of a job, which may be free.
     pub(in crate::engine) async fn call_line(&self, job_id: &JobId) {
         for _ in 0..MAX_CALLED {
             let next = match self.next_in_line(job_id).await {
                 Ok(Some(next)) => next,
                 Ok(None) => return,
                 Err(error) => {
-                    tracing::warn!(%job_id, %error, "the next run in line was not told");
+                    tracing::warn!(%job_id, %error, "the next run in line was not notified");
                     return;
                 }
             };
             match self.apply(next, Input::Freed).await {
-                // It left the line without being called, and so calls nobody.
+                // It left the line without being called, and so calls no other.
                 Err(ApplyError::Illegal(IllegalTransition::Ended, _) | ApplyError::Removed(_)) => {}
-                // It may have been told, or have looked, in the meantime.
+                // It may have been notified, or have looked, in the meantime.
                 Ok(_) | Err(ApplyError::Illegal(..)) => return,
                 Err(error) => {
-                    tracing::warn!(%job_id, %error, "the next run in line was not told");
+                    tracing::warn!(%job_id, %error, "the next run in line was not notified");
                     return;
                 }
             }
         }
     }
 
-    /// Who is to have the lock next: the longest waiting run, or the newest where that one makes way for newer ones.
+    /// The next run for the lock: the longest waiting run, or the newest where that one makes way for newer ones.
     async fn next_in_line(&self, job_id: &JobId) -> Result<Option<Run>, StoreError> {
         let first = self.site().ports.runs.in_line(job_id, 1).await?.pop();
         match first {
@@ -144,7 +144,7 @@ impl Ledger {
         let newest = match self.newest(held.clone()).await {
             Ok(newest) => newest,
             Err(error) => {
-                tracing::warn!(job_id = %held.job_id, %error, "a run in line looks later who else is");
+                tracing::warn!(job_id = %held.job_id, %error, "a run in line looks for the others later");
                 return held;
             }
         };
@@ -188,7 +188,7 @@ impl Ledger {
             return Ok(None);
         }
         let left = self.site().ports.runs.peek(&run.key).await?.unwrap_or_else(|| run.clone());
-        // It may have been told that the lock is free, and nobody else was.
+        // It may have been notified that the lock is free, and no other run was.
         self.call_next(&left).await;
         Ok(Some(left))
     }
@@ -200,7 +200,7 @@ impl Ledger {
             Ok(Some(other)) if !other.is_done() => held,
             Ok(_) => match self.apply(held.clone(), Input::Freed).await {
                 Ok(called) => called,
-                // Others have told it, or it has looked.
+                // It has been notified by others, or has looked.
                 Err(ApplyError::Illegal(..) | ApplyError::Removed(_)) => held,
                 Err(error) => {
                     tracing::warn!(job_id = %held.job_id, %error, "a run in line looks later");

@@ -28,7 +28,7 @@ pub(super) struct Ledger {
     pub(super) live: Live,
     /// The messages that are to be sent together; `None` where each is sent at once.
     outbox: Option<Arc<Mutex<Vec<Outgoing>>>>,
-    /// What could not be written beside the records.
+    /// Failed writes outside the records.
     trouble: Trouble,
 }
 
@@ -81,8 +81,8 @@ impl Ledger {
         }
     }
 
-    /// Sends messages; tells what became of each. One that is not sent costs time only: the sweeper sends it, without the
-    /// parameters and globals that the record has too. [`Sent::Refused`] is one that no later try would send.
+    /// Sends messages; returns the outcome of each. One that is not sent costs time only: the sweeper sends it, without
+    /// the parameters and globals that the record has too. [`Sent::Refused`] is one that no later try would send.
     pub(in crate::engine) async fn send_all(&self, messages: Vec<Outgoing>) -> Vec<Sent> {
         if messages.is_empty() {
             return Vec::new();
@@ -103,7 +103,7 @@ impl Ledger {
         sent.collect()
     }
 
-    /// Has messages sent at their time, where there is who does. One that is not costs the second way of
+    /// Schedules messages for their time, where the realm has a scheduler. One that is not costs the second way of
     /// waking its run only: the sweeper is the first.
     pub(in crate::engine) async fn schedule_all(&self, messages: Vec<Outgoing>) {
         let Some(scheduler) = self.site().ports.scheduler.as_ref().filter(|_| !messages.is_empty()) else {
@@ -119,7 +119,7 @@ impl Ledger {
     }
 }
 
-/// What became of a message that was to be sent.
+/// The outcome of sending a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::engine) enum Sent {
     /// It was sent.
@@ -130,7 +130,7 @@ pub(in crate::engine) enum Sent {
     Refused(String),
 }
 
-/// What the log says of messages.
+/// Messages as the log names them.
 fn about(messages: &[Outgoing]) -> Vec<(RunId, JobId, RunKey)> {
     messages.iter().map(|o| (o.message.run_id, o.message.job_id.clone(), o.message.key())).collect()
 }

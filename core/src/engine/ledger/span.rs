@@ -1,4 +1,4 @@
-//! What tracing hears of the end of a run: one event, from which a span can be made.
+//! The end of a run for tracing: one event, from which a span can be made.
 
 use crate::Timestamp;
 use crate::run::Run;
@@ -6,7 +6,7 @@ use crate::run::Run;
 /// The target of the events.
 pub(in crate::engine) const TARGET: &str = "pumice::span";
 
-/// Tells of a run that has just ended, where anything listens. Times are in microseconds since 1970.
+/// Emits an event for a run that has just ended, where anything listens. Times are in microseconds since 1970.
 pub(super) fn tell_end(before: &Run, after: &Run) {
     if before.status.is_end()
         || !after.status.is_end()

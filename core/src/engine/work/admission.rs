@@ -12,7 +12,7 @@ use crate::run::{Input, Run};
 /// How often a gate is looked at anew because others passed it or came into its line meanwhile.
 const MAX_LOOKS: usize = 50;
 
-/// What came of it.
+/// The outcome of asking for a permit.
 pub(super) enum Admitted {
     /// It has its permit, and is claimed.
     Claimed(Run),

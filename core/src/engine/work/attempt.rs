@@ -29,14 +29,14 @@ use crate::run::{Lineage, Outcome, Run, failed_result};
 use crate::secret::remember_marked;
 use crate::spec::{JobSpec, RealmSpec, RunSpec};
 
-/// What an attempt came to.
+/// The outcome of an attempt.
 #[expect(clippy::large_enum_variant, reason = "one at a time, and taken apart at once")]
 pub(super) enum Attempted {
     /// An outcome to record, with what was rendered for this attempt alone.
     Ended(Outcome, Option<Rendered>),
-    /// Another worker has the run; what this attempt did does not count.
+    /// Another worker has the run; the work of this attempt does not count.
     Lost,
-    /// It was told to stop with its process; what it did does not count either.
+    /// It was stopped with its process; its work does not count either.
     Halted,
     /// The host has run out of something, so that it could not begin.
     Unbegun(String),
@@ -67,7 +67,7 @@ impl Engine {
         }
         let watch = Watch { engine: self, run, invocation, lease: &lease, cancel: &cancel, news: None };
         if lease.is_outdated(self.now()) {
-            // Nobody has taken the run, but its parent may have gone on without it meanwhile.
+            // No worker has taken the run, but its parent may have gone on without it meanwhile.
             match watch.look().await {
                 Some(Stop::Cancelled) => return Ok(Attempted::Ended(Outcome::Cancelled, None)),
                 Some(_) => return Ok(Attempted::Lost),
@@ -145,7 +145,7 @@ impl Engine {
     }
 }
 
-/// What came of code of a job type or an action, which may panic.
+/// The outcome of code of a job type or an action, which may panic.
 pub(super) enum Caught<T> {
     Done(T),
     Failed(JobError),
@@ -162,7 +162,7 @@ pub(super) async fn caught<T>(code: impl Future<Output = Result<T, JobError>>) -
     }
 }
 
-/// What an attempt comes to.
+/// The conclusion of an attempt.
 enum Concluded {
     /// This is recorded.
     Ended(Outcome),
@@ -171,7 +171,7 @@ enum Concluded {
     Unbegun(String),
 }
 
-/// What is recorded of an attempt: how it ended, or why it was stopped. Nothing when it was lost, or stopped with its
+/// The recorded end of an attempt: how it ended, or why it was stopped. Nothing when it was lost, or stopped with its
 /// process before it ended well.
 fn conclude(ended: Option<Caught<Ended>>, stop: Option<Stop>) -> Concluded {
     Concluded::Ended(match (ended, stop) {
@@ -225,7 +225,7 @@ pub(super) struct RunDispatches<'a> {
     dispatcher: &'a Dispatcher,
     run: &'a Run,
     job: &'a JobSpec,
-    /// Tells apart the attempt and the actions of the run.
+    /// Distinguishes the attempt from the actions of the run.
     label: &'a str,
     calls: AtomicU32,
 }
@@ -289,7 +289,7 @@ impl Directories for RunDirectories<'_> {
 }
 
 impl Engine {
-    /// What a job reaches while it runs in these directories.
+    /// The context of a job that runs in these directories.
     pub(super) fn job_context<'a>(
         &'a self,
         directories: &'a RunDirectories<'a>,

@@ -37,7 +37,7 @@ impl Engine {
             for (key, run) in part.iter().zip(runs) {
                 match run {
                     Ok(run) => found.extend(run.and_then(|run| self.call_of(host, &run))),
-                    // What is wrong with one record alone is not in the way of the others.
+                    // A fault of one record alone does not keep the others waiting.
                     Err(error) => tracing::warn!(%key, %error, "a run for this host cannot be read"),
                 }
             }

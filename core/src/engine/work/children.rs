@@ -34,7 +34,7 @@ const INLINE_DEPTH: usize = 2;
 /// The pause between.
 const PAUSE: Span = Span::from_secs(1);
 
-/// What became of the record of a step.
+/// The outcome of making the record of a step.
 #[expect(clippy::large_enum_variant, reason = "one at a time, and taken apart at once")]
 enum Made {
     /// It is there, with what it uses.
@@ -141,7 +141,7 @@ impl<'a> Place<'a> {
             true => None,
         };
         if !parent.may_begin(engine.now()) {
-            // Whoever has the parent now makes its children.
+            // The worker that has the parent now makes its children.
             return Ok(Child::AtRest(run));
         }
         if self.is_deep(&run) {
@@ -158,7 +158,7 @@ impl<'a> Place<'a> {
         }
         let mut begun = Task { run, spec: &spec, job: &job, invocation, parent: Some(parent) };
         if matches!(cancel.is_stopped(), Some(Stop::Cancelled | Stop::TimedOut(_))) {
-            // The others were told while this one was not there yet.
+            // The others were asked to stop while this one was not there yet.
             begun = engine.tell_begun(begun).await?;
         }
         let run = Box::pin(engine.run_claimed(begun)).await?;
@@ -255,7 +255,7 @@ fn must_wait(run: &Run) -> bool {
 
 impl Engine {
     /// Asks a child to stop that was made while its parent was stopping. Where that cannot be recorded its claim is given
-    /// up, so that it does not go on: whoever has the parent next asks it again.
+    /// up, so that it does not go on: the next worker of the parent asks it again.
     async fn tell_begun<'a>(&self, begun: Task<'a>) -> Result<Task<'a>, StoreError> {
         let told = match self.ledger().apply(begun.run.clone(), Input::Cancel).await {
             Ok(_) | Err(ApplyError::Illegal(..)) => return Ok(begun),

@@ -1,4 +1,4 @@
-//! What is left to do when an attempt has ended: actions, the parent, the next in line.
+//! Duties after an attempt has ended: actions, the parent, the next in line.
 
 use futures_util::future::{Either, select};
 use serde_json::Value;
@@ -49,7 +49,7 @@ impl Engine {
                         Performed::Left => return Ok(run),
                     };
                 let last = index + 1 == actions.len();
-                // The last one that went well needs no record of its own: clearing the duties tells.
+                // The last one that went well needs no record of its own: clearing the duties shows it.
                 if error.is_some() || !last {
                     let place = u32::try_from(index).unwrap_or(u32::MAX);
                     let input = Input::ActionDone {
@@ -68,7 +68,7 @@ impl Engine {
         self.tell_and_clear(run, invocation).await
     }
 
-    /// Tells the parent where it must be told, and records that nothing is left.
+    /// Notifies the parent where that is a duty, and records that no duties are left.
     pub(super) async fn tell_and_clear(&self, run: Run, invocation: &Invocation) -> Result<Run, StoreError> {
         let Some(duties) = &run.duties else {
             self.ledger().call_next(&run).await;
@@ -78,7 +78,7 @@ impl Engine {
             && let Some(parent) = run.key.parent()
             && let Some(parent) = self.site.ports.runs.peek(&parent).await?
         {
-            // A parent that does not wait for this child any more needs no telling.
+            // A parent that does not wait for this child any more needs no notification.
             if let Err(error) = self.ledger().apply(parent, Input::ChildEnded).await {
                 rest(error)?;
             }
@@ -210,7 +210,7 @@ impl Engine {
             None => ActionTime { until: began + limit.delta(), limit, is_cut: false },
             Some(ends) => {
                 let left = ends - began;
-                // Another invocation has hardly more time for it than this one.
+                // Another invocation has little more time for it than this one.
                 let is_most = left * 2 >= whole;
                 ActionTime {
                     until: ends,
@@ -230,7 +230,7 @@ impl Engine {
     ) -> Watched {
         let clock = &self.site.ports.clock;
         let (performing, halted) = (std::pin::pin!(performing), std::pin::pin!(self.halt.stopped()));
-        // Where both come at once the process stops: what is cut off by that has not failed.
+        // Where both come at once the process stops: an action that is cut off by that has not failed.
         let stopping = select(halted, clock.sleep_until(time.until));
         let (halted, performing) = match select(performing, stopping).await {
             Either::Left((ended, _)) => return Watched::Ended(ended),
@@ -245,14 +245,14 @@ impl Engine {
         // One that is nearly done may end, so that it is not performed twice.
         let grace = clock.sleep_until(self.now() + self.limits.grace.delta());
         match select(performing, grace).await {
-            // What an action says that was told to stop says nothing about the action.
+            // The error of an action that was stopped says nothing about the action.
             Either::Left((ended, _)) if matches!(ended, Caught::Done(())) => Watched::Ended(ended),
             _ => Watched::Left,
         }
     }
 }
 
-/// What became of an action.
+/// The outcome of an action.
 enum Performed {
     Done,
     /// It is recorded as `action_failed`, for this reason.
@@ -277,7 +277,7 @@ struct ActionTime {
     is_cut: bool,
 }
 
-/// What watching an action came to.
+/// The outcome of watching an action.
 enum Watched {
     Ended(Caught<()>),
     TimedOut(Span),

@@ -2,8 +2,8 @@
 //! object store when the run goes on in another invocation, and are never silently missing or old.
 //!
 //! Records say in which invocation's directory the files were when they were written, and where that one had them from.
-//! Whoever goes on fetches what that invocation kept; where there is nothing, it was lost before it could keep it. Steps
-//! that ran at the same time in several invocations have several directories, which nothing can make one of.
+//! The worker that goes on fetches what that invocation kept; where there is nothing, it was lost before it could keep
+//! it. Steps that ran at the same time in several invocations have several directories, which cannot be merged.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -76,14 +76,14 @@ impl SharedFiles {
         *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
     }
 
-    /// What the record of a run that ends says of files that its steps left, where no others can have them.
+    /// The place of files that the steps of an ending run left, for its record, where no others can have them.
     pub(super) fn left(&self, work_dir: &dyn Workspace) -> Option<WorkPlace> {
         work_dir.work_in_use()?;
         let not_kept = Some("its run has ended".to_owned());
         Some(WorkPlace { not_kept, ..self.state().own.clone() })
     }
 
-    /// What the records of the steps of a run tell.
+    /// Learns the place of the files from the records of the steps of a run.
     pub(super) fn learn(&self, steps: &[Run]) {
         if !self.carried {
             return;
@@ -139,7 +139,7 @@ impl SharedFiles {
         };
         let mut state = self.state();
         if state.kept {
-            // What the step changes is not what was kept.
+            // The step's changes are not in the kept copy.
             state.own.version += 1;
             state.kept = false;
         }
@@ -175,7 +175,7 @@ impl SharedFiles {
     }
 
     /// Where the files are, for a record that is about to be written. With `keep` the run goes on in another
-    /// invocation, and what is here is kept for it first, if that can be done before the time that it gives.
+    /// invocation, and the directory is kept for it first, if that can be done before the time that it gives.
     pub(super) async fn place(
         &self,
         work_dir: &dyn Workspace,
@@ -224,7 +224,7 @@ impl SharedFiles {
         Some(place)
     }
 
-    /// Steps run at the same time: what was kept may be changed by one that goes on.
+    /// Steps run at the same time: one that goes on may change files that were kept.
     pub(super) fn kept_while_others_run(&self) {
         let mut state = self.state();
         if state.kept {
@@ -234,7 +234,7 @@ impl SharedFiles {
     }
 }
 
-/// The place that all others came before, as their records tell; an error when there is none such.
+/// The place that all others came before, by their records; an error when there is none such.
 fn last_of<'a>(places: &[&'a WorkPlace]) -> Result<Option<&'a WorkPlace>, ()> {
     let by_name: HashMap<String, &WorkPlace> = places.iter().map(|place| (place.name(), *place)).collect();
     // Of one invocation the highest version has all that the lower ones had.

@@ -25,7 +25,7 @@ use crate::ports::StoreError;
 use crate::run::{Input, Look, Outcome, Part, Run, Status, WorkPlace, Worker, look_on};
 use crate::spec::{ActionsWhen, JobSpec, Overlap, RealmSpec, RunSpec};
 
-/// What is to become of a message.
+/// The fate of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Handled {
     /// It is dealt with.
@@ -122,7 +122,7 @@ impl Engine {
         run.is_child() || self.is_composite(&run.job_type)
     }
 
-    /// By when the files of a run must have been kept: what follows must be recorded while the claim holds.
+    /// By when the files of a run must have been kept: the next record must be written while the claim holds.
     fn keep_until(&self, invocation: &Invocation) -> Timestamp {
         let now = self.now();
         invocation.ends.map_or(now + self.limits.lease.delta() / 4, |ends| now + (ends - now) / 2)
@@ -209,7 +209,7 @@ impl Engine {
         }
     }
 
-    /// Fails a run whose pinned spec is missing: what it was to run, and its actions, are not known.
+    /// Fails a run whose pinned spec is missing: neither its job nor its actions are known.
     async fn end_without_spec(
         &self,
         run: Run,
@@ -230,8 +230,7 @@ impl Engine {
         }
     }
 
-    /// Ends a run that can never go on as failed, and stops what it started: that must not go on for
-    /// nobody.
+    /// Ends a run that can never go on as failed, and stops the children that it started: their results would be lost.
     async fn give_up(&self, task: Task<'_>, reason: String) -> Result<Run, StoreError> {
         self.cancel_begun(&task.run).await?;
         let closing = Closing::of(task.job, Status::Failed, reason);
@@ -248,7 +247,7 @@ impl Engine {
         Input::ClaimDuties { worker: invocation.owner.clone(), until }
     }
 
-    /// Claims a run, after it was told whether it may start at all.
+    /// Claims a run, after checking whether it may start at all.
     async fn start(&self, task: Task<'_>, first: bool) -> Result<Started, StoreError> {
         if task.parent.is_some_and(|parent| !parent.may_begin(self.now())) {
             return Ok(Started::Rest(task.run));
@@ -323,7 +322,7 @@ impl Engine {
         }
     }
 
-    /// What becomes of a run whose job is already running.
+    /// The next step of a run whose job is already running.
     async fn give_way(&self, task: Task<'_>, by: RunKey) -> Result<Run, StoreError> {
         let run = &task.run;
         if run.key.is_below(&by) {
@@ -352,7 +351,7 @@ impl Engine {
         }
     }
 
-    /// Ends a run whose next record the store can never keep: each delivery would meet the same.
+    /// Ends a run whose next record the store can never keep: each delivery would fail alike.
     async fn end_unrecordable(&self, task: Task<'_>, why: &str) -> Result<Run, StoreError> {
         self.give_up(task, format!("cannot record the transition: {why}")).await
     }
@@ -442,7 +441,7 @@ impl Engine {
     pub(super) async fn put_back(&self, task: Task<'_>, pause: Span) -> Result<Run, ApplyError> {
         let Task { run, invocation, .. } = task;
         let (worker, epoch) = (invocation.owner.clone(), run.epoch);
-        // What cannot be told now was lost with this invocation, for all that the next one knows.
+        // A place that is not known now was lost with this invocation, for all that the next one knows.
         let work = self.work_place(&run, invocation, true).await.unwrap_or_else(|_| run.work.clone());
         let input = Input::Suspend { worker, epoch, resume: Some(pause), ends: None, work };
         let (key, run_id, job_id) = (run.key.clone(), run.run_id, run.job_id.clone());
@@ -506,21 +505,21 @@ struct Closing<'a> {
 }
 
 impl<'a> Closing<'a> {
-    /// An end of which the job's `on_fail` actions are told, where it is a failure.
+    /// An end for which the job's `on_fail` actions run, where it is a failure.
     const fn of(job: &'a JobSpec, status: Status, reason: String) -> Self {
         Self { status, reason, job: Some(job) }
     }
 
-    /// An end of which no action is told.
+    /// An end for which no action runs.
     const fn quietly(status: Status, reason: String) -> Self {
         Self { status, reason, job: None }
     }
 }
 
-/// What came of carrying out a claimed run.
+/// The outcome of carrying out a claimed run.
 struct CarriedOut {
     stepped: Stepped,
-    /// What was rendered for this attempt alone.
+    /// Payload and parameters that were rendered for this attempt alone.
     rendered: Option<Rendered>,
 }
 

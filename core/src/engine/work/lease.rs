@@ -1,4 +1,4 @@
-//! Whether a claim surely holds, as the one who made it can tell without asking.
+//! Whether a claim surely holds, as its owner can decide without asking the store.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -17,12 +17,12 @@ pub(super) struct LeaseGuard {
     until_micros: AtomicI64,
     /// How much of it must be left: clocks differ.
     margin: TimeDelta,
-    /// Whether nobody else can make a claim, so that it holds for as long as its owner lives.
+    /// Whether no other process can make a claim, so that it holds for as long as its owner lives.
     alone: bool,
 }
 
 impl LeaseGuard {
-    /// The claim that was just made on a run; `lease` is how long claims hold, `alone` whether nobody else can make one.
+    /// The claim that was just made on a run; `lease` is how long claims hold, `alone` whether no other can make one.
     pub(super) fn of(run: &Run, lease: Span, alone: bool) -> Self {
         let until = run.lease.as_ref().map_or(DateTime::UNIX_EPOCH, |lease| lease.until);
         let margin = LEASE_MARGIN.delta().min(lease.delta() / 4);
@@ -50,7 +50,7 @@ impl LeaseGuard {
         (!self.alone).then(|| self.until() - self.margin)
     }
 
-    /// Whether its time has run out, although nobody else can have the run: what its record says may be news.
+    /// Whether its time has run out, although no other worker can have the run: its record may have news.
     pub(super) fn is_outdated(&self, now: Timestamp) -> bool {
         now >= self.until()
     }
@@ -64,7 +64,7 @@ impl LeaseGuard {
 /// The parent of a run that runs in the same invocation.
 #[derive(Clone, Copy)]
 pub(super) struct Parent<'a> {
-    /// Tells the parent to stop, and why.
+    /// Stops the parent, with a reason.
     pub(super) cancel: &'a Cancel,
     /// The claim on the parent.
     pub(super) lease: &'a LeaseGuard,
@@ -76,7 +76,7 @@ impl Parent<'_> {
         self.cancel.is_stopped() != Some(Stop::Lost) && !self.lease.is_over(now)
     }
 
-    /// Whether a step may begin: the parent surely is this invocation's. If not, it is told so.
+    /// Whether a step may begin: the parent surely is this invocation's. If not, the parent is stopped.
     pub(super) fn may_begin(self, now: Timestamp) -> bool {
         let firm = self.lease.is_firm(now);
         if !firm {

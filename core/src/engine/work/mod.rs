@@ -1,4 +1,4 @@
-//! What a worker does: from a message to a run at rest.
+//! A worker's engine: from a message to a run at rest.
 
 mod admission;
 mod attempt;
@@ -47,14 +47,14 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine that serves one worker's queue. What runs each job type and performs each action is there: the
+    /// An engine that serves one worker's queue. Each job type and action has its runner: the
     /// [`Runners`] were not made otherwise.
     #[must_use]
     pub fn new(site: Arc<Site>, runners: Arc<Runners>, worker: WorkerName, limits: Limits) -> Self {
         Self::with(Housekeeper::new(site, runners.registry().clone()), runners, worker, limits)
     }
 
-    /// The same beside others in one process: what the housekeeper knows of jobs and of what runs is known to all of them.
+    /// The same for one of several engines in a process: they share the housekeeper's knowledge of jobs and runs.
     #[must_use]
     pub fn with(housekeeper: Housekeeper, runners: Arc<Runners>, worker: WorkerName, limits: Limits) -> Self {
         Self {
@@ -71,7 +71,7 @@ impl Engine {
         }
     }
 
-    /// The same, told to stop by this.
+    /// The same, stopped by this.
     #[must_use]
     pub fn halted_by(mut self, halt: Halt) -> Self {
         self.halt = halt;

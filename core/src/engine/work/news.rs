@@ -1,4 +1,4 @@
-//! Tells a composite run that its record was written by another process: a step that runs elsewhere may have ended.
+//! Notifies a composite run that its record was written by another process: a step that runs elsewhere may have ended.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Poll;
@@ -7,7 +7,7 @@ use futures_util::task::AtomicWaker;
 
 use crate::run::Run;
 
-/// What the walk through the steps hears from the watch over the run, which reads the record now
+/// News for the walk through the steps, from the watch over the run, which reads the record now
 /// and then. A step's report writes its parent's record, so that is where it shows.
 #[derive(Debug)]
 pub(super) struct News {
@@ -31,12 +31,12 @@ impl News {
         }
     }
 
-    /// A write of one's own is no news.
+    /// A write of one's own is not news.
     pub(super) fn wrote(&self, stored: &Run) {
         self.rev.store(stored.rev, Ordering::Relaxed);
     }
 
-    /// What was heard came to nothing: the next look at the record counts as news.
+    /// Reading the news failed: the next look at the record counts as news.
     pub(super) fn again(&self) {
         self.rev.store(0, Ordering::Relaxed);
     }

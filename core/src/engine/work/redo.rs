@@ -20,7 +20,7 @@ use crate::spec::RunSpec;
 const BATCH: usize = 500;
 
 impl Engine {
-    /// What becomes of the steps of a run's plan, where it does another run again; the records of those that are kept are
+    /// The fate of each step of a run's plan, where it does another run again; the records of those that are kept are
     /// there then.
     pub(super) async fn redo_steps(&self, task: &Task<'_>, plan: &Plan) -> Result<Redone, StoreError> {
         let Some(redo) = task.run.redo.as_deref() else { return Ok(Redone::Steps(Vec::new())) };
@@ -31,7 +31,7 @@ impl Engine {
         if let Some(why) = self.keep_steps(&task.run, plan, &steps).await? {
             return Ok(Redone::Impossible(why));
         }
-        // What the steps of a run share is one for all its levels.
+        // All levels of the steps of a run share one directory.
         if task.run.is_child() || steps.iter().any(StepRedo::is_kept) {
             let root = redo.of.run_id().map_or_else(|| redo.of.clone(), RunKey::root);
             let ended = self.site.ports.runs.peek(&root).await?;
@@ -42,8 +42,8 @@ impl Engine {
         Ok(Redone::Steps(steps))
     }
 
-    /// Makes the records of the steps that are kept; what was made before is there already. Gives why there can be none of
-    /// one of them.
+    /// Makes the records of the steps that are kept; those made before are there already. Returns why one of them
+    /// cannot have a record.
     async fn keep_steps(
         &self,
         run: &Run,

@@ -1,5 +1,5 @@
-//! Runs a chain, dag or foreach step by step. The children's records are the journal: whoever goes
-//! on after a crash finds there what was done.
+//! Runs a chain, dag or foreach step by step. The children's records are the journal: after a crash, the next
+//! worker finds there which steps were done.
 
 use std::collections::BTreeSet;
 
@@ -31,7 +31,7 @@ use crate::spec::RealmSpec;
 pub(super) enum Stepped {
     /// Its end.
     Ended(Outcome),
-    /// It was told to stop with its process, and goes on elsewhere.
+    /// It was stopped with its process, and goes on elsewhere.
     Halted,
     /// The host has run out of something, so that the attempt could not begin.
     Unbegun(String),
@@ -39,19 +39,19 @@ pub(super) enum Stepped {
     Rest(Run),
 }
 
-/// What came of a step.
+/// The outcome of a step.
 #[expect(clippy::large_enum_variant, reason = "one at a time, and taken apart at once")]
 pub(super) enum Child {
     /// Its run is at rest.
     AtRest(Run),
-    /// There can be no run of it, for this reason: the whole fails, whatever may fail.
+    /// It cannot have a run, for this reason: the whole fails, whatever may fail.
     Refused(Why),
 }
 
 /// A step that came to rest, or whose state is not known.
 type ChildEnd = (usize, Result<Child, StoreError>);
 
-/// What a walk that waits hears first.
+/// The first event for a walk that waits.
 #[expect(clippy::large_enum_variant, reason = "one at a time, and taken apart at once")]
 enum Heard {
     Ended(ChildEnd),
@@ -68,20 +68,20 @@ struct Walk<'a> {
     news: &'a News,
     /// When the time of the attempt is up, if it has a limit.
     ends: Option<Timestamp>,
-    /// The step that there can be no run of, and why.
+    /// The step that cannot have a run, and why.
     refused: Option<(usize, Why)>,
     told_children: bool,
     /// Why no further step is begun, and the run is left to another invocation.
     trouble: Option<StoreError>,
 }
 
-/// What the steps of a composite run share in one invocation.
+/// The common context of the steps of a composite run in one invocation.
 #[derive(Clone, Copy)]
 pub(super) struct Place<'a> {
     pub(super) engine: &'a Engine,
     pub(super) task: &'a Task<'a>,
     pub(super) plan: &'a Plan,
-    /// What becomes of each step, where the run does another again.
+    /// The fate of each step, where the run does another again.
     pub(super) redo: &'a [StepRedo],
     pub(super) cancel: &'a Cancel,
     pub(super) lease: &'a LeaseGuard,
@@ -212,7 +212,7 @@ fn holds_secret(rendered: &Rendered) -> bool {
         && (value_holds_secret(&rendered.payload) || rendered.parameters.values().any(value_holds_secret))
 }
 
-/// What the steps of a run are planned from.
+/// The source of the plan of a run's steps.
 enum Resolved {
     /// The record, and what was rendered and looked up.
     Plan(Run, Rendered),
@@ -293,7 +293,7 @@ impl Walk<'_> {
         !self.place.task.invocation.is_late(now) && self.place.lease.is_firm(now)
     }
 
-    /// What comes first: the end of a step that is under way here, a report of one that runs
+    /// The first event: the end of a step that is under way here, a report of one that runs
     /// elsewhere, or a reason to stop when there was none before.
     async fn heard(&self, stop: Option<Stop>, next: impl Future<Output = Option<ChildEnd>>) -> Heard {
         let stopped = async {
@@ -331,7 +331,7 @@ impl Walk<'_> {
         match ended {
             Ok(Child::AtRest(child)) => {
                 if !child.status.is_end() && self.place.plan.width > 1 {
-                    // What was kept for its next attempt others may change.
+                    // Files that were kept for its next attempt may be changed by others.
                     self.place.task.invocation.files.kept_while_others_run();
                 }
                 self.states[step] = state_of(&child);
@@ -356,7 +356,7 @@ impl Walk<'_> {
         }
     }
 
-    /// How the steps stand, as their records tell.
+    /// The states of the steps, from their records.
     async fn read_children(&self) -> Result<Vec<ChildState>, StoreError> {
         let children = self
             .place
@@ -391,7 +391,7 @@ impl Walk<'_> {
         let Task { run, invocation, .. } = task;
         // First the record, then the children: a child that reports in between changes the record.
         let Some(stored) = engine.site.ports.runs.peek(&run.key).await? else {
-            // Not an error, see `rest`. Whoever watches the run may have told of it.
+            // Not an error, see `rest`. The watch over the run may have logged it.
             if self.place.cancel.is_stopped() != Some(Stop::Lost) {
                 log_gone(run);
             }

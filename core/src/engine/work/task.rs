@@ -14,7 +14,7 @@ use crate::spec::{JobSpec, RunSpec};
 pub(super) struct Task<'a> {
     /// The record as it was seen last.
     pub(super) run: Run,
-    /// What the run uses, for good.
+    /// The spec that the run uses, for good.
     pub(super) spec: &'a RunSpec,
     /// Its job, as the spec has it.
     pub(super) job: &'a JobSpec,
@@ -23,7 +23,7 @@ pub(super) struct Task<'a> {
     pub(super) parent: Option<Parent<'a>>,
 }
 
-/// One invocation: who it is, how long it has, and the directory it works in.
+/// One invocation: its owner, its time, and its directory.
 pub(super) struct Invocation {
     pub(super) owner: Worker,
     pub(super) began: Timestamp,

@@ -1,4 +1,4 @@
-//! Whether a run that nobody has started yet may start at all.
+//! Whether a run that has not been started yet may start at all.
 
 use serde_json::Value;
 
@@ -14,7 +14,7 @@ pub(super) enum Verdict {
     Start(Option<Value>),
     /// Not at all.
     End(Status, String),
-    /// Not any more, which is a failure that actions are told of.
+    /// Not any more, which is a failure that actions report.
     TooLate(String),
 }
 
@@ -72,7 +72,7 @@ impl Verdict {
             }
         }
         let event_log = job.fields.event_log.as_ref().filter(|value| !is_empty(value)).map(|event_log| {
-            // What cannot be logged does not stop the job (lava guide, The event_log Field).
+            // An `event_log` that cannot be logged does not stop the job (lava guide, The event_log Field).
             templates
                 .structure(event_log, &[])
                 .unwrap_or_else(|error| format!("bad event_log: {error}").into())

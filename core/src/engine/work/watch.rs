@@ -24,7 +24,7 @@ pub(super) struct Watch<'a> {
     pub(super) run: &'a Run,
     pub(super) invocation: &'a Invocation,
     pub(super) lease: &'a LeaseGuard,
-    /// Tells that it is to stop already.
+    /// The request to stop, once there is one.
     pub(super) cancel: &'a Cancel,
     /// Where it is to be said that others wrote the record.
     pub(super) news: Option<&'a News>,

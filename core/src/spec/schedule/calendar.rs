@@ -22,7 +22,7 @@ pub struct Calendar {
     /// Weekdays, as `mon-fri` or `sat,sun`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weekdays: Option<Weekdays>,
-    /// A file of days beside the realm's document: one a line, or a span of them, and what follows is a remark.
+    /// A file of days next to the realm's document: one a line, or a span of them, followed by a remark if any.
     /// `pumice apply` puts its days in its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
@@ -36,7 +36,7 @@ impl Calendar {
         named || self.weekdays.as_ref().is_some_and(|weekdays| weekdays.has(day.weekday()))
     }
 
-    /// What keeps it from being used, if anything.
+    /// The mistake that keeps it from being used, if any.
     #[must_use]
     pub fn mistake(&self) -> Option<String> {
         if let Some(file) = &self.file {
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_day_is_refused() {
+    fn text_that_is_not_a_day_is_refused() {
         for days in ["2026-02-30", "25.12.2026", "2027-01-02/2026-12-24", "", "mon"] {
             assert!(days.parse::<Days>().is_err(), "{days}");
         }

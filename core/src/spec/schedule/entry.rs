@@ -22,10 +22,10 @@ const MAX_EVERY: Span = Span::from_days(3_660);
 const MAX_JITTER: Span = Span::from_days(1);
 /// Most instants of an entry.
 pub(crate) const MAX_INSTANTS: usize = 1_000;
-/// What makes an entry due: exactly one of these is given.
+/// The fields of an entry's timing: exactly one of these is given.
 const TIMES: [&str; 3] = ["crontab", "every", "at"];
 
-/// What becomes of slots that were missed, as nothing looked at the clock.
+/// The policy for slots that were missed, as nothing looked at the clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
@@ -83,7 +83,7 @@ impl<T> OneOrMany<T> {
     }
 }
 
-/// What makes an entry due.
+/// The timing of an entry.
 #[derive(Clone, Copy, Debug)]
 pub enum Starts<'a> {
     /// A crontab.
@@ -119,7 +119,7 @@ pub struct ScheduleEntry {
     /// The IANA zone of its times; default: the job's, else the realm's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timezone: Option<Timezone>,
-    /// What becomes of starts that were missed, as nothing was there to make them: `none`, `last` or `all`.
+    /// The policy for starts that were missed, as nothing was there to make them: `none`, `last` or `all`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub catch_up: Option<CatchUp>,
     /// For how long after its time a start that was missed is made up for; default: the time between two, an hour at most.
@@ -128,7 +128,7 @@ pub struct ScheduleEntry {
     /// With `catch_up: all`: with more to make up for than so many, 20 by default, the entry halts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max: Option<Count>,
-    /// What happens when the job is already running, over the job's own.
+    /// The overlap policy when the job is already running, over the job's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overlap: Option<Overlap>,
     /// On which hosts a slot starts the job: on `one` that takes from its worker's queue, or on `all` that are alive.
@@ -191,7 +191,7 @@ impl ScheduleEntry {
         broken_rule(value).map_or(Ok(entry), Err)
     }
 
-    /// What makes it due.
+    /// Its timing.
     #[must_use]
     pub fn starts(&self) -> Option<Starts<'_>> {
         let crontab = self.crontab.as_ref().map(Starts::Crontab);
@@ -199,21 +199,21 @@ impl ScheduleEntry {
     }
 }
 
-/// What is said of an entry that starts its job on each host, where the job is to run once at a time.
+/// The error for an entry that starts its job on each host, where the job is to run once at a time.
 pub(crate) fn locked_nodes(overlap: &str) -> String {
     format!(
         "nodes: all with overlap: {overlap} would start the job on one host alone, as its lock is one for all hosts; give the entry overlap: allow"
     )
 }
 
-/// What keeps an object from being an entry, in the words of `check`.
+/// The mistakes that keep an object from being an entry, in the words of `check`.
 fn mistakes(value: &Value) -> Option<String> {
     static SCHEMA: LazyLock<Value> = LazyLock::new(schema_of::<ScheduleEntry>);
     let mistakes: Vec<String> = check(&SCHEMA, value).iter().map(ToString::to_string).collect();
     (!mistakes.is_empty()).then(|| mistakes.join("; "))
 }
 
-/// What is said of an entry with more instants than it may have.
+/// The error for an entry with more instants than it may have.
 fn too_many_instants(value: &Value) -> Option<String> {
     let count = value.get("at").and_then(Value::as_array).map_or(0, Vec::len);
     (count > MAX_INSTANTS).then(|| format!("{count} instants are more than {MAX_INSTANTS}"))

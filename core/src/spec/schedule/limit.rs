@@ -94,7 +94,7 @@ impl JsonSchema for Limit {
     }
 }
 
-/// What only an entry with times can keep, by name.
+/// The fields that only an entry with times can keep.
 const OF_TIMES: [&str; 10] = [
     "must_start",
     "finish_by",
@@ -108,7 +108,7 @@ const OF_TIMES: [&str; 10] = [
     "nodes",
 ];
 
-/// The rule of limits that an entry breaks. What does not parse is reported elsewhere.
+/// The rule of limits that an entry breaks. A value that does not parse is reported elsewhere.
 pub(super) fn broken_limit(fields: &Map<String, Value>) -> Option<String> {
     let given = |name: &str| fields.get(name).filter(|value| !value.is_null());
     let is_reboot = given("crontab")

@@ -55,7 +55,7 @@ pub(crate) const MAX_ENTRIES: usize = 1_000;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Schedule(pub Vec<ScheduleEntry>);
 
-/// What is wrong with an entry of a schedule, or with the schedule as a whole.
+/// A mistake in an entry of a schedule, or in the schedule as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct BadScheduleEntry(String);
@@ -84,7 +84,7 @@ impl Schedule {
     }
 }
 
-/// What is said of a schedule with too many entries.
+/// The error for a schedule with too many entries.
 pub(crate) fn too_many(count: usize) -> String {
     format!("{count} entries are more than {MAX_ENTRIES}")
 }
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_crontab() {
+    fn text_that_is_not_a_crontab_is_refused() {
         assert!(schedule(json!("0 12 * *")).unwrap_err().contains("got 4"));
         assert!(schedule(json!("99 12 * * *")).is_err());
         assert!(schedule(json!({"cron": "0 12 * * *"})).is_err());
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_field_of_a_crontab_is_named_with_what_it_takes() {
+    fn bad_field_of_a_crontab_is_named_with_its_values() {
         for (text, wanted) in [
             ("99 * * * *", "its minute is \"99\": number out of bounds (minutes are 0 to 59)"),
             ("0 1,24 * * *", "its hour is \"24\": number out of bounds (hours are 0 to 23)"),

@@ -1,4 +1,4 @@
-//! What schedules are written with: zones, crontabs, times.
+//! The values that schedules are written with: zones, crontabs, times.
 
 use std::fmt;
 use std::str::FromStr;
@@ -81,7 +81,7 @@ const MAX_CRONTAB: usize = 1_000;
 /// The whole range of each field (crontab(5)).
 const RANGES: [&str; 5] = ["0-59", "0-23", "1-31", "1-12", "0-6"];
 
-/// The name of each field, and what it takes.
+/// The name of each field, and its values.
 const FIELDS: [(&str, &str); 5] = [
     ("minute", "0 to 59"),
     ("hour", "0 to 23"),
@@ -136,7 +136,7 @@ impl FromStr for Crontab {
     }
 }
 
-/// The forms that stand for five fields, and `@reboot`, which names an event and no time (crontab(5)).
+/// The short forms of five fields, and `@reboot`, which names an event instead of a time (crontab(5)).
 const AT_FORMS: [&str; 8] =
     ["@annually", "@daily", "@hourly", "@midnight", "@monthly", "@reboot", "@weekly", "@yearly"];
 
@@ -150,7 +150,7 @@ fn check_field(index: usize, field: &str) -> Result<(), String> {
         alone[index] = item;
         let names = |error: CronError| {
             let why = error.to_string().to_lowercase();
-            // What comes before tells the kind of error, which helps nobody.
+            // The kind of the error, in front, is of no use to users.
             let why = why.rsplit(": ").next().unwrap_or_default().trim_start_matches("cronpattern contains ");
             let (name, values) = FIELDS[index];
             format!("its {name} is {}: {} ({name}s are {values})", quoted(item), why.trim_end_matches('.'))
@@ -180,7 +180,7 @@ text_type!(Crontab, "Crontab", "crontab", |crontab| &crontab.0);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bound(String);
 
-/// A text that is no time.
+/// A text that is not a time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{} is not a time: write it as 2026-03-01T15:05:00+11:00, or as dateutil reads it: 1 March 2026",

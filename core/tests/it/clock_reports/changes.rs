@@ -103,7 +103,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn report_10_next_is_strictly_after_what_was_asked(
+    fn report_10_next_is_strictly_after_the_time_asked_for(
         zone in select(&TZ_VARIANTS[..]),
         crontab in select(&["* * * * *", "30 2 * * *", "0 */3 * * *", "15,45 1-3 * * *", "0 0 1 * *"][..]),
         second in 1_735_689_600_i64..1_830_297_600,
@@ -116,7 +116,7 @@ proptest! {
 }
 
 #[test]
-fn report_11_asked_within_the_fold_the_second_hour_has_no_time_of_day() {
+fn report_11_second_hour_of_the_fold_has_no_time_of_day() {
     let zone = Europe::Berlin;
     // 02:30 comes at 00:30Z and at 01:30Z.
     for after in ["2026-10-25T00:30:00Z", "2026-10-25T01:00:00Z", "2026-10-25T01:30:00Z"] {

@@ -152,7 +152,7 @@ fn report_14_pausing_one_entry_loses_no_start_of_the_others() {
 }
 
 #[test]
-fn report_14_pause_withdraws_what_was_made_ahead() {
+fn report_14_pause_withdraws_runs_made_ahead() {
     let minutely = plan(json!("* * * * *"));
     let now = instant("2026-03-01T08:00:30Z");
     let looked = seen(&minutely, "2026-03-01T08:00:10Z").look(&minutely, now, TimeDelta::seconds(90));
@@ -329,7 +329,7 @@ fn report_28_clock_set_forward_catches_up_once() {
 }
 
 #[test]
-fn report_32_deleted_job_leaves_no_cursor_and_next_follows_from_the_slot() {
+fn report_32_deleted_job_leaves_no_cursor() {
     let hourly = plan(json!({ "every": "1h", "from": "2026-03-01T00:00:00Z" }));
     let timetable = seen(&hourly, "2026-03-01T07:30:00Z");
     let ended = timetable.ended(instant("2026-03-01T07:40:00Z"));
@@ -341,7 +341,7 @@ fn report_32_deleted_job_leaves_no_cursor_and_next_follows_from_the_slot() {
     );
 }
 
-/// What fires between two times when something looks at each second.
+/// The starts between two times when something looks at each second.
 fn fired(plan: &Plan, timetable: &Timetable, from: &str, to: &str) -> Vec<String> {
     let (mut timetable, mut at, mut starts) = (timetable.clone(), instant(from), Vec::new());
     while at <= instant(to) {
@@ -357,7 +357,7 @@ fn fired(plan: &Plan, timetable: &Timetable, from: &str, to: &str) -> Vec<String
 }
 
 #[test]
-fn report_38_preview_equals_what_fires() {
+fn report_38_preview_equals_the_starts() {
     let zone = |mut entry: Value| {
         entry["timezone"] = json!("Europe/Berlin");
         entry
@@ -382,7 +382,7 @@ fn report_38_preview_equals_what_fires() {
             .map(|slot| utc(slot.at))
             .collect();
         assert_eq!(preview, fired(&plan, &applied, from, to), "{schedule}");
-        // Half-way it tells the rest.
+        // Half-way it shows the rest.
         let (half, mut rest) = ("2026-03-29T01:00:15Z", Vec::new());
         let mut timetable = applied;
         let mut at = instant(from);

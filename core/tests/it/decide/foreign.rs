@@ -1,4 +1,4 @@
-//! Runs of workers that are lava's own.
+//! Runs of lava workers.
 
 use pumice_core::run::Told;
 
@@ -13,7 +13,7 @@ fn told(status: Status, info: Value) -> Input {
 }
 
 #[test]
-fn what_was_given_to_lava_is_looked_at_and_never_sent_again() {
+fn run_given_to_lava_is_looked_at_and_never_sent_again() {
     let mut run = given();
     assert_eq!((run.status, run.handed_over, run.due_at), (Status::Dispatched, Some(at(1)), Some(at(61))));
     for (now, next) in [(61, 122), (122, 244), (244, 488), (900, 1_800), (3_000, 3_900)] {
@@ -28,7 +28,7 @@ fn what_was_given_to_lava_is_looked_at_and_never_sent_again() {
 }
 
 #[test]
-fn what_is_given_before_its_time_is_looked_at_after_it() {
+fn run_given_before_its_time_is_looked_at_after_it() {
     let mut run = dispatched();
     run.not_before = at(600);
     assert_eq!(apply(&run, Input::HandOver, 1).run.due_at, Some(at(660)));
@@ -52,7 +52,7 @@ fn of_several_that_would_give_a_run_to_lava_one_may() {
 }
 
 #[test]
-fn lava_tells_how_a_run_ended() {
+fn lava_report_ends_the_run() {
     let done = apply(&given(), told(Status::Complete, json!({ "exit_status": 0 })), 100);
     assert_eq!((done.wake, done.lock), (None, None));
     let run = done.run;
@@ -93,10 +93,10 @@ fn lava_is_asked_of_nothing_that_another_has_begun() {
 }
 
 #[test]
-fn a_worker_that_keeps_records_may_run_what_was_taken_for_lavas() {
+fn worker_with_records_may_run_a_run_taken_for_lavas() {
     let run = apply(&given(), claim_by("one"), 5).run;
     assert_eq!((run.status, run.handed_over), (Status::Running, None));
     let held = apply(&given(), Input::Hold { by: RunKey::root(RunId(Uuid::max())) }, 5).run;
     assert_eq!((held.status, held.handed_over), (Status::Waiting, None));
-    assert!(apply(&held, Input::Sweep, 100).wake.is_some(), "it is told to look again");
+    assert!(apply(&held, Input::Sweep, 100).wake.is_some(), "it is woken again");
 }

@@ -14,7 +14,7 @@ fn a_run_in_the_way_is_waited_for() {
 }
 
 #[test]
-fn who_leaves_the_line_calls_the_next() {
+fn run_that_leaves_the_line_calls_the_next() {
     let queued = |run: Run| Run { overlap: Overlap::Queue, ..run };
     let held = || apply(&queued(dispatched()), Input::Hold { by: RunKey::root(RunId(Uuid::max())) }, 0).run;
     let called = || apply(&held(), Input::Freed, 10).run;
@@ -38,7 +38,7 @@ fn who_leaves_the_line_calls_the_next() {
         ("never stood in line", closed(queued(dispatched())), false),
         ("has actions to do, and the lock", queued(with_duties()), false),
         ("has the lock", queued(running()), false),
-        ("waits for nobody", complete(), false),
+        ("does not wait", complete(), false),
     ] {
         assert_eq!(calls_next(&run, at(11)), expected, "{what}: {run:?}");
     }
@@ -64,7 +64,7 @@ fn a_run_that_has_not_started_is_left_out_for_a_newer_one() {
 }
 
 #[test]
-fn a_run_in_whose_place_another_is_run_says_so() {
+fn replaced_run_names_the_run_in_its_place() {
     let newer = RunKey::root(RunId(Uuid::max()));
     let replace = Input::Replace { by: newer.clone() };
     let why = format!("cancelled: run {newer} of the same job takes its place");
@@ -89,7 +89,7 @@ fn the_newer_run_is_the_one_that_was_due_later() {
     };
     // It was asked for before, and with a delay.
     assert!(run(1, 60).came_after(&run(2, 30)) && !run(2, 30).came_after(&run(1, 60)));
-    // Of two that are due at once one is the newer, whoever asks.
+    // Of two that are due at once one is the newer, whichever is compared.
     assert!(run(2, 30).came_after(&run(1, 30)) && !run(1, 30).came_after(&run(2, 30)));
     // Waiting and starting do not make it newer.
     let later = Run { not_before: at(500), ..run(2, 30) };

@@ -102,7 +102,7 @@ fn close() -> Input {
 }
 
 #[test]
-fn run_that_is_rejected_has_its_actions_and_one_that_is_skipped_has_none() {
+fn rejected_run_has_its_actions_and_skipped_run_none() {
     for (status, has) in [
         (Status::Rejected, true),
         (Status::Failed, true),
@@ -120,7 +120,7 @@ fn run_that_is_rejected_has_its_actions_and_one_that_is_skipped_has_none() {
 }
 
 #[test]
-fn where_the_shared_files_are_is_what_was_written_last() {
+fn place_of_shared_files_is_the_last_one_written() {
     let place = |id: &str| Some(WorkPlace { id: id.to_owned(), version: 0, after: None, not_kept: None });
     let suspend = |work| Input::Suspend { worker: owner("one"), epoch: 1, resume: None, ends: None, work };
     let waiting = apply(&running(), suspend(place("a")), 10).run;
@@ -135,7 +135,7 @@ fn where_the_shared_files_are_is_what_was_written_last() {
 }
 
 #[test]
-fn what_a_message_calls_for() {
+fn look_gives_the_next_step_for_each_record() {
     let lost = Run { crashes: MAX_CRASHES, ..running() };
     let cancelled = Run { cancel: true, ..dispatched() };
     // Its worker is lost for one time more than is recorded.
@@ -154,7 +154,7 @@ fn what_a_message_calls_for() {
         ("held no more", running(), once, 300, start(false)),
         ("ended", complete(), once, 20, Look::Drop(Drop::Ended)),
         ("duties of another", with_duties(), once, 20, Look::Drop(Drop::Held)),
-        ("duties of nobody", with_duties(), once, 900, Look::Duties),
+        ("duties without a lease", with_duties(), once, 900, Look::Duties),
         ("suspended", suspended(), once, 20, start(false)),
         ("to be tried again", retrying(), once, 70, start(false)),
         ("not yet to be tried again", retrying(), once, 60, Look::Drop(Drop::Early)),
@@ -203,7 +203,7 @@ fn what_a_message_calls_for() {
 
 /// Which inputs are refused, and why: the fences.
 #[test]
-fn what_does_not_fit_is_refused() {
+fn input_that_does_not_fit_is_refused() {
     use IllegalTransition::{Early, Ended, Fenced, Held, Nothing};
     let (one, two) = (owner("one"), owner("two"));
     let suspend = |worker: &Worker, epoch| Input::Suspend {
@@ -262,7 +262,11 @@ fn a_claim_raises_the_epoch_and_counts_a_lost_worker() {
     let second = apply(&first, claim_by("two"), 301).run;
     assert_eq!((second.epoch, second.crashes, second.attempt), (2, 1, 1));
     assert_eq!(second.ts_start, first.ts_start);
-    assert_eq!(apply(&suspended(), claim_by("two"), 20).run.crashes, 0, "who gives way is not lost");
+    assert_eq!(
+        apply(&suspended(), claim_by("two"), 20).run.crashes,
+        0,
+        "a worker that gives way is not lost"
+    );
     assert_eq!(apply(&dispatched(), claim_by("one"), 0).lock, None);
     let alone = Run { overlap: Overlap::Queue, ..dispatched() };
     assert_eq!(apply(&alone, claim_by("one"), 0).lock, Some(LockChange::Take));
@@ -275,7 +279,10 @@ fn an_end_is_done_at_once_or_leaves_duties() {
     let run = with_duties();
     let duties = Duties { actions: Some(ActionsWhen::OnSuccess), done: 0, wake_parent: false };
     assert_eq!((run.status, run.duties.as_ref()), (Status::Complete, Some(&duties)));
-    assert!(run.due_at.is_some() && run.lease.is_some(), "somebody looks again, and nobody else before");
+    assert!(
+        run.due_at.is_some() && run.lease.is_some(),
+        "the sweeper looks again, and no other worker before"
+    );
     let done = Input::ActionDone { worker: owner("one"), epoch: 1, index: 0, error: Some("no".to_owned()) };
     let run = apply(&run, done.clone(), 11).run;
     let run = apply(&run, done, 11).run;
@@ -364,14 +371,14 @@ fn a_run_that_gives_way_waits_for_a_report_or_goes_on() {
 }
 
 #[test]
-fn a_request_to_stop_ends_what_waits_and_marks_what_runs() {
+fn stop_request_ends_waiting_runs_and_marks_running_ones() {
     let child = Run { key: dispatched().key.child(1, 0), ..dispatched() };
     let cases = [
         ("not started", dispatched(), Status::Cancelled, false),
         ("to be tried again", retrying(), Status::Cancelled, false),
         ("running", running(), Status::Running, false),
         ("between its steps", suspended(), Status::Waiting, true),
-        ("a child, whose parent is to be told", child, Status::Cancelled, true),
+        ("a child, whose parent is to be notified", child, Status::Cancelled, true),
     ];
     for (what, run, status, wakes) in cases {
         let decision = apply(&run, Input::Cancel, 20);
@@ -397,7 +404,7 @@ fn a_start_far_ahead_has_no_message_until_a_queue_can_hold_it() {
 }
 
 #[test]
-fn a_run_that_waits_in_a_long_line_is_looked_at_ever_more_rarely() {
+fn run_in_a_long_line_is_looked_at_ever_more_rarely() {
     let mut run = dispatched();
     let mut looks = Vec::new();
     while run.due_at.unwrap() < at(4 * 3_600) {
@@ -429,12 +436,12 @@ fn an_attempt_starts_once_however_many_invocations_it_takes() {
 }
 
 #[test]
-fn a_run_that_waits_for_its_steps_is_looked_at_when_its_time_is_up() {
+fn run_that_waits_for_steps_is_looked_at_at_its_time_limit() {
     let cases = [
         ("no limit", None, at(10) + POLL.delta()),
         ("a limit later than the next look", Some(at(9_000)), at(10) + POLL.delta()),
         ("a limit before the next look", Some(at(60)), at(60)),
-        ("a limit that has passed: its steps are told", Some(at(10)), at(10) + POLL.delta()),
+        ("a limit that has passed: its steps are stopped", Some(at(10)), at(10) + POLL.delta()),
     ];
     for (what, ends, due) in cases {
         let input = Input::Suspend { worker: owner("one"), epoch: 1, resume: None, ends, work: None };
