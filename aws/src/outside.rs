@@ -1,4 +1,4 @@
-//! What actions and jobs reach outside the realm: topics, queues, event buses and functions.
+//! Services of AWS outside the realm that actions and jobs reach: topics, queues, event buses, functions and e-mail.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +10,13 @@ use aws_config::{Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
+use aws_sdk_ses::error::ProvideErrorMetadata;
+use aws_sdk_ses::types::{IdentityType, RawMessage, VerificationStatus};
 use aws_smithy_types::{Blob, DateTime};
 use pumice_core::connection::AwsKeys;
 use pumice_core::ports::{
-    BusEvent, FunctionAnswer, FunctionCall, Messaging, QueueMessage, StoreError, StoreErrorKind, TopicMessage,
+    BusEvent, FunctionAnswer, FunctionCall, Messaging, QueueMessage, SesEmail, StoreError, StoreErrorKind,
+    TopicMessage,
 };
 use tokio::sync::OnceCell;
 
@@ -22,6 +25,17 @@ use crate::failure::{kind_of_code, outside_error};
 
 /// How long a function may run (Lambda, quotas), and a moment more for its answer to come.
 const CALL: Duration = Duration::from_secs(910);
+/// Most domains whose state is asked for at once (SES, GetIdentityVerificationAttributes).
+const MAX_IDENTITIES: i32 = 100;
+/// Errors of SES after which the same e-mail is never sent (SES, SendRawEmail, Errors).
+const FINAL: [&str; 6] = [
+    "AccountSendingPausedException",
+    "ConfigurationSetDoesNotExist",
+    "ConfigurationSetSendingPausedException",
+    "InvalidParameterValue",
+    "MailFromDomainNotVerifiedException",
+    "MessageRejected",
+];
 /// What the URL of a queue has in it, as lava knows it (lava guide, Action type: sqs).
 const QUEUE_URL: &str = ".amazonaws.com/";
 
@@ -60,6 +74,14 @@ impl Outside {
         Ok(config)
     }
 
+    /// A client of SES in a region, which need not be that of the realm.
+    async fn ses(&self, region: &str) -> aws_sdk_ses::Client {
+        let config = self.config.get_or_init(config).await;
+        let config =
+            aws_sdk_ses::config::Builder::from(config).region(Region::new(region.to_owned())).build();
+        aws_sdk_ses::Client::from_conf(config)
+    }
+
     /// The URL of a queue, from its URL with or without `https://`, or from its name.
     async fn queue_url(&self, client: &aws_sdk_sqs::Client, queue: &str) -> Result<String, StoreError> {
         if queue.starts_with("https://") || queue.starts_with("http://") {
@@ -75,6 +97,10 @@ impl Outside {
             StoreError::of(StoreErrorKind::Missing, format!("SQS gives no URL for queue {queue}"))
         })
     }
+}
+
+fn is_final(code: &str) -> bool {
+    FINAL.contains(&code)
 }
 
 #[async_trait]
@@ -149,6 +175,51 @@ impl Messaging for Outside {
             error: answer.function_error,
             version: answer.executed_version,
         })
+    }
+
+    async fn send_email(&self, email: SesEmail) -> Result<(), StoreError> {
+        let client = self.ses(&email.region).await;
+        let message = RawMessage::builder().data(Blob::new(email.mime)).build();
+        let message = message.map_err(|error| StoreError::of(StoreErrorKind::Invalid, error.to_string()))?;
+        let request = client
+            .send_raw_email()
+            .raw_message(message)
+            .set_destinations(Some(email.to))
+            .set_source(email.return_path)
+            .set_configuration_set_name(email.configuration_set);
+        let what = format!("SES in {} did not take the e-mail", email.region);
+        request.send().await.map(drop).map_err(|error| {
+            let is_final = error.as_service_error().and_then(|error| error.code()).is_some_and(is_final);
+            let failed = outside_error(&what, &error);
+            if is_final { StoreError::of(StoreErrorKind::Invalid, failed.message) } else { failed }
+        })
+    }
+
+    async fn verified_domain(&self, region: &str) -> Result<Option<String>, StoreError> {
+        let client = self.ses(region).await;
+        let what = format!("cannot ask SES in {region} for the domains that it may send from");
+        let mut next = None;
+        loop {
+            let request = client.list_identities().identity_type(IdentityType::Domain).set_next_token(next);
+            let listed = request.max_items(MAX_IDENTITIES).send().await;
+            let listed = listed.map_err(|error| outside_error(&what, &error))?;
+            if !listed.identities().is_empty() {
+                let request = client.get_identity_verification_attributes();
+                let request = request.set_identities(Some(listed.identities.clone())).send().await;
+                let found = request.map_err(|error| outside_error(&what, &error))?;
+                let is_verified = |domain: &&String| {
+                    let known = found.verification_attributes().get(*domain);
+                    known.is_some_and(|known| *known.verification_status() == VerificationStatus::Success)
+                };
+                if let Some(domain) = listed.identities().iter().find(is_verified) {
+                    return Ok(Some(domain.clone()));
+                }
+            }
+            next = listed.next_token.filter(|token| !token.is_empty());
+            if next.is_none() {
+                return Ok(None);
+            }
+        }
     }
 
     async fn caller(&self, keys: &AwsKeys, region: Option<&str>) -> Result<String, StoreError> {

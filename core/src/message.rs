@@ -46,7 +46,8 @@ impl Message {
     /// # Errors
     /// A text that is not JSON, or has a field twice, too large a number, or no value where one is needed.
     pub fn read(body: &str) -> Result<Self, Invalid> {
-        serde_json::from_value(parse_json(body)?).map_err(|error| Invalid(error.to_string()))
+        let value = parse_json(body).map_err(|error| Invalid(error.to_string()))?;
+        serde_json::from_value(value).map_err(|error| Invalid(error.to_string()))
     }
 
     /// The message about a run.
@@ -149,7 +150,7 @@ mod tests {
             (r#"{"realm":"r"}"#.to_owned(), "missing field"),
         ] {
             let error = Message::read(&body).unwrap_err();
-            assert!(error.contains(wanted), "{body}: {error}");
+            assert!(error.0.contains(wanted), "{body}: {error}");
         }
     }
 }

@@ -45,9 +45,10 @@ pub use due::{DuePage, DuePlace};
 pub use failure::{StoreError, StoreErrorKind};
 pub use hosts::HostStore;
 pub use http::{Http, HttpError, HttpRequest, HttpResponse, MAX_REDIRECTS, MAX_RESPONSE, NoHttp};
-pub use mail::{Attachment, Email, Mail, MailError, NoMail};
+pub use mail::{Attachment, Composed, Email, Mail, MailError, NoMail};
 pub use messaging::{
-    BusEvent, FunctionAnswer, FunctionCall, Messaging, NoMessaging, QueueMessage, TopicMessage, WITHOUT_AWS,
+    BusEvent, FunctionAnswer, FunctionCall, Messaging, NoMessaging, QueueMessage, SesEmail, TopicMessage,
+    WITHOUT_AWS,
 };
 pub use objects::ObjectStore;
 pub use pieces::{Fetched, MAX_LISTED, MAX_PIECE, Object, ObjectPage, Piece};

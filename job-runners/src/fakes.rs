@@ -89,6 +89,8 @@ impl World {
                 parent_start: start(),
                 iteration: 1,
                 foreach_index: None,
+                master_sent: false,
+                parent_sent: false,
             },
             scheduled: None,
             late: None,

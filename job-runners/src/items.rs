@@ -16,6 +16,8 @@ use serde_json::Value;
 
 use crate::archive::{Compression, decompress};
 
+/// What a text of UTF-8 may begin with.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 /// The largest file of items, in bytes.
 pub(crate) const MAX_FILE: u64 = 64 * 1024 * 1024;
 /// The longest line of such a file, in bytes.
@@ -44,7 +46,7 @@ pub(crate) fn read_from(
     form: Form,
     limit: usize,
 ) -> Result<Vec<Item>, JobError> {
-    let from = decompressed(name, from)?;
+    let from = LineEnds { inner: decompressed(name, from)?, after_return: false };
     match form {
         Form::Csv => read_csv(name, from, limit),
         Form::JsonLines => read_jsonl(name, from, limit),
@@ -65,6 +67,38 @@ fn decompressed<'a>(name: &Path, from: impl Read + 'a) -> Result<Box<dyn Read + 
     }
     let inner = decompress(from, *compression).map_err(failed)?;
     Ok(Box::new(AtMost { inner, left: MAX_FILE }))
+}
+
+/// A text as Python's text mode reads it: each `\r\n` and each `\r` is a `\n`, within quotes too.
+struct LineEnds<R> {
+    inner: R,
+    /// Whether the last byte was a carriage return.
+    after_return: bool,
+}
+
+impl<R: Read> Read for LineEnds<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        loop {
+            let count = self.inner.read(buffer)?;
+            if count == 0 {
+                return Ok(0);
+            }
+            let mut kept = 0;
+            for at in 0..count {
+                let byte = buffer[at];
+                let is_second = byte == b'\n' && self.after_return;
+                self.after_return = byte == b'\r';
+                if !is_second {
+                    buffer[kept] = if byte == b'\r' { b'\n' } else { byte };
+                    kept += 1;
+                }
+            }
+            // The second half of a line end alone is not the end of the text.
+            if kept > 0 {
+                return Ok(kept);
+            }
+        }
+    }
 }
 
 /// Refuses what is larger than a file may be.
@@ -148,7 +182,19 @@ fn read_item(line: &str) -> Result<Item, String> {
 
 fn read_csv(file: &Path, from: impl Read, limit: usize) -> Result<Vec<Item>, JobError> {
     let bad = |error: csv::Error| JobError::failed(format!("{}: {error}", file.display()));
-    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(Limited { inner: from, line: 0 });
+    let mut from = BufReader::new(Limited { inner: from, line: 0 });
+    let first = from.fill_buf().map_err(|error| bad(error.into()))?;
+    // Perhaps the upload was cut off: lava fails too.
+    let why = match first.strip_prefix(BYTE_ORDER_MARK).unwrap_or(first).first() {
+        None => Some("is empty"),
+        Some(b'\n') => Some("begins with an empty line"),
+        Some(_) => None,
+    };
+    if let Some(why) = why {
+        let file = file.display();
+        return Err(JobError::failed(format!("{file} {why}: its first line must name the columns")));
+    }
+    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(from);
     let names = reader.headers().map_err(bad)?.clone();
     // As Python's DictReader: what a short row lacks is null, what a long one has besides is left out.
     let row = |record: csv::StringRecord| -> Item {

@@ -7,7 +7,7 @@ use pumice_core::payload::bad_key;
 use pumice_core::problem::{JsonPath, Problem, show};
 use pumice_core::size::parse_size;
 use pumice_core::spec::JobSpec;
-use pumice_template::split_command_line;
+use pumice_template::{float_text, split_command_line};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
@@ -26,6 +26,9 @@ impl Text {
             // As Python's str() shows them, which is what lava passes on.
             Value::Bool(true) => "True".to_owned(),
             Value::Bool(false) => "False".to_owned(),
+            Value::Number(number) if number.is_f64() => {
+                number.as_f64().map_or_else(|| number.to_string(), float_text)
+            }
             other => other.to_string(),
         }
     }

@@ -335,7 +335,7 @@ async fn tested_request(realm: &dyn Realm, start: Start) -> Result<TestedRequest
         Ok(request) => request,
         Err(error) => {
             let (globals, parameters) = (Map::new(), Map::new());
-            return Ok(TestedRequest { job_id, delay: None, globals, parameters, error: Some(error) });
+            return Ok(TestedRequest { job_id, delay: None, globals, parameters, error: Some(error.into()) });
         }
     };
     let job = realm.jobs().jobs(std::slice::from_ref(&request.job_id)).await?.pop().flatten();

@@ -30,7 +30,7 @@ pub struct Context {
     zone: Zone,
     now: Option<DateTime<Utc>>,
     random: Option<Arc<Fill>>,
-    /// Set when a template asks for the time or for chance.
+    /// Set when a template asks for the time, for chance or for the worker's zone.
     asked: Option<Arc<AtomicBool>>,
 }
 
@@ -49,10 +49,23 @@ impl Var {
 }
 
 /// The functions and filters whose value depends on the moment they are
-/// called, or on chance. Those in the text of a template tell before it is
+/// called, on chance or on the worker's zone. Those in the text of a template tell before it is
 /// rendered what [`Context::with_asked`] tells afterwards.
-pub const OF_THE_MOMENT: [&str; 10] =
-    ["lipsum", "now", "parse", "random", "rrule", "today", "utcnow", "uuid", "uuid1", "uuid4"];
+pub const OF_THE_MOMENT: [&str; 13] = [
+    "fromtimestamp",
+    "gettz",
+    "lipsum",
+    "now",
+    "parse",
+    "random",
+    "rrule",
+    "today",
+    "tzlocal",
+    "utcnow",
+    "uuid",
+    "uuid1",
+    "uuid4",
+];
 
 impl Context {
     /// A context without variables, for a worker in `zone`.
@@ -77,8 +90,9 @@ impl Context {
         self
     }
 
-    /// The same context, which sets `asked` when a template asks for the time
-    /// or for random bytes: rendered later, it may have another value.
+    /// The same context, which sets `asked` when a template asks for the time,
+    /// for random bytes or for the worker's zone: rendered later, or
+    /// elsewhere, it may have another value.
     #[must_use]
     pub fn with_asked(mut self, asked: Arc<AtomicBool>) -> Self {
         self.asked = Some(asked);
@@ -99,8 +113,14 @@ impl Context {
         Arc::make_mut(&mut self.vars).insert(name.into().into(), var);
     }
 
-    /// The worker's zone.
+    /// The zone of the worker for which templates are rendered.
     pub fn zone(&self) -> Zone {
+        self.zone
+    }
+
+    /// The same for a template that asks for it: another worker may have another.
+    pub(crate) fn local_zone(&self) -> Zone {
+        self.note_asked();
         self.zone
     }
 
@@ -212,6 +232,19 @@ impl Value {
     /// `timezone.utc`).
     pub fn timezone_utc(at: DateTime<Utc>) -> Self {
         Self(datetime::from_instant(at, TzInfo::Utc))
+    }
+
+    /// An instant as a worker in `zone` writes it into a message and another
+    /// reads it, like lava's `job.ts_dispatch`: with the offset that the zone
+    /// has then (dateutil's `isoparse`).
+    pub fn sent(at: DateTime<Utc>, zone: Zone) -> Self {
+        let local = datetime::from_instant(at, TzInfo::Local(zone));
+        let seconds = match &local {
+            Val::DateTime(local) => local.offset().unwrap_or(0),
+            _ => 0,
+        };
+        let tz = if seconds == 0 { TzInfo::TzUtc } else { TzInfo::Offset { name: None, seconds } };
+        Self(datetime::from_instant(at, tz))
     }
 
     /// A time with a fixed offset, as `datetime.fromisoformat` reads it.

@@ -80,4 +80,5 @@ pub use limits::Limits;
 pub use renderer::Renderer;
 pub use syntax::free::Variable;
 pub use value::digits::ascii as ascii_digits;
+pub use value::float::repr as float_text;
 pub use zone::{PosixZone, UnknownZone, Zone};

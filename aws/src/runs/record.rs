@@ -369,6 +369,7 @@ mod tests {
             parent_start: at,
             depth: 1,
             foreach_index: Some(2),
+            master_sent: true,
         };
         let missed = Some(Missed { kind: CatchUp::Last, from: at, to: at, count: 2 });
         let zone = "Europe/Berlin".parse().unwrap();

@@ -127,7 +127,7 @@ pub struct MailServer {
 }
 
 /// A way to send e-mail.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Mailer {
     /// The SMTP server; `None` for SES.
     pub server: Option<MailServer>,

@@ -496,6 +496,7 @@ mod tests {
             parent_start: start,
             depth: 1,
             foreach_index: None,
+            master_sent: false,
         };
         let (key, globals, label) = (RunKey::root(run_id), Map::new(), String::new());
         let mut origin = Origin { key, job_id, lineage: first, globals, label };

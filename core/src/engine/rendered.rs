@@ -51,6 +51,8 @@ impl Jobs {
             parent_start: lineage.map_or(start, |l| l.parent_start.trunc_subsecs(0)),
             iteration: run.attempt,
             foreach_index: run.foreach_index.or(lineage.and_then(|l| l.foreach_index)),
+            master_sent: lineage.is_some_and(|l| l.master_sent || !run.is_child()),
+            parent_sent: lineage.is_some() && !run.is_child(),
         };
         let zone = job.fields.timezone.map_or(self.site().zone, |zone| pumice_template::Zone::Named(zone.0));
         let scene = Scene {

@@ -385,6 +385,8 @@ mod tests {
                 parent_start: start,
                 iteration: 1,
                 foreach_index: None,
+                master_sent: false,
+                parent_sent: false,
             },
             scheduled: None,
             late: None,

@@ -25,6 +25,10 @@ pub struct LavaGlobals {
     pub iteration: u32,
     /// The place in a foreach, from 0.
     pub foreach_index: Option<u32>,
+    /// Whether `master_start` came in a message: lava's is read from a text then, with the offset of its moment.
+    pub master_sent: bool,
+    /// The same of `parent_start`.
+    pub parent_sent: bool,
 }
 
 /// Everything that a run's templates can see, save what a job type or an action adds.
@@ -58,12 +62,15 @@ impl Scene {
     fn globals(&self) -> TemplateValue {
         let lava = &self.lava;
         let text = |id: &JobId| TemplateValue::text(id.as_str());
+        let start = |at: Timestamp, sent: bool| {
+            if sent { TemplateValue::sent(at, self.zone) } else { TemplateValue::local(at) }
+        };
         let mut own = vec![
             ("master_job_id".to_owned(), text(&lava.master_job_id)),
             ("parent_job_id".to_owned(), text(&lava.parent_job_id)),
-            ("master_start".to_owned(), TemplateValue::local(lava.master_start)),
+            ("master_start".to_owned(), start(lava.master_start, lava.master_sent)),
             ("master_ustart".to_owned(), TemplateValue::utc(lava.master_start)),
-            ("parent_start".to_owned(), TemplateValue::local(lava.parent_start)),
+            ("parent_start".to_owned(), start(lava.parent_start, lava.parent_sent)),
             ("parent_ustart".to_owned(), TemplateValue::utc(lava.parent_start)),
             ("iteration".to_owned(), Value::from(lava.iteration).into()),
         ];
@@ -148,7 +155,7 @@ impl Scene {
             ("state".to_owned(), state.clone()),
             ("realm".to_owned(), TemplateValue::text(self.realm_name.as_str())),
             ("run_id".to_owned(), TemplateValue::text(self.run_id.to_string())),
-            ("ts_dispatch".to_owned(), TemplateValue::local(self.ts_dispatch)),
+            ("ts_dispatch".to_owned(), TemplateValue::sent(self.ts_dispatch, self.zone)),
             ("ts_start".to_owned(), start.clone()),
             ("ts_ustart".to_owned(), TemplateValue::utc(self.start)),
         ]);

@@ -41,6 +41,15 @@ pub struct Email {
     pub attachments: Vec<Attachment>,
 }
 
+/// An e-mail in the form in which it is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Composed {
+    /// Headers and body (RFC 5322, MIME).
+    pub mime: Vec<u8>,
+    /// The address of each recipient, without the name.
+    pub to: Vec<String>,
+}
+
 /// Why an e-mail was not sent. Messages name the server, and neither the password nor the e-mail's text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MailError {
@@ -65,6 +74,12 @@ pub trait Mail: Send + Sync {
     /// [`MailError`] when the server took it for no recipient, or not for all of them; then the message names the others.
     async fn send(&self, server: &MailServer, email: &Email, limit: Duration) -> Result<(), MailError>;
 
+    /// An e-mail as [`send`](Self::send) puts it on the wire, for another way of sending it.
+    ///
+    /// # Errors
+    /// [`MailError::Refused`] for an invalid address.
+    fn compose(&self, email: &Email) -> Result<Composed, MailError>;
+
     /// Connects and logs in as [`send`](Self::send) does, and sends nothing (`NOOP`). Gives what was done, for people.
     ///
     /// # Errors
@@ -79,6 +94,10 @@ pub struct NoMail;
 #[async_trait]
 impl Mail for NoMail {
     async fn send(&self, _: &MailServer, _: &Email, _: Duration) -> Result<(), MailError> {
+        Err(MailError::Refused("this process sends no e-mail".to_owned()))
+    }
+
+    fn compose(&self, _: &Email) -> Result<Composed, MailError> {
         Err(MailError::Refused("this process sends no e-mail".to_owned()))
     }
 

@@ -72,6 +72,21 @@ pub struct FunctionAnswer {
     pub version: Option<String>,
 }
 
+/// An e-mail that Amazon SES sends (SES, SendRawEmail).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SesEmail {
+    /// The e-mail as it is sent (RFC 5322), with headers and attachments.
+    pub mime: Vec<u8>,
+    /// The recipients' addresses.
+    pub to: Vec<String>,
+    /// The address that bounces go to; `None` for the sender's.
+    pub return_path: Option<String>,
+    /// The region of SES.
+    pub region: String,
+    /// The configuration set.
+    pub configuration_set: Option<String>,
+}
+
 /// Reaches what is outside the realm. Errors say what was refused, and by whom.
 #[async_trait]
 pub trait Messaging: Send + Sync {
@@ -95,6 +110,17 @@ pub trait Messaging: Send + Sync {
     /// # Errors
     /// [`StoreError`] when it was not called, or the outcome is unknown.
     async fn invoke(&self, call: FunctionCall) -> Result<FunctionAnswer, StoreError>;
+    /// Sends an e-mail by Amazon SES.
+    ///
+    /// # Errors
+    /// [`StoreError`] when SES did not take the e-mail; of the kind [`StoreErrorKind::Invalid`] when SES never will.
+    async fn send_email(&self, email: SesEmail) -> Result<(), StoreError>;
+    /// The first domain from which SES may send e-mail in a region, in the order that SES lists them (SES, ListIdentities
+    /// and GetIdentityVerificationAttributes).
+    ///
+    /// # Errors
+    /// [`StoreError`] when SES cannot be asked.
+    async fn verified_domain(&self, region: &str) -> Result<Option<String>, StoreError>;
     /// Asks AWS for the identity of some keys (STS, GetCallerIdentity); returns the ARN.
     ///
     /// # Errors
@@ -136,6 +162,14 @@ impl Messaging for NoMessaging {
 
     async fn invoke(&self, _: FunctionCall) -> Result<FunctionAnswer, StoreError> {
         Err(self.refused("call a function"))
+    }
+
+    async fn send_email(&self, _: SesEmail) -> Result<(), StoreError> {
+        Err(self.refused("send an e-mail by SES"))
+    }
+
+    async fn verified_domain(&self, _: &str) -> Result<Option<String>, StoreError> {
+        Err(self.refused("ask SES for its domains"))
     }
 
     async fn caller(&self, _: &AwsKeys, _: Option<&str>) -> Result<String, StoreError> {

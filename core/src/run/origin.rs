@@ -27,6 +27,10 @@ pub struct Lineage {
     /// The place in a foreach of the nearest run above that has one, from 0: lava hands it down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub foreach_index: Option<u32>,
+    /// Whether the start of the run at the top came in a message to a run above this one: it is not one of the runs of which
+    /// this one is a step.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub master_sent: bool,
 }
 
 /// The slot of a schedule that a run was started for: what its templates see as `schedule`.

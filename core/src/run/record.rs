@@ -509,7 +509,15 @@ mod tests {
         let job_id = JobId::new("top").unwrap();
         let (master_start, parent_start) = (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH);
         let (master_job_id, parent_job_id) = (job_id.clone(), job_id);
-        Lineage { master_job_id, master_start, parent_job_id, parent_start, depth: 1, foreach_index: None }
+        Lineage {
+            master_job_id,
+            master_start,
+            parent_job_id,
+            parent_start,
+            depth: 1,
+            foreach_index: None,
+            master_sent: false,
+        }
     }
 
     fn late(slot: Option<Timestamp>) -> Late {

@@ -139,7 +139,7 @@ mod tests {
             (json!(true), "expected a duration"),
         ] {
             let error = Retention::read(&value).unwrap_err();
-            assert!(error.contains(message), "{value}: {error}");
+            assert!(error.0.contains(message), "{value}: {error}");
         }
     }
 }

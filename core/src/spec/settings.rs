@@ -89,8 +89,13 @@ pub struct Settings {
     pub s3trigger_cache_ttl: Span,
     /// `S3TRIGGER_SETTLE`: in a folder, how long a file that was not seen to be closed must stay as it is; 5 seconds.
     pub s3trigger_settle: Span,
-    /// `SES_FROM`: the sender of e-mail whose action and connection name none; none.
+    /// `SES_CONFIGURATION_SET`: the configuration set of e-mail that SES sends; none.
+    pub ses_configuration_set: Option<String>,
+    /// `SES_FROM`: the sender of e-mail whose action and connection name none; with SES the default is `lava.<realm>@` the
+    /// first verified domain.
     pub ses_from: Option<String>,
+    /// `SES_REGION`: the region of SES; `us-east-1`.
+    pub ses_region: Option<String>,
     /// `SQL_…`: how files of rows look.
     pub sql: SqlSettings,
     /// `STATE_MAX_TTL`: the longest life of a state item; 366 days.
@@ -140,7 +145,9 @@ impl Default for Settings {
             render_at: RenderAt::Auto,
             s3trigger_cache_ttl: Span::from_secs(60),
             s3trigger_settle: Span::from_secs(5),
+            ses_configuration_set: None,
             ses_from: None,
+            ses_region: None,
             sql: SqlSettings::default(),
             state_max_ttl: Span::from_days(366),
             state_ttl: Span::from_days(7),
@@ -155,7 +162,7 @@ impl Default for Settings {
 type Setter = fn(&mut Settings, &Value) -> Result<(), String>;
 
 /// The settings of a realm, by name.
-const SETTINGS: [(&str, Setter); 47] = [
+const SETTINGS: [(&str, Setter); 49] = [
     ("AUDIT_TTL", |all, value| put(&mut all.audit_ttl, span(value))),
     ("CMD_TIMEOUT", |all, value| put(&mut all.cmd_timeout, span(value))),
     ("CW_METRICS_JOB", |all, value| put(&mut all.cw_metrics_job, flag(value))),
@@ -190,7 +197,9 @@ const SETTINGS: [(&str, Setter); 47] = [
     ("RENDER_AT", |all, value| put(&mut all.render_at, render_at(value))),
     ("S3TRIGGER_CACHE_TTL", |all, value| put(&mut all.s3trigger_cache_ttl, span(value))),
     ("S3TRIGGER_SETTLE", |all, value| put(&mut all.s3trigger_settle, span(value))),
+    ("SES_CONFIGURATION_SET", |all, value| put(&mut all.ses_configuration_set, text(value))),
     ("SES_FROM", |all, value| put(&mut all.ses_from, text(value))),
+    ("SES_REGION", |all, value| put(&mut all.ses_region, text(value))),
     ("SQLC_MAX_PAYLOAD_SIZE", |all, value| put(&mut all.sql.client_max_payload_size, bytes(value))),
     ("SQLC_TIMEOUT", |all, value| put(&mut all.sql.client_timeout, span(value))),
     ("SQL_DELIMITER", |all, value| put(&mut all.sql.delimiter, sql_settings::character(value))),
@@ -208,7 +217,7 @@ const SETTINGS: [(&str, Setter); 47] = [
 ];
 
 /// Settings of lava's that Pumice has no use for (lava guide, Lava Worker Configuration).
-const NAMES_OF_LAVA: [&str; 38] = [
+const NAMES_OF_LAVA: [&str; 36] = [
     "AWS_ACCESS_KEY_CACHE_SIZE",
     "AWS_ACCESS_KEY_CACHE_TTL",
     "AWS_CONN_DURATION",
@@ -234,8 +243,6 @@ const NAMES_OF_LAVA: [&str; 38] = [
     "RS_PASSWORD_DURATION",
     "S3TRIGGER_DEDUP_CACHE_SIZE",
     "S3TRIGGER_DEDUP_TTL",
-    "SES_CONFIGURATION_SET",
-    "SES_REGION",
     "SMB_TIMEOUT",
     "SP_LIST_DELIMITER",
     "SP_LIST_DOUBLEQUOTE",
@@ -544,7 +551,9 @@ mod tests {
             for value in [json!(null), json!({}), json!([{}])] {
                 let is_right = match name {
                     "DISPATCHER_ZONES" => value == json!({}),
-                    "EMAIL_CONN" | "SES_FROM" | "SQL_ESCAPECHAR" => value.is_null(),
+                    "EMAIL_CONN" | "SES_CONFIGURATION_SET" | "SES_FROM" | "SES_REGION" | "SQL_ESCAPECHAR" => {
+                        value.is_null()
+                    }
                     _ => false,
                 };
                 if is_right {

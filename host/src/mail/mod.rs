@@ -16,7 +16,7 @@ use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, TlsParam
 use lettre::transport::smtp::commands::{Data, Mail as MailFrom, Noop, Rcpt};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailParameter};
 use pumice_core::connection::MailServer;
-use pumice_core::ports::{Email, Mail, MailError};
+use pumice_core::ports::{Composed as Mime, Email, Mail, MailError};
 use pumice_core::secret::{MASK, mask};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::rustls;
@@ -346,6 +346,12 @@ impl Mail for Smtp {
     async fn send(&self, server: &MailServer, email: &Email, limit: Duration) -> Result<(), MailError> {
         let composed = message::compose(email).map_err(MailError::Refused)?;
         self.deliver(&Exchange::new(server, limit), composed).await
+    }
+
+    fn compose(&self, email: &Email) -> Result<Mime, MailError> {
+        let composed = message::compose(email).map_err(MailError::Refused)?;
+        let to = composed.envelope.to().iter().map(ToString::to_string).collect();
+        Ok(Mime { mime: composed.text, to })
     }
 
     async fn probe(&self, server: &MailServer, limit: Duration) -> Result<String, MailError> {

@@ -8,7 +8,7 @@ use pumice_core::connection::{MailServer, Mailer, Opened};
 use pumice_core::duration::Span;
 use pumice_core::ids::{ConnId, FieldText};
 use pumice_core::job_type::{ACTION_TIMEOUT, ActionContext, FieldsOf, JobError, Performer};
-use pumice_core::ports::{Attachment, Email as Sent, MailError};
+use pumice_core::ports::{Attachment, Composed, Email as Sent, MailError, SesEmail, StoreErrorKind};
 use pumice_core::secret::mask;
 use pumice_job_types::actions::email::{self, MAX_RECIPIENTS};
 use sha2::{Digest, Sha256};
@@ -23,6 +23,8 @@ const LEAST: Duration = Duration::from_secs(2);
 const MARGIN: Duration = Duration::from_secs(1);
 /// The wait before the second try, which doubles with each further one.
 const WAIT: Span = Span::from_secs(1);
+/// The region of SES where nothing names one (lava guide, Action type: email).
+pub(crate) const SES_REGION: &str = "us-east-1";
 /// Largest piece of an attachment that is read at once, in bytes.
 const PIECE: u64 = 1024 * 1024;
 
@@ -39,20 +41,82 @@ impl Performer for Email {
         fields: FieldsOf<email::Email>,
     ) -> Result<(), JobError> {
         let until = context.clock.now() + (ACTION_TIMEOUT.get() - MARGIN);
-        let Some(conn_id) = fields.email_conn.clone().or_else(|| context.settings.email_conn.clone()) else {
-            return Err(JobError::permanent(
-                "no connection sends this e-mail: name one in email_conn, or in the realm's setting EMAIL_CONN (Pumice does not send by SES without one)",
-            ));
+        let conn_id = fields.email_conn.clone().or_else(|| context.settings.email_conn.clone());
+        let mailer = match &conn_id {
+            Some(conn_id) => mailer(context, conn_id).await?,
+            // lava sends by SES then.
+            None => Mailer::default(),
         };
-        let mailer = mailer(context, &conn_id).await?;
-        let Some(server) = &mailer.server else {
-            return Err(JobError::permanent(format!(
-                "connection {conn_id} sends by the interface of SES, which Pumice does not speak: give it the host, user and password of SES's SMTP interface"
-            )));
+        let way = Way::of(context, &mailer, &fields);
+        let from = sender(context, &mailer, &fields, &way).await?;
+        let sent = composed(context, &mailer, &fields, from).await?;
+        send(context, &way, &sent, until).await.map_err(|why| {
+            JobError::failed(match &conn_id {
+                Some(conn_id) => format!("connection {conn_id}: {why}"),
+                None => format!("{why}; a connection of type email sends by SMTP: name one in email_conn, or in the realm's setting EMAIL_CONN"),
+            })
+        })
+    }
+}
+
+/// How an e-mail is sent.
+enum Way<'a> {
+    Smtp(&'a MailServer),
+    Ses { region: String, configuration_set: Option<String> },
+}
+
+impl<'a> Way<'a> {
+    fn of(context: &ActionContext<'_>, mailer: &'a Mailer, fields: &email::Fields) -> Self {
+        if let Some(server) = &mailer.server {
+            return Self::Smtp(server);
+        }
+        let (own, settings) = (fields.region.as_ref().map(FieldText::to_string), context.settings);
+        let region = own.or_else(|| mailer.region.clone()).or_else(|| settings.ses_region.clone());
+        let configuration_set = &mailer.configuration_set;
+        Self::Ses {
+            region: region.unwrap_or_else(|| SES_REGION.to_owned()),
+            configuration_set: configuration_set.clone().or_else(|| settings.ses_configuration_set.clone()),
+        }
+    }
+
+    /// Sends an e-mail once.
+    async fn send(&self, context: &ActionContext<'_>, sent: &Sent, limit: Duration) -> Result<(), MailError> {
+        let (region, configuration_set) = match self {
+            Self::Smtp(server) => return context.mail.send(server, sent, limit).await,
+            Self::Ses { region, configuration_set } => (region.clone(), configuration_set.clone()),
         };
-        let sent = composed(context, &mailer, &fields).await?;
-        let sending = send(context, server, &sent, until).await;
-        sending.map_err(|why| JobError::failed(format!("connection {conn_id}: {why}")))
+        let Composed { mime, to } = context.mail.compose(sent)?;
+        let return_path = sent.return_path.clone();
+        let email = SesEmail { mime, to, return_path, region, configuration_set };
+        context.messaging.send_email(email).await.map_err(|error| match error.kind {
+            StoreErrorKind::Unreachable | StoreErrorKind::Throttled => MailError::NotSent(error.message),
+            _ => MailError::Refused(error.message),
+        })
+    }
+}
+
+/// The sender: that of the action, the connection or the realm; with SES lava's default.
+async fn sender(
+    context: &ActionContext<'_>,
+    mailer: &Mailer,
+    fields: &email::Fields,
+    way: &Way<'_>,
+) -> Result<String, JobError> {
+    let own = fields.from.as_ref().map(FieldText::to_string).or_else(|| mailer.from.clone());
+    if let Some(from) = own.or_else(|| context.settings.ses_from.clone()) {
+        return Ok(from);
+    }
+    let Way::Ses { region, .. } = way else {
+        let why = "the e-mail has no sender: neither the action nor the connection has `from`";
+        return Err(JobError::permanent(why));
+    };
+    let nowhere = |why: String| {
+        format!("the e-mail has no sender: set `from` in the action, or the realm's SES_FROM ({why})")
+    };
+    match context.messaging.verified_domain(region).await {
+        Ok(Some(domain)) => Ok(format!("lava.{}@{domain}", context.realm_name)),
+        Ok(None) => Err(JobError::permanent(nowhere(format!("SES in {region} has no verified domain")))),
+        Err(error) => Err(JobError::failed(nowhere(error.to_string()))),
     }
 }
 
@@ -71,7 +135,7 @@ async fn mailer(context: &ActionContext<'_>, conn_id: &ConnId) -> Result<Mailer,
 /// Sends an e-mail; again where that may help, under the same `Message-ID`.
 async fn send(
     context: &ActionContext<'_>,
-    server: &MailServer,
+    way: &Way<'_>,
     sent: &Sent,
     until: Timestamp,
 ) -> Result<(), String> {
@@ -79,7 +143,7 @@ async fn send(
     loop {
         let left = (until - context.clock.now()).to_std().unwrap_or_default();
         made += 1;
-        let message = match context.mail.send(server, sent, TRY.min(left)).await {
+        let message = match way.send(context, sent, TRY.min(left)).await {
             Ok(()) => return Ok(()),
             Err(MailError::Refused(message)) => return Err(told(message, made)),
             // One notice too many is better than none.
@@ -103,12 +167,8 @@ async fn composed(
     context: &ActionContext<'_>,
     mailer: &Mailer,
     fields: &email::Fields,
+    from: String,
 ) -> Result<Sent, JobError> {
-    let default = || context.settings.ses_from.as_deref();
-    let from = fields.from.as_ref().map(FieldText::as_str).or(mailer.from.as_deref()).or_else(default);
-    let from = from.ok_or_else(|| {
-        JobError::permanent("the e-mail has no sender: neither the action nor the connection has `from`")
-    })?;
     let to: Vec<String> = fields.to.all().iter().map(FieldText::to_string).collect();
     if to.is_empty() || to.len() > MAX_RECIPIENTS {
         let message = format!("an e-mail has 1 to {MAX_RECIPIENTS} recipients, not {}", to.len());
@@ -126,7 +186,7 @@ async fn composed(
     Ok(Sent {
         id: id(context, date, &[&to.join(","), &subject, &body]),
         date,
-        from: from.to_owned(),
+        from,
         to,
         reply_to: mailer.reply_to.clone(),
         return_path: mailer.return_path.clone(),

@@ -9,7 +9,7 @@ use pumice_core::connection::{
 };
 use pumice_core::duration::Span;
 use pumice_core::job_type::Site;
-use pumice_core::ports::{DatabaseError, Email, HttpRequest, StoreErrorKind};
+use pumice_core::ports::{Composed, DatabaseError, Email, HttpRequest, SesEmail, StoreErrorKind};
 use pumice_core::secret::mask;
 use pumice_core::text::quoted;
 use pumice_job_types::actions::webhook::SIGNATURE_HEADER;
@@ -18,6 +18,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::Kit;
+use crate::actions::email::SES_REGION;
 use crate::actions::webhook::signature;
 use crate::web::{Tries, exchange};
 
@@ -167,10 +168,7 @@ async fn key(login: &SshLogin) -> Result<(), String> {
 }
 
 async fn email(site: &Site, mailer: &Mailer, probe: &Probe) -> Tried {
-    let Some(server) = &mailer.server else {
-        let why = "Pumice does not speak the interface of SES: give it the host of SES's SMTP interface";
-        return Tried::failed("SES", why);
-    };
+    let Some(server) = &mailer.server else { return ses(site, mailer, probe).await };
     let place = format!("{}:{}", server.host, server.port);
     if !probe.send {
         return match site.ports.servers.mail.probe(server, LIMIT).await {
@@ -184,21 +182,62 @@ async fn email(site: &Site, mailer: &Mailer, probe: &Probe) -> Tried {
     let Some(to) = &probe.target else {
         return Tried::failed(format!("an e-mail by {place}"), "to whom? give --target ADDRESS");
     };
+    let email = greeting(site, mailer, from, to);
+    let sent = site.ports.servers.mail.send(server, &email, LIMIT).await;
+    Tried::of(format!("an e-mail to {to} by {place}"), sent.map_err(|error| error.to_string()))
+}
+
+/// An e-mail that says that it is a test.
+fn greeting(site: &Site, mailer: &Mailer, from: String, to: &str) -> Email {
     let now = site.ports.clock.now();
-    let email = Email {
+    Email {
         id: format!("test.{}", now.timestamp_micros()),
         date: now,
         from,
-        to: vec![to.clone()],
+        to: vec![to.to_owned()],
         reply_to: mailer.reply_to.clone(),
         return_path: mailer.return_path.clone(),
         subject: "Test of a connection".to_owned(),
         body: GREETING.to_owned(),
         is_html: false,
         attachments: Vec::new(),
+    }
+}
+
+/// Asks SES whether it has a domain to send from; sends an e-mail where that is asked for.
+async fn ses(site: &Site, mailer: &Mailer, probe: &Probe) -> Tried {
+    let (ports, settings) = (&site.ports, &site.settings);
+    let region = mailer.region.clone().or_else(|| settings.ses_region.clone());
+    let region = region.unwrap_or_else(|| SES_REGION.to_owned());
+    if !probe.send {
+        return match ports.messaging.verified_domain(&region).await {
+            Ok(Some(domain)) => {
+                Tried::of(format!("SES in {region} sends from {domain}; nothing was sent"), Ok(()))
+            }
+            Ok(None) => Tried::of(
+                format!("SES in {region} answered; it has no verified domain, only addresses may send"),
+                Ok(()),
+            ),
+            Err(error) => Tried::failed(format!("SES in {region}"), error.to_string()),
+        };
+    }
+    let what = format!("an e-mail by SES in {region}");
+    let Some(from) = mailer.from.clone().or_else(|| settings.ses_from.clone()) else {
+        return Tried::failed(what, "the connection has no `from`");
     };
-    let sent = site.ports.servers.mail.send(server, &email, LIMIT).await;
-    Tried::of(format!("an e-mail to {to} by {place}"), sent.map_err(|error| error.to_string()))
+    let Some(to) = &probe.target else {
+        return Tried::failed(what, "to whom? give --target ADDRESS");
+    };
+    let email = greeting(site, mailer, from, to);
+    let Composed { mime, to } = match ports.servers.mail.compose(&email) {
+        Ok(composed) => composed,
+        Err(error) => return Tried::failed(what, error.to_string()),
+    };
+    let configuration_set =
+        mailer.configuration_set.clone().or_else(|| settings.ses_configuration_set.clone());
+    let email = SesEmail { mime, to, return_path: email.return_path, region, configuration_set };
+    let sent = ports.messaging.send_email(email).await;
+    Tried::of(what, sent.map_err(|error| error.to_string()))
 }
 
 async fn slack(site: &Site, hook: &SlackHook, probe: &Probe) -> Tried {

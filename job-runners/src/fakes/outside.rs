@@ -9,8 +9,8 @@ use pumice_core::Timestamp;
 use pumice_core::connection::{AwsKeys, MailServer};
 use pumice_core::duration::Span;
 use pumice_core::ports::{
-    BusEvent, Clock, Email, FunctionAnswer, FunctionCall, Http, HttpError, HttpRequest, HttpResponse, Mail,
-    MailError, Messaging, QueueMessage, StoreError, TopicMessage,
+    BusEvent, Clock, Composed, Email, FunctionAnswer, FunctionCall, Http, HttpError, HttpRequest,
+    HttpResponse, Mail, MailError, Messaging, QueueMessage, SesEmail, StoreError, TopicMessage,
 };
 
 use super::{lock, start};
@@ -88,6 +88,11 @@ pub(crate) struct Messages {
     pub(crate) sent: Mutex<Vec<QueueMessage>>,
     pub(crate) events: Mutex<Vec<BusEvent>>,
     pub(crate) calls: Mutex<Vec<FunctionCall>>,
+    pub(crate) emails: Mutex<Vec<SesEmail>>,
+    /// The errors of the first e-mails.
+    pub(crate) troubles: Mutex<VecDeque<StoreError>>,
+    /// The domain that SES has verified.
+    pub(crate) domain: Option<String>,
 }
 
 impl Messages {
@@ -124,6 +129,20 @@ impl Messaging for Messages {
         }
     }
 
+    async fn send_email(&self, email: SesEmail) -> Result<(), StoreError> {
+        match lock(&self.troubles).pop_front() {
+            Some(error) => Err(error),
+            None => self.take(&self.emails, email),
+        }
+    }
+
+    async fn verified_domain(&self, _: &str) -> Result<Option<String>, StoreError> {
+        match &self.refused {
+            Some(error) => Err(error.clone()),
+            None => Ok(self.domain.clone()),
+        }
+    }
+
     async fn caller(&self, _: &AwsKeys, _: Option<&str>) -> Result<String, StoreError> {
         match &self.refused {
             Some(error) => Err(error.clone()),
@@ -155,6 +174,11 @@ impl Mail for Posts {
     async fn send(&self, server: &MailServer, email: &Email, _: Duration) -> Result<(), MailError> {
         lock(&self.sent).push((server.clone(), email.clone()));
         lock(&self.answers).pop_front().map_or(Ok(()), Err)
+    }
+
+    fn compose(&self, email: &Email) -> Result<Composed, MailError> {
+        let mime = format!("From: {}\nSubject: {}\n\n{}", email.from, email.subject, email.body);
+        Ok(Composed { mime: mime.into_bytes(), to: email.to.clone() })
     }
 
     async fn probe(&self, _: &MailServer, _: Duration) -> Result<String, MailError> {

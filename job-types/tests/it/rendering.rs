@@ -36,6 +36,8 @@ fn templates(registry: &Registry, job: &JobSpec) -> Templates {
             parent_start: start,
             iteration: 1,
             foreach_index: None,
+            master_sent: false,
+            parent_sent: false,
         },
         scheduled: None,
         late: None,

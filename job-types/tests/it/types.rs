@@ -70,6 +70,8 @@ fn rendered(job: &JobSpec) -> Result<Rendered, String> {
             parent_start: start,
             iteration: 1,
             foreach_index: None,
+            master_sent: false,
+            parent_sent: false,
         },
         scheduled: None,
         late: None,

@@ -211,7 +211,7 @@ pub(crate) fn now(rt: &Runtime<'_>) -> Outcome<DateTime> {
         Val::DateTime(now) => now.wall,
         _ => NaiveDateTime::default(),
     };
-    local(rt.ctx.zone(), utc)
+    local(rt.ctx.local_zone(), utc)
 }
 
 /// A UTC time on the worker's wall clock, without a zone.
@@ -225,7 +225,7 @@ fn now_in(rt: &Runtime<'_>, args: Args) -> Outcome {
     match construct::zone_arg(rt, "now", tz.as_ref())? {
         None => Ok(now(rt)?.into_val()),
         Some(tz) => {
-            let utc = now(rt)?.utc(rt.ctx.zone())?;
+            let utc = now(rt)?.utc(rt.ctx.local_zone())?;
             Ok(DateTime::at_utc(utc, tz)?.into_val())
         }
     }
@@ -260,7 +260,7 @@ fn from_timestamp(rt: &Runtime<'_>, args: Args) -> Outcome<DateTime> {
     let utc = epoch_plus(rt, &seconds.unwrap_or(Val::None))?;
     match construct::zone_arg(rt, "fromtimestamp", tz.as_ref())? {
         Some(tz) => DateTime::at_utc(utc, tz),
-        None => local(rt.ctx.zone(), utc),
+        None => local(rt.ctx.local_zone(), utc),
     }
 }
 

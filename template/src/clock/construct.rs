@@ -152,7 +152,7 @@ pub(crate) fn tzutc(_rt: &Runtime<'_>, args: Args) -> Outcome {
 /// `tzlocal()`: the worker's zone.
 pub(crate) fn tzlocal(rt: &Runtime<'_>, args: Args) -> Outcome {
     args.none("tzlocal")?;
-    Ok(Val::Zone(Arc::new(TzInfo::Local(rt.ctx.zone()))))
+    Ok(Val::Zone(Arc::new(TzInfo::Local(rt.ctx.local_zone()))))
 }
 
 /// Where dateutil finds zones; names of its files are zones too.
@@ -172,16 +172,16 @@ pub(crate) fn gettz(rt: &Runtime<'_>, args: Args) -> Outcome {
     if file.starts_with('/') {
         return fail("gettz is refused for a path: it looks at the worker's disk");
     }
-    let local = TzInfo::Local(rt.ctx.zone());
+    let local = || TzInfo::Local(rt.ctx.local_zone());
     let tz = match file {
-        "" => match rt.ctx.zone() {
+        "" => match rt.ctx.local_zone() {
             Zone::Named(zone) => TzInfo::File { zone, name: zone.name().into() },
             // dateutil reads the variable TZ as any other name.
             Zone::Posix(zone) => match tzstr::read(zone.text(), false) {
                 Some(zone) => TzInfo::Range(Arc::new(zone)),
-                None => local,
+                None => local(),
             },
-            Zone::Utc => local,
+            Zone::Utc => local(),
         },
         file => match Tz::from_str(file).or_else(|_| Tz::from_str(&file.replace(' ', "_"))) {
             Ok(zone) => TzInfo::File { zone, name: file.replace(' ', "_").into() },
@@ -189,8 +189,12 @@ pub(crate) fn gettz(rt: &Runtime<'_>, args: Args) -> Outcome {
                 Some(zone) => TzInfo::Range(Arc::new(zone)),
                 None => return Ok(Val::None),
             },
-            Err(_) if worker_names(rt.ctx.zone(), rt.ctx.about_now()).iter().any(|known| known == file) => {
-                local
+            Err(_)
+                if worker_names(rt.ctx.local_zone(), rt.ctx.about_now())
+                    .iter()
+                    .any(|known| known == file) =>
+            {
+                local()
             }
             Err(_) => return Ok(Val::None),
         },

@@ -11,6 +11,7 @@ use super::delta::Delta;
 use super::strftime::{self, strftime};
 use super::time::{Time, clock_text, hms, micros};
 use super::zone::TzInfo;
+use crate::Zone;
 use crate::call::{self, Args};
 use crate::fault::{Outcome, fail};
 use crate::native::Methods;
@@ -195,9 +196,15 @@ fn time_of(this: &Val, args: Args, zoned: bool) -> Outcome {
     })))
 }
 
+/// The worker's zone for what needs a zone of this time: one without a zone asks for it.
+fn zone_for(rt: &Runtime<'_>, at: &DateTime) -> Zone {
+    if at.tz.is_some() { rt.ctx.zone() } else { rt.ctx.local_zone() }
+}
+
 fn timestamp(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     args.none("timestamp")?;
-    Ok(Val::Float(datetime_of(this)?.timestamp(rt.ctx.zone())?))
+    let at = datetime_of(this)?;
+    Ok(Val::Float(at.timestamp(zone_for(rt, at))?))
 }
 
 fn utcoffset(_rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
@@ -234,12 +241,12 @@ fn isoformat(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
 fn astimezone(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
     let [tz] = args.bind("astimezone", ["tz"], 0)?;
     let at = datetime_of(this)?;
-    let mut utc = at.utc(rt.ctx.zone())?;
+    let mut utc = at.utc(zone_for(rt, at))?;
     if at.tz.is_none() {
         // Python takes the offset that the worker's zone has then: not that of before a gap, for a time within it.
-        let local = DateTime::at_utc(utc, Arc::new(TzInfo::Local(rt.ctx.zone())))?;
+        let local = DateTime::at_utc(utc, Arc::new(TzInfo::Local(rt.ctx.local_zone())))?;
         let own = DateTime { tz: Some(Arc::new(fixed(&local))), ..DateTime::clone(at) };
-        utc = own.utc(rt.ctx.zone())?;
+        utc = own.utc(rt.ctx.local_zone())?;
     }
     if let Some(tz) = zone_arg(rt, "astimezone", tz.as_ref())? {
         if at.tz.as_ref().is_some_and(|own| Arc::ptr_eq(own, &tz)) {
@@ -248,7 +255,7 @@ fn astimezone(rt: &Runtime<'_>, this: &Val, args: Args) -> Outcome {
         return Ok(DateTime::at_utc(utc, tz)?.into_val());
     }
     // Without a zone, Python gives the worker's as a fixed offset.
-    let local = DateTime::at_utc(utc, Arc::new(TzInfo::Local(rt.ctx.zone())))?;
+    let local = DateTime::at_utc(utc, Arc::new(TzInfo::Local(rt.ctx.local_zone())))?;
     Ok(DateTime { tz: Some(Arc::new(fixed(&local))), fold: false, ..local }.into_val())
 }
 

@@ -128,16 +128,20 @@ impl Moment {
             'p' => field.text(if time.hour() < 12 { "AM" } else { "PM" }),
             'P' => (if time.hour() < 12 { "am" } else { "pm" }).to_owned(),
             'z' => self.offset.map(|offset| offset_text(offset, "")).unwrap_or_default(),
-            'Z' => self.zone.clone(),
+            // The flag `#` turns the case of a zone's name, and of other names makes capitals (strftime(3), Glibc notes).
+            'Z' if field.swap => {
+                Field { upper: false, swap: false, ..*field }.text(&self.zone.to_lowercase())
+            }
+            'Z' => field.text(&self.zone),
             's' => {
-                let utc = worker_to_utc(rt.ctx.zone(), self.wall, false).unwrap_or(self.wall);
+                let utc = worker_to_utc(rt.ctx.local_zone(), self.wall, false).unwrap_or(self.wall);
                 // The C library takes the time for the worker's, and believes what is
                 // said of daylight saving time.
-                let worker = TzInfo::Local(rt.ctx.zone()).dst(self.wall, false).unwrap_or(0);
+                let worker = TzInfo::Local(rt.ctx.local_zone()).dst(self.wall, false).unwrap_or(0);
                 let moved = match self.saves {
                     Some(false) => i64::from(worker),
                     Some(true)
-                        if worker == 0 && worker_names(rt.ctx.zone(), rt.ctx.about_now()).len() > 1 =>
+                        if worker == 0 && worker_names(rt.ctx.local_zone(), rt.ctx.about_now()).len() > 1 =>
                     {
                         -3_600
                     }

@@ -52,7 +52,7 @@ fn alternatives(rt: &Runtime<'_>, letter: char) -> Outcome<String> {
         'B' => full(&MONTHS),
         'p' => full(&["am", "pm"]),
         'Z' => {
-            let zones = worker_names(rt.ctx.zone(), rt.ctx.about_now()).into_iter();
+            let zones = worker_names(rt.ctx.local_zone(), rt.ctx.about_now()).into_iter();
             let zones = zones.chain(["UTC".to_owned(), "GMT".to_owned()]);
             zones.map(|zone| zone.replace('+', "\\+")).collect()
         }

@@ -71,9 +71,9 @@ pub(super) fn with_zone(
         return Ok(named(DateTime { tz: zone, ..naive }, name));
     }
     if let Some(name) = name
-        && worker_names(rt.ctx.zone(), rt.ctx.about_now()).iter().any(|known| known == name)
+        && worker_names(rt.ctx.local_zone(), rt.ctx.about_now()).iter().any(|known| known == name)
     {
-        let local = Arc::new(TzInfo::Local(rt.ctx.zone()));
+        let local = Arc::new(TzInfo::Local(rt.ctx.local_zone()));
         let aware = named(DateTime { tz: Some(local), ..naive.clone() }, Some(name));
         if aware.tz_name().as_deref() != Some(name) && words::is_listed_utc(name) {
             return Ok(DateTime { tz: Some(Arc::new(TzInfo::TzUtc)), ..naive });

@@ -5,7 +5,7 @@ use crate::methods::text_case::is_space;
 
 /// `repr(float)`: the shortest digits that read back the same, with an
 /// exponent from 1e16 up and below 1e-4.
-pub(crate) fn repr(number: f64) -> String {
+pub fn repr(number: f64) -> String {
     if number.is_nan() {
         return "nan".to_owned();
     }

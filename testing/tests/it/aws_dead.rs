@@ -8,7 +8,7 @@ use pumice_aws::Queues;
 use pumice_core::connection::AwsKeys;
 use pumice_core::ports::{
     Buried, BusEvent, DeadLetter, DeadLetters, DeadQueue, FunctionAnswer, FunctionCall, Messaging,
-    QueueMessage, StoreError, StoreErrorKind, TopicMessage,
+    QueueMessage, SesEmail, StoreError, StoreErrorKind, TopicMessage,
 };
 use pumice_host::SystemClock;
 use pumice_testing::standins::{Cloud, log_job};
@@ -32,6 +32,14 @@ impl Messaging for Dispatcher {
     }
 
     async fn send(&self, _: QueueMessage) -> Result<(), StoreError> {
+        unused()
+    }
+
+    async fn send_email(&self, _: SesEmail) -> Result<(), StoreError> {
+        unused()
+    }
+
+    async fn verified_domain(&self, _: &str) -> Result<Option<String>, StoreError> {
         unused()
     }
 

@@ -4,7 +4,9 @@ use aws_config::SdkConfig;
 use chrono::Utc;
 use pumice_aws::Outside;
 use pumice_core::duration::Span;
-use pumice_core::ports::{BusEvent, FunctionCall, Messaging, QueueMessage, StoreErrorKind, TopicMessage};
+use pumice_core::ports::{
+    BusEvent, FunctionCall, Messaging, QueueMessage, SesEmail, StoreErrorKind, TopicMessage,
+};
 use pumice_testing::standins::{Server, config, until};
 use serde_json::{Value, json};
 
@@ -164,4 +166,37 @@ async fn function_that_is_not_there_is_named() {
     let error = world.outside.invoke(call).await.expect_err("there is no such function");
     assert!(error.message.starts_with("cannot call function gone: "), "{error}");
     assert_eq!(error.kind, StoreErrorKind::Missing, "{error}");
+}
+
+#[tokio::test]
+async fn ses_sends_from_the_first_verified_domain() {
+    let server = Server::moto();
+    let config = config(&server.url()).await;
+    let region = "eu-north-1";
+    let own = aws_sdk_ses::config::Builder::from(&config);
+    let own = own.region(aws_config::Region::new(region)).build();
+    let (ses, outside) = (aws_sdk_ses::Client::from_conf(own), Outside::new(config));
+    assert_eq!(outside.verified_domain(region).await.expect("it answers"), None);
+    // An address is not a domain.
+    ses.verify_email_identity().email_address("ann@example.com").send().await.expect("an identity");
+    assert_eq!(outside.verified_domain(region).await.expect("it answers"), None);
+    ses.verify_domain_identity().domain("example.org").send().await.expect("an identity");
+    assert_eq!(outside.verified_domain(region).await.expect("it answers").as_deref(), Some("example.org"));
+    assert_eq!(outside.verified_domain("us-east-1").await.expect("it answers"), None, "a region has its own");
+    let email = |from: &str| SesEmail {
+        mime: format!("From: {from}\r\nTo: ops@example.net\r\nSubject: failed\r\n\r\nwhy\r\n").into_bytes(),
+        to: vec!["ops@example.net".to_owned(), "dev@example.net".to_owned()],
+        return_path: None,
+        region: region.to_owned(),
+        configuration_set: None,
+    };
+    outside.send_email(email("lava.test@example.org")).await.expect("it is sent");
+    let quota = ses.get_send_quota().send().await.expect("it answers");
+    assert_eq!(quota.sent_last24_hours(), 2.0, "one for each recipient");
+    let refused = outside.send_email(email("eve@example.net")).await.expect_err("not verified");
+    assert_eq!(refused.kind, StoreErrorKind::Invalid, "{refused}");
+    assert!(
+        refused.message.starts_with("SES in eu-north-1 did not take the e-mail: MessageRejected"),
+        "{refused}"
+    );
 }

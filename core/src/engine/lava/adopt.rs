@@ -165,6 +165,7 @@ fn adopted_lineage(mut request: DispatchRequest) -> (DispatchRequest, Option<Lin
             parent_start: instant("parent_start")?,
             depth: 1,
             foreach_index: own.get("foreach_index").and_then(Value::as_u64).and_then(|at| at.try_into().ok()),
+            master_sent: true,
         })
     });
     (request, lineage)

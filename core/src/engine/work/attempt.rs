@@ -217,6 +217,7 @@ pub(super) fn child_lineage(run: &Run) -> Lineage {
         parent_start: start,
         depth: above.map_or(0, |l| l.depth) + 1,
         foreach_index: run.foreach_index.or(above.and_then(|l| l.foreach_index)),
+        master_sent: above.is_some_and(|l| l.master_sent || !run.is_child()),
     }
 }
 

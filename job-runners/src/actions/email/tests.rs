@@ -1,3 +1,4 @@
+use pumice_core::ports::StoreError;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -72,8 +73,6 @@ async fn email_has_the_fields_of_the_action_and_the_connection() {
 #[tokio::test]
 async fn email_without_connection_goes_by_the_realms() {
     let (mut world, _) = world();
-    let error = performed(&world, json!({ "email_conn": null })).await.unwrap_err();
-    assert!(error.message.starts_with("no connection sends this e-mail"), "{error}");
     world.settings.email_conn = Some(ConnId::new("bare").unwrap());
     let error = performed(&world, json!({ "email_conn": null })).await.unwrap_err();
     assert!(error.message.starts_with("the e-mail has no sender"), "{error}");
@@ -83,7 +82,6 @@ async fn email_without_connection_goes_by_the_realms() {
         ("gone", "there is no connection \"gone\""),
         ("off", "connection \"off\" is not enabled"),
         ("box", "connection box is of type generic, not email"),
-        ("ses", "connection ses sends by the interface of SES"),
     ] {
         let error = performed(&world, json!({ "email_conn": conn })).await.unwrap_err();
         assert!(error.message.starts_with(wanted), "{error}");
@@ -151,4 +149,62 @@ async fn email_is_tried_again_where_that_may_help() {
         (error.message.as_str(), world.posts.sent().len()),
         ("connection post: smtp.example:2525 refuses it", 1)
     );
+}
+
+async fn by_ses(world: &World, fields: Value) -> Result<SesEmail, JobError> {
+    performed(world, fields).await?;
+    Ok(world.messages.emails.lock().unwrap().pop().unwrap())
+}
+
+#[tokio::test]
+async fn ses_sends_where_no_server_is_named() {
+    let (mut world, _) = world();
+    let bare = json!({ "email_conn": null, "to": ["a@b.c", "d@e.f"] });
+    let error = performed(&world, bare.clone()).await.unwrap_err();
+    let wanted = "the e-mail has no sender: set `from` in the action, or the realm's SES_FROM (SES in us-east-1 has no verified domain)";
+    assert_eq!((error.message.as_str(), error.retryable), (wanted, false));
+    world.messages.domain = Some("example.org".to_owned());
+    let sent = by_ses(&world, bare.clone()).await.unwrap();
+    assert!(
+        String::from_utf8(sent.mime).unwrap().starts_with("From: lava.test@example.org\nSubject: failed")
+    );
+    assert_eq!((sent.to.len(), sent.region.as_str(), sent.configuration_set), (2, "us-east-1", None));
+    world.settings.ses_from = Some("realm@example.com".to_owned());
+    world.settings.ses_region = Some("eu-west-1".to_owned());
+    world.settings.ses_configuration_set = Some("realm".to_owned());
+    let sent = by_ses(&world, bare.clone()).await.unwrap();
+    assert!(String::from_utf8(sent.mime).unwrap().starts_with("From: realm@example.com"));
+    assert_eq!((sent.region.as_str(), sent.configuration_set.as_deref()), ("eu-west-1", Some("realm")));
+    let own = json!({ "email_conn": null, "from": "me@b.c", "region": "eu-north-1" });
+    let sent = by_ses(&world, own).await.unwrap();
+    assert!(String::from_utf8(sent.mime).unwrap().starts_with("From: me@b.c"));
+    assert_eq!(sent.region, "eu-north-1");
+    world.connections.connection(&json!({
+        "conn_id": "ses", "type": "ses", "enabled": true, "from": "a@b.c", "region": "ap-southeast-2",
+        "configuration_set": "own", "return_path": "back@b.c",
+    }));
+    let sent = by_ses(&world, json!({ "email_conn": "ses" })).await.unwrap();
+    assert_eq!((sent.region.as_str(), sent.configuration_set.as_deref()), ("ap-southeast-2", Some("own")));
+    assert_eq!(sent.return_path.as_deref(), Some("back@b.c"));
+}
+
+#[tokio::test]
+async fn ses_is_asked_again_only_where_that_may_help() {
+    let (world, clock) = world();
+    let trouble = |kind| StoreError::of(kind, "SES in us-east-1 did not take the e-mail: why");
+    let bare = json!({ "email_conn": null, "from": "a@b.c" });
+    let add = |error| world.messages.troubles.lock().unwrap().push_back(error);
+    add(trouble(StoreErrorKind::Throttled));
+    add(trouble(StoreErrorKind::Unreachable));
+    by_ses(&world, bare.clone()).await.unwrap();
+    assert_eq!(clock.waits(), [1, 2]);
+    for kind in [StoreErrorKind::Invalid, StoreErrorKind::Denied, StoreErrorKind::Missing] {
+        add(trouble(kind));
+        let error = performed(&world, bare.clone()).await.unwrap_err();
+        assert!(
+            error.message.starts_with("SES in us-east-1 did not take the e-mail: why; a connection"),
+            "{error}"
+        );
+    }
+    assert_eq!(clock.waits(), [1, 2]);
 }
