@@ -1,5 +1,5 @@
-//! Backfills, in the table of runs: each an item of its own, all of them in one partition, as there are few. What is due is
-//! found by the index on what is due.
+//! Backfills, in the table of runs: each an item of its own, all of them in one partition, as there are few. The index
+//! on due times finds those that are due.
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
@@ -78,7 +78,7 @@ impl Store {
 impl BackfillStore for Store {
     async fn load_backfill(&self, id: &str) -> Result<Option<Backfill>, StoreError> {
         let found = self.backfills(&[id.to_owned()]).await?;
-        // One that is there and cannot be read is no reason to begin another.
+        // An unreadable backfill under this id must not make room for a second one.
         let read = |item| {
             backfill_of(item).ok_or_else(|| {
                 StoreError::of(StoreErrorKind::Corrupt, format!("backfill {id} cannot be read"))

@@ -21,7 +21,7 @@ pub(crate) fn pack(folder: &Path) -> io::Result<File> {
             let entry = entry?;
             let name = below.join(entry.file_name());
             let metadata = match entry.metadata() {
-                // A step that runs beside removed it.
+                // A step that runs at the same time removed it.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 other => other?,
             };

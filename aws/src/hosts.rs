@@ -11,7 +11,7 @@ use crate::failure::store_error;
 use crate::runs::{FOR_HOST, key_of};
 use crate::store::{Store, text_of};
 
-/// What the keys of the partitions begin with, and those of hosts within them.
+/// Prefixes of the partition keys, and of the keys of hosts within a partition.
 const PARTITION: &str = "hosts#";
 const PATH: &str = "host/";
 

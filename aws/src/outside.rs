@@ -1,4 +1,5 @@
-//! What actions and jobs reach outside the realm: topics, queues, event buses and functions.
+//! Services outside the realm that actions and jobs reach: topics, queues, event buses and
+//! functions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,7 @@ use crate::failure::{kind_of_code, outside_error};
 
 /// How long a function may run (Lambda, quotas), and a moment more for its answer to come.
 const CALL: Duration = Duration::from_secs(910);
-/// What the URL of a queue has in it, as lava knows it (lava guide, Action type: sqs).
+/// The part by which lava recognises the URL of a queue (lava guide, Action type: sqs).
 const QUEUE_URL: &str = ".amazonaws.com/";
 
 /// Messages to what is outside the realm, and calls of it. Nothing is connected before it is needed.
@@ -165,7 +166,7 @@ impl Messaging for Outside {
     }
 }
 
-/// The ARN under which AWS knows who has the credentials of a configuration.
+/// The ARN of the identity behind a configuration's credentials.
 ///
 /// # Errors
 /// [`StoreError`] when AWS does not know them, or does not answer.

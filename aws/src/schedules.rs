@@ -32,16 +32,16 @@ const CLOCK: &str = "PUMICE_CLOCK_FUNCTION";
 const SWEEP: &str = r#"{"sweep": true}"#;
 /// Most bytes of a schedule's input (EventBridge Scheduler, payload of a target: 256 KB).
 const MAX_INPUT: usize = 256 * 1024;
-/// How long Scheduler tries to reach a queue, in seconds. When a queue cannot be reached for an hour a
-/// message about one run's time helps nobody: the sweeper looks at all that is due.
+/// How long Scheduler tries to reach a queue, in seconds. After an hour a message about one run's time
+/// is of no use: the sweeper looks at all that is due.
 const MAX_AGE: i32 = 3_600;
 /// Most calls at the same time. Scheduler takes 250 and more a second, by region (quota CreateSchedule
 /// request rate); what it throttles is tried again by the SDK.
 const AT_ONCE: usize = 16;
-/// How long a batch of schedules may take: the one who asks for runs waits for them, and does without
-/// those that are not made by then.
+/// How long a batch of schedules may take: the caller that dispatches runs waits for them, and goes
+/// on without those that are not made by then.
 const WHOLE: Duration = Duration::from_secs(10);
-/// How long Scheduler is left alone once a batch was not made in that time: those who ask next, in the same
+/// How long no calls go to Scheduler after a batch that ran into its limit: the next callers, in the same
 /// invocation perhaps, do not wait as long again.
 const REST: Duration = Duration::from_secs(60);
 
@@ -52,7 +52,7 @@ pub struct Schedules {
     names: Names,
     group: String,
     role: String,
-    /// What the ARNs of the realm's queues begin with.
+    /// The prefix of the ARNs of the realm's queues.
     queues: String,
     /// The function that looks at the clock, where it is known.
     clock: Option<String>,
@@ -97,7 +97,7 @@ impl Schedules {
         let (partition, account) = home_of(&role).ok_or_else(|| {
             BadEnvironment::new(
                 ROLE,
-                format!("{role:?} is no role's ARN, as arn:aws:iam::123456789012:role/NAME"),
+                format!("{role:?} is not the ARN of a role, as arn:aws:iam::123456789012:role/NAME"),
             )
         })?;
         let queues = format!("arn:{partition}:sqs:{region}:{account}:");
@@ -239,7 +239,7 @@ impl Scheduler for Schedules {
     async fn look_at_clock(&self, times: Vec<Timestamp>) -> Vec<Result<(), StoreError>> {
         let Some(function) = &self.clock else { return times.iter().map(|_| Ok(())).collect() };
         let one_off = |at: Timestamp| OneOff {
-            // Whoever asks for the same minute asks for the same schedule.
+            // Every caller that asks for the same minute names the same schedule.
             name: format!("clock-{}", at.format("%Y-%m-%dT%H-%M")),
             at,
             target: self.clock_target(function),
@@ -283,7 +283,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_scheduler_that_does_not_answer_is_not_waited_for_long() {
-        // Connections stand in line here, and nobody takes them.
+        // Connections wait in the backlog here, and are never accepted.
         let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let loader = aws_config::defaults(BehaviorVersion::latest())
             .endpoint_url(format!("http://{}", silent.local_addr().unwrap()))
@@ -303,7 +303,7 @@ mod tests {
             let message = outcome.unwrap_err().message;
             assert_eq!(message, "making a schedule in group runs: no answer in time");
         }
-        // Who asks next does not wait for it at all.
+        // The next caller does not wait for it at all.
         let schedules = Schedules { whole: Duration::from_secs(3_600), ..schedules };
         let next = tokio::time::timeout(Duration::from_secs(20), schedules.schedule(vec![outgoing])).await;
         assert!(next.expect("it answers")[0].is_err());

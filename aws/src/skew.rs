@@ -35,7 +35,8 @@ impl Skew {
         }
     }
 
-    /// Notes what an answer tells that came now; what is not a date tells nothing.
+    /// Notes the time in an answer's header that came now; a text that is not a date changes
+    /// nothing.
     fn note(&self, date: &str, now: Timestamp) {
         if let Ok(date) = DateTime::parse_from_rfc2822(date) {
             self.0.store((date.to_utc() - now).num_seconds(), Ordering::Relaxed);

@@ -23,7 +23,7 @@ use crate::store::{Store, text_of};
 
 /// How many partitions timetables are spread over; never to be changed.
 const SHARDS: u32 = 8;
-/// What the keys of the partitions begin with, and those of timetables within them.
+/// Prefixes of the partition keys, and of the keys of timetables within a partition.
 const PARTITION: &str = "schedules#";
 const PATH: &str = "schedule/";
 /// Most writes at the same time.
@@ -128,7 +128,8 @@ impl Store {
         Ok(found)
     }
 
-    /// What lava's index on its dispatchers shows of the jobs of one (lava guide, The Jobs Table).
+    /// The attributes that lava's index on its dispatchers has of one dispatcher's jobs (lava
+    /// guide, The Jobs Table).
     async fn shown_of(&self, dispatcher: &str) -> Result<Vec<(JobId, Value)>, StoreError> {
         let table = self.names.jobs();
         let request = self
@@ -176,7 +177,8 @@ impl Store {
         })
     }
 
-    /// What is due before that stays as it is, but for its `rev`.
+    /// Makes a timetable due at this time. One that is due before keeps its time and changes only
+    /// its `rev`.
     async fn hurry_timetable(&self, job_id: &JobId, at: Timestamp) -> Result<(), StoreError> {
         let table = self.names.runs();
         let request = || {

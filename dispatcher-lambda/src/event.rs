@@ -1,4 +1,4 @@
-//! What AWS hands to the function, and the dispatch requests in it.
+//! The events that AWS hands to the function, and the dispatch requests in them.
 
 use pumice_core::Timestamp;
 use pumice_core::document::parse_json;
@@ -31,7 +31,7 @@ pub struct Record {
     pub queued: Option<Queued>,
     /// The requests, each with its own mistakes.
     pub requests: Vec<Parsed>,
-    /// What happened to objects, for the triggers.
+    /// The changed objects of S3, for the triggers.
     pub objects: Objects,
 }
 
@@ -95,7 +95,7 @@ pub struct Change {
     pub at: Timestamp,
 }
 
-/// What is asked of the function.
+/// An invocation's task.
 #[derive(Debug)]
 pub enum Event {
     /// To look at runs whose time has passed, and at the clock.
@@ -104,8 +104,8 @@ pub enum Event {
     Changed(Vec<Change>),
     /// Requests by a caller.
     Direct(Direct),
-    /// Requests by EventBridge, a schedule or SNS, or events of S3's: nobody sees their outcomes, so that a failure must
-    /// be told by failing.
+    /// Requests by EventBridge, a schedule or SNS, or events of S3's: their outcomes reach no caller, so that the
+    /// invocation must fail to report a failure.
     Delivered(Vec<Record>),
     /// Requests of a queue, which gives each record again whose requests were not all taken.
     Queued(Vec<Record>),
@@ -116,7 +116,7 @@ pub enum Event {
 pub struct Direct {
     /// The requests, each with its own mistakes.
     pub requests: Vec<Parsed>,
-    /// Whether the caller says that it waits for the outcomes. Lambda does not tell (Lambda Developer Guide, Invoking a
+    /// Whether the caller says that it waits for the outcomes. Lambda does not say (Lambda Developer Guide, Invoking a
     /// function asynchronously).
     pub waits: bool,
 }
@@ -136,11 +136,13 @@ fn direct(fields: &serde_json::Map<String, Value>, zone: chrono_tz::Tz) -> Resul
     Ok(Event::Direct(Direct { requests, waits }))
 }
 
-/// How often a record of a failed invocation may have another one in it: each redrive that nobody waits for wraps it once.
+/// How often a record of a failed invocation may have another one in it: each redrive without a waiting caller wraps it
+/// once.
 const MAX_WRAPPED: usize = 8;
 
-/// The event of an invocation that failed, and that invocation's name, of a record that Lambda or the function itself put
-/// aside (Lambda Developer Guide, Capturing records of asynchronous invocations); `None` for another event.
+/// The event of a failed invocation and that invocation's request id, taken from a record that Lambda or the function
+/// itself sent to the dead letters (Lambda Developer Guide, Capturing records of asynchronous invocations); `None` for
+/// another event.
 #[must_use]
 pub fn put_aside(event: &Value) -> Option<(&str, &Value)> {
     let (mut found, mut record) = (None, event);
@@ -244,8 +246,8 @@ fn records_of(event: &Value, records: &Value, zone: chrono_tz::Tz) -> Result<Eve
     Err(unknown(event))
 }
 
-/// The jobs of which a stream tells that have or had a schedule (DynamoDB Streams API Reference, Record). What is not a job
-/// is passed over: it would come again and again.
+/// The changed jobs in a stream's records that have or had a schedule (DynamoDB Streams API Reference, Record). A
+/// record without a valid job id is skipped: it would come again and again.
 fn changes(records: &Value) -> Vec<Change> {
     let scheduled = |image: &Value| match &image["schedule"] {
         Value::Null => false,
@@ -254,7 +256,7 @@ fn changes(records: &Value) -> Vec<Change> {
     let change = |record: &Value| {
         let told = &record["dynamodb"];
         let images = ["OldImage", "NewImage"].map(|name| &told[name]);
-        // A stream of keys alone tells nothing of schedules.
+        // A stream of keys alone does not show whether a job has a schedule.
         let is_bare = images.iter().all(|image| image.is_null());
         if !is_bare && !images.into_iter().any(scheduled) {
             return None;

@@ -96,7 +96,7 @@ impl Heartbeat {
             if let Handled::Bury(reason) = engine.handle(&outgoing.message.body(), 1, None).await {
                 tracing::error!(key = %outgoing.message.key(), reason, "a run for this host cannot be run");
             }
-            // What could not be dealt with is found again by a later heartbeat.
+            // A later heartbeat finds the run again if this failed.
             drop(taken);
         });
     }

@@ -11,8 +11,8 @@ use pumice_core::ports::{TempDir, Workspace, Workspaces};
 
 use crate::clean::{PRIVATE, is_clean};
 
-/// The directories of one invocation, each made when it is first asked for. What the steps of the run share is kept
-/// until the run has ended, where the site has a place for that; all else is removed with this.
+/// The directories of one invocation, each made when it is first asked for. The directory that the steps of the run
+/// share is kept until the run has ended, if the site has a place for it; all else is removed with this.
 #[derive(Debug)]
 pub struct DiskWorkspace {
     scratch: PathBuf,
@@ -161,7 +161,7 @@ impl Workspace for DiskWorkspace {
     }
 
     fn work_in_use(&self) -> Option<&Path> {
-        // What the steps of a run share may be there from another invocation.
+        // Files that the steps of a run share may be there from another invocation.
         let work = self.dir.get().or(self.shared.as_ref())?;
         let is_used = std::fs::read_dir(work).is_ok_and(|mut entries| entries.next().is_some());
         is_used.then_some(work)
@@ -247,7 +247,7 @@ fn remove_small(path: &Path) -> io::Result<()> {
 /// removed when it is not there.
 ///
 /// # Errors
-/// What the system says when something cannot be removed; all else is removed.
+/// The system's error when something cannot be removed; all else is removed.
 pub fn remove_tree(path: &Path) -> io::Result<()> {
     match std::fs::remove_dir_all(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

@@ -25,7 +25,7 @@ pub(crate) struct Cache {
 #[derive(Default)]
 struct Kept {
     by_location: HashMap<String, Entry>,
-    /// Counts uses, to tell which is the oldest.
+    /// Counts uses, to find the entry that was used longest ago.
     uses: u64,
 }
 
@@ -33,7 +33,7 @@ struct Entry {
     version: String,
     size: u64,
     used: u64,
-    /// Whoever fetches it holds the turn; the others wait for what comes of it.
+    /// The caller that fetches it holds the turn; the others wait for its result.
     slot: Arc<Turn<Option<Arc<File>>>>,
 }
 
@@ -47,7 +47,7 @@ impl Cache {
     /// `fetch` gives the version that it came to besides: another one is not kept.
     ///
     /// # Errors
-    /// What `fetch` gives; then nothing is kept.
+    /// The error of `fetch`; nothing is kept then.
     pub(crate) async fn get(
         &self,
         object: &Object,

@@ -1,4 +1,4 @@
-//! What a command prints, kept in a file while it runs.
+//! A command's output, kept in a file while it runs.
 //!
 //! The command writes into a pipe, as it would for `ssh` or `docker`, so that `> /dev/stdout` empties nothing. The file
 //! that the worker writes to lies outside the command's directory, and is opened once. A job may do anything to its
@@ -47,7 +47,7 @@ fn after_torn(bytes: &[u8]) -> &[u8] {
 /// One of a command's output streams.
 pub(crate) struct Capture<'a> {
     stream: &'static str,
-    /// What it is kept as: the stream, or a name of a payload and the stream.
+    /// Its name in the results: the stream, or a name of a payload and the stream.
     name: String,
     path: PathBuf,
     /// Made when something is printed.
@@ -117,8 +117,8 @@ impl<'a> Capture<'a> {
         self.size.load(Ordering::Relaxed)
     }
 
-    /// Writes down what comes out of the command until no process can write any more. What cannot be written is read
-    /// all the same, for the command would wait for ever else; the error tells of it.
+    /// Writes down the command's output until no process can write any more. Output that cannot be written is read
+    /// all the same, or else the command would wait for ever; the error reports it.
     pub(crate) async fn record(&self, mut from: impl AsyncRead + Unpin) -> io::Result<()> {
         let mut outcome = Ok(());
         let mut chunk = Vec::new();
@@ -175,8 +175,8 @@ impl<'a> Capture<'a> {
         }
     }
 
-    /// Says in the output that it ends here, although the command goes on. What may be the beginning of a secret goes, since
-    /// nothing that reads it could know the rest.
+    /// Notes in the output that it ends here, although the command goes on. A possible beginning of a secret is cut
+    /// off, since a reader of the output could not see the rest.
     async fn cut(&self, over: u64) -> io::Result<()> {
         self.dropped.store(over, Ordering::Relaxed);
         let mut note = format!(
@@ -364,7 +364,7 @@ mod tests {
 
     use super::*;
 
-    /// A clock whose time passes when somebody sleeps.
+    /// A clock whose time passes whenever a caller sleeps.
     struct Passing(AtomicU64);
 
     #[async_trait]

@@ -67,7 +67,7 @@ impl Leaf for Http {
     }
 }
 
-/// What a response leaves in the record.
+/// The part of a response that the record keeps.
 fn answered(exit_status: i32, response: &HttpResponse) -> Answered<'_> {
     let kind = response.header("content-type").map_or(Value::Null, Value::from);
     Answered {

@@ -51,7 +51,7 @@ pub(crate) fn read_from(
     }
 }
 
-/// What comes once it is decompressed, if its name says that it is compressed.
+/// The decompressed bytes, if the file's name says that it is compressed.
 fn decompressed<'a>(name: &Path, from: impl Read + 'a) -> Result<Box<dyn Read + 'a>, JobError> {
     let text = name.to_string_lossy().to_ascii_lowercase();
     let Some((end, compression)) = ENDS.iter().find(|(end, _)| text.ends_with(end)) else {
@@ -104,7 +104,7 @@ fn open(file: &Path) -> Result<Take<File>, JobError> {
     Ok(opened.take(MAX_FILE))
 }
 
-/// Whether a file is one of the kernel's, which tells of this process: `/proc/self/environ` (statfs(2)).
+/// Whether a file is one of the kernel's, which reveals this process: `/proc/self/environ` (statfs(2)).
 fn is_kernels(file: &File) -> bool {
     fstatfs(file).is_ok_and(|found| found.f_type == PROC_SUPER_MAGIC)
 }

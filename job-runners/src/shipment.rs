@@ -1,7 +1,7 @@
-//! What a command prints, kept in pieces while it runs: where objects are not files of this machine.
+//! A command's output, kept in pieces while it runs: for a site whose objects are not files of this machine.
 //!
-//! A piece of [`PIECE_BYTES`] is kept once and for all; the last one is kept again whenever it has grown, ever less often. What
-//! is kept makes room on the disk: the file of a long output holds its beginning and its end.
+//! A piece of [`PIECE_BYTES`] is kept once and for all; the last one is kept again whenever it has grown, ever less
+//! often. A kept piece makes room on the disk: the file of a long output holds its beginning and its end.
 
 use std::convert::Infallible;
 use std::fs::File;
@@ -117,7 +117,7 @@ impl<'a> Shipment<'a> {
             Err(error) => {
                 if !self.is_failing.swap(true, Ordering::Relaxed) {
                     let location = &self.pieces.location;
-                    tracing::warn!(%location, %error, "what a command prints cannot be kept while it runs");
+                    tracing::warn!(%location, %error, "cannot keep a command's output while it runs");
                 }
                 clock.sleep_until(clock.now() + Span::from(AFTER_FAILURE).delta()).await;
             }
@@ -172,7 +172,7 @@ impl<'a> Shipment<'a> {
     pub(crate) async fn leave(&self, file: &File, size: u64) {
         if let Err(error) = self.ship(file, size, true).await {
             let location = &self.pieces.location;
-            tracing::warn!(%location, %error, "the last of what a command printed is lost with its worker");
+            tracing::warn!(%location, %error, "the end of a command's output is lost with its worker");
         }
     }
 

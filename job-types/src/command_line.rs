@@ -92,7 +92,7 @@ fn is_variable(name: &str) -> bool {
 
 /// How long something may run that a job starts.
 pub(crate) struct Timed {
-    /// What it is, as in "the command".
+    /// Its name in messages, as "the command".
     pub(crate) what: &'static str,
     /// The parameter `timeout`.
     pub(crate) timeout: Option<Span>,

@@ -1,4 +1,4 @@
-//! Job type `dag`: jobs after their predecessors, independent ones beside each other (lava guide, Job type: dag).
+//! Job type `dag`: jobs after their predecessors, independent ones at the same time (lava guide, Job type: dag).
 
 use std::collections::HashMap;
 use std::thread::available_parallelism;
@@ -96,7 +96,7 @@ pub struct Dag;
 impl JobType for Dag {
     const NAME: &'static str = "dag";
     const ABOUT: &'static str =
-        "Runs jobs after their predecessors, independent ones beside each other, under one run id.";
+        "Runs jobs after their predecessors, independent ones at the same time, under one run id.";
     type Payload = Edges;
     type Parameters = Parameters;
 

@@ -1,4 +1,4 @@
-//! Pumice's job types and actions, one file each: what their specs may say. [`registry`] is the list. What workers do is
+//! The form of the specs of Pumice's job types and actions, one file each. [`registry`] is the list. Their runners are
 //! in `pumice-job-runners`, which the dispatcher function does without.
 
 pub mod actions;

@@ -97,7 +97,7 @@ impl JsonSchema for Bytes {
 #[schemars(inline)]
 pub struct Line(#[schemars(length(min = 1))] pub String);
 
-/// What is wrong with the key of a payload that stands at a place.
+/// The problem of a payload's key at a path.
 pub(crate) fn check_key(key: &str, path: JsonPath) -> Option<Problem> {
     bad_key(key).map(|why| Problem::new(path, why))
 }

@@ -58,7 +58,7 @@ fn of(error: &rusqlite::Error) -> DatabaseError {
     }
 }
 
-/// What a statement gives.
+/// A message from the thread of a statement.
 enum Given {
     Columns(Vec<String>),
     Row(Vec<Cell>),

@@ -1,4 +1,4 @@
-//! `a.b`, `a[b]` and `a[b:c]`. What is not listed for a type does not exist.
+//! `a.b`, `a[b]` and `a[b:c]`. An attribute that is not listed for a type does not exist.
 
 use std::sync::Arc;
 

@@ -63,7 +63,7 @@ fn whatever_asks_for_the_moment_is_on_the_list() {
     for function in &functions {
         let name = function.rsplit('.').next().unwrap_or(function);
         sources.extend(ARGUMENTS.iter().map(|args| (name, format!("{{{{ {function}({args}) }}}}"))));
-        // What lazily asks is looked through too.
+        // Functions that ask lazily are looked through too.
         sources.extend(ARGUMENTS.iter().map(|args| (name, format!("{{{{ {function}({args})|first }}}}"))));
     }
     for name in filters::names() {

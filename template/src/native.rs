@@ -121,7 +121,7 @@ fn not_callable(native: &Native) -> Box<Fault> {
     )
 }
 
-/// What a bound method runs.
+/// The code of a bound method.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Code {
     Method(MethodFn),

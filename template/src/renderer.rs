@@ -75,7 +75,7 @@ impl Renderer {
         ctx: &Context,
         budget: &Budget,
     ) -> Result<String, TemplateError> {
-        // Text without a tag is its own rendering, a last newline aside.
+        // Text without a tag is its own rendering, except for a last newline.
         let changes = source.contains('{') || source.contains(['\r', '\n']);
         self.rendered(source, changes, None, ctx, budget)
     }
@@ -112,13 +112,11 @@ impl Renderer {
     /// other leaves stay as they are, and so does the order of keys. A lone
     /// string is rendered as [`render`](Self::render) does.
     ///
-    /// lava renders the JSON text of a structure and reads the result as
-    /// JSON. What its users write for that means the same here: in a string
-    /// in single quotes a backslash stands for itself, and the escapes of
-    /// `v|tojson|trim('"')` are read. A value of the context stays what it
-    /// is, and can never break the structure. A name that one string sets and
-    /// a later one looks up is an error, as in
-    /// [`check_json`](Self::check_json).
+    /// lava renders the JSON text of a structure and reads the result as JSON. Templates written
+    /// for that mean the same here: in a string in single quotes a backslash is a plain character,
+    /// and the escapes of `v|tojson|trim('"')` are read. A value of the context stays what it is,
+    /// and can never break the structure. A name that one string sets and a later one looks up is
+    /// an error, as in [`check_json`](Self::check_json).
     ///
     /// An error carries the JSON path of the template. Two keys that render
     /// alike are an error. All strings together get one budget.

@@ -34,7 +34,7 @@ const ENVIRONMENTS: [Environment; 5] = [
     Environment {
         name: "lava",
         feature: "pumice-testing/standins-lava",
-        tests: "Pumice beside lava (lava_*)",
+        tests: "Pumice next to lava (lava_*)",
         is_bare: false,
     },
     Environment {
@@ -162,7 +162,7 @@ impl StandIns {
         }
         match std::env::var_os("CI") {
             Some(_) if !self.left_out.is_empty() => {
-                Err("CI leaves no test out: see above what is missing".to_owned())
+                Err("CI leaves no test out: the missing stand-ins are listed above".to_owned())
             }
             _ => Ok(()),
         }

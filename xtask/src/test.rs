@@ -23,7 +23,7 @@ pub(crate) fn run(more: &[String]) -> Outcome {
     standins.tell()?;
     let mut functions = None;
     if !standins.features.is_empty() {
-        say("build the functions as they are deployed, beside what follows");
+        say("build the functions as they are deployed, in the background");
         // Each is linked by one thread, for minutes.
         let quietly = [&["build", "--quiet"], &FUNCTIONS_BUILT[..]].concat();
         functions = Some(Beside::cargo(&quietly)?);

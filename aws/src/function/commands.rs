@@ -1,4 +1,4 @@
-//! What a worker function does before it runs commands.
+//! Preparation of a worker function for commands.
 
 use pumice_core::ports::StoreError;
 use pumice_host::processes;
@@ -6,9 +6,10 @@ use pumice_host::processes;
 use super::Function;
 
 impl Function {
-    /// Ends what earlier invocations left running, and removes what they left where jobs can write: `/tmp` stays from one
-    /// invocation to the next, and when the process is replaced. What cannot be removed is left with a warning, and the jobs
-    /// get another folder. To be called before an invocation starts commands, and before [`Function::site`].
+    /// Ends the processes that earlier invocations left running, and removes their files from where jobs can write:
+    /// `/tmp` stays from one invocation to the next, and when the process is replaced. A file that cannot be removed is
+    /// left with a warning, and the jobs get another folder. To be called before an invocation starts commands, and
+    /// before [`Function::site`].
     ///
     /// # Errors
     /// [`StoreError`] when no folder can be made.

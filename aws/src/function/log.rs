@@ -34,7 +34,8 @@ pub fn start_log(realm: &str) {
     Registry::default().with(lines.with_filter(targets(asked.as_deref()))).init();
 }
 
-/// What is logged. The metrics are, whatever is asked for: alarms need them where nobody reads the log.
+/// The targets to log. The metrics are always among them: alarms need them even if no person reads the
+/// log.
 fn targets(asked: Option<&str>) -> Targets {
     if let Some(asked) = asked.and_then(|asked| asked.parse::<Targets>().ok()) {
         return asked.with_targets(WITH_METRICS.map(|target| (target, Level::INFO)));
@@ -55,7 +56,7 @@ impl<S: Subscriber> Layer<S> for Lines {
             line(&self.realm, *metadata.level(), metadata.target(), &mut |fields| event.record(fields));
         let mut line = line;
         pumice_core::secret::mask_value(&mut line);
-        // Where it cannot be written there is nobody to tell.
+        // A failed write has nowhere else to be reported.
         let _ = writeln!(std::io::stdout().lock(), "{line}");
     }
 }

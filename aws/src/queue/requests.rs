@@ -45,7 +45,7 @@ fn event_of(body: &str) -> Result<Value, String> {
     let Some(fields) = letter.as_object() else { return Err("it is not an event".to_owned()) };
     if fields.contains_key("DDBStreamBatchInfo") {
         // Lambda keeps no event with it.
-        return Err("it tells of jobs that were changed, whose schedules are looked at in any case: drop it"
+        return Err("it reports changed jobs, whose schedules are looked at in any case: drop it"
             .to_owned());
     }
     if fields.get("Type").and_then(Value::as_str) == Some("Notification") && fields.contains_key("TopicArn") {

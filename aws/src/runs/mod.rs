@@ -69,7 +69,7 @@ impl Store {
     }
 
     /// The records with these keys that exist, in this order, to be looked at. One that cannot be read
-    /// is told of, and is not in the way of the others.
+    /// is logged, and does not stop the others.
     async fn records(&self, keys: &[RunKey]) -> Result<Vec<Run>, StoreError> {
         let (runs, unreadable) = self.readable(keys).await?;
         if let Some((_, error)) = unreadable.first() {

@@ -25,7 +25,7 @@ pub(crate) const DUE_SHARDS: u8 = 8;
 pub(super) const MAX_EMBEDDED: usize = 1024;
 /// The attribute of a record that holds its spec, and what the path of a spec's own item begins with.
 pub(super) const SPEC: &str = "spec";
-/// The attribute beside a spec's text that holds its signature.
+/// The attribute next to a spec's text that holds its signature.
 pub(super) const SIGNATURE: &str = "spec_signature";
 /// The attributes of the index on what is due.
 pub(crate) const DUE_SHARD: &str = "due_shard";
@@ -40,7 +40,7 @@ pub(super) const JOB: &str = "job_id";
 pub(super) const ORIGIN: &str = "dispatched_by";
 /// The attribute of a record which says that what its run dispatched stands in parts of the index too.
 pub(super) const ORIGIN_PARTS: &str = "origin_parts";
-/// What stands before the number of a part: no id and no key has it.
+/// The separator before the number of a part: no id and no key contains it.
 const PART: char = '\u{1f}';
 /// The attribute that puts a run in the line for its job's lock.
 pub(super) const LINE: &str = "line_job";
@@ -451,7 +451,7 @@ mod tests {
 
     #[test]
     fn a_record_with_all_that_may_stand_in_it_fits_into_an_item() {
-        // What takes most room in an item for its length as JSON: short numbers.
+        // The JSON that takes most room in an item for its length: short numbers.
         let widest = |bytes: usize| Value::Array(vec![json!(1); bytes / 2 - 1]);
         let mut run = full();
         for number in 0..300 {

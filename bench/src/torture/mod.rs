@@ -150,5 +150,5 @@ pub fn pumice_beside() -> Result<PathBuf, String> {
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
     let folders = own.ancestors().skip(1).take(2);
     let found = folders.map(|folder| folder.join("pumice")).find(|path| path.is_file());
-    found.ok_or_else(|| format!("there is no pumice beside {}: cargo build --package pumice", own.display()))
+    found.ok_or_else(|| format!("there is no pumice next to {}: cargo build --package pumice", own.display()))
 }

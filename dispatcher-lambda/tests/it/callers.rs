@@ -164,7 +164,7 @@ async fn refused_request_of_a_caller_that_may_not_wait_is_put_aside() {
         );
         let told = letters[0]["responsePayload"]["errorMessage"].as_str().expect("a text");
         assert!(told.contains("no/such") || told.starts_with("line 2: "), "{told}");
-        // Asked again with the payload that was put aside, under the same name: nothing runs twice.
+        // Redriven from the dead letter, under the same name: nothing runs twice.
         realm.invoke(&id, &letters[0]["requestPayload"]).await.expect("it answers");
         assert_eq!(realm.jobs().await, ["a"]);
     }
@@ -190,7 +190,7 @@ async fn letter_redriven_makes_the_same_runs_and_fails_while_it_is_refused() {
         assert_eq!((count(&answer, "accepted"), count(&answer, "refused")), (2, 0), "{answer}");
         assert_eq!(realm.jobs().await, ["a", "late"]);
     }
-    // An event that has a name of its own is the same one, whoever brings it.
+    // An event with a name of its own is the same one, by whatever way it arrives.
     let topic =
         json!({ "Records": [{ "EventSource": "aws:sns", "Sns": { "MessageId": "m", "Message": "b" } }] });
     let record = json!({ "requestContext": { "requestId": "r" }, "requestPayload": topic });

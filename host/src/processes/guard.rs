@@ -1,4 +1,4 @@
-//! Processes beside the one that runs jobs, which end their commands should that one be killed.
+//! Processes next to the one that runs jobs, which end its commands should it be killed.
 
 use std::ffi::OsString;
 use std::io::{self, Read};
@@ -58,7 +58,7 @@ pub(super) fn watch_over(scratch: &Path) {
     command.args(post.remove.as_deref());
     command.env_clear().current_dir("/");
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-    // What a terminal sends to the program's group is not for the guard.
+    // Signals that a terminal sends to the program's group are not for the guard.
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     match spawn_apart(&mut command) {
         Ok(guard) => post.guards.push((instance, guard)),

@@ -27,7 +27,7 @@ struct Order {
 /// Starts a command of the jobs of a scratch folder, in a process group of its own.
 ///
 /// # Errors
-/// What the system says when it cannot be started.
+/// The system's error when it cannot be started.
 pub async fn spawn(command: Command, scratch: &Path) -> io::Result<(Child, Family)> {
     let (done, started) = oneshot::channel();
     order(Order { command, scratch: scratch.to_owned(), runtime: Handle::current(), done })?;

@@ -17,7 +17,7 @@ use crate::web::{Tries, exchange};
 
 /// How long one try may take.
 const TRY: Duration = Duration::from_secs(10);
-/// What is left of the action's time for the end.
+/// The part of the action's time that is left for its end.
 const MARGIN: Duration = Duration::from_secs(1);
 /// The wait before the second try.
 const WAIT: Span = Span::from_secs(1);
@@ -84,7 +84,7 @@ async fn request(
     })
 }
 
-/// What a notice tells unless the action says otherwise.
+/// The notice that is sent unless the action gives another.
 fn notice(context: &ActionContext<'_>) -> Value {
     json!({
         "realm": context.realm_name,

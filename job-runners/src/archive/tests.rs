@@ -9,7 +9,7 @@ use zip::write::SimpleFileOptions;
 
 use super::*;
 
-/// What an archive is to hold.
+/// A member for a test's archive.
 #[derive(Clone, Copy)]
 enum Member<'a> {
     File(&'a str, &'a str),
@@ -312,7 +312,7 @@ fn what_tells_of_an_entry_is_limited() {
     let archive = builder.into_inner().unwrap();
     let (done, _outside) = unpacked(&archive, bounds(&archive));
     let error = done.unwrap_err();
-    assert!(error.to_string().contains("tells more than 1048576 bytes of one entry"), "{error}");
+    assert!(error.to_string().contains("describes one entry with more than 1048576 bytes"), "{error}");
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn world(clients: &[&str], flavour: &str) -> World {
         std::fs::write(&path, CLIENT).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     }
-    // What the scripts need where the machine's own clients must not be found.
+    // The programs that the scripts need if the machine's clients must not be found.
     for program in ["basename", "cat", "sh"] {
         std::os::unix::fs::symlink(std::path::Path::new("/bin").join(program), bin.join(program)).unwrap();
     }

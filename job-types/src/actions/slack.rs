@@ -27,7 +27,7 @@ pub struct Fields {
     /// The sender that the message shows; default that of the connection, else `lava@<realm>`.
     #[serde(default)]
     pub from: Option<String>,
-    /// What the message begins with, as `<!here>`; default that of the connection.
+    /// The beginning of the message, as `<!here>`; default that of the connection.
     #[serde(default)]
     pub preamble: Option<String>,
     /// How the message looks; default that of the connection, else `block`.

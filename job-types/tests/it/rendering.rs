@@ -1,5 +1,5 @@
-//! What one attempt renders of one job: within one budget, through every job type and the lists of actions, and text by
-//! text or as a structure, as lava does.
+//! The renderings of one attempt of one job: within one budget, through every job type and the lists of actions, and
+//! text by text or as a structure, as lava does.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! What the specs of each job type and action may say: checks, warnings, the jobs that they name, their plans, and how
-//! their templates are rendered.
+//! The specs of job types and actions: checks, warnings, the jobs that they name, their plans, and how their templates
+//! are rendered.
 
 use pumice_core::ids::{JobId, RunId};
 use pumice_core::job_type::{LavaGlobals, Named, Registry, Rendered, Scene, Templates, Uses};
@@ -16,7 +16,7 @@ fn job(job_type: &str, payload: Value, parameters: Value) -> JobSpec {
     JobSpec::parse(&document).expect("a job")
 }
 
-/// What `check` says of a job, and whether a stored one would be refused for it.
+/// The problems that `check` finds in a job, and whether a stored one would be refused for it.
 fn checked(job: &JobSpec) -> (Vec<String>, bool) {
     let (registry, settings) = (registry(), Settings::default());
     let told = registry.check_job(job, &settings).iter().map(ToString::to_string).collect();

@@ -36,7 +36,7 @@ impl PartialEq for RangeZone {
 }
 
 impl RangeZone {
-    /// What daylight saving time adds.
+    /// The shift of daylight saving time.
     fn saving(&self) -> Duration {
         Duration::seconds((self.dst_offset - self.std_offset).into())
     }

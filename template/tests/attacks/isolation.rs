@@ -1,4 +1,4 @@
-//! What must stay out of reach, and apart.
+//! Isolation: objects that stay out of reach, and renderings that stay apart.
 
 use std::time::Duration;
 

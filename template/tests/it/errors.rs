@@ -1,4 +1,4 @@
-//! What errors tell the author of a job.
+//! Error messages for the author of a job.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 

@@ -140,7 +140,7 @@ impl RegexCache {
 /// Whether a regular expression is matched by backtracking: others take a
 /// time that text and pattern together bound.
 fn backtracks(regex: &Regex) -> bool {
-    // The engine tells in no other way.
+    // The engine shows it in no other way.
     !DebugRegex(regex).to_string().starts_with("wrapped Regex")
 }
 
