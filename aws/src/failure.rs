@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_hold_is_about_the_item_or_about_the_table() {
+    fn validation_error_is_about_the_item_or_the_table() {
         for form in [
             "Item size has exceeded the maximum allowed size",
             "Item size to update has exceeded the maximum allowed size",

@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn error_of_the_system_is_told_from_the_clients() {
+    async fn system_error_is_distinguished_from_the_clients() {
         let missing = ByteStream::from_path("/nowhere/at/all").await.unwrap_err();
         assert_eq!(system_error(&missing).unwrap().kind(), std::io::ErrorKind::NotFound);
         assert!(system_error(&StoreError::new("none of the system's")).is_none());

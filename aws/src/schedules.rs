@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_scheduler_that_does_not_answer_is_not_waited_for_long() {
+    async fn scheduler_without_answer_is_given_up_in_time() {
         // Connections wait in the backlog here, and are never accepted.
         let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let loader = aws_config::defaults(BehaviorVersion::latest())
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_is_in_the_roles_account_and_partition() {
+    fn queue_is_in_the_roles_account_and_partition() {
         let schedules = read(Some("runs"), Some(SOME_ROLE)).unwrap().unwrap();
         let target = schedules.target(&message(json!({ "day": 1 }))).unwrap();
         assert_eq!(target.arn, "arn:aws-cn:sqs:cn-north-1:123456789012:lava-test-core");
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn what_looks_like_schedulers_own_arrives_as_it_was_sent() {
+    fn text_like_a_scheduler_keyword_arrives_unchanged() {
         let sent = message(json!({ "text": "<aws.scheduler.execution-id> <b>" }));
         let input = input(&sent).unwrap();
         assert!(!input.contains("<aws."), "{input}");
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_is_too_large_is_refused_before_it_is_sent() {
+    fn message_too_large_is_refused_before_it_is_sent() {
         let empty = message(json!({ "text": "" })).body().len();
         let of = |bytes: usize| {
             let text = "x".repeat(bytes - empty);
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_rounded_up_to_the_second() {
+    fn time_is_rounded_up_to_the_second() {
         let at = |text: &str| expression(text.parse().unwrap());
         assert_eq!(at("2026-12-24T18:00:00Z"), "at(2026-12-24T18:00:00)");
         assert_eq!(at("2026-12-31T23:59:59.000001Z"), "at(2027-01-01T00:00:00)");

@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn date_of_an_answer_tells_how_far_the_clock_is_off() {
+    fn date_of_an_answer_gives_the_clock_skew() {
         let now: Timestamp = "2026-03-01T09:00:00Z".parse().unwrap();
         let skew = Skew::default();
         assert_eq!(skew.store_ahead(), None);

@@ -440,7 +440,7 @@ mod tests {
     }
 
     #[test]
-    fn stream_of_jobs_tells_whose_schedules_changed() {
+    fn stream_of_jobs_gives_jobs_with_changed_schedules() {
         let record = |id: &str, images: Value| {
             let mut told =
                 json!({ "ApproximateCreationDateTime": 1_798_761_600, "Keys": { "job_id": { "S": id } } });
@@ -469,7 +469,7 @@ mod tests {
     }
 
     #[test]
-    fn event_of_s3_is_found_by_whatever_way_it_comes() {
+    fn event_of_s3_is_found_by_every_way() {
         let notice = json!({ "Records": [
             { "eventSource": "aws:s3", "eventName": "ObjectCreated:Put",
               "s3": { "bucket": { "name": "b" }, "object": { "key": "a+b%2Bc" } } },
@@ -502,7 +502,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_request_says_what_would_be() {
+    fn invalid_request_is_refused_with_the_valid_form() {
         for event in [
             json!(null),
             json!("a"),

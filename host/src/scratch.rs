@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_gone_is_cleared_up_and_what_lives_is_left_alone() {
+    async fn folder_of_a_gone_process_is_cleared_a_living_ones_stays() {
         let folder = tempfile::tempdir().unwrap();
         let parent = folder.path().canonicalize().unwrap();
         let mine = Scratch::take(&parent, "pumice-a").await.unwrap();
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_lock_that_a_gone_process_seems_to_hold_for_a_moment_is_waited_for() {
+    async fn lock_held_briefly_by_a_gone_process_is_waited_for() {
         let folder = tempfile::tempdir().unwrap();
         let parent = folder.path().canonicalize().unwrap();
         let dead = left(&parent, "pumice-a-4000000001-0123abcd");
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_not_made_here_is_left_alone() {
+    async fn folder_not_made_here_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let parent = folder.path().canonicalize().unwrap();
         let target = parent.join("target");

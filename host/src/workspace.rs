@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_of_an_invocation_have_clean_temporary_directories_of_their_own() {
+    fn command_has_a_clean_temporary_directory_of_its_own() {
         let folder = tempfile::tempdir().unwrap();
         let work = DiskWorkspace::new(folder.path(), "one", None);
         let (first, second) = (work.temp().unwrap(), work.temp().unwrap());
@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn shared_directory_outlives_an_invocation_and_is_removed_with_the_run() {
+    fn shared_directory_lives_as_long_as_its_run() {
         let folder = tempfile::tempdir().unwrap();
         let shared = folder.path().join("work/run");
         let first = DiskWorkspace::new(folder.path(), "one", Some(shared.clone()));

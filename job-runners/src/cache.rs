@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn cache_stays_within_its_limits_and_keeps_what_is_used() {
+    async fn cache_stays_within_limits_and_keeps_used_entries() {
         let fetches = Fetches::default();
         let each = MAX_BYTES / 4;
         let of = |number: usize, size| object(&format!("s3://b/{number}"), "1", size);

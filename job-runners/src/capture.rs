@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn full_disk_is_waited_for_and_then_told() {
+    async fn full_disk_is_waited_for_and_then_reported() {
         let folder = tempfile::tempdir().unwrap();
         let clock = clock();
         let capture = capture(&folder.path().join("live/out"), &clock);
@@ -403,7 +403,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn other_failure_is_told_at_once() {
+    async fn other_failure_is_reported_at_once() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("file"), "").unwrap();
         let clock = clock();
@@ -426,7 +426,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn part_is_counted_in_characters_from_the_start_and_in_bytes_from_the_end() {
+    async fn part_counts_characters_from_start_and_bytes_from_end() {
         let folder = tempfile::tempdir().unwrap();
         for (printed, size, wanted) in [
             ("é€🌋x", 3, "é€🌋"),
@@ -454,7 +454,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn output_above_its_limit_is_cut_with_a_note_and_read_to_its_end() {
+    async fn output_above_its_limit_is_cut_and_read_to_its_end() {
         pumice_core::secret::remember("cut-canary-7761");
         let folder = tempfile::tempdir().unwrap();
         for (printed, limit, kept, dropped) in [

@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn file_works_in_the_directory_of_the_run_and_leaves_no_file_of_its_own() {
+    async fn file_works_in_the_runs_directory_and_leaves_no_copy() {
         let payloads = [("w/x", "#!/bin/sh\npwd; ls -A; test -f \"$0\"")];
         let (ended, world) = run(&payloads, &["w/x"], json!({ "env": { "A": 1 } }), |_| {}).await;
         done(ended);

@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_regular_file_is_refused_at_once() {
+    fn items_from_a_special_file_are_refused_at_once() {
         let folder = folder();
         let pipe = folder.0.path().join("pipe");
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());

@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_printed_is_there_before_the_end_and_once_after_it() {
+    async fn output_is_kept_in_pieces_before_the_end_and_whole_after() {
         let world = world("x", Duration::from_millis(10));
         let ended = run(&world, "echo begun; wait_for_go; echo done; echo bad >&2", || {
             let kept = world.kept.objects();
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn worker_that_stops_leaves_what_was_printed_apart() {
+    async fn worker_stopping_leaves_output_in_pieces() {
         let world = world("x", Duration::from_millis(10));
         let stop = || world.cancel.stop(Stop::Halted);
         let ended =

@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn request_that_may_have_been_carried_out_is_repeated_only_where_it_may_be() {
+    fn request_maybe_carried_out_is_repeated_only_if_allowed() {
         for (fault, again) in [
             (Err(unsent()), true),
             (response(429, &[], ""), true),

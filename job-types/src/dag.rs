@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_very_long_line_of_jobs_is_no_trouble() {
+    fn very_long_line_of_jobs_is_planned() {
         let line: Map<String, Value> =
             (0..50_000).map(|n| (format!("j{n}"), json!(format!("j{}", n + 1)))).collect();
         assert_eq!(plan(Value::Object(line)).unwrap().steps.len(), 50_001);

@@ -54,7 +54,7 @@ fn asks(renderer: &Renderer, source: &str) -> bool {
 }
 
 #[test]
-fn whatever_asks_for_the_moment_is_on_the_list() {
+fn functions_of_the_moment_are_all_listed() {
     let renderer = Renderer::default();
     let mut sources = Vec::new();
     let mut functions = Vec::new();

@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn message_not_put_aside_comes_again() {
+    async fn message_not_buried_is_redelivered() {
         let queue = Recorder { is_down: true, ..Recorder::default() };
         let failures = json!([{ "itemIdentifier": "m1" }, { "itemIdentifier": "m2" }]);
         assert_eq!(settled(&queue).await.1, json!({ "batchItemFailures": failures }));

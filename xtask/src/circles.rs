@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn long_circle_is_told_whole_and_once() {
+    fn long_circle_is_reported_whole_and_once() {
         let files = [("a", "use crate::b::B;"), ("b", "use crate::c::C;"), ("c", "use crate::a::A;")];
         assert_eq!(found(&files), ["a → b → c → a"]);
     }

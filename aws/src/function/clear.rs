@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_a_job_leaves_where_it_worked_is_cleared() {
+    fn leftovers_of_a_job_in_its_folder_are_cleared() {
         for (what, leave) in LEFT {
             as_each_user(move |tmp| {
                 let scratch = Scratch::new(Some(tmp.to_owned()));
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_a_job_leaves_beside_it_is_cleared() {
+    fn leftovers_of_a_job_outside_its_folder_are_cleared() {
         for (what, leave) in LEFT {
             as_each_user(move |tmp| {
                 let scratch = Scratch::new(Some(tmp.to_owned()));
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_at_the_place_of_the_folder_is_in_nobodys_way() {
+    fn file_in_place_of_the_folder_stops_no_invocation() {
         let at_place: [(&str, Leave); 3] = [
             ("a file", |at| std::fs::write(at, "x").unwrap()),
             ("a link", |at| std::os::unix::fs::symlink("/etc", at).unwrap()),
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn folder_that_others_use_too_loses_what_is_ours_alone() {
+    fn shared_folder_loses_only_our_files() {
         let tmp = tempfile::tempdir().unwrap();
         let mut scratch = Scratch::new(Some(tmp.path().to_owned()));
         scratch.is_alone = false;

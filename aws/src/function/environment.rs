@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_realm_is_needed_and_checked() {
+    fn realm_variable_is_required_and_checked() {
         let read = |realm: Option<&str>| {
             let realm = realm.map(str::to_owned);
             Environment::read(&move |name| realm.clone().filter(|_| name == "LAVA_REALM"))

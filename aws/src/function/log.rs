@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn metrics_are_logged_whatever_is_asked_for() {
+    fn metrics_are_logged_with_any_filter() {
         for asked in [None, Some("info"), Some("warn"), Some("error"), Some("off"), Some("no such level")] {
             for target in WITH_METRICS {
                 assert!(targets(asked).would_enable(target, &Level::INFO), "{target} {asked:?}");
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_says_what_when_and_where() {
+    fn log_line_has_event_time_and_place() {
         let line = line("prod", Level::WARN, "pumice_core::engine", &mut |fields| {
             fields.0.insert("message".to_owned(), "a \"quoted\"\nword".into());
         });

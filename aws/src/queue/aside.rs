@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reason_takes_the_room_that_its_message_leaves() {
+    fn reason_takes_the_room_that_its_message_leaves() {
         let beside = |body: usize, reason: &str| fitting(&"x".repeat(body), reason);
         let attribute = REASON.len() + REASON_TYPE.len();
         assert_eq!(beside(10, "it is\nbad\u{ffff}").as_deref(), Some("it is bad "));

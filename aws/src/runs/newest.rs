@@ -273,7 +273,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn time_in_the_beginning_of_an_id_bounds_when_its_run_was_asked_for() {
+    fn beginning_of_a_time_ordered_id_bounds_its_time() {
         // 0x019a0000_0000 and what may follow in the digits that are not given, each way ten minutes more.
         let ms = 0x019a_0000_0000_i64;
         for (prefix, last) in [

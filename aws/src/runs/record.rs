@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_newer_version_adds_is_left_alone() {
+    fn attributes_of_a_newer_version_are_kept() {
         let mut item = stored(&run());
         item.insert("brand_new".to_owned(), text("x"));
         assert_eq!(read_run(&item).unwrap(), run());
@@ -437,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_record_may_lack_is_removed_when_it_does() {
+    fn optional_attribute_is_removed_when_absent() {
         let bare = run_item(&Run { due_at: None, ..run() }).unwrap();
         let mut names: Vec<String> = run_item(&full()).unwrap().into_keys().collect();
         for status in Status::ALL {
@@ -450,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_with_all_that_may_stand_in_it_fits_into_an_item() {
+    fn largest_record_fits_into_an_item() {
         // The JSON that takes most room in an item for its length: short numbers.
         let widest = |bytes: usize| Value::Array(vec![json!(1); bytes / 2 - 1]);
         let mut run = full();
@@ -470,7 +470,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_record_is_small() {
+    fn record_of_a_small_run_is_small() {
         assert!(size(&stored(&run())) < 512, "{}", size(&stored(&run())));
     }
 }

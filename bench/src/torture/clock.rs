@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn judge_finds_what_is_missing_doubled_or_astray() {
+    fn judge_finds_missing_doubled_and_stray_starts() {
         let at = |second| Timestamp::from_timestamp(second, 0).expect("a time");
         let whole = || -> Vec<Run> {
             let slots =

@@ -150,7 +150,7 @@ fn count(answer: &Value, list: &str) -> usize {
 }
 
 #[tokio::test]
-async fn refused_request_of_a_caller_that_may_not_wait_is_put_aside() {
+async fn refused_request_without_waiting_caller_becomes_dead_letter() {
     for (number, event) in in_part().iter().enumerate() {
         let realm = Realm::new().await;
         let id = format!("call-{number}");
@@ -171,7 +171,7 @@ async fn refused_request_of_a_caller_that_may_not_wait_is_put_aside() {
 }
 
 #[tokio::test]
-async fn letter_redriven_makes_the_same_runs_and_fails_while_it_is_refused() {
+async fn dead_letter_redriven_makes_same_runs_and_fails_if_refused() {
     let realm = Realm::new().await;
     let event = json!([{ "job_id": "a" }, { "job_id": "late" }]);
     realm.invoke("call", &event).await.expect("it answers");
@@ -236,7 +236,7 @@ async fn unreachable_request_fails_the_invocation() {
 }
 
 #[tokio::test]
-async fn request_not_put_aside_fails_the_invocation() {
+async fn request_without_dead_letter_fails_the_invocation() {
     let realm = Realm::new().await;
     let asked = json!({ "job_id": "no/such" });
     *realm.letters.trouble.lock().expect("as it is written") = Some(StoreErrorKind::Throttled);

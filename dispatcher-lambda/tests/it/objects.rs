@@ -136,7 +136,7 @@ fn every_way() -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn object_makes_one_run_by_whatever_way_and_however_often() {
+async fn object_delivered_repeatedly_by_any_way_makes_one_run() {
     let realm = Realm::new(vec![trigger("t", json!("load"))]).await;
     for event in every_way() {
         let answer = realm.take(&event).await.unwrap();
@@ -163,7 +163,7 @@ async fn object_makes_one_run_by_whatever_way_and_however_often() {
 }
 
 #[tokio::test]
-async fn job_named_twice_makes_two_runs_and_one_that_is_off_is_skipped() {
+async fn job_named_twice_makes_two_runs_and_disabled_is_skipped() {
     let realm = Realm::new(vec![trigger("t", json!(["load", "off", "load"]))]).await;
     let event = json!({ "Records": [record("in/a")] });
     realm.take(&event).await.unwrap();

@@ -220,7 +220,7 @@ async fn server_that_hangs_is_given_up_at_each_step() {
 }
 
 #[tokio::test]
-async fn recipients_that_are_taken_get_the_email_and_the_others_are_named() {
+async fn accepted_recipients_get_the_email_and_others_are_named() {
     let (done, given) = sent(&[("RCPT TO:<b@", "550 no such user\r\n")], &email()).await;
     let text = done.unwrap_err().to_string();
     assert!(

@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn webhook_without_body_tells_of_the_run() {
+    async fn webhook_without_body_reports_the_run() {
         let server = Scripted::new([response(204, &[], "")]);
         performed(json!({ "url": "https://a/hook" }), &server).await.0.unwrap();
         let request = sent(&server);
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn webhook_sends_what_its_fields_say() {
+    async fn webhook_sends_its_fields() {
         for (fields, method, body, kind) in [
             (json!({ "body": "plain" }), "POST", "plain", "text/plain; charset=utf-8"),
             (json!({ "body": { "a": [1] }, "method": "PUT" }), "PUT", r#"{"a":[1]}"#, "application/json"),

@@ -124,7 +124,7 @@ const ALL: [Compression; 5] =
     [Compression::None, Compression::Gz, Compression::Bz2, Compression::Xz, Compression::Zst];
 
 #[test]
-fn archive_of_each_kind_unpacks_to_what_it_holds() {
+fn archive_of_each_kind_unpacks_to_its_members() {
     let members = [
         File("./bin/run.sh", "#!/bin/sh\n"),
         Folder("empty/"),
@@ -296,7 +296,7 @@ fn archive_that_grows_too_much_for_its_size_is_refused() {
 }
 
 #[test]
-fn what_tells_of_an_entry_is_limited() {
+fn description_of_an_entry_is_limited() {
     // A long name of 3 MB.
     let mut header = Header::new_gnu();
     header.set_entry_type(EntryType::GNULongName);

@@ -174,7 +174,7 @@ fn dag_checks_its_plan_and_warns_of_too_many_workers() {
 }
 
 #[test]
-fn dispatch_checks_its_jobs_and_delay_and_names_what_it_starts() {
+fn dispatch_checks_jobs_and_delay_and_names_its_jobs() {
     holds("dispatch", json!("a"), json!({ "delay": "15m", "parameters": { "a": "{{ globals.x }}" } }));
     for (payload, parameters, wanted) in [
         (json!([]), json!({}), "payload: the list of jobs is empty"),
@@ -409,7 +409,7 @@ fn every_action_is_checked_by_its_fields_and_templates() {
 }
 
 #[test]
-fn actions_name_the_jobs_they_start_and_the_fields_that_are_structures() {
+fn actions_name_their_jobs_and_structured_fields() {
     let registry = registry();
     let names = |fields: Value| {
         let named = registry.action("dispatch").expect("it is there").names(&fields);

@@ -132,7 +132,7 @@ mod tests {
     use super::{MEANT, find};
 
     #[test]
-    fn digits_of_an_address_are_no_year() {
+    fn digits_of_an_address_are_not_a_year() {
         let why = |jinja: &str| find("", jinja, "").map(|meant| meant.why);
         let zones = "a zone has its rules before 1902 and after 2037, where dateutil has standard time only";
         assert_eq!(why("<BOUND METHOD AT 0X7F2094A0>"), None);

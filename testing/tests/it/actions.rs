@@ -182,7 +182,7 @@ fn failures(run: &Run) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn action_hanging_fails_after_its_limit_and_the_next_is_performed() {
+async fn hanging_action_fails_at_its_limit_and_next_is_performed() {
     for (timeout, limit) in [(ACTION_TIMEOUT, "30s"), (Span::from_secs(7), "7s")] {
         for alone in [true, false] {
             let realm = Realm::new(&probes(&["hang", "well"]), timeout, alone).await;
@@ -203,7 +203,7 @@ async fn action_within_its_limit_is_done() {
 }
 
 #[tokio::test]
-async fn action_failing_or_panicking_is_recorded_and_the_next_is_performed() {
+async fn failing_action_is_recorded_and_next_is_performed() {
     let realm = Realm::new(&probes(&["fail", "panic", "well"]), ACTION_TIMEOUT, false).await;
     let run = realm.handle(&realm.engine(), None).await;
     let wanted =
@@ -264,7 +264,7 @@ async fn action_cut_off_by_its_invocation_is_performed_in_another() {
 }
 
 #[tokio::test]
-async fn action_hanging_in_short_invocations_fails_and_is_not_begun_for_ever() {
+async fn hanging_action_in_short_invocations_fails_for_good() {
     let realm = Realm::new(&probes(&["hang"]), ACTION_TIMEOUT, false).await;
     let run = realm.handle(&realm.engine(), Some(30)).await;
     assert_eq!(failures(&run), ["on_success[0] probe: timed out after 20s"]);

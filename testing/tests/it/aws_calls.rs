@@ -14,7 +14,7 @@ fn calls(list: &[(&str, usize)]) -> BTreeMap<String, usize> {
 }
 
 #[tokio::test]
-async fn a_run_costs_three_calls_to_dispatch_and_three_to_run() {
+async fn run_costs_three_calls_to_dispatch_and_three_to_run() {
     let realm = Faulty::start(&[log_job("note")]).await;
     let dispatcher = realm.dispatcher().await;
     let first = dispatch(&dispatcher, request("note")).await.expect("it is taken");
@@ -48,7 +48,7 @@ async fn warm(jobs: &[serde_json::Value], job_id: &str) -> (Faulty, Dispatcher, 
 }
 
 #[tokio::test]
-async fn a_run_costs_two_read_and_six_write_units() {
+async fn run_costs_two_read_and_six_write_units() {
     let (realm, dispatcher, engine) = warm(&[log_job("note")], "note").await;
     let run = dispatch(&dispatcher, request("note")).await.expect("it is taken");
     // The job; the record and its two indexes.
@@ -59,7 +59,7 @@ async fn a_run_costs_two_read_and_six_write_units() {
 }
 
 #[tokio::test]
-async fn a_worker_that_knows_nothing_reads_once_and_writes_twice() {
+async fn cold_worker_reads_once_and_writes_twice() {
     let realm = Faulty::start(&[log_job("note")]).await;
     let run = dispatch(&realm.dispatcher().await, request("note")).await.expect("it is taken");
     let (cold, body) = (realm.realm().await, realm.message().await);
@@ -78,7 +78,7 @@ async fn a_worker_that_knows_nothing_reads_once_and_writes_twice() {
 }
 
 #[tokio::test]
-async fn a_large_spec_costs_one_more_read() {
+async fn large_spec_costs_one_more_read() {
     let mut job = log_job("note");
     job["description"] = "x".repeat(3_000).into();
     let realm = Faulty::start(&[job]).await;
@@ -104,7 +104,7 @@ fn size(value: &AttributeValue) -> usize {
 }
 
 #[tokio::test]
-async fn a_small_runs_record_stays_within_a_kilobyte() {
+async fn record_of_a_small_run_stays_within_a_kilobyte() {
     let realm = Faulty::start(&[log_job("etl/load/orders")]).await;
     let run = dispatch(&realm.dispatcher().await, request("etl/load/orders")).await.expect("it is taken");
     let key = key_of(&run);
@@ -124,7 +124,7 @@ fn job(id: &str, job_type: &str, payload: &serde_json::Value) -> serde_json::Val
 }
 
 #[tokio::test]
-async fn a_chain_of_ten_costs_56_write_units() {
+async fn chain_of_ten_costs_56_write_units() {
     let steps: Vec<String> = (0..10).map(|number| format!("step{number}")).collect();
     let mut jobs: Vec<_> = steps.iter().map(|id| log_job(id)).collect();
     jobs.push(job("chain", "chain", &steps.into()));
@@ -137,7 +137,7 @@ async fn a_chain_of_ten_costs_56_write_units() {
 }
 
 #[tokio::test]
-async fn a_fan_out_of_a_hundred_costs_four_write_units_each() {
+async fn fan_out_of_a_hundred_costs_four_write_units_each() {
     let leaves: Vec<String> = (0..100).map(|number| format!("leaf{number}")).collect();
     let mut jobs: Vec<_> = leaves.iter().map(|id| log_job(id)).collect();
     jobs.push(job("fan", "dispatch", &leaves.into()));
@@ -163,7 +163,7 @@ async fn a_fan_out_of_a_hundred_costs_four_write_units_each() {
 }
 
 #[tokio::test]
-async fn a_start_by_the_clock_costs_three_calls_besides_its_run_and_a_sweep_without_one_only_queries() {
+async fn scheduled_start_costs_three_calls_and_idle_sweep_queries() {
     let ahead = chrono::TimeDelta::seconds(90);
     let (realm, dispatcher, _) = warm(&[log_job("note")], "note").await;
     let housekeeper = Housekeeper::with(dispatcher);

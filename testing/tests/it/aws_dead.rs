@@ -59,7 +59,7 @@ async fn letters(queues: &Queues) -> Vec<DeadLetter> {
 }
 
 #[tokio::test]
-async fn letter_of_the_dispatcher_is_handed_to_it_and_stays_while_it_is_refused() {
+async fn dispatcher_dead_letter_redriven_stays_while_refused() {
     let cloud = Cloud::start(&[log_job("a")]).await;
     let dispatcher = Arc::new(Dispatcher::default());
     let queues = Queues::new(cloud.clients.sqs.clone(), cloud.names().clone(), Arc::new(SystemClock), None)

@@ -181,7 +181,7 @@ async fn a_schedule_that_any_tool_put_starts_its_job(realm: &Deployed) {
 }
 
 #[tokio::test]
-async fn a_realm_that_the_guide_deploys_runs_jobs_with_the_rights_of_its_roles() {
+async fn realm_deployed_by_the_guide_runs_jobs_with_its_roles() {
     let parameters = ["OneOffSchedules=yes", "ScheduledJob=nightly", "ScheduleExpression='rate(1 minute)'"];
     let realm = Deployed::start(&parameters).await;
     let cloud = &realm.cloud;

@@ -160,7 +160,7 @@ async fn records_older_than_the_index_are_listed_with_those_in_it() {
 }
 
 #[tokio::test]
-async fn list_that_found_no_record_older_than_the_index_says_so_for_the_next() {
+async fn list_without_older_records_marks_so_for_the_next() {
     let table = Table::lacking("").await;
     table.make(7..=12).await;
     mark_index(&table.clients, &table.names, at(7).timestamp_micros()).await;

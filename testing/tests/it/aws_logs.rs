@@ -53,7 +53,7 @@ impl Heard {
 }
 
 #[tokio::test]
-async fn a_message_that_is_not_sent_is_told_with_its_run() {
+async fn message_not_sent_is_logged_with_its_run() {
     let fails = json!({ "job_id": "fails", "type": "cmd", "worker": "core", "enabled": true, "payload": "false", "iteration_limit": 2 });
     let realm = Faulty::start(&[log_job("note"), fails]).await;
     let (dispatcher, engine) = (realm.dispatcher().await, realm.engine().await);
@@ -70,7 +70,7 @@ async fn a_message_that_is_not_sent_is_told_with_its_run() {
 }
 
 #[tokio::test]
-async fn a_record_that_vanishes_while_its_job_runs_is_told_of_once() {
+async fn record_vanishing_during_its_job_is_logged_once() {
     let realm = Faulty::start(&[]).await;
     let cmd = |id: &str, seconds: f32| {
         let line = format!(
@@ -101,7 +101,7 @@ async fn a_record_that_vanishes_while_its_job_runs_is_told_of_once() {
 }
 
 #[tokio::test]
-async fn a_table_and_a_queue_that_are_missing_are_named_by_dispatcher_and_worker() {
+async fn missing_table_and_queue_are_named_in_the_log() {
     let realm = Faulty::start(&[log_job("note")]).await;
     let (dispatcher, engine) = (realm.dispatcher().await, realm.engine().await);
     let worker = pumice_core::ids::WorkerName::new("core").expect("a name");
@@ -131,7 +131,7 @@ async fn a_table_and_a_queue_that_are_missing_are_named_by_dispatcher_and_worker
 }
 
 #[tokio::test]
-async fn a_schedule_that_cannot_be_made_is_told_with_its_run_and_costs_the_request_nothing() {
+async fn failed_schedule_is_logged_with_its_run_and_fails_nothing() {
     let realm = Faulty::start(&[log_job("report")]).await;
     realm.cloud.make_schedule_group().await;
     let dispatcher = realm.dispatcher_at(realm.site(&realm.realm_with_schedules().await).await);

@@ -161,7 +161,7 @@ async fn many_runs_at_once_stand_in_parts_and_are_listed_in_order() {
 }
 
 #[tokio::test]
-async fn what_a_run_dispatches_in_great_numbers_is_found_in_its_tree() {
+async fn children_in_great_numbers_are_found_in_the_tree() {
     let table = Table::start().await;
     use_parts(&table.clients, &table.names).await;
     let root = table.make(1..=1, "load").await.remove(0);

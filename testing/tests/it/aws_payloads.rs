@@ -158,7 +158,7 @@ async fn object_that_changed_since_it_was_listed_is_not_fetched() {
 }
 
 #[tokio::test]
-async fn store_that_does_not_answer_fails_the_attempt_and_the_next_one_goes_on() {
+async fn silent_store_fails_the_attempt_and_the_next_goes_on() {
     let mut steps = job("steps", "exe", "once.sh", json!({}));
     steps["iteration_limit"] = json!(2);
     let stage = Stage::new(&[steps], &[("once.sh", b"#!/bin/sh\necho done")]).await;

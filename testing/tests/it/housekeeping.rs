@@ -314,7 +314,7 @@ async fn run_whose_message_is_refused_ends_with_the_reason() {
 }
 
 #[tokio::test]
-async fn queue_that_tells_its_runs_gets_no_second_message_but_for_what_was_lost() {
+async fn queue_listing_its_runs_is_sent_only_lost_messages_again() {
     let realm = Realm::new(TimeDelta::zero());
     realm.memory.put_job(job("a"));
     let keys = realm.dispatch(3, TimeDelta::zero()).await;

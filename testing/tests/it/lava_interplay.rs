@@ -69,7 +69,7 @@ fn lava(cloud: &Cloud, program: &str, home: &std::path::Path) -> Command {
 }
 
 #[tokio::test]
-async fn what_lava_dispatches_pumice_runs() {
+async fn run_dispatched_by_lava_is_run_by_pumice() {
     let mut reads = job("reads", "core", "cmd", json!("echo '{{ state.mark }}' '{{ globals.who }}'"));
     reads["state"] = json!({ "mark": "none" });
     let cloud = Cloud::start(&[reads]).await;
@@ -93,7 +93,7 @@ async fn what_lava_dispatches_pumice_runs() {
 }
 
 #[tokio::test]
-async fn what_pumice_dispatches_lava_runs_and_pumice_records_its_end() {
+async fn run_dispatched_to_lava_has_its_end_recorded() {
     let realm = Faulty::start(&[job("note", "other", "log", Value::Null)]).await;
     add_lavas(&realm.cloud, "other").await;
     realm.cloud.deploy_dispatcher();
@@ -109,7 +109,7 @@ async fn what_pumice_dispatches_lava_runs_and_pumice_records_its_end() {
 }
 
 #[tokio::test]
-async fn a_worker_of_lavas_that_no_setting_names_is_known_by_what_it_tells() {
+async fn lava_worker_without_a_setting_is_known_by_its_events() {
     let realm = Faulty::start(&[job("note", "other", "log", Value::Null)]).await;
     add_lavas(&realm.cloud, "").await;
     let run = dispatch(&realm.dispatcher().await, request("note")).await.expect("it is taken");
@@ -122,7 +122,7 @@ async fn a_worker_of_lavas_that_no_setting_names_is_known_by_what_it_tells() {
 }
 
 #[tokio::test]
-async fn a_run_far_ahead_is_sent_to_lava_in_time_with_all_it_was_asked_for_with() {
+async fn run_far_ahead_is_sent_to_lava_in_time_with_its_request() {
     let realm = Faulty::start(&[job("note", "other", "log", Value::Null)]).await;
     add_lavas(&realm.cloud, "oth*").await;
     let mut far = request("note");
@@ -157,7 +157,7 @@ async fn a_run_far_ahead_is_sent_to_lava_in_time_with_all_it_was_asked_for_with(
 }
 
 #[tokio::test]
-async fn what_lava_tells_nothing_of_fails_when_no_queue_can_have_it_any_more() {
+async fn run_without_lava_events_fails_when_no_queue_can_have_it() {
     let realm = Faulty::start(&[job("note", "other", "log", Value::Null)]).await;
     add_lavas(&realm.cloud, "other").await;
     let run = dispatch(&realm.dispatcher().await, request("note")).await.expect("it is taken");
@@ -225,7 +225,7 @@ async fn work_as_lava(cloud: &Cloud, key: &RunKey) {
 }
 
 #[tokio::test]
-async fn lavas_tools_show_what_pumice_ran_where_the_realm_asks_for_it() {
+async fn lava_tools_show_pumice_runs_if_the_realm_asks() {
     let mut breaks = job("breaks", "core", "cmd", json!("exit 3"));
     breaks["iteration_limit"] = json!(2);
     breaks["iteration_delay"] = json!("1s");

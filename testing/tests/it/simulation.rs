@@ -71,7 +71,7 @@ fn seeds_that_found_bugs_hold() {
 }
 
 #[test]
-fn a_seed_gives_the_same_steps_each_time() {
+fn seed_gives_the_same_steps_each_time() {
     for seed in 0..28 {
         let [one, other] = [(); 2].map(|()| simulate(seed, scenario_of(seed), None, true));
         assert_eq!(one.trace, other.trace, "seed {seed}");
@@ -105,7 +105,7 @@ fn seed_for(scenario: &'static Scenario, limit: u64) -> (u64, u64) {
 
 /// One crash before or after each port call, in every scenario.
 #[test]
-fn a_crash_at_any_call_is_survived() {
+fn crash_at_any_call_is_survived() {
     for scenario in &SCENARIOS {
         for limit in [40, 150] {
             let (seed, calls) = seed_for(scenario, limit);
@@ -140,7 +140,7 @@ fn two_crashes_at_any_calls_are_survived() {
 
 /// The page that tells users what they can rely on names each bug that would break a promise.
 #[test]
-fn the_lifecycle_page_names_every_mutant() {
+fn lifecycle_page_names_every_mutant() {
     let page = include_str!("../../../docs/LIFECYCLE.md");
     for mutant in Mutant::ALL {
         assert!(page.contains(&format!("`{mutant:?}`")), "{mutant:?} stands for no promise");

@@ -360,7 +360,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn engine_tells_which_patterns_backtrack() {
+    fn engine_reports_patterns_that_backtrack() {
         let regexes = RegexCache::new(&Limits::default());
         let hard = |pattern: &str| backtracks(&regexes.build(pattern, 1_000).unwrap());
         for linear in ["a+b", r"(\d{4})-(\d\d)", "(?i)abc|d", r"^\s+"] {

@@ -41,37 +41,37 @@ fn alike(file: &str) {
 }
 
 #[test]
-fn commands_do_what_they_do_with_lava() {
+fn commands_do_the_same_as_with_lava() {
     alike("cmd");
 }
 
 #[test]
-fn attempts_do_what_they_do_with_lava() {
+fn attempts_do_the_same_as_with_lava() {
     alike("attempts");
 }
 
 #[test]
-fn templates_see_what_they_see_with_lava() {
+fn templates_see_the_same_as_with_lava() {
     alike("templates");
 }
 
 #[test]
-fn chains_and_dags_do_what_they_do_with_lava() {
+fn chains_and_dags_do_the_same_as_with_lava() {
     alike("steps");
 }
 
 #[test]
-fn loops_do_what_they_do_with_lava() {
+fn loops_do_the_same_as_with_lava() {
     alike("foreach");
 }
 
 #[test]
-fn dispatched_jobs_receive_what_they_receive_with_lava() {
+fn dispatched_jobs_receive_the_same_as_with_lava() {
     alike("dispatch");
 }
 
 #[test]
-fn state_is_what_it_is_with_lava() {
+fn state_is_the_same_as_with_lava() {
     alike("state");
 }
 
@@ -95,7 +95,7 @@ fn reason(case: &Case, difference: &Difference) -> Option<&'static str> {
 }
 
 #[test]
-fn the_guide_says_what_differs() {
+fn guide_lists_the_differences() {
     let guide = std::fs::read_to_string("../docs/guide.md").expect("the guide is there");
     let (_, section) = guide.split_once("## What differs from lava").expect("it has the section");
     for meant in &MEANT {

@@ -78,7 +78,7 @@ const CHECKS: [Check; 21] = [
 ];
 
 #[test]
-fn the_templates_keep_every_promise() {
+fn templates_keep_every_promise() {
     let templates = Templates::read();
     for (name, check) in CHECKS {
         let wrong = check(&templates);
