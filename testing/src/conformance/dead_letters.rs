@@ -16,7 +16,7 @@ impl Adapters {
         self.dead_letters.dead_letters_of(&queue(name), limit).await.expect("the queue answers")
     }
 
-    /// Sends a message about the run of this number, and puts it aside.
+    /// Sends a message about the run of this number, and buries it.
     async fn bury_one(&self, number: u32, reason: &str) -> DeadLetter {
         self.send(self.outgoing(number)).await;
         let delivery = self.take_one().await;

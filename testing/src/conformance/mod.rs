@@ -1,4 +1,4 @@
-//! What every adapter of a port must do: one suite, run against each by [`conformance_tests`](crate::conformance_tests).
+//! The contract of each port: one suite, run against each adapter by [`conformance_tests`](crate::conformance_tests).
 //!
 //! No test waits: what must be hidden is put far into the future, what must be seen into the past. Only
 //! those of schedules wait, for what is due in a few seconds.
@@ -49,13 +49,13 @@ pub struct Adapters {
     pub schedules: Arc<dyn ScheduleStore>,
     /// State items.
     pub state: Arc<dyn StateStore>,
-    /// Who did what.
+    /// The audit.
     pub audit: Arc<dyn AuditStore>,
     /// Acts on many runs.
     pub bulk: Arc<dyn BulkStore>,
     /// Triggers.
     pub triggers: Arc<dyn TriggerStore>,
-    /// What people do with documents, where the adapters are of a realm that they use.
+    /// The catalog, if the adapters belong to a realm that people use.
     pub catalog: Option<Arc<dyn Catalog>>,
     /// Connections, there too.
     pub connections: Option<Arc<dyn ConnectionStore>>,
@@ -63,19 +63,19 @@ pub struct Adapters {
     pub queue: Arc<dyn Queue>,
     /// The receiving end of the queues.
     pub consumer: Arc<dyn Consumer>,
-    /// What was put aside.
+    /// The dead letters.
     pub dead_letters: Arc<dyn DeadLetters>,
-    /// What wakes runs that are due later than a queue holds a message, where there is such.
+    /// The wake-ups of runs that are due later than a queue holds a message, if there are any.
     pub scheduler: Option<Arc<dyn Scheduler>>,
     /// The hosts of workers, where there may be several.
     pub hosts: Option<Arc<dyn HostStore>>,
     /// Files.
     pub objects: Arc<dyn ObjectStore>,
-    /// What the locations of objects may begin with, as in `s3://bucket/tmp`.
+    /// The prefix of the locations of objects, as in `s3://bucket/tmp`.
     pub place: String,
     /// The clock that the queues go by.
     pub clock: Arc<dyn Clock>,
-    /// What must live as long as the adapters: a folder, a server.
+    /// Values that must live as long as the adapters: a folder, a server.
     pub keep: Box<dyn Any + Send + Sync>,
 }
 

@@ -23,7 +23,7 @@ impl Adapters {
         }
     }
 
-    /// What can be taken at once.
+    /// The messages that can be taken at once.
     pub(super) async fn take(&self, max: usize) -> Vec<Delivery> {
         self.consumer.receive(&worker("core"), max, Duration::ZERO).await.expect("the queue answers")
     }
@@ -60,7 +60,7 @@ pub async fn a_queue_that_tells_its_runs_tells_those_whose_message_is_on_it(on: 
     for outgoing in [late, on.outgoing(2), on.outgoing(3)] {
         on.send(outgoing).await;
     }
-    // SQS cannot tell.
+    // SQS does not list its messages.
     let Some(mut runs) = told().await else { return };
     runs.sort();
     let [first, second] = [2, 3].map(|number| on.outgoing(number).message.key());

@@ -186,7 +186,7 @@ pub async fn pauses_are_written_on_their_rev(on: &Adapters) {
     on.runs.put_pauses(&second).await.expect("nobody was first");
     assert_eq!(on.runs.pauses().await.expect("the store answers"), second);
     assert!(matches!(on.runs.put_pauses(&second).await, Err(CommitError::Conflict)));
-    // They are no runs.
+    // Pauses are not runs.
     on.make([run_of(1, "report")]).await;
     let all = on.runs.list(&RunQuery { limit: 10, ..RunQuery::default() }).await.expect("the store answers");
     assert_eq!(all.len(), 1);

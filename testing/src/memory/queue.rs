@@ -113,7 +113,7 @@ impl QueueTable {
         Depth { ready: ready().count() as u64, delayed: hidden(false), in_flight: hidden(true), oldest }
     }
 
-    /// Puts a message aside.
+    /// Moves a message to the dead letters.
     ///
     /// # Errors
     /// [`StoreError`] when the receipt is none.
@@ -177,7 +177,7 @@ impl QueueTable {
         Some(self.dead.remove(place))
     }
 
-    /// The message that a receipt stands for, if it was not handed out again since.
+    /// The message of a receipt, if it was not handed out again since.
     fn current(&self, receipt: &str) -> Result<Option<u64>, StoreError> {
         let (id, receives) = parse(receipt)?;
         Ok(self.messages.get(&id).filter(|message| message.receives == receives).map(|_| id))

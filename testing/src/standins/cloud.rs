@@ -26,7 +26,8 @@ pub const ACCOUNT: &str = "000000000000";
 pub const DISPATCHER: &str = "lava-test-pumice-dispatcher";
 /// The dispatcher by its alias, as everything invokes it.
 pub const LIVE_DISPATCHER: &str = "lava-test-pumice-dispatcher:live";
-/// What turns one-off schedules on, as template.yaml tells the dispatcher: their group, and their role.
+/// The settings that turn one-off schedules on, as template.yaml gives them to the dispatcher: their group, and their
+/// role.
 pub const SCHEDULES: [(&str, &str); 3] = [
     ("PUMICE_SCHEDULE_GROUP", "lava-test-runs"),
     ("PUMICE_SCHEDULE_ROLE_ARN", "arn:aws:iam::000000000000:role/lava-test-one-off-schedules"),
@@ -51,7 +52,7 @@ pub struct Cloud {
     pub realm: Realm,
     pub(super) names: Names,
     pub(super) endpoint: String,
-    /// The access key, and its secret, of whoever uses the `pumice` command.
+    /// The access key, and its secret, of the user of the `pumice` command.
     pub(super) user: [String; 2],
 }
 

@@ -89,7 +89,7 @@ impl Emulator {
         serde_json::from_str(&text).unwrap_or(Value::String(text))
     }
 
-    /// What the emulator and the function have written.
+    /// The output of the emulator and the function.
     #[must_use]
     pub fn log(&self) -> String {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -53,7 +53,7 @@ pub static MEANT: [Meant; 14] = [
             if ["1899-", "1900-", "1901-"].iter().any(|year| jinja.contains(year)) {
                 return true;
             }
-            // Digits within a word are no year: an address may have them.
+            // Digits within a word are not a year: an address may have them.
             let begins = |at: usize| !jinja[..at].ends_with(char::is_alphanumeric);
             let year = |text: &str| text.get(..4).and_then(|year| year.parse::<u32>().ok());
             let mut years = jinja.match_indices("20").chain(jinja.match_indices("21"));

@@ -1,6 +1,6 @@
-//! What templates are made of.
+//! The parts of random templates.
 //!
-//! `{T}`, `{I}`, … stand for expressions of a kind, and small letters for words of the lists below.
+//! `{T}`, `{I}`, … are replaced by expressions of a kind, and small letters by words of the lists below.
 
 #[rustfmt::skip]
 pub(super) const TEXT: &[&str] = &[
