@@ -22,7 +22,7 @@ const MAX_HOPS: usize = 8;
 /// The place of a module: its names from the crate down.
 type Place = Vec<String>;
 
-/// What a file says about others.
+/// A file's references to others.
 #[derive(Debug, Default)]
 struct Module {
     /// The places that it names, as it names them, each with the module that names it.
@@ -190,7 +190,7 @@ impl Reader {
         self.module.brings.insert(known_as, named);
     }
 
-    /// What the tokens of a macro name: nothing tells which of them are paths.
+    /// The names in the tokens of a macro: any of them may be a path.
     fn tokens(&mut self, tokens: TokenStream) {
         let mut path = Place::new();
         let mut colons = 0;
@@ -257,7 +257,7 @@ impl<'ast> Visit<'ast> for Reader {
         self.at.pop();
     }
 
-    /// `pub(in …)` says who may use an item, and uses nothing.
+    /// `pub(in …)` restricts an item's users, and uses nothing.
     fn visit_visibility(&mut self, _: &'ast syn::Visibility) {}
 
     fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
@@ -338,7 +338,7 @@ mod tests {
             found(&[("", "mod a; use a::A; struct Own;"), ("a", "use crate::Own;")]),
             ["the crate → a → the crate"]
         );
-        // What the parent only passes on is its sibling's.
+        // An item that the parent only passes on is its sibling's.
         let files = [("x", "mod a; mod b; pub use a::A;"), ("x::a", ""), ("x::b", "use super::A;")];
         assert_eq!(found(&files), [""; 0]);
     }

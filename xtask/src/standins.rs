@@ -118,7 +118,7 @@ fn install(packages: &[&str]) {
 pub(crate) struct StandIns {
     /// The folder of the virtual environments, absolute.
     pub(crate) folder: PathBuf,
-    /// What of `pumice-testing` can be tested.
+    /// The features of `pumice-testing` that can be tested.
     pub(crate) features: Vec<&'static str>,
     /// Which tests must be left out, and why: one line for each.
     pub(crate) left_out: Vec<String>,

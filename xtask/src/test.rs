@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::process::{Beside, Outcome, cargo, has, say};
 use crate::standins::{self, StandIns};
 
-/// What is built with the command when there are stand-ins to try it on.
+/// Features that are built into the command when there are stand-ins to try it on.
 const COMMAND_ON_AWS: &str = "pumice/aws";
 /// The drivers of databases, which the command does without unless asked.
 const DRIVERS: &str = "pumice/sql";
@@ -13,7 +13,7 @@ const DRIVERS: &str = "pumice/sql";
 pub(crate) const FUNCTIONS: &str = "PUMICE_FUNCTIONS";
 /// The profile that the functions are deployed in.
 const FUNCTION_PROFILE: &str = "function";
-/// What cargo is asked to build the functions with.
+/// Cargo's arguments for building the functions.
 const FUNCTIONS_BUILT: [&str; 6] =
     ["--profile", FUNCTION_PROFILE, "-p", "dispatcher-lambda", "-p", "worker-lambda"];
 
@@ -71,7 +71,7 @@ pub(crate) fn build_functions() -> Outcome {
     cargo(&[&["build"], &FUNCTIONS_BUILT[..]].concat(), &[])
 }
 
-/// The variables that tell tests where things are.
+/// The variables that name the places of files to tests.
 pub(crate) fn places(standins: &StandIns) -> [(&'static str, String); 3] {
     let target = standins.folder.parent().unwrap_or(Path::new("target"));
     let place = |path: &Path| path.display().to_string();

@@ -34,7 +34,7 @@ pub struct Torture {
     pub seed: u64,
 }
 
-/// What came of it.
+/// The outcome.
 #[derive(Clone, Debug, Default)]
 pub struct Survived {
     /// Runs that were accepted, children included.
@@ -43,7 +43,7 @@ pub struct Survived {
     pub commands: usize,
     /// Workers that were lost while they ran something.
     pub crashes: u32,
-    /// What should not be: empty when all is well.
+    /// The faults that were found: empty when all is well.
     pub wrong: Vec<String>,
 }
 

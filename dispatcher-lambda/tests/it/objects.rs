@@ -55,7 +55,7 @@ struct Nowhere;
 #[async_trait]
 impl Aside for Nowhere {
     async fn put(&self, body: String) -> Result<(), StoreError> {
-        panic!("nothing is put aside: {body}")
+        panic!("there are no dead letters: {body}")
     }
 }
 
@@ -198,7 +198,7 @@ async fn failure_of_one_stops_no_other_and_fails_the_event() {
         ] {
             assert!(error.to_string().contains(told), "{told}: {error}");
         }
-        assert_eq!(realm.runs().await.len(), 2, "what was started is not started again");
+        assert_eq!(realm.runs().await.len(), 2, "a started job is not started again");
     }
     let answer = realm
         .take(&sqs(&[json!({ "Records": [record("in/b")] }), json!({ "Records": [record("x")] })]))

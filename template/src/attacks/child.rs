@@ -97,14 +97,14 @@ fn attack(attacks: &[Attack], first: usize) {
 
 /// The processor time of this process's thread.
 fn processor_time() -> Duration {
-    let stat = fs::read_to_string("/proc/thread-self/schedstat").expect("the system has it");
+    let stat = fs::read_to_string("/proc/thread-self/schedstat").expect("the system records it");
     Duration::from_nanos(
         stat.split_whitespace().next().and_then(|nanos| nanos.parse().ok()).expect("a number"),
     )
 }
 
 fn memory(name: &str) -> u64 {
-    let status = fs::read_to_string("/proc/self/status").expect("the system has it");
+    let status = fs::read_to_string("/proc/self/status").expect("the system records it");
     let line = status.lines().find(|line| line.starts_with(name)).expect("a line");
     line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number")
 }

@@ -1,4 +1,4 @@
-//! Serves the realm in the folder that the first argument names, with the types of this crate beside Pumice's own.
+//! Serves the realm in the folder that the first argument names, with the types of this crate and Pumice's own.
 
 use std::sync::Arc;
 

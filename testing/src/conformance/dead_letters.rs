@@ -22,7 +22,7 @@ impl Adapters {
         let delivery = self.take_one().await;
         self.consumer.bury(&delivery.receipt, reason).await.expect("the queue answers");
         let letters = self.dead("core", 10).await.letters;
-        letters.into_iter().find(|letter| letter.body == delivery.body).expect("it was put aside")
+        letters.into_iter().find(|letter| letter.body == delivery.body).expect("it is a dead letter")
     }
 }
 

@@ -77,7 +77,7 @@ pub async fn objects_of_parts_are_joined_and_removed(on: &Adapters) {
             break;
         }
     }
-    assert!(read == bytes, "what was joined is another");
+    assert!(read == bytes, "the joined object is another");
     assert_eq!(on.listed("a b/é/_live/", None, 10).await.objects.len(), 3);
     // Removing objects that are gone already is not an error.
     for _ in 0..2 {

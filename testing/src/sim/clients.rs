@@ -87,7 +87,7 @@ impl Runner {
         let (dispatcher, world) = (self.engine.dispatcher().clone(), self.world.clone());
         self.spawn(Role::Canceller, |_| {
             Box::pin(async move {
-                let request = StopRequest::new("somebody", Some("it is not wanted"));
+                let request = StopRequest::new("a client", Some("it is not wanted"));
                 if dispatcher.cancel_for(&key, request).await.is_ok() {
                     let mut world = lock(&world);
                     let asked = world.runs.get(&key).is_some_and(|run| run.cancel);

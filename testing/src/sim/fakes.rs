@@ -231,7 +231,7 @@ impl Performer for Note {
             std::future::pending::<()>().await;
         }
         let fails = lock(&self.world).prng.below(10) == 0;
-        if fails { Err(JobError::failed("nobody listens")) } else { Ok(()) }
+        if fails { Err(JobError::failed("no listener answers")) } else { Ok(()) }
     }
 }
 

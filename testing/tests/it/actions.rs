@@ -1,5 +1,5 @@
-//! Actions that hang, panic, or are stopped with their process, on the real engine with a clock that moves when somebody
-//! sleeps.
+//! Actions that hang, panic, or are stopped with their process, on the real engine with a clock that moves when a
+//! caller sleeps.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -29,11 +29,11 @@ struct Probe;
 
 impl Action for Probe {
     const NAME: &'static str = "probe";
-    const ABOUT: &'static str = "Does as it is told.";
+    const ABOUT: &'static str = "Does as its field says.";
     type Fields = Map<String, Value>;
 }
 
-/// What performs the action `probe`, and what it has seen.
+/// Performs the action `probe`, and records its calls.
 #[derive(Clone)]
 struct Prober {
     halt: Halt,
@@ -56,7 +56,7 @@ impl Performer for Prober {
         match fields["how"].as_str().unwrap_or_default() {
             "hang" => pending().await,
             "panic" => std::panic::resume_unwind(Box::new("out of order")),
-            "fail" => return Err(JobError::permanent("nobody listens")),
+            "fail" => return Err(JobError::permanent("no listener answers")),
             "29 s" => wait(29).await,
             // Its process is asked to stop while it is under way, the first time.
             "stop and hang" if self.begun.load(Ordering::Relaxed) == 1 => {
@@ -207,7 +207,7 @@ async fn failing_action_is_recorded_and_next_is_performed() {
     let realm = Realm::new(&probes(&["fail", "panic", "well"]), ACTION_TIMEOUT, false).await;
     let run = realm.handle(&realm.engine(), None).await;
     let wanted =
-        ["on_success[0] probe: nobody listens", "on_success[1] probe: the action panicked: out of order"];
+        ["on_success[0] probe: no listener answers", "on_success[1] probe: the action panicked: out of order"];
     assert_eq!(failures(&run), wanted);
     assert!(run.is_done() && run.status == Status::Complete);
     assert_eq!(realm.counts(), (3, 1));

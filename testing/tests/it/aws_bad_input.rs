@@ -1,4 +1,4 @@
-//! What goes wrong on AWS: each has a clear error, the right retry or dead letter, and loses nothing.
+//! Faults on AWS: each has a clear error, the right retry or dead letter, and loses nothing.
 
 use std::sync::Arc;
 
@@ -42,7 +42,7 @@ async fn record_vanishing_during_a_run_is_logged() {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     realm.remove(&key).await;
-    // The command is stopped, and nothing is written in place of what somebody removed.
+    // The command is stopped, and nothing is written in place of the removed record.
     assert_eq!(working.await.expect("it ends"), Handled::Delete);
     assert!(realm.load(&key).await.is_none());
 }
@@ -173,7 +173,7 @@ async fn largest_message_becomes_a_dead_letter_without_a_reason() {
         if bytes == 10 {
             realm.proxy.fail("SendMessage", Fault::Error("InvalidParameterValue"), 1);
         }
-        queues.put_aside(&worker, &"x".repeat(bytes), &reason).await.expect("it is put aside");
+        queues.put_aside(&worker, &"x".repeat(bytes), &reason).await.expect("it is a dead letter");
         let (body, attributes) = realm.cloud.message_of("lava-test-core-dlq").await;
         let told = attributes.get("pumice.reason");
         assert_eq!((body.len(), told.map(String::len)), (bytes, expected));
@@ -208,7 +208,7 @@ async fn hanging_endpoint_is_given_up_and_called_again() {
     let dispatcher = realm.dispatcher().await;
     realm.proxy.fail("*", Fault::Hang, ALWAYS);
     let began = std::time::Instant::now();
-    let error = dispatch(&dispatcher, request("note")).await.expect_err("nobody answers").to_string();
+    let error = dispatch(&dispatcher, request("note")).await.expect_err("no server answers").to_string();
     assert!(error.contains("lava.test.jobs") && error.contains("no answer in time"), "{error}");
     assert!(began.elapsed() < std::time::Duration::from_secs(20), "{:?}", began.elapsed());
     realm.proxy.heal();

@@ -1,4 +1,5 @@
-//! What AWS does in part, puts off, or does not permit for a while: nothing is lost, and nothing done twice.
+//! Calls that AWS carries out in part, puts off, or does not permit for a while: nothing is lost, and nothing done
+//! twice.
 
 use pumice_core::engine::Handled;
 use pumice_core::ports::{RunQuery, RunStore};
@@ -136,7 +137,7 @@ async fn event_throttled_halfway_makes_each_run_once() {
     let error = outcomes.iter().find_map(|outcome| outcome.as_ref().err()).expect("it is throttled");
     assert!(error.to_string().contains("lava.test.runs"), "{error}");
     realm.proxy.heal();
-    // What was made has its message, and need not wait for the sweeper.
+    // The runs that were made have their messages, and need not wait for the sweeper.
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 15);
     let engine = realm.engine().await;
     while !realm.take(&engine).await.is_empty() {}

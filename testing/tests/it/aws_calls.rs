@@ -1,4 +1,4 @@
-//! What one run asks of AWS, counted where the calls go out: a ceiling on what it costs.
+//! One run's calls to AWS, counted where they go out: a ceiling on its cost.
 
 use std::collections::BTreeMap;
 
@@ -30,13 +30,13 @@ async fn run_costs_three_calls_to_dispatch_and_three_to_run() {
     assert_eq!(realm.proxy.calls(), calls(&[("GetItem", 1)]), "the settings, once for a process");
     realm.work(&engine, &key_of(&first)).await;
     let worked = realm.proxy.calls();
-    // Both runs may have been taken at once. What is paused is read once in ten seconds.
+    // Both runs may have been taken at once. The pauses are read once in ten seconds.
     let runs = worked["BatchGetItem"];
     assert_eq!(worked, calls(&[("BatchGetItem", runs), ("GetItem", 1), ("UpdateItem", 2 * runs)]));
 }
 
-/// A realm, a dispatcher and an engine that have read what a process reads once, by a run of one of these
-/// jobs. What is counted is counted from here on.
+/// A realm, a dispatcher and an engine that have read whatever a process reads once, by a run of one of
+/// these jobs. Counting begins here.
 async fn warm(jobs: &[serde_json::Value], job_id: &str) -> (Faulty, Dispatcher, Engine) {
     let realm = Faulty::start(jobs).await;
     let (dispatcher, engine) = (realm.dispatcher().await, realm.engine().await);
@@ -70,9 +70,9 @@ async fn cold_worker_reads_once_and_writes_twice() {
     let engine = realm.engine_at(realm.site(&cold).await);
     assert_eq!(engine.handle(&body, 1, None).await, Handled::Delete);
     let counted = realm.proxy.calls();
-    assert_eq!(counted, calls(&[("BatchGetItem", 1), ("GetItem", 1), ("UpdateItem", 2)]), "what is paused");
+    assert_eq!(counted, calls(&[("BatchGetItem", 1), ("GetItem", 1), ("UpdateItem", 2)]), "the pauses");
     assert_eq!(realm.load(&key_of(&run)).await.map(|run| run.status), Some(Status::Complete));
-    // What was read ahead is there once: the second time, the run is read as it is by then.
+    // A record that was read ahead is used once: the second time, the run is read as it is by then.
     assert_eq!(engine.handle(&body, 2, None).await, Handled::Delete);
     assert_eq!(realm.proxy.calls(), calls(&[("BatchGetItem", 1)]));
 }
@@ -131,7 +131,7 @@ async fn chain_of_ten_costs_56_write_units() {
     let (realm, dispatcher, engine) = warm(&jobs, "step0").await;
     let run = dispatch(&dispatcher, request("chain")).await.expect("it is taken");
     assert_eq!(realm.work(&engine, &key_of(&run)).await.run.status, Status::Complete);
-    // On a slow machine it is looked at in between, for whether somebody cancels it.
+    // On a slow machine the engine reads it in between, to see whether it was cancelled.
     let looks = realm.proxy.calls().get("GetItem").copied().unwrap_or(0);
     assert_eq!(realm.proxy.units(), Units { read: 12 + looks, written: 56.0 }, "docs/cost.md");
 }

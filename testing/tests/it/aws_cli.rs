@@ -169,14 +169,14 @@ async fn processes_of_a_killed_worker_are_stopped_by_the_next() {
         if parent == worker.0.id().to_string() { (worker, beside) } else { (beside, worker) };
     killed.0.kill().expect("it is killed");
     killed.0.wait().expect("it ends");
-    assert!(proc.exists(), "nobody stops it yet");
+    assert!(proc.exists(), "it is not stopped yet");
     worker = start();
     until(async || (!proc.exists()).then_some(())).await.expect("the next worker stops it");
     let folders = || {
         let all = std::fs::read_dir(folder.path()).expect("a folder").flatten();
         all.filter(|entry| entry.file_name().to_string_lossy().starts_with("pumice-test-")).count()
     };
-    until(async || (folders() == 2).then_some(())).await.expect("what it left is removed");
+    until(async || (folders() == 2).then_some(())).await.expect("its leftovers are removed");
     drop((worker, alive));
 }
 
@@ -284,7 +284,7 @@ async fn missing_jobs_runs_and_realms_are_named() {
     assert_eq!(output.status.code(), Some(3), "{told}");
     assert!(told.contains("no AWS credentials: set AWS_PROFILE") && told.lines().count() == 1, "{told}");
     assert!(!told.contains("dispatch failure"), "{told}");
-    // A run is taken whose worker has no queue, and that is told.
+    // A run is taken whose worker has no queue, and the command says so.
     cloud
         .put_jobs(&[
             json!({ "job_id": "lost", "type": "log", "worker": "nobody", "enabled": true, "payload": {} }),
@@ -307,7 +307,7 @@ async fn output_is_shown_and_kept_in_the_realms_bucket() {
             json!({ "job_id": "say", "type": "cmd", "worker": "core", "enabled": true, "payload": line }),
         ])
         .await;
-    // As `apply` makes a realm that nobody has said anything about.
+    // As `apply` makes a realm that has no document.
     let document = json!({ "realm": "test" });
     let realm = Realm::new(&cloud.clients, cloud.names(), None);
     realm.store().put_realm(document.as_object().cloned().expect("an object")).await.expect("it is put");
@@ -369,7 +369,7 @@ async fn output_on_s3_is_followed_to_the_end_of_the_run() {
     let mut follow = cloud.pumice_command(&["runs", "output", &run_id, "-f"]);
     let mut follower = Process(follow.stdout(file("out")).stderr(file("err")).spawn().expect("it starts"));
     let out = || std::fs::read(place("out")).expect("a file");
-    until(async || (out() == b"first\n").then_some(())).await.expect("what is printed is followed");
+    until(async || (out() == b"first\n").then_some(())).await.expect("the output is followed");
     std::fs::write(place("go"), "").expect("it is written");
     let length = || std::fs::metadata(place("out")).expect("a file").len();
     until(async || (length() == 6 + PRINTED as u64).then_some(())).await.expect("all of it is followed");
@@ -401,7 +401,7 @@ async fn output_on_s3_outlives_a_killed_worker() {
     assert_eq!(printed().await.as_deref(), Some(&b"first\n"[..]));
     assert_eq!(kept(&cloud, &run_id).await, ["_live/1.stdout.000000"]);
     for name in ["go", "end"] {
-        std::fs::write(folder.path().join(name), "").expect("what is left of it ends");
+        std::fs::write(folder.path().join(name), "").expect("its processes end");
     }
 }
 
@@ -442,7 +442,7 @@ async fn job_without_a_queue_is_warned_of_and_its_run_says_why() {
     let id = run["accepted"][0]["run_id"].as_str().unwrap_or_else(|| panic!("no run id: {run}"));
     let why = cloud.pumice(&["runs", "why", id]);
     assert!(why.contains("worker elsewhere has no queue in this realm"), "{why}");
-    // lava's own workers are none of Pumice's.
+    // lava's workers are not Pumice's.
     let realm = folder.path().join("realm.json");
     let definition = json!({ "realm": "test", "config": { "FOREIGN_WORKERS": "else*" } });
     std::fs::write(&realm, definition.to_string()).expect("it is written");

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 const SWEEP: &str = r#"{"sweep": true}"#;
 
-/// What the stream of the jobs table tells of a job that was put now.
+/// The stream's record of a job that was put into the jobs table now.
 fn told_of(id: &str) -> Value {
     let image = json!({ "job_id": { "S": id }, "schedule": { "M": { "every": { "S": "15s" } } } });
     json!({ "Records": [{
@@ -46,7 +46,7 @@ async fn schedule_put_into_the_table_starts_its_job_on_time() {
     let began = Utc::now();
     let answer = cloud.invoke(DISPATCHER, &told_of("etl/often"));
     assert_eq!(answer["changed"], 1, "{answer}");
-    // A sweep, and the stream telling once more, add only what has come into sight since.
+    // A sweep, and a repeated record of the stream, add only the slots that have come into sight since.
     sweep(&cloud);
     let mut told = told_of("etl/often");
     told["Records"][0]["eventName"] = "MODIFY".into();

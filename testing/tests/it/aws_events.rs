@@ -28,7 +28,7 @@ async fn cloud() -> Cloud {
     Cloud::start(&jobs()).await
 }
 
-/// What the dispatcher answers to each event: the jobs that it takes, or the records that failed.
+/// The dispatcher's answer to each event: the jobs that it takes, or the records that failed.
 pub(crate) const DISPATCHER: [(&str, &[&str]); 8] = [
     ("dispatcher-eventbridge.json", &["demo/hello"]),
     ("dispatcher-list.json", &["demo/hello", "ops/region", "demo/hello"]),

@@ -29,7 +29,7 @@ async fn request_becomes_a_run_and_its_record() {
     assert_eq!(location, format!("s3://test-bucket/tmp/hello/{}/stdout", run.run_id));
     assert_eq!(cloud.object(location).await, "hello Pele\n");
     assert_eq!(cloud.ended(&note).await.status, Status::Complete);
-    // One line of the log tells of the end, and carries its metrics.
+    // One line of the log reports the end, and carries its metrics.
     let logs = cloud.logs();
     let line = logs
         .lines()
@@ -41,8 +41,8 @@ async fn request_becomes_a_run_and_its_record() {
         (&json!(1), &json!("complete"), &json!("core"))
     );
     assert!(line["RunTime"].is_number() && line["Delay"].is_number(), "{line}");
-    // What is logged is paid for by the byte, 26 more a line (CloudWatch Logs, PutLogEvents): that it
-    // was dispatched, what the job itself logs, and how it ended.
+    // Log lines are paid for by the byte, and 26 more a line (CloudWatch Logs, PutLogEvents): that it
+    // was dispatched, the job's own lines, and how it ended.
     let of_note = logs.lines().filter(|line| line.contains(note.as_str()));
     let (job, ours): (Vec<&str>, Vec<&str>) = of_note.partition(|line| line.contains("\"pumice::job\""));
     let bytes = |lines: &[&str]| -> usize { lines.iter().map(|line| line.len() + 26).sum() };
@@ -95,7 +95,7 @@ async fn poison_message_becomes_a_dead_letter_and_record_says_why() {
     assert_eq!(attributes["pumice.reason"], "no such job no/such");
     let run = cloud.ended(&run_id.parse().expect("a key")).await;
     assert_eq!((run.status, run.reason.as_deref()), (Status::Rejected, Some("no such job no/such")));
-    // What is not a message at all goes there too, and says why.
+    // A body that is not a message becomes a dead letter too, with the reason.
     cloud.send("core", "{ not json").await;
     let (body, attributes) = cloud.message_of("lava-test-core-dlq").await;
     assert_eq!(body, "{ not json");

@@ -1,5 +1,5 @@
-//! A record that somebody removes while its run goes on: the run is at rest, and its job is not started
-//! a second time by the message that tells of it.
+//! A record that is removed by hand while its run goes on: the run is at rest, and the message about it
+//! does not start its job a second time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,5 +1,5 @@
-//! What is too large for an item of a table: kept in S3 where there is a place for it, and else an error
-//! that says what to do, told once.
+//! Values too large for an item of a table: offloaded to S3 if there is a place for them, and else an
+//! error that says what to do, once.
 
 use pumice_core::engine::Handled;
 use pumice_core::ports::{Catalog, RunQuery, RunStore};
@@ -7,7 +7,7 @@ use pumice_core::run::{Part, Run, Status};
 use pumice_testing::standins::{Fault, Faulty, dispatch, key_of, log_job, request};
 use serde_json::{Value, json};
 
-/// What DynamoDB says of an item that it cannot keep.
+/// DynamoDB's message about an item that it cannot keep.
 const TOO_LARGE: &str = "Item size has exceeded the maximum allowed size";
 
 /// A realm with these jobs and no place in S3.
@@ -33,7 +33,7 @@ async fn runs_of(realm: &Faulty, job: &str) -> Vec<Run> {
     realm.cloud.realm.store().list(&query).await.expect("it answers")
 }
 
-/// What the reason of a run must say.
+/// Checks that the reason of a run contains these parts.
 fn assert_told(run: &Run, parts: &[&str]) {
     let reason = run.reason.as_deref().unwrap_or_default();
     for part in parts {
@@ -143,7 +143,7 @@ async fn claim_refused_by_the_table_drops_its_event_log() {
     let step =
         json!({ "job_id": "all", "type": "chain", "worker": "core", "enabled": true, "payload": "logged" });
     let realm = Faulty::start(&[logged, step]).await;
-    // What is refused is the claim of the run, and the making of the step, which is its claim as well.
+    // The refused write is the claim of the run, and the making of the step, which is its claim as well.
     for (job, write, pass, of) in [("logged", "UpdateItem", 0, "/"), ("all", "PutItem", 1, "/1.0")] {
         realm.proxy.fail_after(write, pass, Fault::Invalid(TOO_LARGE), 1);
         let run = dispatch(&realm.dispatcher().await, request(job)).await.expect("it is taken");

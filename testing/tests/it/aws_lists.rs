@@ -69,7 +69,7 @@ impl Table {
             self.store
                 .commit(&Change { run, lock: None, permit: None, message: None })
                 .await
-                .expect("nobody else writes");
+                .expect("no other writer");
         }
     }
 
@@ -83,7 +83,7 @@ impl Table {
         }
     }
 
-    /// The item that tells how far the index can be relied on.
+    /// The item that records how far the index can be relied on.
     async fn mark(&self) -> HashMap<String, AttributeValue> {
         let key = |name: &str| AttributeValue::S(name.to_owned());
         let mark = self.clients.dynamodb.get_item().table_name(self.names.runs());

@@ -1,4 +1,4 @@
-//! What is logged when something goes wrong on AWS: once, with what one would search for.
+//! Log lines of faults on AWS: one each, with the words to search for.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -13,13 +13,13 @@ use serde_json::json;
 /// Every call from now on.
 const ALWAYS: usize = usize::MAX;
 
-/// What this thread logs.
+/// The log of this thread.
 #[derive(Clone, Default)]
 struct Heard(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Heard {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("nobody panicked").write(bytes)
+        self.0.lock().expect("no thread panicked").write(bytes)
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
@@ -37,7 +37,7 @@ impl Heard {
 
     /// The lines that say this.
     fn saying(&self, text: &str) -> Vec<String> {
-        let all = String::from_utf8(self.0.lock().expect("nobody panicked").clone()).expect("it is text");
+        let all = String::from_utf8(self.0.lock().expect("no thread panicked").clone()).expect("it is text");
         all.lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
     }
 
@@ -115,7 +115,7 @@ async fn missing_table_and_queue_are_named_in_the_log() {
     let sqs = &realm.cloud.clients.sqs;
     let url = sqs.get_queue_url().queue_name("lava-test-core").send().await.expect("it is there");
     sqs.delete_queue().set_queue_url(url.queue_url).send().await.expect("it is deleted");
-    // The run is recorded; its message is sent once somebody has deployed the queue.
+    // The run is recorded; its message is sent once the queue is deployed.
     let unsent = key_of(&dispatch(&dispatcher, request("note")).await.expect("it is recorded"));
     heard.assert_told_once("a message was not sent", &unsent, "note");
     names(&heard.saying("a message was not sent")[0], "queue lava-test-core");

@@ -47,7 +47,7 @@ impl Stage {
         self.realm.work(&self.engine, &key_of(&accepted)).await.run
     }
 
-    /// What objects were asked for since this was asked last: lists and fetches.
+    /// How many requests for objects there were since the last call: lists and fetches.
     fn gets(&self) -> usize {
         self.realm.proxy.calls().get("GET").copied().unwrap_or_default()
     }

@@ -1,5 +1,5 @@
-//! Runs that are due long after they are asked for, in a realm that makes schedules for them. Nobody but
-//! the test that says so sweeps.
+//! Runs that are due long after they are asked for, in a realm that makes schedules for them. Only the
+//! test that says so sweeps.
 
 use aws_sdk_scheduler::types::{ActionAfterCompletion, FlexibleTimeWindowMode};
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
@@ -32,7 +32,7 @@ async fn realm_with(job: impl FnOnce(&Faulty) -> Value) -> (Faulty, Dispatcher) 
     (realm, dispatcher)
 }
 
-/// What becomes of the next messages that come.
+/// The outcomes of the next messages.
 async fn handled(realm: &Faulty, count: usize) -> Vec<Handled> {
     let engine = realm.engine().await;
     let mut handled = Vec::new();
@@ -72,7 +72,7 @@ async fn dispatcher_makes_a_schedule_of_a_run_far_ahead() {
     assert_eq!(target.retry_policy().and_then(|it| it.maximum_event_age_in_seconds()), Some(3_600));
     let message: Message = serde_json::from_str(target.input().expect("an input")).expect("a message");
     assert_eq!((message.key(), message.job_id.as_str()), (key.clone(), "report"));
-    // What the request gave stands in the record, not in a schedule for others to read.
+    // The request's parameters are in the record, not in a schedule for others to read.
     assert_eq!((&message.parameters, &message.globals), (&None, &None));
     let run = cloud.realm.store().load(&key).await.expect("it answers").expect("it is there");
     assert_eq!(run.due_at, Some(run.not_before - TimeDelta::minutes(15)), "the sweeper's way is as it was");

@@ -18,7 +18,7 @@ async fn children(cloud: &Cloud, run: &Run) -> Vec<Run> {
     children.expect("the store answers")
 }
 
-/// What the last step of a run printed.
+/// The output of a run's last step.
 async fn printed(cloud: &Cloud, run: &Run) -> String {
     let steps = children(cloud, run).await;
     let last = steps.last().expect("steps");

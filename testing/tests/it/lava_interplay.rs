@@ -1,4 +1,4 @@
-//! Pumice beside lava itself, on one realm: each dispatches what the other runs.
+//! Pumice and lava itself, on one realm: each dispatches jobs that the other runs.
 
 use std::process::Command;
 use std::time::Duration;
@@ -149,7 +149,7 @@ async fn run_far_ahead_is_sent_to_lava_in_time_with_its_request() {
         sent[0]["ts_dispatch"].as_str().and_then(|at| at.parse::<chrono::DateTime<chrono::Utc>>().ok());
     assert!(told.is_some_and(|at| at > SystemClock.now() + chrono::TimeDelta::minutes(59)), "{told:?}");
     let later = realm.housekeeper_at(realm.skewed_site(4_000).await);
-    assert_eq!(later.sweep().await.expect("it sweeps"), 1, "lava has told nothing yet");
+    assert_eq!(later.sweep().await.expect("it sweeps"), 1, "lava has reported nothing yet");
     assert_eq!(messages(&realm).await, Vec::<Value>::new(), "it is sent once");
     let cancelled = later.dispatcher().cancel(&key).await.expect("it is let go");
     assert!(cancelled.reason.is_some_and(|reason| reason.contains("may run it all the same")));
@@ -182,11 +182,11 @@ async fn jobs_of_types_that_only_lava_has_are_sent_to_lava() {
     let dispatcher = realm.dispatcher().await;
     dispatch(&dispatcher, request("theirs")).await.expect("it is lava's to check");
     assert_eq!(messages(&realm).await.len(), 1);
-    let refused = dispatch(&dispatcher, request("ours")).await.expect_err("nobody can run it").to_string();
+    let refused = dispatch(&dispatcher, request("ours")).await.expect_err("no worker can run it").to_string();
     assert!(refused.contains("no such job type"), "{refused}");
 }
 
-/// What is in the queue of worker `other`; it is taken out.
+/// The messages in the queue of worker `other`; they are taken out.
 async fn messages(realm: &Faulty) -> Vec<Value> {
     let (queues, other) = (realm.cloud.realm.queues(), WorkerName::new("other").expect("a name"));
     let taken = queues.receive(&other, 10, Duration::from_secs(1)).await.expect("the queue answers");
@@ -194,7 +194,7 @@ async fn messages(realm: &Faulty) -> Vec<Value> {
     taken.iter().map(|it| serde_json::from_str(&it.body).expect("it is JSON")).collect()
 }
 
-/// Lets lava's own worker take what is there for it, until it has told that a run is complete.
+/// Lets a lava worker take its messages, until its events say that a run is complete.
 async fn work_as_lava(cloud: &Cloud, key: &RunKey) {
     let home = tempfile::tempdir().expect("a folder");
     let mut worker = lava(cloud, "lava-worker", home.path());

@@ -1,4 +1,4 @@
-//! What a record says of what started its run, as a realm's folder keeps it.
+//! A record's account of what started its run, as a realm's folder keeps it.
 
 use std::sync::Arc;
 

@@ -4,9 +4,9 @@ use crate::lava_jobs::compare::Difference;
 
 /// A difference that is meant.
 pub(crate) struct Meant {
-    /// What cases call it.
+    /// Its name in cases.
     pub(crate) id: &'static str,
-    /// What the guide says of it.
+    /// Its text in the guide.
     pub(crate) why: &'static str,
     /// Whether it may show in any case; else only in those that name it.
     pub(crate) everywhere: bool,

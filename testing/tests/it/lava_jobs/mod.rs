@@ -1,5 +1,5 @@
-//! The same jobs with lava's own code and with Pumice's program: what became of every run, what commands printed, what
-//! children received, what state is left.
+//! The same jobs with lava's code and with Pumice's program: the outcome of every run, the output of commands, the
+//! children's parameters, the state that is left.
 
 mod beside;
 mod cases;
