@@ -1,4 +1,4 @@
-//! Differences from Jinja2 that are meant. The guide has them under "What differs from Jinja2".
+//! Differences from Jinja2 that are meant. The guide has them under "Differences from Jinja2".
 
 /// A difference that is meant.
 #[derive(Debug)]
