@@ -35,7 +35,7 @@ fn item_of(host: &Host) -> Result<Item, StoreError> {
     Ok(item)
 }
 
-/// Reads an item; `None`, with a line in the log, for one that cannot be read: it must not be in the way of others.
+/// Reads an item; `None`, with a line in the log, for one that cannot be read: it must not stop the others.
 fn host_of(item: &Item) -> Option<Host> {
     let id = text_of(item, "path")?.strip_prefix(PATH)?;
     let read = serde_json::from_str(text_of(item, "record")?);

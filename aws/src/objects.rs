@@ -93,7 +93,7 @@ impl Objects {
     /// A reader of the object at a location, and its size in bytes; `None` when there is no object.
     ///
     /// # Errors
-    /// [`StoreError`] when the location is none of S3's, or cannot be read.
+    /// [`StoreError`] when the location is not in S3, or cannot be read.
     pub async fn open(
         &self,
         location: &str,

@@ -46,7 +46,7 @@ pub struct Queues {
     known: Arc<Mutex<HashMap<String, Arc<str>>>>,
     /// The bodies of the messages that this consumer has taken, for those that go to the dead-letter queue.
     taken: Arc<Mutex<HashMap<String, (WorkerName, String)>>>,
-    /// How long a message stays hidden that is handed out; what its queue says unless this does.
+    /// How long a message stays hidden after it is handed out, in place of its queue's setting.
     hidden: Option<Duration>,
     /// Calls the dispatcher, to redrive its dead letters.
     messaging: Option<Arc<dyn Messaging>>,
@@ -107,7 +107,7 @@ impl Queues {
     /// Makes sure that there is a queue for a worker.
     ///
     /// # Errors
-    /// [`StoreError`] when there is none, or it cannot be asked for.
+    /// [`StoreError`] when the queue is missing, or cannot be reached.
     pub async fn find(&self, worker: &WorkerName) -> Result<(), StoreError> {
         self.url(&self.names.queue(worker)).await.map(drop)
     }

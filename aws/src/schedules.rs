@@ -36,7 +36,7 @@ const MAX_INPUT: usize = 256 * 1024;
 /// is of no use: the sweeper looks at all that is due.
 const MAX_AGE: i32 = 3_600;
 /// Most calls at the same time. Scheduler takes 250 and more a second, by region (quota CreateSchedule
-/// request rate); what it throttles is tried again by the SDK.
+/// request rate); the SDK repeats throttled calls.
 const AT_ONCE: usize = 16;
 /// How long a batch of schedules may take: the caller that dispatches runs waits for them, and goes
 /// on without those that are not made by then.
@@ -211,8 +211,8 @@ fn home_of(role: &str) -> Option<(&str, &str)> {
     }
 }
 
-/// The body of a message as a schedule's input. Scheduler fills in what looks like one of its own
-/// attributes, as `<aws.scheduler.execution-id>`; what a user sends must arrive as it is.
+/// The body of a message as a schedule's input. Scheduler fills in text that looks like its own
+/// attributes, as `<aws.scheduler.execution-id>`; a user's text must arrive unchanged.
 fn input(message: &Message) -> Result<String, Unfit> {
     let input = message.body().replace("<aws.scheduler.", "\\u003caws.scheduler.");
     if input.len() > MAX_INPUT { Err(Unfit::TooLarge(input.len())) } else { Ok(input) }

@@ -44,7 +44,7 @@ pub(crate) struct Signing {
 /// Where the key comes from.
 #[derive(Clone, Default)]
 enum Source {
-    /// There is none: nothing is signed or checked.
+    /// No key: nothing is signed or checked.
     #[default]
     None,
     /// The environment.

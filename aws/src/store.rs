@@ -172,7 +172,7 @@ impl Store {
         Ok(realm)
     }
 
-    /// The spec as it was read before, if it is still the same: what was checked once stays checked.
+    /// The spec as it was read before, if it is still the same: one check of it is enough.
     pub(crate) fn same_job(&self, job: JobSpec) -> Arc<JobSpec> {
         let mut remembered = self.remembered();
         if let Some(known) = remembered.jobs.get(&job.fields.job_id)

@@ -1,7 +1,7 @@
 //! How far schedules have come, in the table of runs.
 //!
-//! A timetable is an item of its own. They stand together in a few partitions, so that all are found without a look at the
-//! runs; what is due is found by the index on what is due.
+//! A timetable is an item of its own. They are together in a few partitions, so that all are found without a look at
+//! the runs; the index on due times finds those that are due.
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::error::SdkError;
@@ -74,8 +74,8 @@ fn item_of(timetable: &Timetable) -> Result<Item, StoreError> {
     Ok(item)
 }
 
-/// Reads an item; `None` for one of another kind. Cursors that cannot be read begin anew, and start nothing that is past:
-/// they must not be in the way of others.
+/// Reads an item; `None` for one of another kind. Cursors that cannot be read begin anew, and start nothing that is
+/// past: they must not stop the others.
 fn timetable_of(item: &Item) -> Option<Timetable> {
     let job_id = JobId::stored(text_of(item, "path")?.strip_prefix(PATH)?).ok()?;
     let number = |name: &str| json(item.get(name)?.clone()).as_i64();
@@ -147,7 +147,7 @@ impl Store {
             })?;
             let schedule = item.get("schedule").cloned().map_or(Value::Null, json);
             let job_id = text_of(&item, "job_id").and_then(|id| JobId::stored(id).ok());
-            // One without a schedule is none of the clock's.
+            // A job without a schedule does not concern the clock.
             shown.extend(job_id.filter(|_| is_schedule(&schedule)).map(|job_id| (job_id, schedule)));
         }
         Ok(shown)
@@ -247,10 +247,10 @@ impl ScheduleStore for Store {
         let mut due: Vec<Timetable> = try_join_all(parts).await?.into_iter().flatten().collect();
         due.sort_by_key(|one| one.due_at);
         due.truncate(limit);
-        // The index lags: what it shows may have been looked at meanwhile.
+        // The index lags: a timetable that it shows may have been looked at meanwhile.
         let ids: Vec<JobId> = due.into_iter().map(|one| one.job_id).collect();
         let found = self.load(&ids).await?;
-        // One that cannot be read must not be in the way of the others for good.
+        // An unreadable one must not hold up the others for good.
         let unreadable: Vec<Item> =
             ids.iter().zip(&found).filter(|(_, found)| found.is_none()).map(|(id, _)| key(id)).collect();
         self.put_off_unreadable(unreadable.iter(), until).await?;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::Failed;
 
-/// Longest message (SQS, message size: 1 MiB), less than what Lambda's records have besides the payload.
+/// Longest message (SQS, message size: 1 MiB), less the rest of Lambda's records.
 const MAX_PAYLOAD: usize = 1024 * 1024 - 16 * 1024;
 
 /// The dispatcher's dead letters.

@@ -44,7 +44,7 @@ impl Record {
         Self { name, queued: None, requests: Vec::new(), objects }
     }
 
-    /// A message: what happened to objects where S3 sent it by whatever way, else requests.
+    /// A message: changes of objects if S3 sent it, by any way, else requests.
     fn of_message(name: String, message: &str, zone: chrono_tz::Tz) -> Self {
         match objects_in_text(message) {
             Some(objects) => Self::of_objects(name, objects),
@@ -52,8 +52,8 @@ impl Record {
         }
     }
 
-    /// A queue's message. One that a topic put there, without raw delivery, is the topic's, whatever queue brings it and
-    /// however often it is put back (SNS Developer Guide, Raw message delivery).
+    /// A queue's message. One that a topic put there, without raw delivery, is the topic's, by whatever queue it comes
+    /// and however often it is put back (SNS Developer Guide, Raw message delivery).
     fn of_queue(record: &Value, zone: chrono_tz::Tz) -> Result<Self, BadEvent> {
         let id = record["messageId"].as_str().filter(|id| !id.is_empty());
         let id = id.ok_or_else(|| BadEvent("a record of a queue has no messageId".to_owned()))?;
@@ -78,7 +78,7 @@ pub struct Queued {
     pub group: Option<String>,
 }
 
-/// The id and the message of what a topic puts on a queue; `None` for what it is not.
+/// The id and the message of a topic's message on a queue; `None` for another body.
 fn notification(body: &str) -> Option<(String, String)> {
     let Ok(Value::Object(envelope)) = parse_json(body) else { return None };
     let text = |name: &str| envelope.get(name)?.as_str().map(str::to_owned);
@@ -409,7 +409,7 @@ mod tests {
         let mut json = envelope;
         json["Message"] = json!(r#"[{"job_id": "a"}, {"job_id": "b"}]"#);
         assert_eq!(read(json.to_string()).1, ["a", "b"]);
-        // A request of a job whose name is that of a field of an envelope is none.
+        // A request for a job with the name of an envelope's field is not an envelope.
         assert_eq!(read(r#"{"job_id": "Notification"}"#.to_owned()).0, "sqs:m");
     }
 

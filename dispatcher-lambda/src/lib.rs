@@ -26,7 +26,7 @@ const SWEEP_MARGIN: TimeDelta = TimeDelta::seconds(10);
 /// Why an invocation fails: AWS delivers the event again, or moves it to the dead-letter queue.
 #[derive(Debug, thiserror::Error)]
 pub enum Failed {
-    /// The event is none that the function knows.
+    /// The function does not know the event.
     #[error(transparent)]
     BadEvent(#[from] BadEvent),
     /// Requests were refused, and no caller sees their outcomes.

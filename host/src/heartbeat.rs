@@ -25,7 +25,7 @@ struct InHand(Arc<Mutex<BTreeSet<RunKey>>>);
 
 impl InHand {
     fn keys(&self) -> MutexGuard<'_, BTreeSet<RunKey>> {
-        // A set of keys: whole whatever became of another holder.
+        // A set of keys: whole even if another holder panicked.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -117,8 +117,8 @@ impl Workspaces for DiskWorkspaces {
 }
 
 impl DiskWorkspace {
-    /// The directories of an invocation, below `scratch/name`; what the steps of the run share is below `shared`
-    /// where that is given. Nothing is made yet.
+    /// The directories of an invocation, below `scratch/name`; the directory that the steps of the run share is
+    /// below `shared`, if that is given. Nothing is made yet.
     #[must_use]
     pub fn new(scratch: &Path, name: &str, shared: Option<PathBuf>) -> Self {
         let (dir, home, own, temps) = <_>::default();

@@ -39,7 +39,7 @@ struct Entry {
 
 impl Cache {
     fn kept(&self) -> MutexGuard<'_, Kept> {
-        // A map and a count: whole whatever became of another holder.
+        // A map and a count: whole even if another holder panicked.
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

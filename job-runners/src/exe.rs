@@ -242,7 +242,7 @@ mod tests {
         let (first, world) = run(&payloads, &["once/1"], json!({}), |_| {}).await;
         done(first);
         assert_eq!(world.kept.fetches.lock().unwrap().len(), 1);
-        // Whatever a run does to its file, the next one has it as it was.
+        // The next run has the file unchanged, even if this one changes its copy.
         let (second, world) = run(&payloads, &["once/1"], json!({}), |_| {}).await;
         done(second);
         assert!(world.kept.fetches.lock().unwrap().is_empty());

@@ -1,4 +1,4 @@
-//! Reads the items of a foreach from a file that a job names: whatever stands there may be hostile.
+//! Reads the items of a foreach from a file that a job names: its contents may be hostile.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Take};
@@ -150,7 +150,7 @@ fn read_csv(file: &Path, from: impl Read, limit: usize) -> Result<Vec<Item>, Job
     let bad = |error: csv::Error| JobError::failed(format!("{}: {error}", file.display()));
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(Limited { inner: from, line: 0 });
     let names = reader.headers().map_err(bad)?.clone();
-    // As Python's DictReader: what a short row lacks is null, what a long one has besides is left out.
+    // As Python's DictReader: a field that a short row lacks is null, the surplus of a long one is left out.
     let row = |record: csv::StringRecord| -> Item {
         let value = |at: usize| record.get(at).map_or(Value::Null, Value::from);
         names.iter().enumerate().map(|(at, name)| (name.to_owned(), value(at))).collect()

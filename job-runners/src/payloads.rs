@@ -71,7 +71,7 @@ pub(crate) fn location(context: &JobContext<'_>, key: &str) -> Result<String, Jo
 /// them is fetched yet.
 ///
 /// # Errors
-/// [`JobError`] when there are none, when one is too large, or when they cannot be listed.
+/// [`JobError`] when no payload is found, when one is too large, or when they cannot be listed.
 pub(crate) async fn find(
     context: &JobContext<'_>,
     key: &str,

@@ -1,5 +1,5 @@
-//! Runs a command for a job: in the run's work directory, its output kept, stopped when its time is up, and with it
-//! whatever it has started.
+//! Runs a command for a job: in the run's work directory, its output kept, stopped with all its processes when its
+//! time is up.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -110,7 +110,7 @@ pub(crate) async fn run_and_keep(context: &JobContext<'_>, command: &Command) ->
         return Err(JobError::failed("stopped"));
     }
     if matches!(exit, Exit::Stopped) && context.cancel.is_stopped() == Some(Stop::Halted) {
-        // The attempt is made again, and has its place: what was printed so far stays apart from it.
+        // The attempt is made again, and has its place: the output so far stays apart from it.
         for capture in captures {
             capture.leave().await;
         }
@@ -203,7 +203,7 @@ async fn run_process(
         let seeing = see_through(context, command, program, &mut child, &mut family);
         match select(std::pin::pin!(seeing), recording.as_mut()).await {
             Either::Left((exit, recording)) => {
-                // Whatever could write is gone; a process that cannot be killed is not waited for.
+                // All processes that could write are gone; one that cannot be killed is not waited for.
                 let late = async {
                     loop {
                         clock.sleep_until(clock.now() + LAST_OUTPUT.delta()).await;
@@ -250,8 +250,8 @@ async fn record(
     }
 }
 
-/// A command that limits the size of files before it becomes the program: a limit that is set from outside comes too late
-/// for what the program does first. POSIX's shell counts in blocks of 512 bytes.
+/// A command that limits the size of files before it becomes the program: a limit that is set from outside comes too
+/// late for the program's first writes. POSIX's shell counts in blocks of 512 bytes.
 fn limited(bytes: u64, argv: &[String]) -> tokio::process::Command {
     let mut process = tokio::process::Command::new("/bin/sh");
     process.args(["-c", "ulimit -f \"$0\" && exec \"$@\""]).arg(bytes.div_ceil(512).to_string()).args(argv);

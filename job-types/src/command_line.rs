@@ -1,4 +1,4 @@
-//! Warnings about a command line: signs that only a shell acts on, and what a command cannot have.
+//! Warnings about a command line: signs that only a shell acts on, and impossible variables of the environment.
 
 use pumice_core::duration::Span;
 use pumice_core::job_type::zero_timeout;

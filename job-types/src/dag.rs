@@ -33,7 +33,7 @@ fn width(own: Option<Count>, settings: &Settings) -> usize {
     workers.min(settings.dag_max_workers.unwrap_or_else(most_workers))
 }
 
-/// Each job and what it comes after (lava guide, Job type: dag, Payload).
+/// Each job and its predecessors (lava guide, Job type: dag, Payload).
 #[derive(Debug)]
 pub struct Edges(pub Vec<(String, Vec<String>)>);
 

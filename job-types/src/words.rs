@@ -36,7 +36,7 @@ fn is_scalar(argument: &Value) -> bool {
     matches!(argument, Value::String(_) | Value::Number(_) | Value::Bool(_))
 }
 
-/// The parameters with a text in place of each argument that is none.
+/// The parameters with a text in place of each argument that is not one.
 pub(crate) fn with_scalar_args(mut parameters: Map<String, Value>) -> Map<String, Value> {
     for argument in parameters.get_mut("args").and_then(Value::as_array_mut).into_iter().flatten() {
         if !is_scalar(argument) {

@@ -1,5 +1,5 @@
-//! Holds the list of what depends on the moment: every function, method of a class and filter is called, and what asks
-//! for the time or for chance must be on it.
+//! Checks the list of functions that depend on the moment: every function, method of a class and filter is called, and
+//! each that asks for the time or for chance must be on it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

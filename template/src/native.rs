@@ -1,5 +1,5 @@
-//! Functions, classes and modules that templates can reach, as static
-//! tables: what is not in a table does not exist.
+//! Functions, classes and modules that templates can reach, as static tables: a name that is in
+//! none does not exist.
 
 use std::sync::Arc;
 

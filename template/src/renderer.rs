@@ -137,9 +137,8 @@ impl Renderer {
         }
     }
 
-    /// As [`render_json`](Self::render_json) for what lava renders as a
-    /// structure even if it is a lone string, as the `value` of the action
-    /// `state`.
+    /// As [`render_json`](Self::render_json) for a value that lava renders as a structure even if
+    /// it is a lone string, as the `value` of the action `state`.
     pub fn render_structure_within(
         &self,
         value: &Json,
@@ -277,7 +276,7 @@ fn marks_for(program: &Program, ctx: &Context) -> Result<Marks, TemplateError> {
     })
 }
 
-/// Bytes of template text to a step: what reading and compiling it takes.
+/// Bytes of template text to a step: the price of reading and compiling it.
 const BYTES_A_STEP: u64 = 4;
 
 /// Charges for reading a template, and looks at the clock.

@@ -91,7 +91,7 @@ impl<'a> EventQueue<'a> {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Numbers: whole whatever became of another holder.
+        // Numbers: whole even if another holder panicked.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

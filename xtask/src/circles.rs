@@ -27,7 +27,7 @@ type Place = Vec<String>;
 struct Module {
     /// The places that it names, as it names them, each with the module that names it.
     named: Vec<(Place, Place)>,
-    /// The names that its `use` items bring in, and what they are of.
+    /// The names that its `use` items bring in, and their origins.
     brings: BTreeMap<String, Place>,
 }
 
@@ -143,7 +143,7 @@ fn resolve(modules: &BTreeMap<Place, Module>, at: &Place, named: &[String], hops
             at.clone()
         }
     };
-    // Down as far as there are modules; what is above the folder is passed through.
+    // Down as far as there are modules; the path above the folder is passed through.
     while let Some(next) = rest.first() {
         let inner: Place = here.iter().cloned().chain([next.clone()]).collect();
         let is_way = modules.keys().any(|place| place.starts_with(&inner));

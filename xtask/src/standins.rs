@@ -47,7 +47,7 @@ const ENVIRONMENTS: [Environment; 5] = [
         name: "axe",
         feature: "pumice/standins-axe",
         tests: "pages by the rules of WCAG 2.2 (browser)",
-        // It brings axe-core's one file; what it drives browsers with is not wanted.
+        // It brings axe-core's one file; its browser drivers are not wanted.
         is_bare: true,
     },
     Environment {

@@ -7,7 +7,7 @@ use crate::standins::{self, StandIns};
 
 /// Features that are built into the command when there are stand-ins to try it on.
 const COMMAND_ON_AWS: &str = "pumice/aws";
-/// The drivers of databases, which the command does without unless asked.
+/// The drivers of databases, which the command has only on request.
 const DRIVERS: &str = "pumice/sql";
 /// The variable with the folder of the functions.
 pub(crate) const FUNCTIONS: &str = "PUMICE_FUNCTIONS";

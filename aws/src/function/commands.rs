@@ -22,8 +22,8 @@ impl Function {
         Ok(())
     }
 
-    /// Prepares this process for starting commands: it hides what it holds, its credentials among it, from them, for they
-    /// run as the same user; and what loses its parent comes back to it.
+    /// Prepares this process for starting commands: it hides its memory, with its credentials, from them, for they run
+    /// as the same user; and it becomes the parent of orphaned processes.
     ///
     /// # Errors
     /// [`StoreError`] when the kernel refuses.

@@ -23,7 +23,7 @@ const REFUSED: &str = "pumice::refused";
 const UNREADABLE: &str = "pumice::unreadable";
 /// The target of the events that say that a sweep is over.
 const SWEEP: &str = "pumice::sweep";
-/// All of them: what alarms need is logged whatever is asked for.
+/// All of them: the lines that alarms need are logged under any filter.
 const WITH_METRICS: [&str; 5] = [RUN, METRICS, REFUSED, UNREADABLE, SWEEP];
 
 /// Logs to standard output from now on: what `PUMICE_LOG` says, as in `debug` or `pumice_core=trace`;

@@ -50,7 +50,7 @@ impl Queues {
     /// Sends a request that the dispatcher refused to its dead-letter queue.
     ///
     /// # Errors
-    /// [`StoreError`] when the queue cannot be reached, or there is none.
+    /// [`StoreError`] when the queue is missing, or cannot be reached.
     pub async fn put_request_aside(&self, body: &str) -> Result<(), StoreError> {
         let queue = self.names.dispatcher_dead_letters();
         let request = self.client.send_message().queue_url(&*self.url(&queue).await?).message_body(body);

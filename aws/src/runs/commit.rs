@@ -187,7 +187,7 @@ impl Store {
         Ok(TransactWriteItem::builder().put(put).build())
     }
 
-    /// Writes a record and other items, all or none; the inner error says what was in the way of each.
+    /// Writes a record and other items, all or none; the inner error has the reason for each.
     async fn transact(
         &self,
         run: &Run,

@@ -63,7 +63,7 @@ impl Store {
     }
 
     /// Makes one run, unless another of its batch failed: those under way come to their end, so that
-    /// what is made has its message, and no further one is begun.
+    /// each run that is made has its message, and no further one is begun.
     async fn create_unless(&self, trouble: &OnceLock<StoreError>, new: &NewRun, spread: &Spread) -> Created {
         let failed = match trouble.get() {
             Some(error) => error.clone(),

@@ -1,4 +1,4 @@
-//! Runs found by what is to become of them: those due to be looked at, those in line for a lock.
+//! Runs found by their next step: those due to be looked at, those in line for a lock.
 
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use chrono::TimeDelta;

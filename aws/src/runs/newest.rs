@@ -31,7 +31,7 @@ const SKEW: i64 = 600_000_000;
 /// Where items stand that name jobs which were deleted.
 const DELETED: &str = "jobs#deleted";
 
-/// Which index runs are read from, and what they have in common there.
+/// The index that runs are read from, and its key.
 pub(super) enum Index {
     /// The runs of a job, or of one part of them, under this key.
     Job(String),
@@ -274,7 +274,7 @@ mod tests {
 
     #[test]
     fn beginning_of_a_time_ordered_id_bounds_its_time() {
-        // 0x019a0000_0000 and what may follow in the digits that are not given, each way ten minutes more.
+        // 0x019a0000_0000 with any further digits, and ten minutes more in each direction.
         let ms = 0x019a_0000_0000_i64;
         for (prefix, last) in [
             ("019a", ms + 0xffff_ffff),

@@ -23,7 +23,7 @@ use crate::store::text_of;
 pub(crate) const DUE_SHARDS: u8 = 8;
 /// Largest pinned spec, in bytes of JSON, that stands in the record itself.
 pub(super) const MAX_EMBEDDED: usize = 1024;
-/// The attribute of a record that holds its spec, and what the path of a spec's own item begins with.
+/// The attribute of a record that holds its spec, and the prefix of the path of a spec's own item.
 pub(super) const SPEC: &str = "spec";
 /// The attribute next to a spec's text that holds its signature.
 pub(super) const SIGNATURE: &str = "spec_signature";
@@ -38,7 +38,7 @@ pub(super) const BAD_SHARDS: u8 = 4;
 /// The attributes by which the runs of a job, and of a run that dispatched them, are found. Either may be a key's part.
 pub(super) const JOB: &str = "job_id";
 pub(super) const ORIGIN: &str = "dispatched_by";
-/// The attribute of a record which says that what its run dispatched stands in parts of the index too.
+/// The attribute of a record which says that its run's children are in parts of the index, too.
 pub(super) const ORIGIN_PARTS: &str = "origin_parts";
 /// The separator before the number of a part: no id and no key contains it.
 const PART: char = '\u{1f}';

@@ -38,8 +38,8 @@ const ROUNDS: usize = 5;
 
 type Measured = Result<Vec<f64>, String>;
 
-/// The names of the figures: the first byte of the slowest page, of the fastest, the console's memory, what share more time
-/// processing takes while browsers watch, and the page of a run of a dag with 1,000 steps.
+/// The names of the figures: the first byte of the slowest page, of the fastest, the console's memory, the extra time
+/// of processing while browsers watch, and the page of a run of a dag with 1,000 steps.
 pub(super) const NAMES: [&str; 8] = [
     "first_byte_p50_ms",
     "first_byte_p99_ms",

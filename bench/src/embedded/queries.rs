@@ -27,7 +27,7 @@ const MODELS: usize = JOBS;
 type Measured = Result<Vec<f64>, String>;
 
 /// The names of the figures: for each question its median and its 99th percentile, in ms; the processor time of a
-/// processed run in µs without and with questions, and what share more that is, in percent.
+/// processed run in µs without and with questions, and the difference in percent.
 pub(super) const NAMES: [&str; 17] = [
     "list_p50_ms",
     "list_p99_ms",

@@ -128,7 +128,7 @@ struct Pool {
 
 fn pool() -> MutexGuard<'static, Pool> {
     static POOL: OnceLock<Mutex<Pool>> = OnceLock::new();
-    // A list and a number: whole whatever became of another holder.
+    // A list and a number: whole even if another holder panicked.
     POOL.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -227,7 +227,7 @@ impl Cgroup {
         })
     }
 
-    /// Moves the calling thread into it, and with it whatever the thread starts.
+    /// Moves the calling thread into it, and with it the processes that the thread starts.
     ///
     /// # Errors
     /// The kernel's error when it refuses.

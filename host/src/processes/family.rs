@@ -33,7 +33,8 @@ const MAX_POLL: Duration = Duration::from_millis(160);
 /// How long processes may take to go away once they were killed: one that waits for a dead disk may take
 /// for ever.
 const KILL_PATIENCE: Span = Span::from_secs(20);
-/// Within this time of a command's start no machine uses up its process ids: what it left has a higher one.
+/// Within this time of a command's start no machine uses up its process ids: the processes that it left have higher
+/// ones.
 const NO_WRAP: Duration = Duration::from_secs(1);
 /// Most times a family is looked through for processes to kill when nothing may wait.
 const MAX_PASSES: usize = 200;
@@ -98,8 +99,8 @@ impl Live {
         }
     }
 
-    /// Whether a process came to this one because it lost its parent. A child that this program started for itself stays
-    /// in its process group; what a command started is in another.
+    /// Whether a process came to this one because it lost its parent. A child that this program started for itself
+    /// stays in its process group; a process that a command started is in another.
     fn is_orphan(&self, process: &Process) -> bool {
         ADOPTS.load(Ordering::Relaxed)
             && process.parent == own_id()
@@ -120,7 +121,7 @@ pub(super) fn instance(scratch: &Path) -> Instance {
 
 fn live() -> MutexGuard<'static, Live> {
     static LIVE: OnceLock<Mutex<Live>> = OnceLock::new();
-    // A number and a set: whole whatever became of another holder.
+    // A number and a set: whole even if another holder panicked.
     LIVE.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -207,7 +208,7 @@ pub(super) fn spawn_apart(command: &mut std::process::Command) -> io::Result<std
     Ok(child)
 }
 
-/// This process has the mark, and whatever it starts meanwhile, until this is dropped.
+/// This process has the mark, and so do the processes that it starts, until this is dropped.
 struct Marked {
     before: Rlimit,
 }
@@ -228,12 +229,12 @@ impl Drop for Marked {
     }
 }
 
-/// Whether whatever becomes a child of this process, and is not waited for, is an orphan of a command.
+/// Whether every child of this process that is not waited for is an orphan of a command.
 static ADOPTS: AtomicBool = AtomicBool::new(false);
 
-/// Makes this process the parent of all that loses its own below it (PR_SET_CHILD_SUBREAPER, prctl(2)), so that what has
-/// got rid of every mark is found too. Only for a program that starts no children but commands of jobs: others would be
-/// taken for theirs.
+/// Makes this process the parent of all orphans below it (PR_SET_CHILD_SUBREAPER, prctl(2)), so that processes without
+/// any mark are found, too. Only for a program that starts no children but commands of jobs: others would be taken for
+/// theirs.
 pub fn adopt_orphans() {
     match rustix::process::set_child_subreaper(Some(rustix::process::getpid())) {
         Ok(()) => ADOPTS.store(true, Ordering::Relaxed),
@@ -344,7 +345,7 @@ impl Family {
             if newest < seen || newest - root > MAX_NEWER {
                 return false;
             }
-            // In this order: what has gone by now has started nothing but what comes after it.
+            // In this order: a process that is gone by now has started only processes with later ids.
             if (seen + 1..=newest).filter_map(Pid::from_raw).any(|id| self.may_be(id)) {
                 return false;
             }

@@ -71,8 +71,8 @@ pub(super) fn watch_over(scratch: &Path) {
     }
 }
 
-/// Waits until the process that started this one is gone, then kills what it left running. Gives the status to
-/// end with: 2 when the arguments are none of a guard's.
+/// Waits until the process that started this one is gone, then kills the processes that it left running. Gives
+/// the status to end with: 2 when the arguments are not a guard's.
 #[must_use]
 pub fn run_guard(arguments: &[OsString]) -> u8 {
     let Some(instance) = arguments.first().and_then(|text| Instance::from_text(text.to_str()?)) else {

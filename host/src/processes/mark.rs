@@ -1,4 +1,4 @@
-//! The mark by which a command's processes are known, whatever they do to get away.
+//! The mark by which a command's processes are recognised, even if they try to get away.
 //!
 //! A process inherits its resource limits from the one that starts it, and keeps them when it empties its environment,
 //! leaves its session, its process group, its directory or its parent. Linux has not enforced `RLIMIT_LOCKS` since 2.4

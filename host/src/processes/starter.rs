@@ -34,10 +34,10 @@ pub async fn spawn(command: Command, scratch: &Path) -> io::Result<(Child, Famil
     started.await.map_err(io::Error::other)?
 }
 
-/// Sends an order to the thread, which is started when there is none.
+/// Sends an order to the thread, which is started when it is missing.
 fn order(mut order: Order) -> io::Result<()> {
     static STARTER: Mutex<Option<mpsc::Sender<Order>>> = Mutex::new(None);
-    // The end of a channel: whole whatever became of another holder.
+    // The end of a channel: whole even if another holder panicked.
     let mut starter = STARTER.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(orders) = &*starter {
         match orders.send(order) {

@@ -22,7 +22,7 @@ const TRY: Duration = Duration::from_secs(10);
 const MARGIN: Duration = Duration::from_secs(1);
 /// The wait before the second try.
 const WAIT: Span = Span::from_secs(1);
-/// Most tries after the first: what the action's time has room for.
+/// Most tries after the first: as many as fit into the action's time.
 const MORE_TRIES: u32 = 10;
 /// Largest response that is read, in bytes.
 const MAX_ANSWER: usize = 64 * 1024;

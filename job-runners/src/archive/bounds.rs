@@ -93,7 +93,8 @@ impl Bounds {
         }
         let Some(about) = self.about.get() else { return Ok(()) };
         let left = about.checked_sub(bytes);
-        let left = left.ok_or_else(|| refused(format!("describes one entry with more than {MAX_ABOUT} bytes")))?;
+        let left =
+            left.ok_or_else(|| refused(format!("describes one entry with more than {MAX_ABOUT} bytes")))?;
         self.about.set(Some(left));
         Ok(())
     }

@@ -66,7 +66,7 @@ fn bounds(archive: &[u8]) -> Bounds {
     Bounds::of(archive.len() as u64, Duration::from_secs(60), Stop::default())
 }
 
-/// Unpacks into a folder of a folder, so that what leaves it can be seen.
+/// Unpacks into a folder of a folder, so that files outside of it can be seen.
 fn unpacked(archive: &[u8], bounds: Bounds) -> (io::Result<Unpacked>, TempDir) {
     let outside = tempfile::tempdir().unwrap();
     let folder = outside.path().join("in/here");

@@ -21,7 +21,7 @@ use super::Kit;
 use crate::actions::webhook::signature;
 use crate::web::{Tries, exchange};
 
-/// How long a test may take, whatever it tries.
+/// How long any test may take.
 const LIMIT: Duration = Duration::from_secs(20);
 /// The name of the connected program for a database.
 const APPLICATION: &str = "lv-connections-test";
@@ -149,7 +149,7 @@ async fn ssh(opened: &OpenedConnection, login: &SshLogin, probe: &Probe) -> Trie
         "sftp" => (format!("sftp {target}"), vec!["-oBatchMode=yes", &timeout, "-b", "/dev/null", target]),
         _ => (format!("ssh {target} true"), vec!["-oBatchMode=yes", &timeout, target, "true"]),
     };
-    // scp copies and does nothing else: what it needs is what ssh needs.
+    // scp copies and does nothing else: it needs the same as ssh.
     let kind = if opened.r#type == "scp" { "ssh" } else { opened.r#type };
     let opened = OpenedConnection { r#type: kind, ..opened.clone() };
     Tried::of(what, by_client(&opened, &arguments).await)
@@ -182,7 +182,10 @@ async fn email(site: &Site, mailer: &Mailer, probe: &Probe) -> Tried {
         return Tried::failed(format!("an e-mail by {place}"), "the connection has no `from`");
     };
     let Some(to) = &probe.target else {
-        return Tried::failed(format!("an e-mail by {place}"), "the recipient is missing: give --target ADDRESS");
+        return Tried::failed(
+            format!("an e-mail by {place}"),
+            "the recipient is missing: give --target ADDRESS",
+        );
     };
     let now = site.ports.clock.now();
     let email = Email {

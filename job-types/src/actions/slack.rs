@@ -21,7 +21,7 @@ pub struct Fields {
     /// The message, in Slack's markup; what is longer than 3,000 characters is cut, and says so.
     #[schemars(length(min = 1))]
     pub message: String,
-    /// The subject; what is longer than 250 characters is cut, and says so.
+    /// The subject; a longer one than 250 characters is cut, and says so.
     #[serde(default)]
     pub subject: Option<String>,
     /// The sender that the message shows; default that of the connection, else `lava@<realm>`.

@@ -136,7 +136,7 @@ fn quoted(text: &str, dialect: Dialect, after_word: bool) -> Option<usize> {
         b'-' if text.starts_with("--") => Some(until("\n", 2)),
         b'#' if dialect.hash_comments => Some(until("\n", 1)),
         b'/' if text.starts_with("/*") => Some(comment(text, dialect.dollar_quotes)),
-        // A template is one thing, whatever stands in it.
+        // A template is one unit, whatever it contains.
         b'{' if text.starts_with("{{") => Some(until("}}", 2)),
         b'{' if text.starts_with("{%") => Some(until("%}", 2)),
         b'{' if text.starts_with("{#") => Some(until("#}", 2)),

@@ -76,7 +76,7 @@ pub(super) fn truncate(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     }
     let text = match value {
         Val::Undefined(_) => return Ok(value.clone()),
-        // Short enough is short enough, whatever it is.
+        // A container that is short enough stays as it is.
         Val::List(_) | Val::Tuple(_) | Val::Dict(_) | Val::Range(_) | Val::Bytes(_)
             if length_of(value) as i64 <= length.saturating_add(leeway) =>
         {

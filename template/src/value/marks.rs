@@ -33,7 +33,7 @@ impl Marks {
         0x1a, 0x01, 0x07, 0x08, 0x1b, 0x00,
     ];
 
-    /// Marks that are none of the control characters in `taken`.
+    /// Marks that differ from the control characters in `taken`.
     pub(crate) fn other_than(taken: Controls) -> Option<Self> {
         let mut free = Self::CHARACTERS.into_iter().filter(|byte| !taken.has(*byte));
         Some(Self { slash: free.next()?, quote: free.next()? })
@@ -195,8 +195,8 @@ pub(crate) fn has_bare_quote(text: &str) -> bool {
     false
 }
 
-/// The end of a text from which characters behind `end` were taken away: an
-/// escaped quote right there is given back, since JSON without it is none.
+/// The end of a text from which characters behind `end` were taken away: an escaped quote right
+/// there is given back, since the JSON is invalid without it.
 pub(crate) fn end_of_escape(text: &str, end: usize) -> usize {
     let slashes = end - text[..end].trim_end_matches('\\').len();
     if slashes % 2 == 1 && text[end..].starts_with('"') { end + 1 } else { end }

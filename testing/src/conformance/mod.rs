@@ -1,7 +1,7 @@
 //! The contract of each port: one suite, run against each adapter by [`conformance_tests`](crate::conformance_tests).
 //!
-//! No test waits: what must be hidden is put far into the future, what must be seen into the past. Only
-//! those of schedules wait, for what is due in a few seconds.
+//! No test waits: a hidden item is put far into the future, a visible one into the past. Only those of
+//! schedules wait, for one that is due in a few seconds.
 
 pub mod audit;
 pub mod backfills;

@@ -48,7 +48,11 @@ pub async fn each_of_a_batch_is_made_by_itself(on: &Adapters) {
     let existing: Vec<_> = created.into_iter().map(|created| created.existing.map(|run| *run)).collect();
     assert_eq!(existing, [None, Some(run_of(2, "report")), None]);
     for number in 1..=3 {
-        assert_eq!(on.get(&key(number)).await.job_id.as_str(), "report", "the existing record stays as it is");
+        assert_eq!(
+            on.get(&key(number)).await.job_id.as_str(),
+            "report",
+            "the existing record stays as it is"
+        );
     }
 }
 

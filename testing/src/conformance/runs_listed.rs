@@ -312,7 +312,7 @@ fn model(all: &[Run]) -> Model {
 }
 
 pub async fn counts_follow_every_change(on: &Adapters) {
-    // A store that keeps no counts says so, whatever it holds.
+    // A store that keeps no counts says so.
     let Some(none) = counted(on).await else {
         on.make_many().await;
         assert!(counted(on).await.is_none());

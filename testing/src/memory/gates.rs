@@ -71,7 +71,7 @@ impl GateTable {
         let Some(row) = self.gates.get_mut(gate) else { return };
         row.holders.remove(key);
         row.line.retain(|_, other| other != key);
-        // Keys may be as many as there are runs: what is empty is forgotten.
+        // Keys may be as many as there are runs: empty gates are forgotten.
         if row.holders.is_empty() && row.line.is_empty() {
             self.gates.remove(gate);
         }

@@ -68,7 +68,7 @@ impl RunTable {
         self.rows.len()
     }
 
-    /// Whether there are none.
+    /// Whether it has no runs.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
@@ -150,7 +150,7 @@ impl RunTable {
         Ok(())
     }
 
-    /// Writes a record whatever is there: for what a store never does by itself.
+    /// Overwrites a record without any check: a store never does this by itself.
     pub fn overwrite(&mut self, run: Run) {
         if let Some(row) = self.rows.get_mut(&run.key) {
             if let Some(due) = row.run.due_at {

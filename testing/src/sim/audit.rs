@@ -158,7 +158,9 @@ impl Audit {
         self.expect(grows, "counts only grow", || format!("{key}: {before:?} -> {after:?}"));
         self.expect(after.cancel || !before.cancel, "a request to stop is kept", || key.to_string());
         let asker_kept = before.stopped_by.is_none() || before.stopped_by == after.stopped_by;
-        self.expect(asker_kept, "the requester of a stop is kept", || format!("{key}: {:?}", before.stopped_by));
+        self.expect(asker_kept, "the requester of a stop is kept", || {
+            format!("{key}: {:?}", before.stopped_by)
+        });
         let lost = before.status == Status::Running && before.lease.is_some() && after.epoch > before.epoch;
         self.expect(
             after.crashes == before.crashes + u32::from(lost),

@@ -202,7 +202,7 @@ struct Note {
     world: Shared,
 }
 
-/// Whether the actions of a run hang once they were seen: some runs' do, whatever else happens.
+/// Whether the actions of a run hang once they were seen: those of some runs always do.
 pub(super) fn hangs(run_id: RunId) -> bool {
     run_id.0.as_u128() % 16 == 3
 }

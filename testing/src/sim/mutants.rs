@@ -485,7 +485,7 @@ fn alert_moved_first(world: &mut World, due: &[Timetable]) {
         let asked = timetable.asks_for(world.now).into_iter();
         let runs = asked.map(|key| (key.to_owned(), watched(key))).collect();
         let looked = timetable.look_with(&plan, Some(&runs), world.now, ahead);
-        // Starts are none of its business.
+        // The mutant leaves starts alone.
         if !looked.alerts.is_empty() && looked.starts.is_empty() {
             let _ = world.put_timetable(looked.next);
         }

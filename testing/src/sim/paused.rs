@@ -59,7 +59,7 @@ pub(super) fn paused(prng: &mut Prng) -> Setup {
             setup.pausings.push(Pausing { at, which, lasts: None, resumes: true });
         }
     }
-    // Nothing stays paused for good, whatever came last: one whose command breaks off gives it again.
+    // No scope stays paused for good: the last command resumes it, and is repeated when it breaks off.
     for again in 0..LAST_RESUMES {
         let at = 4_000_000 + again * 60_000;
         for which in [Which::Realm, Which::Worker, Which::Jobs] {

@@ -189,6 +189,8 @@ impl Audit {
         // Jobs are not edited here: a step has the same place in both runs.
         let ended = runs.get(&redo.of).and_then(|of| runs.get(&of.key.child(of.attempt, step)));
         let is_again = ended.is_none_or(|ended| ended.status != Status::Complete);
-        self.expect(is_again, "steps that ended well are not run again", || format!("{}: {ended:?}", run.key));
+        self.expect(is_again, "steps that ended well are not run again", || {
+            format!("{}: {ended:?}", run.key)
+        });
     }
 }

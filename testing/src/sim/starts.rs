@@ -115,7 +115,7 @@ pub(super) fn line(prng: &mut Prng) -> Setup {
     setup
 }
 
-/// Runs of a job, each with its own say in what becomes of it when others are there, at once and later.
+/// Runs of a job, each with its own rule for others that are there, at once and later.
 pub(super) fn turns(prng: &mut Prng) -> Setup {
     let mut setup = overlapping(prng, "latest");
     let ids: Vec<String> = setup.asks.iter().map(|ask| ask.request.job_id.to_string()).collect();

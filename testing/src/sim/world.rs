@@ -116,7 +116,7 @@ pub(crate) enum What {
     LavaEnds(RunId),
     /// The invocation's time is up.
     Kill(TaskId),
-    /// The process is stopped; what runs may go on for so many milliseconds.
+    /// The process is stopped; running attempts may go on for so many milliseconds.
     Stop(u64),
     /// A host comes, by its visit.
     HostComes(usize),

@@ -367,7 +367,7 @@ impl Cloud {
     /// Waits until there is a run of a job, and gives the newest.
     ///
     /// # Panics
-    /// When there is none in time.
+    /// When no run comes in time.
     pub async fn run_of(&self, job: &str) -> Run {
         let query = RunQuery { job: Some(job.to_owned()), limit: 1, ..RunQuery::default() };
         let found =
@@ -416,7 +416,7 @@ impl Cloud {
     /// The text of an object.
     ///
     /// # Panics
-    /// When there is none, or it is not a text.
+    /// When the object is missing, or is not a text.
     pub async fn object(&self, location: &str) -> String {
         let (bucket, key) = location.trim_start_matches("s3://").split_once('/').expect("a place");
         let object = self.clients.s3.get_object().bucket(bucket).key(key).send().await.expect("it is there");
@@ -427,7 +427,7 @@ impl Cloud {
     /// Removes an object, which must be there.
     ///
     /// # Panics
-    /// When there is none, or the stand-in refuses.
+    /// When the object is missing, or the stand-in refuses.
     pub async fn remove_object(&self, location: &str) {
         let (bucket, key) = location.trim_start_matches("s3://").split_once('/').expect("a place");
         self.clients.s3.head_object().bucket(bucket).key(key).send().await.expect("it is there");

@@ -91,7 +91,7 @@ impl Deployed {
     /// An output of the realm's stack.
     ///
     /// # Panics
-    /// When there is none of this name.
+    /// When no output has this name.
     #[must_use]
     pub fn output(&self, name: &str) -> &str {
         let found = self.outputs.as_array().into_iter().flatten().find(|it| it["OutputKey"] == name);

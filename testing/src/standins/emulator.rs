@@ -80,7 +80,7 @@ impl Emulator {
     /// Hands an event to the function, and gives its answer.
     ///
     /// # Panics
-    /// When there is none.
+    /// When it does not answer.
     #[must_use]
     pub fn invoke(&self, event: &str) -> Value {
         let url = format!("http://127.0.0.1:{}/2015-03-31/functions/function/invocations", self.port);

@@ -51,7 +51,7 @@ pub struct Faulty {
     folder: tempfile::TempDir,
 }
 
-/// A worker, and what became of the messages it took.
+/// A worker, and the outcomes of the messages that it took.
 pub struct Worked {
     /// The run at last.
     pub run: Run,
@@ -184,7 +184,7 @@ impl Faulty {
     /// Takes one message and gives its body.
     ///
     /// # Panics
-    /// When there is none.
+    /// When no message comes.
     pub async fn message(&self) -> String {
         let queues = self.cloud.realm.queues();
         let taken = queues.receive(&core(), 1, WAIT).await.expect("the queue answers");
@@ -254,7 +254,7 @@ fn core() -> WorkerName {
 /// A request for a job.
 ///
 /// # Panics
-/// When the id is none.
+/// When the id is invalid.
 #[must_use]
 pub fn request(job: &str) -> DispatchRequest {
     DispatchRequest::new(JobId::new(job).expect("an id"))

@@ -70,8 +70,8 @@ struct State {
 /// DynamoDB's charged units.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Units {
-    /// Items that were asked for by their keys: of up to 4 KB, each is a read unit, also where there is
-    /// none (DynamoDB, read consumption).
+    /// Items that were asked for by their keys: of up to 4 KB, each is a read unit, also if it is
+    /// missing (DynamoDB, read consumption).
     pub read: usize,
     /// Write units, as DynamoDB reports them.
     pub written: f64,

@@ -47,7 +47,7 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("it has an address").port()
 }
 
-/// A program that sees nothing of this process's environment but what it needs.
+/// A program with only the necessary part of this process's environment.
 #[must_use]
 pub fn command(program: &Path) -> Command {
     let mut command = Command::new(program);

@@ -206,8 +206,10 @@ async fn action_within_its_limit_is_done() {
 async fn failing_action_is_recorded_and_next_is_performed() {
     let realm = Realm::new(&probes(&["fail", "panic", "well"]), ACTION_TIMEOUT, false).await;
     let run = realm.handle(&realm.engine(), None).await;
-    let wanted =
-        ["on_success[0] probe: no listener answers", "on_success[1] probe: the action panicked: out of order"];
+    let wanted = [
+        "on_success[0] probe: no listener answers",
+        "on_success[1] probe: the action panicked: out of order",
+    ];
     assert_eq!(failures(&run), wanted);
     assert!(run.is_done() && run.status == Status::Complete);
     assert_eq!(realm.counts(), (3, 1));

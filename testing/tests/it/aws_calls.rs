@@ -147,7 +147,7 @@ async fn fan_out_of_a_hundred_costs_four_write_units_each() {
     // The large spec of the job itself is read by itself; every further such read is a look, as above.
     let mut counted = realm.proxy.calls();
     let looks = counted.remove("GetItem").unwrap_or(0) - 1;
-    // A hundred records with three indexes; what runs them is 3 more each, as above.
+    // A hundred records with three indexes; running them is 3 more each, as above.
     assert_eq!(realm.proxy.units(), Units { read: 103 + looks, written: 415.0 }, "docs/cost.md");
     // Runs are made one by one, each on a condition of its own; jobs and messages go in batches.
     assert_eq!(

@@ -128,7 +128,7 @@ async fn dispatcher_names_the_fault_of_an_event() {
     assert!(answer["refused"][0]["error"].as_str().is_some_and(|error| error.contains("\"at\"")), "{answer}");
 }
 
-/// Checks what the worker has answered to an event, and what became of each of its messages: a run, or a dead letter.
+/// Checks the worker's answer to an event, and the outcome of each of its messages: a run, or a dead letter.
 pub(crate) async fn worker_took(cloud: &Cloud, name: &str, answer: &Value, log: &str) {
     assert_eq!(*answer, json!({ "batchItemFailures": [] }), "{name}\n{log}");
     let event: Value = serde_json::from_str(&event(name)).expect("JSON");

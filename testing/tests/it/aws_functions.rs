@@ -123,7 +123,7 @@ async fn failed_messages_of_a_batch_are_redelivered_alone() {
         .filter_map(|f| f["itemIdentifier"].as_str())
         .collect();
     assert_eq!(failed, ["2", "3", "4"]);
-    // Delivered again, what was taken is not taken again.
+    // A redelivery takes no request twice.
     cloud.invoke(DISPATCHER, &event);
     let query = pumice_core::ports::RunQuery { limit: 10, ..Default::default() };
     let runs =

@@ -14,8 +14,8 @@ use pumice_testing::standins::{
 };
 use serde_json::{Value, json};
 
-/// How slow the clock of a dispatcher is, in seconds: what is due in a moment is more than 15 minutes
-/// ahead for it, and its schedule comes in a moment.
+/// How slow the clock of a dispatcher is, in seconds: a run that is due in a moment is more than 15
+/// minutes ahead for it, and its schedule fires in a moment.
 const SLOW: i64 = 1_000;
 
 fn ahead(job: &str, at: DateTime<Utc>) -> DispatchRequest {

@@ -110,7 +110,7 @@ impl Queue for Troubled {
     }
 }
 
-/// lava's table of events, in which there is nothing yet.
+/// lava's table of events, which is empty.
 struct Silent;
 
 #[async_trait]

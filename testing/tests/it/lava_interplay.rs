@@ -100,7 +100,7 @@ async fn run_dispatched_to_lava_has_its_end_recorded() {
     let key = realm.cloud.dispatch(&json!({ "job_id": "note", "globals": { "who": "pumice" } }));
     assert!(realm.load(&key).await.is_some_and(|run| run.handed_over.is_some()), "it is given once");
     work_as_lava(&realm.cloud, &key).await;
-    // Two minutes later the sweeper looks what became of it.
+    // Two minutes later the sweeper looks at its outcome.
     assert_eq!(realm.housekeeper_at(realm.skewed_site(120).await).sweep().await.expect("it sweeps"), 1);
     let run = realm.load(&key).await.expect("it is there");
     assert_eq!((run.status, run.due_at, run.reason), (Status::Complete, None, None));

@@ -1,4 +1,4 @@
-//! Stores that do not answer: what was not done is reported, or done later, and never taken for done.
+//! Stores that do not answer: unfinished work is reported, or done later, and never taken for done.
 
 use std::sync::{Arc, Mutex};
 

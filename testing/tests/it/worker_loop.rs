@@ -1,4 +1,4 @@
-//! The worker loop, over queues in memory that record what becomes of each message.
+//! The worker loop, over queues in memory that record the fate of each message.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

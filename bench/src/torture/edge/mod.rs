@@ -143,7 +143,7 @@ struct Round {
     edge: Edge,
     number: usize,
     chance: Prng,
-    /// A name of the program of this round's own: whatever runs under it was started here.
+    /// A name of the program of this round's own: every process under it was started here.
     pumice: PathBuf,
     /// In the folder: it goes first.
     disk: Option<SmallDisk>,

@@ -19,7 +19,7 @@ use crate::memory::RunTable;
 const MAX_SWEEPS: i32 = 2;
 
 impl Audit {
-    /// A run that a queue could not hold until its time is sent once it can, whatever else is due.
+    /// A run that a queue could not hold until its time is sent once the queue can, even if others are due.
     pub(super) fn sent_in_time(&mut self, before: &Run, after: &Run, now: Timestamp) {
         let is_free = |run: &Run| run.lease.is_none() && !run.status.is_end();
         let was_unsent = is_free(before) && before.due_at.is_some_and(|due| due < before.not_before);

@@ -34,7 +34,7 @@ impl Audit {
             return self.fail(invariant, format!("{} is not in its parent's plan", run.key));
         };
         if run.kept.is_some() {
-            // It has ended already, whatever comes before it.
+            // It has ended already, even if its predecessors have not.
             return;
         }
         let siblings = runs.children(&parent.key, attempt);

@@ -53,7 +53,7 @@ impl fmt::Display for Difference {
 const COMPARED: [&str; 8] =
     ["logging", "skipped", "rejected", "retrying", "complete", "failed", "action_failed", "refused"];
 
-/// All places where what became of a case differs.
+/// All places where the outcomes of a case differ.
 pub(crate) fn differences(lava: &Came, pumice: &Came) -> Vec<Difference> {
     let mut found = Vec::new();
     let refused = |came: &Came| Value::from(came.refused.as_deref());

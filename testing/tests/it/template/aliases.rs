@@ -32,7 +32,7 @@ const LONGEST: [(&str, usize); 16] = [
 ];
 /// The most characters between the two ARNs of a right to invoke a function with and without its alias.
 const MAX_BETWEEN: usize = 100;
-/// Properties of a function that are not a version's, and what SAM makes of others.
+/// Properties of a function that are not a version's, and resources that SAM makes of others.
 const NOT_OF_A_VERSION: [&str; 6] = [
     "Events",
     "ReservedConcurrentExecutions",

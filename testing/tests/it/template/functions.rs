@@ -144,7 +144,10 @@ pub(crate) fn schedules(templates: &Templates) -> Vec<String> {
         format!("what is an object: {}", objects["EventPattern"]),
     );
     let target = &objects["Targets"][0];
-    wrong.unless(target["Arn"] == json!({"Ref": "Dispatcher.Alias"}), "another function is notified of objects");
+    wrong.unless(
+        target["Arn"] == json!({"Ref": "Dispatcher.Alias"}),
+        "another function is notified of objects",
+    );
     let failed = json!({"Fn::GetAtt": "DispatcherDeadLetters.Arn"});
     wrong.unless(target["DeadLetterConfig"]["Arn"] == failed, "events that the rule cannot deliver are lost");
     let bucket = &realm.properties("RealmBucket")["NotificationConfiguration"]["EventBridgeConfiguration"];
