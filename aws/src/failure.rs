@@ -197,7 +197,7 @@ fn with_way_to_credentials(told: String) -> String {
 pub(crate) fn advice(code: &str, message: &str) -> &'static str {
     match code {
         "ValidationException" | "ValidationError" if !tells_of_bad_form(message) => {
-            " (the table is not as this version of Pumice expects it: is the realm deployed anew?)"
+            " (the table is not as this version of Pumice expects: deploy the realm again)"
         }
         "ResourceNotFoundException" | "AWS.SimpleQueueService.NonExistentQueue" | "QueueDoesNotExist" => {
             " (is the realm deployed in this account and region?)"

@@ -32,7 +32,7 @@ pub(crate) fn pack(folder: &Path) -> io::Result<File> {
             }
             if bytes > MAX_CARRIED || files > MAX_FILES {
                 return Err(io::Error::other(format!(
-                    "it holds more than {MAX_CARRIED} bytes or {MAX_FILES} files, which is as much as goes along"
+                    "it holds more than {MAX_CARRIED} bytes or {MAX_FILES} files, the limit"
                 )));
             }
             if kind.is_dir() {

@@ -254,7 +254,7 @@ fn receipt(worker: &WorkerName, handle: &str) -> String {
 fn parts(receipt: &str) -> Result<(WorkerName, &str), StoreError> {
     let parts =
         receipt.split_once('\n').and_then(|(worker, handle)| Some((WorkerName::new(worker).ok()?, handle)));
-    parts.ok_or_else(|| StoreError::new("the receipt is none of this queue's"))
+    parts.ok_or_else(|| StoreError::new("the receipt does not belong to this queue"))
 }
 
 #[async_trait]

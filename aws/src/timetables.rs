@@ -81,7 +81,7 @@ fn timetable_of(item: &Item) -> Option<Timetable> {
     let number = |name: &str| json(item.get(name)?.clone()).as_i64();
     let instant = |name: &str| number(name).and_then(Timestamp::from_timestamp_micros);
     let cursors: Vec<Cursor> = serde_json::from_str(text_of(item, "cursors").unwrap_or("[]")).unwrap_or_else(|error| {
-        tracing::error!(%job_id, %error, "how far the schedule of a job has come cannot be read: it begins anew");
+        tracing::error!(%job_id, %error, "the cursors of a job's schedule cannot be read: they begin anew");
         Vec::new()
     });
     let rev = number("rev")?.cast_unsigned();

@@ -102,7 +102,7 @@ pub struct Sqli;
 
 impl JobType for Sql {
     const NAME: &'static str = "sql";
-    const ABOUT: &'static str = "Carries out the SQL of files of the payload area.";
+    const ABOUT: &'static str = "Runs the SQL statements in files of the payload area.";
     /// The keys of files, or of folders that end in `/`.
     type Payload = Texts;
     type Parameters = Parameters;
@@ -121,7 +121,7 @@ impl JobType for Sql {
 
 impl JobType for Sqli {
     const NAME: &'static str = "sqli";
-    const ABOUT: &'static str = "Carries out SQL that stands in the job.";
+    const ABOUT: &'static str = "Runs the SQL statements in the job's payload.";
     type Payload = Texts;
     type Parameters = Parameters;
 
