@@ -240,7 +240,10 @@ async fn request_without_dead_letter_fails_the_invocation() {
     let realm = Realm::new().await;
     let asked = json!({ "job_id": "no/such" });
     *realm.letters.trouble.lock().expect("as it is written") = Some(StoreErrorKind::Throttled);
-    assert_eq!(realm.invoke("call", &asked).await.expect_err("it does not become a dead letter").kind(), "Unreachable");
+    assert_eq!(
+        realm.invoke("call", &asked).await.expect_err("it does not become a dead letter").kind(),
+        "Unreachable"
+    );
     *realm.letters.trouble.lock().expect("as it is written") = Some(StoreErrorKind::Missing);
     assert_eq!(count(&realm.invoke("call", &asked).await.expect("it answers"), "refused"), 1);
 }
