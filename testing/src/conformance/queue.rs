@@ -153,7 +153,7 @@ pub async fn each_worker_has_a_queue_of_its_own(on: &Adapters) {
     assert_eq!(taken.len(), 1);
 }
 
-pub async fn no_more_are_handed_out_than_asked_for(on: &Adapters) {
+pub async fn queue_hands_out_at_most_the_number_asked_for(on: &Adapters) {
     for number in 1..=5 {
         on.send(on.outgoing(number)).await;
     }

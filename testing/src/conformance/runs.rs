@@ -72,7 +72,7 @@ pub async fn message_goes_with_a_run_that_is_made(on: &Adapters) {
     assert_eq!(bodies, expected, "a store that says it has sent a message has, and no other");
 }
 
-pub async fn no_message_goes_with_a_run_that_was_there(on: &Adapters) {
+pub async fn existing_run_sends_no_message(on: &Adapters) {
     let run = run_of(1, "report");
     on.make([run.clone()]).await;
     let outgoing = message_about(&run, on.clock.now());
@@ -141,7 +141,7 @@ pub async fn message_goes_with_a_change(on: &Adapters) {
     assert_eq!(bodies, expected, "a store that says it has sent a message has, and no other");
 }
 
-pub async fn no_message_goes_with_a_conflict(on: &Adapters) {
+pub async fn conflict_sends_no_message(on: &Adapters) {
     let run = run_of(1, "report");
     on.make([run.clone()]).await;
     let message = Some(message_about(&run, on.clock.now()));
