@@ -21,7 +21,7 @@ pub(crate) struct Ahead {
 }
 
 impl Ahead {
-    /// What was read now.
+    /// Keeps the records that were just read.
     pub(crate) fn of(runs: Records) -> Self {
         Self { read: Some(Instant::now()), runs }
     }

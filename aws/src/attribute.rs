@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(super::json(attribute(document.clone())), document);
     }
 
-    /// What DynamoDB gives back for a number, as it keeps it: its digits, without an exponent.
+    /// The text in which DynamoDB returns a number: its digits, without an exponent.
     fn given_back(text: &str) -> String {
         let float: f64 = text.parse().unwrap();
         if text.contains(['e', 'E', '.']) { float.to_string() } else { text.to_owned() }

@@ -13,7 +13,7 @@ use crate::attribute::{Item, text, whole};
 use crate::failure::store_error;
 use crate::store::{Store, text_of};
 
-/// What the keys of partitions begin with, and the keys in them.
+/// Prefixes of the partition keys, and of the keys within a partition.
 const PARTITION: &str = "audit#";
 const PATH: &str = "audit/";
 /// Most years that are looked through.

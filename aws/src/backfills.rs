@@ -1,5 +1,5 @@
-//! Backfills, in the table of runs: each an item of its own, all of them in one partition, as there are few. What is due is
-//! found by the index on what is due.
+//! Backfills, in the table of runs: each an item of its own, all of them in one partition, as there are few. The index
+//! on due times finds those that are due.
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
@@ -37,7 +37,7 @@ fn item_of(backfill: &Backfill) -> Result<Item, StoreError> {
     Ok(item)
 }
 
-/// Reads an item; `None`, with a line in the log, for one that cannot be read: it must not be in the way of others.
+/// Reads an item; `None`, with a line in the log, for one that cannot be read: it must not stop the others.
 fn backfill_of(item: &Item) -> Option<Backfill> {
     let id = text_of(item, "path")?.strip_prefix(PATH)?;
     let read = serde_json::from_str(text_of(item, "record")?);
@@ -78,7 +78,7 @@ impl Store {
 impl BackfillStore for Store {
     async fn load_backfill(&self, id: &str) -> Result<Option<Backfill>, StoreError> {
         let found = self.backfills(&[id.to_owned()]).await?;
-        // One that is there and cannot be read is no reason to begin another.
+        // An unreadable backfill under this id must not make room for a second one.
         let read = |item| {
             backfill_of(item).ok_or_else(|| {
                 StoreError::of(StoreErrorKind::Corrupt, format!("backfill {id} cannot be read"))
@@ -119,12 +119,12 @@ impl BackfillStore for Store {
             answer.map_err(|error| store_error(&format!("reading backfills in table {table}"), &error))?;
         let id = |item: &Item| text_of(item, "path")?.strip_prefix(PATH).map(str::to_owned);
         let ids: Vec<String> = answer.items().iter().filter_map(id).collect();
-        // The index lags: what it shows may have been looked at meanwhile.
+        // The index lags: a backfill that it shows may have been looked at meanwhile.
         let found = self.backfills(&ids).await?;
         let is_due = |one: &Backfill| one.due_at.is_some_and(|due| due <= until);
         let (read, unreadable): (Vec<_>, Vec<_>) =
             found.iter().map(|item| (item, backfill_of(item))).partition(|(_, read)| read.is_some());
-        // They must not be in the way of the others for good.
+        // They must not hold up the others for good.
         self.put_off_unreadable(unreadable.into_iter().map(|(item, _)| item), until).await?;
         let mut due: Vec<Backfill> = read.into_iter().filter_map(|(_, read)| read).filter(is_due).collect();
         due.sort_by_key(|one| one.due_at);

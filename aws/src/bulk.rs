@@ -15,7 +15,7 @@ use crate::store::{Store, text_of};
 /// The key of the partition, and what the keys in it begin with.
 const PARTITION: &str = "bulk";
 const PATH: &str = "bulk/";
-/// What the keys of receipts begin with, in the partition of their act.
+/// Prefix of the keys of receipts, in the partition of their act.
 const RECEIPTS: &str = "receipts/";
 
 fn key(id: &str) -> Item {

@@ -1,4 +1,4 @@
-//! What people do with a realm, in lava's tables.
+//! The catalog of a realm (jobs, documents, state), in lava's tables.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ impl Store {
         request.send().await.map(drop).map_err(|error| store_error(what, &error))
     }
 
-    /// Deletes an item; tells whether it was there.
+    /// Deletes an item and returns whether it existed.
     pub(crate) async fn delete(&self, table: &str, key: Item) -> Result<bool, StoreError> {
         let request = self.client.delete_item().table_name(table).set_key(Some(key));
         let answer = request.return_values(ReturnValue::AllOld).send().await;
@@ -116,7 +116,7 @@ impl Catalog for Store {
         let table = self.names.jobs();
         let there = self.job_items(&ids).await?;
         let known = ids.iter().filter(|id| there.contains_key(id.as_str()));
-        // First: should deleting fail, it is tried again. Whoever may only delete does that.
+        // Before the deletions: should one fail, the caller tries again. A caller that may only delete still deletes.
         if let Err(error) = self.remember_deleted(known, SystemClock.now()).await {
             tracing::warn!(%error, "lists show the runs of the deleted jobs only when their job is named");
         }

@@ -34,7 +34,8 @@ pub struct Clients {
     pub sqs: aws_sdk_sqs::Client,
     /// Objects.
     pub s3: aws_sdk_s3::Client,
-    /// How far this host's clock differs from that of AWS, as answers to these clients tell.
+    /// How far this host's clock differs from that of AWS, measured from the answers to these
+    /// clients.
     pub skew: Skew,
 }
 
@@ -74,7 +75,7 @@ pub async fn config() -> SdkConfig {
     config_with(aws_config::defaults(BehaviorVersion::latest())).await
 }
 
-/// The same on top of what a loader is told, as an endpoint or credentials of a test's own.
+/// The same on top of a given loader, as for a test's own endpoint or credentials.
 pub async fn config_with(loader: ConfigLoader) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT)

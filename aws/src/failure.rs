@@ -1,4 +1,4 @@
-//! What a failed call means for the one who made it.
+//! The errors of failed AWS calls, with their kind and a way to mend them.
 
 use std::error::Error;
 
@@ -33,7 +33,7 @@ where
     StoreError::of(kind(error), format!("{what}: {}", reason_with(error, advice)))
 }
 
-/// What kind of trouble a failed call tells of.
+/// The kind of store error of a failed call.
 fn kind<E, R>(error: &SdkError<E, R>) -> StoreErrorKind
 where
     E: ProvideErrorMetadata + Error + 'static,
@@ -86,8 +86,8 @@ pub(crate) fn kind_of_code(code: &str) -> StoreErrorKind {
     }
 }
 
-/// A schedule that could not be made. What Scheduler does not take is about its group, its role or its
-/// queue, never about a table.
+/// The error of a schedule that was not made. Scheduler's complaints are about its group, its role or
+/// its queue, never about a table.
 pub(crate) fn schedule_error<E, R>(what: &str, error: &SdkError<E, R>) -> StoreError
 where
     E: ProvideErrorMetadata + Error + 'static,
@@ -122,8 +122,8 @@ where
     }
 }
 
-/// What DynamoDB says of an item that it cannot keep: too large, nested too deep, a number out of its
-/// range. The same write would be refused for ever.
+/// DynamoDB's messages about an item that it cannot keep: too large, nested too deep, a number out of
+/// its range. It would refuse the same write for ever.
 const BAD_FORM: [&str; 7] = [
     "item size has exceeded the maximum allowed size",
     "item size to update has exceeded",
@@ -134,8 +134,8 @@ const BAD_FORM: [&str; 7] = [
     "the parameter cannot be converted to a numeric value",
 ];
 
-/// Whether what DynamoDB says is about the item that was to be written. Whatever else does not hold is
-/// about the table: that its keys or indexes are others than this program asks for.
+/// Whether DynamoDB complains about the item to be written. Any other validation error is about the
+/// table: its keys or indexes differ from those that this program expects.
 pub(crate) fn tells_of_bad_form(message: &str) -> bool {
     let message = message.to_ascii_lowercase();
     BAD_FORM.iter().any(|form| message.contains(form))
@@ -177,7 +177,7 @@ where
     }
 }
 
-/// What went wrong, and what to do when nothing says who asks.
+/// The error, with advice when it is about missing credentials.
 fn with_way_to_credentials(told: String) -> String {
     // One source of credentials a line follows.
     match told.lines().next() {
@@ -193,11 +193,11 @@ fn with_way_to_credentials(told: String) -> String {
     }
 }
 
-/// What usually helps.
+/// The usual remedy for an error code.
 pub(crate) fn advice(code: &str, message: &str) -> &'static str {
     match code {
         "ValidationException" | "ValidationError" if !tells_of_bad_form(message) => {
-            " (the table is not as this version of Pumice expects it: is the realm deployed anew?)"
+            " (the table is not as this version of Pumice expects: deploy the realm again)"
         }
         "ResourceNotFoundException" | "AWS.SimpleQueueService.NonExistentQueue" | "QueueDoesNotExist" => {
             " (is the realm deployed in this account and region?)"
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_hold_is_about_the_item_or_about_the_table() {
+    fn validation_error_is_about_the_item_or_the_table() {
         for form in [
             "Item size has exceeded the maximum allowed size",
             "Item size to update has exceeded the maximum allowed size",

@@ -21,7 +21,7 @@ pub(crate) fn pack(folder: &Path) -> io::Result<File> {
             let entry = entry?;
             let name = below.join(entry.file_name());
             let metadata = match entry.metadata() {
-                // A step that runs beside removed it.
+                // A step that runs at the same time removed it.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 other => other?,
             };
@@ -32,7 +32,7 @@ pub(crate) fn pack(folder: &Path) -> io::Result<File> {
             }
             if bytes > MAX_CARRIED || files > MAX_FILES {
                 return Err(io::Error::other(format!(
-                    "it holds more than {MAX_CARRIED} bytes or {MAX_FILES} files, which is as much as goes along"
+                    "it holds more than {MAX_CARRIED} bytes or {MAX_FILES} files, the limit"
                 )));
             }
             if kind.is_dir() {

@@ -95,7 +95,7 @@ impl HttpConnector for FreshConnector {
     }
 }
 
-/// Gives up the pool of a call that fails, or is given up itself: the one who waited had no answer in time.
+/// Gives up the pool of a call that fails or is dropped: its caller got no answer in time.
 struct Watch {
     current: Arc<Current>,
     pool: Arc<Pool>,
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
     use crate::connect::config_with;
 
-    /// What becomes of the connections that are open at a freeze.
+    /// The fate of connections that are open at a freeze.
     #[derive(Clone, Copy, Debug, PartialEq)]
     enum Freeze {
         /// The other side has forgotten them, and resets each that is used.

@@ -11,7 +11,7 @@ use crate::failure::store_error;
 use crate::runs::{FOR_HOST, key_of};
 use crate::store::{Store, text_of};
 
-/// What the keys of the partitions begin with, and those of hosts within them.
+/// Prefixes of the partition keys, and of the keys of hosts within a partition.
 const PARTITION: &str = "hosts#";
 const PATH: &str = "host/";
 
@@ -35,7 +35,7 @@ fn item_of(host: &Host) -> Result<Item, StoreError> {
     Ok(item)
 }
 
-/// Reads an item; `None`, with a line in the log, for one that cannot be read: it must not be in the way of others.
+/// Reads an item; `None`, with a line in the log, for one that cannot be read: it must not stop the others.
 fn host_of(item: &Item) -> Option<Host> {
     let id = text_of(item, "path")?.strip_prefix(PATH)?;
     let read = serde_json::from_str(text_of(item, "record")?);

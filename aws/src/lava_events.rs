@@ -1,5 +1,5 @@
-//! Lava's table of events: what its own workers write there of their runs, and what is written there of Pumice's, for its tools (lava
-//! guide, The Events Table).
+//! Lava's table of events: lava's workers write their runs' events there, and Pumice writes those of its own, for
+//! lava's tools (lava guide, The Events Table).
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
@@ -30,7 +30,7 @@ impl LavaEvents for Store {
                     Some("ResourceNotFoundException") => {}
                     Some("AccessDeniedException") => {
                         let error = store_error(&what, &error);
-                        tracing::warn!(%error, "what lava's own workers wrote of runs is left out");
+                        tracing::warn!(%error, "the events of lava's workers are left out");
                     }
                     _ => return Err(store_error(&what, &error)),
                 }

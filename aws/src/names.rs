@@ -1,9 +1,9 @@
-//! What things are called on AWS: lava's names, with a prefix of the user's.
+//! Names on AWS: lava's, with a prefix of the user's.
 
 use pumice_core::ids::{RealmName, WorkerName};
 use pumice_core::ports::DeadQueue;
 
-/// The prefix of lava's own names.
+/// The prefix of lava's names.
 pub const DEFAULT_PREFIX: &str = "lava";
 /// The alias of a realm's functions by which they are invoked (template.yaml, `AutoPublishAlias`).
 pub(crate) const LIVE: &str = "live";
@@ -64,7 +64,7 @@ impl Names {
         self.table("connections")
     }
 
-    /// The table in which lava's own workers tell of runs; its keys are `job_id` and `run_id`.
+    /// The table in which lava's workers record their runs; its keys are `job_id` and `run_id`.
     #[must_use]
     pub fn events(&self) -> String {
         self.table("events")

@@ -90,10 +90,10 @@ impl Objects {
             .map_err(|error| StoreError::new(format!("reading {location}: {error}")))
     }
 
-    /// What is at a location, to be read bit by bit, and its size in bytes; `None` when there is nothing.
+    /// A reader of the object at a location, and its size in bytes; `None` when there is no object.
     ///
     /// # Errors
-    /// [`StoreError`] when the location is none of S3's, or cannot be read.
+    /// [`StoreError`] when the location is not in S3, or cannot be read.
     pub async fn open(
         &self,
         location: &str,
@@ -139,7 +139,7 @@ async fn write_down(mut body: ByteStream, file: File) -> std::io::Result<File> {
     while let Some(bytes) = body.next().await {
         file.write_all(&bytes.map_err(std::io::Error::other)?).await?;
     }
-    // A write goes on after its call, and neither a seek nor the end of the file's life tells of its failure.
+    // A write goes on after its call, and neither a seek nor a drop reports its failure.
     file.flush().await?;
     file.rewind().await?;
     Ok(file.into_std().await)
@@ -163,7 +163,7 @@ fn unread(error: aws_sdk_s3::primitives::ByteStreamError) -> std::io::Error {
 #[async_trait]
 impl ObjectStore for Objects {
     async fn put_file(&self, location: &str, file: BorrowedFd<'_>) -> std::io::Result<()> {
-        // By the descriptor, since the file's name may stand for another file by now; as a path, since what is read
+        // By the descriptor, since the file's name may lead to another file by now; as a path, since a body read
         // from one can be sent again after a failure.
         let path = format!("/proc/self/fd/{}", file.as_raw_fd());
         let body = ByteStream::from_path(path).await.map_err(unread)?;
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn error_of_the_system_is_told_from_the_clients() {
+    async fn system_error_is_distinguished_from_the_clients() {
         let missing = ByteStream::from_path("/nowhere/at/all").await.unwrap_err();
         assert_eq!(system_error(&missing).unwrap().kind(), std::io::ErrorKind::NotFound);
         assert!(system_error(&StoreError::new("none of the system's")).is_none());

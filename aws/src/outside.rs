@@ -36,7 +36,7 @@ const FINAL: [&str; 6] = [
     "MailFromDomainNotVerifiedException",
     "MessageRejected",
 ];
-/// What the URL of a queue has in it, as lava knows it (lava guide, Action type: sqs).
+/// The part by which lava recognises the URL of a queue (lava guide, Action type: sqs).
 const QUEUE_URL: &str = ".amazonaws.com/";
 
 /// Messages to what is outside the realm, and calls of it. Nothing is connected before it is needed.
@@ -236,7 +236,7 @@ impl Messaging for Outside {
     }
 }
 
-/// The ARN under which AWS knows who has the credentials of a configuration.
+/// The ARN of the identity behind a configuration's credentials.
 ///
 /// # Errors
 /// [`StoreError`] when AWS does not know them, or does not answer.

@@ -41,14 +41,14 @@ pub struct Queues {
     client: Client,
     names: Names,
     clock: Arc<dyn Clock>,
-    /// What a queue's URL begins with, when that is known.
+    /// The prefix of the queues' URLs, if known.
     urls: Option<Arc<str>>,
     known: Arc<Mutex<HashMap<String, Arc<str>>>>,
     /// The bodies of the messages that this consumer has taken, for those that go to the dead-letter queue.
     taken: Arc<Mutex<HashMap<String, (WorkerName, String)>>>,
-    /// How long a message stays hidden that is handed out; what its queue says unless this does.
+    /// How long a message stays hidden after it is handed out, in place of its queue's setting.
     hidden: Option<Duration>,
-    /// What calls the dispatcher, to hand its dead letters to it once more.
+    /// Calls the dispatcher, to redrive its dead letters.
     messaging: Option<Arc<dyn Messaging>>,
 }
 
@@ -82,8 +82,8 @@ impl Queues {
         self
     }
 
-    /// The same, whose messages stay hidden for so long at first, whatever their queue says: for whoever keeps
-    /// them hidden while it works on them.
+    /// The same, whose messages stay hidden for so long at first, whatever their queue's setting: for a
+    /// process that extends their visibility while it works on them.
     #[must_use]
     pub fn hidden_for(mut self, hidden: Duration) -> Self {
         self.hidden = Some(hidden);
@@ -107,7 +107,7 @@ impl Queues {
     /// Makes sure that there is a queue for a worker.
     ///
     /// # Errors
-    /// [`StoreError`] when there is none, or it cannot be asked for.
+    /// [`StoreError`] when the queue is missing, or cannot be reached.
     pub async fn find(&self, worker: &WorkerName) -> Result<(), StoreError> {
         self.url(&self.names.queue(worker)).await.map(drop)
     }
@@ -210,7 +210,7 @@ impl Queues {
         let request = self.client.delete_message_batch().queue_url(&*self.url(&queue).await?);
         let answer = request.set_entries(Some(entries)).send().await;
         let answer = answer.map_err(|error| store_error(&what, &error))?;
-        // A receipt that no longer holds is no fault of anybody's: the message is with another.
+        // An expired receipt is not an error: another consumer has the message.
         match answer.failed().iter().find(|failed| !failed.sender_fault()) {
             None => Ok(()),
             Some(failed) => {
@@ -254,7 +254,8 @@ fn receipt(worker: &WorkerName, handle: &str) -> String {
 fn parts(receipt: &str) -> Result<(WorkerName, &str), StoreError> {
     let parts =
         receipt.split_once('\n').and_then(|(worker, handle)| Some((WorkerName::new(worker).ok()?, handle)));
-    parts.ok_or_else(|| StoreError::of(StoreErrorKind::Invalid, "the receipt is not of this queue"))
+    let strange = "the receipt does not belong to this queue";
+    parts.ok_or_else(|| StoreError::of(StoreErrorKind::Invalid, strange))
 }
 
 #[async_trait]

@@ -39,7 +39,7 @@ pub struct Realm {
     servers: Servers,
 }
 
-/// What a process that runs no jobs reaches outside the realm.
+/// The messaging of a process that runs no jobs.
 const NOTHING: NoMessaging = NoMessaging { why: "this process runs no jobs" };
 
 impl std::fmt::Debug for Realm {
@@ -55,9 +55,9 @@ pub struct Host {
     pub name: String,
     /// Where work directories are made.
     pub scratch: PathBuf,
-    /// What commands find in their environment.
+    /// The environment of commands.
     pub environment: Vec<(OsString, OsString)>,
-    /// What they find there besides when their job asks for AWS credentials.
+    /// The variables that commands get in addition when their job asks for AWS credentials.
     pub credentials: Vec<(OsString, OsString)>,
 }
 
@@ -89,7 +89,8 @@ impl Realm {
         config: &SdkConfig,
         variable: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, BadEnvironment> {
-        // Kept as what it is used as: who never calls this carries no client of Scheduler.
+        // Kept behind its port, so that a program that never calls this is built without a client
+        // of Scheduler.
         if let Some(schedules) = Schedules::from_environment(config, &self.store.names, variable)? {
             self.scheduler = Some(Arc::new(schedules));
         }
@@ -108,8 +109,8 @@ impl Realm {
         Ok(self)
     }
 
-    /// The same for people and processes, which look the key up in the realm's secret where the environment has none. What
-    /// runs no jobs checks nothing.
+    /// The same for people and processes, which look the key up in the realm's secret if the environment has none. A
+    /// process that runs no jobs checks nothing.
     ///
     /// # Errors
     /// As [`Realm::with_signing`].
@@ -125,7 +126,8 @@ impl Realm {
         Ok(self)
     }
 
-    /// The same with secrets, for what runs jobs. Who never calls this carries no clients for them.
+    /// The same with secrets, for a process that runs jobs. A program that never calls this is
+    /// built without clients for them.
     #[must_use]
     pub fn with_secrets(mut self, config: &SdkConfig) -> Self {
         let secrets = Arc::new(AwsSecrets::new(config.clone()));
@@ -133,8 +135,8 @@ impl Realm {
         self
     }
 
-    /// The same, for what runs jobs: with requests to servers of the web and others, and with topics, queues, buses and functions.
-    /// What never calls this carries no clients for them.
+    /// The same, for a process that runs jobs: with requests to servers of the web and others, and with topics, queues,
+    /// buses and functions. A program that never calls this is built without clients for them.
     #[must_use]
     pub fn with_outside(mut self, config: &SdkConfig, http: Arc<dyn Http>, servers: Servers) -> Self {
         self.messaging = Arc::new(Outside::new(config.clone()));

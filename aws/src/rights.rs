@@ -1,4 +1,4 @@
-//! What the caller may do in a realm, tried without doing it: a read of what is not there, and a write that its condition
+//! The caller's rights in a realm, tried without effect: a read of a missing item, and a write that its condition
 //! refuses. AWS looks at rights before conditions.
 
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
@@ -17,7 +17,7 @@ const REFUSED: &str = "ConditionalCheckFailedException";
 /// A right that was tried.
 #[derive(Clone, Debug)]
 pub struct Right {
-    /// What was tried.
+    /// The operation that was tried.
     pub what: String,
     /// Why it failed, if it did.
     pub error: Option<StoreError>,

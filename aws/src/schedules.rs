@@ -32,16 +32,16 @@ const CLOCK: &str = "PUMICE_CLOCK_FUNCTION";
 const SWEEP: &str = r#"{"sweep": true}"#;
 /// Most bytes of a schedule's input (EventBridge Scheduler, payload of a target: 256 KB).
 const MAX_INPUT: usize = 256 * 1024;
-/// How long Scheduler tries to reach a queue, in seconds. When a queue cannot be reached for an hour a
-/// message about one run's time helps nobody: the sweeper looks at all that is due.
+/// How long Scheduler tries to reach a queue, in seconds. After an hour a message about one run's time
+/// is of no use: the sweeper looks at all that is due.
 const MAX_AGE: i32 = 3_600;
 /// Most calls at the same time. Scheduler takes 250 and more a second, by region (quota CreateSchedule
-/// request rate); what it throttles is tried again by the SDK.
+/// request rate); the SDK repeats throttled calls.
 const AT_ONCE: usize = 16;
-/// How long a batch of schedules may take: the one who asks for runs waits for them, and does without
-/// those that are not made by then.
+/// How long a batch of schedules may take: the caller that dispatches runs waits for them, and goes
+/// on without those that are not made by then.
 const WHOLE: Duration = Duration::from_secs(10);
-/// How long Scheduler is left alone once a batch was not made in that time: those who ask next, in the same
+/// How long no calls go to Scheduler after a batch that ran into its limit: the next callers, in the same
 /// invocation perhaps, do not wait as long again.
 const REST: Duration = Duration::from_secs(60);
 
@@ -52,7 +52,7 @@ pub struct Schedules {
     names: Names,
     group: String,
     role: String,
-    /// What the ARNs of the realm's queues begin with.
+    /// The prefix of the ARNs of the realm's queues.
     queues: String,
     /// The function that looks at the clock, where it is known.
     clock: Option<String>,
@@ -97,7 +97,7 @@ impl Schedules {
         let (partition, account) = home_of(&role).ok_or_else(|| {
             BadEnvironment::new(
                 ROLE,
-                format!("{role:?} is no role's ARN, as arn:aws:iam::123456789012:role/NAME"),
+                format!("{role:?} is not the ARN of a role, as arn:aws:iam::123456789012:role/NAME"),
             )
         })?;
         let queues = format!("arn:{partition}:sqs:{region}:{account}:");
@@ -211,8 +211,8 @@ fn home_of(role: &str) -> Option<(&str, &str)> {
     }
 }
 
-/// The body of a message as a schedule's input. Scheduler fills in what looks like one of its own
-/// attributes, as `<aws.scheduler.execution-id>`; what a user sends must arrive as it is.
+/// The body of a message as a schedule's input. Scheduler fills in text that looks like its own
+/// attributes, as `<aws.scheduler.execution-id>`; a user's text must arrive unchanged.
 fn input(message: &Message) -> Result<String, Unfit> {
     let input = message.body().replace("<aws.scheduler.", "\\u003caws.scheduler.");
     if input.len() > MAX_INPUT { Err(Unfit::TooLarge(input.len())) } else { Ok(input) }
@@ -239,7 +239,7 @@ impl Scheduler for Schedules {
     async fn look_at_clock(&self, times: Vec<Timestamp>) -> Vec<Result<(), StoreError>> {
         let Some(function) = &self.clock else { return times.iter().map(|_| Ok(())).collect() };
         let one_off = |at: Timestamp| OneOff {
-            // Whoever asks for the same minute asks for the same schedule.
+            // Every caller that asks for the same minute names the same schedule.
             name: format!("clock-{}", at.format("%Y-%m-%dT%H-%M")),
             at,
             target: self.clock_target(function),
@@ -282,8 +282,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_scheduler_that_does_not_answer_is_not_waited_for_long() {
-        // Connections stand in line here, and nobody takes them.
+    async fn scheduler_without_answer_is_given_up_in_time() {
+        // Connections wait in the backlog here, and are never accepted.
         let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let loader = aws_config::defaults(BehaviorVersion::latest())
             .endpoint_url(format!("http://{}", silent.local_addr().unwrap()))
@@ -303,7 +303,7 @@ mod tests {
             let message = outcome.unwrap_err().message;
             assert_eq!(message, "making a schedule in group runs: no answer in time");
         }
-        // Who asks next does not wait for it at all.
+        // The next caller does not wait for it at all.
         let schedules = Schedules { whole: Duration::from_secs(3_600), ..schedules };
         let next = tokio::time::timeout(Duration::from_secs(20), schedules.schedule(vec![outgoing])).await;
         assert!(next.expect("it answers")[0].is_err());
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_is_in_the_roles_account_and_partition() {
+    fn queue_is_in_the_roles_account_and_partition() {
         let schedules = read(Some("runs"), Some(SOME_ROLE)).unwrap().unwrap();
         let target = schedules.target(&message(json!({ "day": 1 }))).unwrap();
         assert_eq!(target.arn, "arn:aws-cn:sqs:cn-north-1:123456789012:lava-test-core");
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn what_looks_like_schedulers_own_arrives_as_it_was_sent() {
+    fn text_like_a_scheduler_keyword_arrives_unchanged() {
         let sent = message(json!({ "text": "<aws.scheduler.execution-id> <b>" }));
         let input = input(&sent).unwrap();
         assert!(!input.contains("<aws."), "{input}");
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_is_too_large_is_refused_before_it_is_sent() {
+    fn message_too_large_is_refused_before_it_is_sent() {
         let empty = message(json!({ "text": "" })).body().len();
         let of = |bytes: usize| {
             let text = "x".repeat(bytes - empty);
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_rounded_up_to_the_second() {
+    fn time_is_rounded_up_to_the_second() {
         let at = |text: &str| expression(text.parse().unwrap());
         assert_eq!(at("2026-12-24T18:00:00Z"), "at(2026-12-24T18:00:00)");
         assert_eq!(at("2026-12-31T23:59:59.000001Z"), "at(2027-01-01T00:00:00)");

@@ -31,10 +31,10 @@ pub fn is_signing_key(name: &OsStr) -> bool {
 const MIN_KEY: usize = 32;
 /// How much of a signature is kept, in bytes: half of it, as HMAC allows (RFC 2104, Truncated output).
 const KEPT: usize = 16;
-/// What the text begins with that is signed: its form.
+/// The prefix of the signed text: its format.
 const FORM: &[u8] = b"pumice run spec 1\0";
 
-/// What signs and checks the specs of a realm's runs. Clones are one.
+/// Signs and checks the specs of a realm's runs. Clones share their state.
 #[derive(Clone, Default)]
 pub(crate) struct Signing {
     source: Source,
@@ -44,7 +44,7 @@ pub(crate) struct Signing {
 /// Where the key comes from.
 #[derive(Clone, Default)]
 enum Source {
-    /// There is none: nothing is signed or checked.
+    /// No key: nothing is signed or checked.
     #[default]
     None,
     /// The environment.
@@ -53,7 +53,7 @@ enum Source {
     Secret(Arc<Secret>),
 }
 
-/// What of what is read must be signed.
+/// Which specs must have a valid signature when they are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Checks {
     /// Nothing: this process runs no jobs.
@@ -61,7 +61,7 @@ enum Checks {
     Nothing,
     /// All of it.
     All,
-    /// What has a signature: for realms whose records of before have none.
+    /// Those that have one: for realms with older records that have none.
     Signed,
 }
 
@@ -268,7 +268,7 @@ mod tests {
         ] {
             let signing = signing(Some(SECRET), unsigned).unwrap();
             assert_eq!(signing.refuse(&realm, &key, "{}", None).await.unwrap(), refused, "{unsigned:?}");
-            // What is signed must hold, whatever is admitted.
+            // A signature that is present must be valid, whatever is admitted.
             let forged = signing.refuse(&realm, &key, "{}", Some(&[1; KEPT])).await.unwrap();
             assert!(forged.is_some(), "{unsigned:?}");
             assert_eq!(signing.for_people().refuse(&realm, &key, "{}", None).await.unwrap(), None);

@@ -35,7 +35,8 @@ impl Skew {
         }
     }
 
-    /// Notes what an answer tells that came now; what is not a date tells nothing.
+    /// Notes the time in an answer's header that came now; a text that is not a date changes
+    /// nothing.
     fn note(&self, date: &str, now: Timestamp) {
         if let Ok(date) = DateTime::parse_from_rfc2822(date) {
             self.0.store((date.to_utc() - now).num_seconds(), Ordering::Relaxed);
@@ -85,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn date_of_an_answer_tells_how_far_the_clock_is_off() {
+    fn date_of_an_answer_gives_the_clock_skew() {
         let now: Timestamp = "2026-03-01T09:00:00Z".parse().unwrap();
         let skew = Skew::default();
         assert_eq!(skew.store_ahead(), None);

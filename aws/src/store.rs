@@ -1,4 +1,4 @@
-//! A realm in DynamoDB: what its tables are called, who asks them, what is remembered of them.
+//! A realm in DynamoDB: the names of its tables, its clients, and its cache.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -52,7 +52,7 @@ pub struct Store {
     bucket: Option<Arc<str>>,
     /// How many runs of one job, or of one origin, are made in parts of their indexes when they are made at once.
     pub(crate) many: usize,
-    /// Whether nothing tells of jobs that other tools put.
+    /// Whether no stream reports the jobs that other tools put.
     pub(crate) jobs_are_unwatched: bool,
 }
 
@@ -87,7 +87,7 @@ impl Store {
         }
     }
 
-    /// The same, which reads all job ids to find the one that was meant when there is none by a name:
+    /// The same, which reads all job ids to suggest the one that was meant when a name is unknown:
     /// for people, who have few realms and make mistakes, not for functions.
     #[must_use]
     pub fn with_hints(mut self) -> Self {
@@ -172,7 +172,7 @@ impl Store {
         Ok(realm)
     }
 
-    /// The spec as it was read before, if it is still the same: what was checked once stays checked.
+    /// The spec as it was read before, if it is still the same: one check of it is enough.
     pub(crate) fn same_job(&self, job: JobSpec) -> Arc<JobSpec> {
         let mut remembered = self.remembered();
         if let Some(known) = remembered.jobs.get(&job.fields.job_id)
@@ -259,7 +259,7 @@ impl Store {
             let request = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build();
             left.insert(table, request.map_err(|error| StoreError::new(format!("{what}: {error}")))?);
         }
-        // An answer that brought something is no sign of a busy table: it may have been full.
+        // An answer with items does not mean that the table is busy: the answer may have been full.
         let (mut ends, mut pause) = (Instant::now() + OPERATION, PAUSES.0);
         loop {
             let before = found.len();

@@ -1,7 +1,7 @@
 //! How far schedules have come, in the table of runs.
 //!
-//! A timetable is an item of its own. They stand together in a few partitions, so that all are found without a look at the
-//! runs; what is due is found by the index on what is due.
+//! A timetable is an item of its own. They are together in a few partitions, so that all are found without a look at
+//! the runs; the index on due times finds those that are due.
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::error::SdkError;
@@ -23,7 +23,7 @@ use crate::store::{Store, text_of};
 
 /// How many partitions timetables are spread over; never to be changed.
 const SHARDS: u32 = 8;
-/// What the keys of the partitions begin with, and those of timetables within them.
+/// Prefixes of the partition keys, and of the keys of timetables within a partition.
 const PARTITION: &str = "schedules#";
 const PATH: &str = "schedule/";
 /// Most writes at the same time.
@@ -74,14 +74,14 @@ fn item_of(timetable: &Timetable) -> Result<Item, StoreError> {
     Ok(item)
 }
 
-/// Reads an item; `None` for one of another kind. Cursors that cannot be read begin anew, and start nothing that is past:
-/// they must not be in the way of others.
+/// Reads an item; `None` for one of another kind. Cursors that cannot be read begin anew, and start nothing that is
+/// past: they must not stop the others.
 fn timetable_of(item: &Item) -> Option<Timetable> {
     let job_id = JobId::stored(text_of(item, "path")?.strip_prefix(PATH)?).ok()?;
     let number = |name: &str| json(item.get(name)?.clone()).as_i64();
     let instant = |name: &str| number(name).and_then(Timestamp::from_timestamp_micros);
     let cursors: Vec<Cursor> = serde_json::from_str(text_of(item, "cursors").unwrap_or("[]")).unwrap_or_else(|error| {
-        tracing::error!(%job_id, %error, "how far the schedule of a job has come cannot be read: it begins anew");
+        tracing::error!(%job_id, %error, "the cursors of a job's schedule cannot be read: they begin anew");
         Vec::new()
     });
     let rev = number("rev")?.cast_unsigned();
@@ -128,7 +128,8 @@ impl Store {
         Ok(found)
     }
 
-    /// What lava's index on its dispatchers shows of the jobs of one (lava guide, The Jobs Table).
+    /// The attributes that lava's index on its dispatchers has of one dispatcher's jobs (lava
+    /// guide, The Jobs Table).
     async fn shown_of(&self, dispatcher: &str) -> Result<Vec<(JobId, Value)>, StoreError> {
         let table = self.names.jobs();
         let request = self
@@ -146,7 +147,7 @@ impl Store {
             })?;
             let schedule = item.get("schedule").cloned().map_or(Value::Null, json);
             let job_id = text_of(&item, "job_id").and_then(|id| JobId::stored(id).ok());
-            // One without a schedule is none of the clock's.
+            // A job without a schedule does not concern the clock.
             shown.extend(job_id.filter(|_| is_schedule(&schedule)).map(|job_id| (job_id, schedule)));
         }
         Ok(shown)
@@ -176,7 +177,8 @@ impl Store {
         })
     }
 
-    /// What is due before that stays as it is, but for its `rev`.
+    /// Makes a timetable due at this time. One that is due before keeps its time and changes only
+    /// its `rev`.
     async fn hurry_timetable(&self, job_id: &JobId, at: Timestamp) -> Result<(), StoreError> {
         let table = self.names.runs();
         let request = || {
@@ -245,10 +247,10 @@ impl ScheduleStore for Store {
         let mut due: Vec<Timetable> = try_join_all(parts).await?.into_iter().flatten().collect();
         due.sort_by_key(|one| one.due_at);
         due.truncate(limit);
-        // The index lags: what it shows may have been looked at meanwhile.
+        // The index lags: a timetable that it shows may have been looked at meanwhile.
         let ids: Vec<JobId> = due.into_iter().map(|one| one.job_id).collect();
         let found = self.load(&ids).await?;
-        // One that cannot be read must not be in the way of the others for good.
+        // An unreadable one must not hold up the others for good.
         let unreadable: Vec<Item> =
             ids.iter().zip(&found).filter(|(_, found)| found.is_none()).map(|(id, _)| key(id)).collect();
         self.put_off_unreadable(unreadable.iter(), until).await?;

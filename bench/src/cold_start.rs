@@ -1,4 +1,4 @@
-//! How fast the functions start, beside lava's dispatch.
+//! How fast the functions start, compared with lava's dispatch.
 
 use std::process::Command;
 use std::time::Instant;
@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 /// Rounds, of which the median counts.
 const ROUNDS: usize = 7;
 
-/// Measures how fast the functions start, beside lava.
+/// Measures how fast the functions start, compared with lava.
 #[derive(Args)]
 pub(crate) struct ColdStart;
 
-/// What is measured of a function, with what each figure should reach.
+/// The figures of a function, with the goal of each.
 const GOALS: [(&str, f64); 4] = [("answer_ms", 60.0), ("init_ms", 20.0), ("peak_mb", 40.0), ("zip_mb", 6.0)];
 /// How many times faster than lava's import the first answer should come.
 const TIMES_FASTER: f64 = 8.0;
@@ -75,7 +75,7 @@ fn measure(cloud: &Cloud, name: &str, event: &Value) -> [Vec<f64>; 4] {
     [answers, inits, peaks, vec![zip_mb]]
 }
 
-/// What the emulator says of the time until the function asked for its first event.
+/// The emulator's report of the time until the function asked for its first event.
 fn init_ms(log: &str) -> f64 {
     let said = log.split("INIT REPORT(durationMs: ").nth(1).and_then(|rest| rest.split(')').next());
     said.and_then(|text| text.parse().ok()).unwrap_or(f64::NAN)

@@ -40,7 +40,7 @@ impl DispatchRate {
 /// which dispatches [`TARGETS`] others. lava: 3.6 a second, 22 s.
 const FIGURES: [(&str, f64); 3] = [("dispatch_s", 300.0), ("dispatch_bulk_s", 300.0), ("targets_100_s", 1.0)];
 
-/// What the rounds measured, in the order of [`FIGURES`].
+/// The figures of the rounds, in the order of [`FIGURES`].
 async fn measure() -> [Vec<f64>; 3] {
     let targets: Vec<String> = (0..TARGETS).map(|number| format!("target/{number}")).collect();
     let mut jobs: Vec<_> = targets.iter().map(|id| log_job(id)).collect();

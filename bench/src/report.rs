@@ -10,13 +10,13 @@ use serde_json::{Map, Value, json};
 pub struct Load {
     /// Processors that this process may use.
     pub cores: usize,
-    /// The load average over a minute when the measurement began; `None` where the system does not tell.
+    /// The load average over a minute when the measurement began; `None` if the system has none.
     pub before: Option<f64>,
     /// The same when it had ended.
     pub after: Option<f64>,
 }
 
-/// What a command measured.
+/// The figures of a command.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     /// The command's arguments.

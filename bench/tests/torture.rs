@@ -13,7 +13,7 @@ fn serve_killed_again_and_again_finishes_everything_once() {
 }
 
 #[test]
-fn edge_of_the_engine_bears_whatever_is_done_to_it() {
+fn edge_of_the_engine_bears_every_torture() {
     let pumice = pumice_beside().expect("the command");
     let borne = Edge { rounds: 3, jobs: 150, at_once: 1, seed: 1 }.run(&pumice).expect("carried out");
     assert_eq!(borne.wrong, Vec::<String>::new(), "{borne:?}");

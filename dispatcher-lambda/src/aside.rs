@@ -1,4 +1,5 @@
-//! Requests that nobody waits for and that were refused: put where Lambda puts those that it gave up.
+//! Refused requests whose outcome no caller sees: sent to where Lambda sends invocations that it gave
+//! up.
 
 use async_trait::async_trait;
 use chrono::Utc;
@@ -7,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::Failed;
 
-/// Longest message (SQS, message size: 1 MiB), less than what Lambda's records have besides the payload.
+/// Longest message (SQS, message size: 1 MiB), less the rest of Lambda's records.
 const MAX_PAYLOAD: usize = 1024 * 1024 - 16 * 1024;
 
 /// The dispatcher's dead letters.
@@ -27,8 +28,8 @@ impl Aside for pumice_aws::Queues {
     }
 }
 
-/// Puts an event aside, in the form in which Lambda puts one that it gave up (Lambda Developer Guide, Capturing records of
-/// asynchronous invocations).
+/// Sends an event to the dead letters, in the form in which Lambda sends one that it gave up (Lambda Developer Guide,
+/// Capturing records of asynchronous invocations).
 ///
 /// # Errors
 /// [`Failed`] when it cannot be put there: the invocation fails then, so that Lambda does it.
@@ -46,7 +47,7 @@ pub(crate) async fn put(aside: &dyn Aside, event: &Value, id: &str, reasons: &st
     });
     match aside.put(record.to_string()).await {
         Err(error) if error.kind == StoreErrorKind::Missing => {
-            tracing::warn!(%error, "refused requests are not put aside: there are no dead letters");
+            tracing::warn!(%error, "refused requests are dropped: the dead-letter queue is missing");
             Ok(())
         }
         Err(error) => Err(error.into()),

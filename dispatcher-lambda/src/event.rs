@@ -1,4 +1,4 @@
-//! What AWS hands to the function, and the dispatch requests in it.
+//! The events that AWS hands to the function, and the dispatch requests in them.
 
 use pumice_core::Timestamp;
 use pumice_core::document::parse_json;
@@ -31,7 +31,7 @@ pub struct Record {
     pub queued: Option<Queued>,
     /// The requests, each with its own mistakes.
     pub requests: Vec<Parsed>,
-    /// What happened to objects, for the triggers.
+    /// The changed objects of S3, for the triggers.
     pub objects: Objects,
 }
 
@@ -44,7 +44,7 @@ impl Record {
         Self { name, queued: None, requests: Vec::new(), objects }
     }
 
-    /// A message: what happened to objects where S3 sent it by whatever way, else requests.
+    /// A message: changes of objects if S3 sent it, by any way, else requests.
     fn of_message(name: String, message: &str, zone: chrono_tz::Tz) -> Self {
         match objects_in_text(message) {
             Some(objects) => Self::of_objects(name, objects),
@@ -52,8 +52,8 @@ impl Record {
         }
     }
 
-    /// A queue's message. One that a topic put there, without raw delivery, is the topic's, whatever queue brings it and
-    /// however often it is put back (SNS Developer Guide, Raw message delivery).
+    /// A queue's message. One that a topic put there, without raw delivery, is the topic's, by whatever queue it comes
+    /// and however often it is put back (SNS Developer Guide, Raw message delivery).
     fn of_queue(record: &Value, zone: chrono_tz::Tz) -> Result<Self, BadEvent> {
         let id = record["messageId"].as_str().filter(|id| !id.is_empty());
         let id = id.ok_or_else(|| BadEvent("a record of a queue has no messageId".to_owned()))?;
@@ -78,7 +78,7 @@ pub struct Queued {
     pub group: Option<String>,
 }
 
-/// The id and the message of what a topic puts on a queue; `None` for what it is not.
+/// The id and the message of a topic's message on a queue; `None` for another body.
 fn notification(body: &str) -> Option<(String, String)> {
     let Ok(Value::Object(envelope)) = parse_json(body) else { return None };
     let text = |name: &str| envelope.get(name)?.as_str().map(str::to_owned);
@@ -95,7 +95,7 @@ pub struct Change {
     pub at: Timestamp,
 }
 
-/// What is asked of the function.
+/// An invocation's task.
 #[derive(Debug)]
 pub enum Event {
     /// To look at runs whose time has passed, and at the clock.
@@ -104,8 +104,8 @@ pub enum Event {
     Changed(Vec<Change>),
     /// Requests by a caller.
     Direct(Direct),
-    /// Requests by EventBridge, a schedule or SNS, or events of S3's: nobody sees their outcomes, so that a failure must
-    /// be told by failing.
+    /// Requests by EventBridge, a schedule or SNS, or events of S3's: their outcomes reach no caller, so that the
+    /// invocation must fail to report a failure.
     Delivered(Vec<Record>),
     /// Requests of a queue, which gives each record again whose requests were not all taken.
     Queued(Vec<Record>),
@@ -116,7 +116,7 @@ pub enum Event {
 pub struct Direct {
     /// The requests, each with its own mistakes.
     pub requests: Vec<Parsed>,
-    /// Whether the caller says that it waits for the outcomes. Lambda does not tell (Lambda Developer Guide, Invoking a
+    /// Whether the caller says that it waits for the outcomes. Lambda does not say (Lambda Developer Guide, Invoking a
     /// function asynchronously).
     pub waits: bool,
 }
@@ -136,11 +136,13 @@ fn direct(fields: &serde_json::Map<String, Value>, zone: chrono_tz::Tz) -> Resul
     Ok(Event::Direct(Direct { requests, waits }))
 }
 
-/// How often a record of a failed invocation may have another one in it: each redrive that nobody waits for wraps it once.
+/// How often a record of a failed invocation may have another one in it: each redrive without a waiting caller wraps it
+/// once.
 const MAX_WRAPPED: usize = 8;
 
-/// The event of an invocation that failed, and that invocation's name, of a record that Lambda or the function itself put
-/// aside (Lambda Developer Guide, Capturing records of asynchronous invocations); `None` for another event.
+/// The event of a failed invocation and that invocation's request id, taken from a record that Lambda or the function
+/// itself sent to the dead letters (Lambda Developer Guide, Capturing records of asynchronous invocations); `None` for
+/// another event.
 #[must_use]
 pub fn put_aside(event: &Value) -> Option<(&str, &Value)> {
     let (mut found, mut record) = (None, event);
@@ -244,8 +246,8 @@ fn records_of(event: &Value, records: &Value, zone: chrono_tz::Tz) -> Result<Eve
     Err(unknown(event))
 }
 
-/// The jobs of which a stream tells that have or had a schedule (DynamoDB Streams API Reference, Record). What is not a job
-/// is passed over: it would come again and again.
+/// The changed jobs in a stream's records that have or had a schedule (DynamoDB Streams API Reference, Record). A
+/// record without a valid job id is skipped: it would come again and again.
 fn changes(records: &Value) -> Vec<Change> {
     let scheduled = |image: &Value| match &image["schedule"] {
         Value::Null => false,
@@ -254,7 +256,7 @@ fn changes(records: &Value) -> Vec<Change> {
     let change = |record: &Value| {
         let told = &record["dynamodb"];
         let images = ["OldImage", "NewImage"].map(|name| &told[name]);
-        // A stream of keys alone tells nothing of schedules.
+        // A stream of keys alone does not show whether a job has a schedule.
         let is_bare = images.iter().all(|image| image.is_null());
         if !is_bare && !images.into_iter().any(scheduled) {
             return None;
@@ -407,7 +409,7 @@ mod tests {
         let mut json = envelope;
         json["Message"] = json!(r#"[{"job_id": "a"}, {"job_id": "b"}]"#);
         assert_eq!(read(json.to_string()).1, ["a", "b"]);
-        // A request of a job whose name is that of a field of an envelope is none.
+        // A request for a job with the name of an envelope's field is not an envelope.
         assert_eq!(read(r#"{"job_id": "Notification"}"#.to_owned()).0, "sqs:m");
     }
 
@@ -438,7 +440,7 @@ mod tests {
     }
 
     #[test]
-    fn stream_of_jobs_tells_whose_schedules_changed() {
+    fn stream_of_jobs_gives_jobs_with_changed_schedules() {
         let record = |id: &str, images: Value| {
             let mut told =
                 json!({ "ApproximateCreationDateTime": 1_798_761_600, "Keys": { "job_id": { "S": id } } });
@@ -467,7 +469,7 @@ mod tests {
     }
 
     #[test]
-    fn event_of_s3_is_found_by_whatever_way_it_comes() {
+    fn event_of_s3_is_found_by_every_way() {
         let notice = json!({ "Records": [
             { "eventSource": "aws:s3", "eventName": "ObjectCreated:Put",
               "s3": { "bucket": { "name": "b" }, "object": { "key": "a+b%2Bc" } } },
@@ -500,7 +502,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_request_says_what_would_be() {
+    fn invalid_request_is_refused_with_the_valid_form() {
         for event in [
             json!(null),
             json!("a"),

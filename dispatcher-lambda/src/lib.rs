@@ -26,10 +26,10 @@ const SWEEP_MARGIN: TimeDelta = TimeDelta::seconds(10);
 /// Why an invocation fails: AWS delivers the event again, or moves it to the dead-letter queue.
 #[derive(Debug, thiserror::Error)]
 pub enum Failed {
-    /// The event is none that the function knows.
+    /// The function does not know the event.
     #[error(transparent)]
     BadEvent(#[from] BadEvent),
-    /// Requests were not taken, and nobody sees their outcomes.
+    /// Requests were refused, and no caller sees their outcomes.
     #[error("{0}")]
     Refused(String),
     /// AWS could not be reached.
@@ -58,7 +58,7 @@ pub struct Invocation<'a> {
     pub ends: Timestamp,
     /// The zone of instants that name none.
     pub zone: chrono_tz::Tz,
-    /// Where requests go that nobody waits for and that were refused.
+    /// The dead letters for refused requests whose outcome no caller sees.
     pub aside: &'a dyn Aside,
 }
 
@@ -71,7 +71,7 @@ pub fn is_sweep(event: &Value) -> bool {
 /// Does what an event asks. Gives the answer.
 ///
 /// # Errors
-/// [`Failed`] when the event as a whole, or what nobody else would tell of, did not go well.
+/// [`Failed`] when the event as a whole failed, or a part whose failure nothing else would report.
 pub async fn handle(
     housekeeper: &Housekeeper,
     triggers: &Triggers,
@@ -82,7 +82,7 @@ pub async fn handle(
     if let Some((id, event)) = put_aside(event) {
         return match Event::read(event, invocation.zone)? {
             Event::Direct(asked) => redriven(dispatcher, asked, id).await,
-            // What else is delivered has names of its own.
+            // Other deliveries have names of their own.
             _ => Box::pin(handle(housekeeper, triggers, event, invocation)).await,
         };
     }
@@ -108,8 +108,9 @@ pub async fn handle(
     }
 }
 
-/// Looks at what is due, and at the clock, each by itself: one that fails is not in the way of the other. A sweep that fails is
-/// no failed invocation, since the next one is a minute away: the log says so, and the metric `Sweeps` misses it.
+/// Looks at what is due, and at the clock, each by itself, so that a failure of one does not stop the other. A failed
+/// sweep does not fail the invocation, since the next one is a minute away: the log says so, and the metric `Sweeps`
+/// misses it.
 async fn sweep(housekeeper: &Housekeeper, until: Timestamp) -> Value {
     let clock = async {
         let noticed = housekeeper.notice().await;
@@ -136,8 +137,9 @@ async fn sweep(housekeeper: &Housekeeper, until: Timestamp) -> Value {
     }
 }
 
-/// Takes the requests of a caller. One that waits sees the outcomes. Of one that may not, what could not be reached fails the
-/// invocation, which Lambda repeats: ids follow from it. What was refused is put aside, as nobody may see the answer.
+/// Takes the requests of a caller. A caller that waits gets the outcomes. If it may not wait, an unreachable store
+/// fails the invocation, which Lambda repeats: ids follow from the request id. Refused requests go to the dead letters,
+/// as the answer may reach no caller.
 async fn direct(
     dispatcher: &Dispatcher,
     asked: Direct,
@@ -160,8 +162,9 @@ async fn direct(
     Ok(taken.json())
 }
 
-/// Takes the requests of a caller whose invocation failed, or who did not see that they were refused, under that invocation's
-/// name: what was taken before is not taken again. It fails unless all are taken, so that the dead letter stays.
+/// Takes the requests of a failed invocation, or of one whose caller did not see that they were refused, under that
+/// invocation's name: requests that were taken before are not taken again. It fails unless all are taken, so that the
+/// dead letter stays.
 async fn redriven(dispatcher: &Dispatcher, asked: Direct, id: &str) -> Result<Value, Failed> {
     let taken = take(dispatcher, asked.requests, Name::Call(&format!("invocation:{id}"))).await;
     if taken.is_whole() {
@@ -195,7 +198,8 @@ async fn queued(dispatcher: &Dispatcher, triggers: &Triggers, records: Vec<Recor
     json!({ "batchItemFailures": failures })
 }
 
-/// Takes every record; fails when one was not taken whole. What was taken is not taken again.
+/// Takes every record; fails when one was not taken whole. A redelivery does not take a request
+/// twice.
 async fn delivered(
     dispatcher: &Dispatcher,
     triggers: &Triggers,

@@ -1,4 +1,4 @@
-//! What becomes of the requests and objects of an event.
+//! The outcomes of an event's requests and objects.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ const MAX_REASON: usize = 2 * 1024;
 /// Most refused requests of one event that have a line of their own in the log.
 const MAX_LINES: usize = 10;
 
-/// What became of the requests of an event.
+/// The outcomes of an event's requests.
 #[derive(Default)]
 pub(crate) struct Taken {
     pub(crate) outcomes: Outcomes,
@@ -61,7 +61,7 @@ impl Taken {
         }
     }
 
-    /// Counts what was refused for good and nobody sees, for alarms.
+    /// Counts the requests that were refused for good and whose outcome no caller sees, for alarms.
     pub(crate) fn tell_refused(&self) {
         for (reason, count) in &self.refused {
             tracing::error!(target: "pumice::refused", reason, count, "requests were refused");
@@ -101,8 +101,8 @@ fn bounded(error: &str) -> String {
     format!("{}… ({} bytes in all)", &error[..error.floor_char_boundary(MAX_REASON)], error.len())
 }
 
-/// Has the triggers start jobs for objects, each by itself. What fails is refused, so that it comes again: what was started
-/// is not started again.
+/// Has the triggers start jobs for objects, each by itself. A failure is refused, so that the event is delivered again:
+/// jobs that were started are not started again.
 pub(crate) async fn fire(triggers: &Triggers, objects: Objects, event: &str, taken: &mut Taken) {
     for object in objects {
         let object = match object {
@@ -152,7 +152,7 @@ pub(crate) async fn fire(triggers: &Triggers, objects: Objects, event: &str, tak
     }
 }
 
-/// What names the requests of a batch, the same when they come again.
+/// The name from which the ids of a batch's requests follow, the same at a redelivery.
 #[derive(Clone, Copy)]
 pub(crate) enum Name<'a> {
     /// A call of the function.

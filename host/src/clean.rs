@@ -51,7 +51,7 @@ const OF_FILE_SYSTEMS: [u32; 5] = [
     0x4000_0000, // FS_CASEFOLD_FL
 ];
 
-/// Whether a folder has no flags but those of its file system: nobody could write into one that is immutable.
+/// Whether a folder has no flags but those of its file system: an immutable one, for instance, cannot be written to.
 fn has_no_flags(folder: BorrowedFd<'_>) -> bool {
     let known = OF_FILE_SYSTEMS.iter().fold(0, |all, flag| all | flag);
     match ioctl_getflags(folder) {
@@ -109,7 +109,7 @@ mod tests {
         let open = std::fs::File::open(&folder).unwrap();
         if let Ok(flags) = ioctl_getflags(&open) {
             for more in [IFlags::IMMUTABLE, IFlags::APPEND, IFlags::NODUMP] {
-                // Those who are not root may not set all of them.
+                // Users other than root may not set all of them.
                 if rustix::fs::ioctl_setflags(&open, flags | more).is_ok() {
                     let clean = is_clean(&folder);
                     rustix::fs::ioctl_setflags(&open, flags).unwrap();

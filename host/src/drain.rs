@@ -1,15 +1,15 @@
-//! The end of a process that runs jobs: what runs may end for a while, and is told to stop then.
+//! The end of a process that runs jobs: running jobs may end for a while, and are stopped after that.
 
 use std::time::Duration;
 
 use pumice_core::engine::Halt;
 use tokio::task::JoinSet;
 
-/// How long attempts that were told to stop may take to record that, beyond their grace.
+/// How long stopped attempts may take to record that, beyond their grace.
 const RECORDING: Duration = Duration::from_secs(15);
 
-/// Waits for running jobs to end. After `patience`, or when `kill` returns, it tells them to stop, and after `grace` more it
-/// drops those that have not.
+/// Waits for running jobs to end. After `patience`, or when `kill` returns, it stops them, and after `grace` more it
+/// drops those that have not ended.
 pub async fn drain(
     running: &mut JoinSet<()>,
     halt: &Halt,

@@ -25,7 +25,7 @@ struct InHand(Arc<Mutex<BTreeSet<RunKey>>>);
 
 impl InHand {
     fn keys(&self) -> MutexGuard<'_, BTreeSet<RunKey>> {
-        // A set of keys: whole whatever became of another holder.
+        // A set of keys: whole even if another holder panicked.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -96,7 +96,7 @@ impl Heartbeat {
             if let Handled::Bury(reason) = engine.handle(&outgoing.message.body(), 1, None).await {
                 tracing::error!(key = %outgoing.message.key(), reason, "a run for this host cannot be run");
             }
-            // What could not be dealt with is found again by a later heartbeat.
+            // A later heartbeat finds the run again if this failed.
             drop(taken);
         });
     }

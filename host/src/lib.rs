@@ -1,4 +1,4 @@
-//! What a process that runs jobs has of its machine: its clock and its chance behind the engine's ports, the directories
+//! The machine side of a process that runs jobs: its clock and its chance behind the engine's ports, the directories
 //! that jobs work in, the processes that they start, and the loop that takes messages for the engine.
 
 mod clean;

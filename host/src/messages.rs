@@ -1,4 +1,4 @@
-//! What becomes of a message once the engine has seen it: the same on every queue.
+//! Settles a message that the engine has handled: the same on every queue.
 
 use pumice_core::Timestamp;
 use pumice_core::engine::{Engine, Handled};
@@ -20,7 +20,7 @@ pub async fn settle(consumer: &dyn Consumer, delivery: Delivery, handled: Handle
         Handled::Delete => consumer.delete_soon(receipt).await,
         Handled::Again(after) => consumer.release(&receipt, after).await,
         Handled::Bury(reason) => {
-            // What the body says of the run, as far as it can be read.
+            // The run that the body names, as far as it can be read.
             let read = serde_json::from_str::<Message>(&body).ok();
             let run_id = read.as_ref().map(|message| tracing::field::display(message.run_id));
             let job_id = read.as_ref().map(|message| tracing::field::display(&message.job_id));

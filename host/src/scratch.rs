@@ -95,7 +95,7 @@ fn process_in(file: &str, name: &str) -> Option<u32> {
     if is_random { id.parse().ok() } else { None }
 }
 
-/// Whether no process has this id. Where there is no /proc there is no telling.
+/// Whether no process has this id. Without /proc it cannot be known.
 fn is_gone(id: u32) -> bool {
     let processes = Path::new("/proc");
     processes.join("self").exists() && !processes.join(id.to_string()).exists()
@@ -145,8 +145,8 @@ async fn clear_up(parent: &Path, name: &str) {
 /// Clears up after the process that had the folder, unless its lock is held: then gives true.
 async fn clear_up_unless_held(path: &Path) -> bool {
     let at = path.join(LOCK);
-    // What is another user's or looks otherwise was not made here, and one without a lock is just being
-    // made or given up.
+    // A folder of another user's or of another form was not made here, and one without a lock is just
+    // being made or given up.
     if !is_own(path, Metadata::is_dir) || !is_own(&at, Metadata::is_file) {
         return false;
     }
@@ -154,7 +154,7 @@ async fn clear_up_unless_held(path: &Path) -> bool {
     match lock.try_lock() {
         Ok(()) if is_at(&lock, &at) => {}
         Err(TryLockError::WouldBlock) => return true,
-        // Another process has cleared up meanwhile, or there is no telling.
+        // Another process has cleared up meanwhile, or the lock's state is unknown.
         Ok(()) | Err(TryLockError::Error(_)) => return false,
     }
     let killed = kill_leftovers(path).await;
@@ -189,7 +189,7 @@ mod tests {
         path
     }
 
-    /// What the future gives when it does not have to wait.
+    /// The future's output, if it is ready at once.
     fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
         match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(output) => Some(output),
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_gone_is_cleared_up_and_what_lives_is_left_alone() {
+    async fn folder_of_a_gone_process_is_cleared_a_living_ones_stays() {
         let folder = tempfile::tempdir().unwrap();
         let parent = folder.path().canonicalize().unwrap();
         let mine = Scratch::take(&parent, "pumice-a").await.unwrap();
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_lock_that_a_gone_process_seems_to_hold_for_a_moment_is_waited_for() {
+    async fn lock_held_briefly_by_a_gone_process_is_waited_for() {
         let folder = tempfile::tempdir().unwrap();
         let parent = folder.path().canonicalize().unwrap();
         let dead = left(&parent, "pumice-a-4000000001-0123abcd");
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_not_made_here_is_left_alone() {
+    async fn folder_not_made_here_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let parent = folder.path().canonicalize().unwrap();
         let target = parent.join("target");

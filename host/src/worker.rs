@@ -49,7 +49,7 @@ pub struct Engines(Arc<Mutex<BTreeMap<WorkerName, Engine>>>);
 
 impl Engines {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<WorkerName, Engine>> {
-        // A map of engines: whole whatever became of another holder.
+        // A map of engines: whole even if another holder panicked.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -91,8 +91,9 @@ impl WorkerLoop {
         self
     }
 
-    /// Works until `stop`. From then on no run and no step begins; what runs may end for the time of [`Taking::drain`], or
-    /// until `kill`. Attempts that still run are stopped then; they are made again elsewhere, and do not count.
+    /// Works until `stop`. From then on no run and no step begins; running attempts may end for the time of
+    /// [`Taking::drain`], or until `kill`. Attempts that still run are stopped then; they are made again elsewhere, and
+    /// do not count.
     ///
     /// # Errors
     /// [`StoreError`] when the queue cannot be reached at the start.

@@ -11,8 +11,8 @@ use pumice_core::ports::{TempDir, Workspace, Workspaces};
 
 use crate::clean::{PRIVATE, is_clean};
 
-/// The directories of one invocation, each made when it is first asked for. What the steps of the run share is kept
-/// until the run has ended, where the site has a place for that; all else is removed with this.
+/// The directories of one invocation, each made when it is first asked for. The directory that the steps of the run
+/// share is kept until the run has ended, if the site has a place for it; all else is removed with this.
 #[derive(Debug)]
 pub struct DiskWorkspace {
     scratch: PathBuf,
@@ -117,8 +117,8 @@ impl Workspaces for DiskWorkspaces {
 }
 
 impl DiskWorkspace {
-    /// The directories of an invocation, below `scratch/name`; what the steps of the run share is below `shared`
-    /// where that is given. Nothing is made yet.
+    /// The directories of an invocation, below `scratch/name`; the directory that the steps of the run share is
+    /// below `shared`, if that is given. Nothing is made yet.
     #[must_use]
     pub fn new(scratch: &Path, name: &str, shared: Option<PathBuf>) -> Self {
         let (dir, home, own, temps) = <_>::default();
@@ -161,7 +161,7 @@ impl Workspace for DiskWorkspace {
     }
 
     fn work_in_use(&self) -> Option<&Path> {
-        // What the steps of a run share may be there from another invocation.
+        // Files that the steps of a run share may be there from another invocation.
         let work = self.dir.get().or(self.shared.as_ref())?;
         let is_used = std::fs::read_dir(work).is_ok_and(|mut entries| entries.next().is_some());
         is_used.then_some(work)
@@ -247,7 +247,7 @@ fn remove_small(path: &Path) -> io::Result<()> {
 /// removed when it is not there.
 ///
 /// # Errors
-/// What the system says when something cannot be removed; all else is removed.
+/// The system's error when something cannot be removed; all else is removed.
 pub fn remove_tree(path: &Path) -> io::Result<()> {
     match std::fs::remove_dir_all(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_of_an_invocation_have_clean_temporary_directories_of_their_own() {
+    fn command_has_a_clean_temporary_directory_of_its_own() {
         let folder = tempfile::tempdir().unwrap();
         let work = DiskWorkspace::new(folder.path(), "one", None);
         let (first, second) = (work.temp().unwrap(), work.temp().unwrap());
@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn shared_directory_outlives_an_invocation_and_is_removed_with_the_run() {
+    fn shared_directory_lives_as_long_as_its_run() {
         let folder = tempfile::tempdir().unwrap();
         let shared = folder.path().join("work/run");
         let first = DiskWorkspace::new(folder.path(), "one", Some(shared.clone()));

@@ -1,5 +1,5 @@
-//! What jobs that ask others have in common: an answer that is kept as a command's output is, and an end when they are to
-//! stop or their time is up.
+//! Shared by job types that call a service: the answer is kept as a command's output is, and the call ends when the
+//! attempt stops or its time is up.
 
 use futures_util::future::{Either, select};
 use pumice_core::duration::Span;
@@ -12,9 +12,9 @@ use crate::capture::Capture;
 pub(crate) struct Answered<'a> {
     /// The exit status that templates see.
     pub(crate) exit_status: i32,
-    /// What is kept.
+    /// The bytes to keep.
     pub(crate) body: &'a [u8],
-    /// What the result says besides.
+    /// Further fields of the result.
     pub(crate) more: Vec<(&'static str, Value)>,
 }
 
@@ -36,8 +36,8 @@ pub(crate) async fn keep(context: &JobContext<'_>, answered: Answered<'_>) -> Re
     Ok(result)
 }
 
-/// Waits for an answer, for no longer than this and than the attempt goes on. What asks is dropped then, and its
-/// connection with it.
+/// Waits for an answer, for no longer than this and than the attempt goes on. The request is dropped then, and
+/// its connection with it.
 ///
 /// # Errors
 /// [`JobError`] when the time is up or the attempt is to stop.

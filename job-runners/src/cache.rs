@@ -25,7 +25,7 @@ pub(crate) struct Cache {
 #[derive(Default)]
 struct Kept {
     by_location: HashMap<String, Entry>,
-    /// Counts uses, to tell which is the oldest.
+    /// Counts uses, to find the entry that was used longest ago.
     uses: u64,
 }
 
@@ -33,13 +33,13 @@ struct Entry {
     version: String,
     size: u64,
     used: u64,
-    /// Whoever fetches it holds the turn; the others wait for what comes of it.
+    /// The caller that fetches it holds the turn; the others wait for its result.
     slot: Arc<Turn<Option<Arc<File>>>>,
 }
 
 impl Cache {
     fn kept(&self) -> MutexGuard<'_, Kept> {
-        // A map and a count: whole whatever became of another holder.
+        // A map and a count: whole even if another holder panicked.
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -47,7 +47,7 @@ impl Cache {
     /// `fetch` gives the version that it came to besides: another one is not kept.
     ///
     /// # Errors
-    /// What `fetch` gives; then nothing is kept.
+    /// The error of `fetch`; nothing is kept then.
     pub(crate) async fn get(
         &self,
         object: &Object,
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn cache_stays_within_its_limits_and_keeps_what_is_used() {
+    async fn cache_stays_within_limits_and_keeps_used_entries() {
         let fetches = Fetches::default();
         let each = MAX_BYTES / 4;
         let of = |number: usize, size| object(&format!("s3://b/{number}"), "1", size);

@@ -1,4 +1,4 @@
-//! What a command prints, kept in a file while it runs.
+//! A command's output, kept in a file while it runs.
 //!
 //! The command writes into a pipe, as it would for `ssh` or `docker`, so that `> /dev/stdout` empties nothing. The file
 //! that the worker writes to lies outside the command's directory, and is opened once. A job may do anything to its
@@ -47,7 +47,7 @@ fn after_torn(bytes: &[u8]) -> &[u8] {
 /// One of a command's output streams.
 pub(crate) struct Capture<'a> {
     stream: &'static str,
-    /// What it is kept as: the stream, or a name of a payload and the stream.
+    /// Its name in the results: the stream, or a name of a payload and the stream.
     name: String,
     path: PathBuf,
     /// Made when something is printed.
@@ -117,8 +117,8 @@ impl<'a> Capture<'a> {
         self.size.load(Ordering::Relaxed)
     }
 
-    /// Writes down what comes out of the command until no process can write any more. What cannot be written is read
-    /// all the same, for the command would wait for ever else; the error tells of it.
+    /// Writes down the command's output until no process can write any more. Output that cannot be written is read
+    /// all the same, or else the command would wait for ever; the error reports it.
     pub(crate) async fn record(&self, mut from: impl AsyncRead + Unpin) -> io::Result<()> {
         let mut outcome = Ok(());
         let mut chunk = Vec::new();
@@ -175,8 +175,8 @@ impl<'a> Capture<'a> {
         }
     }
 
-    /// Says in the output that it ends here, although the command goes on. What may be the beginning of a secret goes, since
-    /// nothing that reads it could know the rest.
+    /// Notes in the output that it ends here, although the command goes on. A possible beginning of a secret is cut
+    /// off, since a reader of the output could not see the rest.
     async fn cut(&self, over: u64) -> io::Result<()> {
         self.dropped.store(over, Ordering::Relaxed);
         let mut note = format!(
@@ -364,7 +364,7 @@ mod tests {
 
     use super::*;
 
-    /// A clock whose time passes when somebody sleeps.
+    /// A clock whose time passes whenever a caller sleeps.
     struct Passing(AtomicU64);
 
     #[async_trait]
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn full_disk_is_waited_for_and_then_told() {
+    async fn full_disk_is_waited_for_and_then_reported() {
         let folder = tempfile::tempdir().unwrap();
         let clock = clock();
         let capture = capture(&folder.path().join("live/out"), &clock);
@@ -403,7 +403,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn other_failure_is_told_at_once() {
+    async fn other_failure_is_reported_at_once() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("file"), "").unwrap();
         let clock = clock();
@@ -426,7 +426,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn part_is_counted_in_characters_from_the_start_and_in_bytes_from_the_end() {
+    async fn part_counts_characters_from_start_and_bytes_from_end() {
         let folder = tempfile::tempdir().unwrap();
         for (printed, size, wanted) in [
             ("é€🌋x", 3, "é€🌋"),
@@ -454,7 +454,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn output_above_its_limit_is_cut_with_a_note_and_read_to_its_end() {
+    async fn output_above_its_limit_is_cut_and_read_to_its_end() {
         pumice_core::secret::remember("cut-canary-7761");
         let folder = tempfile::tempdir().unwrap();
         for (printed, limit, kept, dropped) in [

@@ -42,7 +42,7 @@ impl Leaf for Dispatch {
     }
 }
 
-/// What came of the requests, by lava's names; the run ids and the jobs that failed are ours.
+/// The result of the requests, by lava's names; the run ids and the jobs that failed are ours.
 fn result_of(jobs: &[JobId], outcomes: Vec<Result<RunId, DispatchError>>) -> Result<Ended, JobError> {
     let (mut sent, mut runs) = (Vec::new(), Vec::new());
     let (mut failed, mut errors, mut worded) = (Vec::new(), Vec::new(), None);

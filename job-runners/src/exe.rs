@@ -242,7 +242,7 @@ mod tests {
         let (first, world) = run(&payloads, &["once/1"], json!({}), |_| {}).await;
         done(first);
         assert_eq!(world.kept.fetches.lock().unwrap().len(), 1);
-        // Whatever a run does to its file, the next one has it as it was.
+        // The next run has the file unchanged, even if this one changes its copy.
         let (second, world) = run(&payloads, &["once/1"], json!({}), |_| {}).await;
         done(second);
         assert!(world.kept.fetches.lock().unwrap().is_empty());
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn file_works_in_the_directory_of_the_run_and_leaves_no_file_of_its_own() {
+    async fn file_works_in_the_runs_directory_and_leaves_no_copy() {
         let payloads = [("w/x", "#!/bin/sh\npwd; ls -A; test -f \"$0\"")];
         let (ended, world) = run(&payloads, &["w/x"], json!({ "env": { "A": 1 } }), |_| {}).await;
         done(ended);

@@ -33,7 +33,7 @@ use serde_json::{Map, Value, json};
 pub(crate) use database::Database;
 pub(crate) use outside::{Messages, Posts, Scripted, Ticking, response};
 
-/// What a job or an action reaches in a test.
+/// The ports of a job or an action in a test.
 pub(crate) struct World {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) run: Run,
@@ -225,13 +225,13 @@ impl Dispatches for Sent {
 #[derive(Default)]
 pub(crate) struct Kept {
     objects: Mutex<BTreeMap<String, String>>,
-    /// What is put before each fetch, the last first.
+    /// Objects that are put before each fetch, the last first.
     pub(crate) restless: Mutex<Vec<(String, String)>>,
-    /// What was fetched.
+    /// The locations that were fetched.
     pub(crate) fetches: Mutex<Vec<String>>,
     /// The parts that were put, in order.
     pub(crate) parts: Mutex<Vec<String>>,
-    /// What comes of the next parts, the last first.
+    /// Errors of the next parts, the last first.
     pub(crate) unfit: Mutex<Vec<std::io::Error>>,
 }
 
@@ -408,7 +408,7 @@ impl BlockingPool for Stuck {
     }
 }
 
-/// What is logged while a future is polled once, by target and message.
+/// The events logged while a future is polled once, by target and message.
 pub(crate) fn logged<T>(future: impl Future<Output = T>) -> (Option<T>, Vec<(String, String)>) {
     use futures_util::FutureExt;
 

@@ -67,7 +67,7 @@ impl Leaf for Http {
     }
 }
 
-/// What a response leaves in the record.
+/// The part of a response that the record keeps.
 fn answered(exit_status: i32, response: &HttpResponse) -> Answered<'_> {
     let kind = response.header("content-type").map_or(Value::Null, Value::from);
     Answered {
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn request_has_what_the_parameters_say() {
+    async fn request_has_the_parameters_values() {
         let server = Scripted::new([response(404, &[], "")]);
         let parameters = json!({
             "method": "PATCH", "headers": { "X-A": 5 }, "body": { "a": 1 }, "ok": ["2xx", 404], "redirects": 0, "request_timeout": "5s",

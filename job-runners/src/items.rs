@@ -1,4 +1,4 @@
-//! Reads the items of a foreach from a file that a job names: whatever stands there may be hostile.
+//! Reads the items of a foreach from a file that a job names: its contents may be hostile.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Take};
@@ -53,7 +53,7 @@ pub(crate) fn read_from(
     }
 }
 
-/// What comes once it is decompressed, if its name says that it is compressed.
+/// The decompressed bytes, if the file's name says that it is compressed.
 fn decompressed<'a>(name: &Path, from: impl Read + 'a) -> Result<Box<dyn Read + 'a>, JobError> {
     let text = name.to_string_lossy().to_ascii_lowercase();
     let Some((end, compression)) = ENDS.iter().find(|(end, _)| text.ends_with(end)) else {
@@ -138,7 +138,7 @@ fn open(file: &Path) -> Result<Take<File>, JobError> {
     Ok(opened.take(MAX_FILE))
 }
 
-/// Whether a file is one of the kernel's, which tells of this process: `/proc/self/environ` (statfs(2)).
+/// Whether a file is one of the kernel's, which reveals this process: `/proc/self/environ` (statfs(2)).
 fn is_kernels(file: &File) -> bool {
     fstatfs(file).is_ok_and(|found| found.f_type == PROC_SUPER_MAGIC)
 }
@@ -196,7 +196,7 @@ fn read_csv(file: &Path, from: impl Read, limit: usize) -> Result<Vec<Item>, Job
     }
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(from);
     let names = reader.headers().map_err(bad)?.clone();
-    // As Python's DictReader: what a short row lacks is null, what a long one has besides is left out.
+    // As Python's DictReader: a field that a short row lacks is null, the surplus of a long one is left out.
     let row = |record: csv::StringRecord| -> Item {
         let value = |at: usize| record.get(at).map_or(Value::Null, Value::from);
         names.iter().enumerate().map(|(at, name)| (name.to_owned(), value(at))).collect()
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_regular_file_is_refused_at_once() {
+    fn items_from_a_special_file_are_refused_at_once() {
         let folder = folder();
         let pipe = folder.0.path().join("pipe");
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());

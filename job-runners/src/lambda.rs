@@ -53,7 +53,7 @@ fn answered(answer: &FunctionAnswer) -> Answered<'_> {
     }
 }
 
-/// What a function tells of its error (Lambda Developer Guide, function errors): its type and message.
+/// A function's report of its error (Lambda Developer Guide, function errors): its type and message.
 fn reason(answer: &[u8]) -> Option<String> {
     let told: Value = serde_json::from_slice(answer).ok()?;
     let text = |name: &str| told.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());

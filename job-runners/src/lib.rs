@@ -1,4 +1,4 @@
-//! What workers do for Pumice's job types and actions, one file each. [`runners`] is the list; what specs may say is in
+//! The runners of Pumice's job types and actions, one file each. [`runners`] is the list; the form of specs is in
 //! `pumice-job-types`.
 
 mod actions;

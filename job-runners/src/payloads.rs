@@ -71,7 +71,7 @@ pub(crate) fn location(context: &JobContext<'_>, key: &str) -> Result<String, Jo
 /// them is fetched yet.
 ///
 /// # Errors
-/// [`JobError`] when there are none, when one is too large, or when they cannot be listed.
+/// [`JobError`] when no payload is found, when one is too large, or when they cannot be listed.
 pub(crate) async fn find(
     context: &JobContext<'_>,
     key: &str,
@@ -100,7 +100,7 @@ pub(crate) async fn find(
     found.into_iter().map(|object| Payload::new(object.clone(), limit)).collect()
 }
 
-/// No payload has this key. Names that begin so are told: lava takes them too.
+/// The error for a key without a payload. It suggests a name that begins so: lava takes those too.
 fn missing(key: &str, prefix: &str, others: &[&Object]) -> JobError {
     let base = prefix.strip_suffix(key).unwrap_or_default();
     let other = others.first().and_then(|other| other.location.strip_prefix(base));
@@ -112,7 +112,7 @@ fn missing(key: &str, prefix: &str, others: &[&Object]) -> JobError {
     JobError::failed(format!("no payload {}{hint}", shown(key)))
 }
 
-/// What comes of a call of the store, unless the attempt is to stop or the time is up.
+/// The outcome of a call of the store, unless the attempt is to stop or the time is up.
 pub(crate) async fn in_time<T>(
     context: &JobContext<'_>,
     what: &str,

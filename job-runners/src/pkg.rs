@@ -68,7 +68,7 @@ impl Leaf for Pkg {
     }
 }
 
-/// The packages of all keys, in order. Outputs of packages of one name are told apart by a number.
+/// The packages of all keys, in order. A number distinguishes the outputs of packages of one name.
 async fn find_all(context: &JobContext<'_>, keys: &[String]) -> Result<Vec<Package>, JobError> {
     let limit = Limit { bytes: context.settings.pkg_max_payload_size, setting: "PKG_MAX_PAYLOAD_SIZE" };
     let mut packages: Vec<Package> = Vec::new();
@@ -143,7 +143,7 @@ async fn unpack(
     unpacked.map_err(|error| failed(&payload.name, &error))
 }
 
-/// Has the thread stop when nobody waits for it any more.
+/// Stops the thread when its caller no longer waits.
 struct StopOnDrop(Stop);
 
 impl Drop for StopOnDrop {
@@ -191,11 +191,11 @@ fn find_program(folder: &Path, command: Option<&str>, unpacked: &Unpacked) -> Re
     made.map_err(|error| {
         JobError::cannot_begin(format!("cannot make {} executable: {error}", member.display()), &error)
     })?;
-    // Scripts look for their neighbours beside the name that they were started by.
+    // Scripts look for their neighbours next to the name that they were started by.
     Ok(folder.join(member))
 }
 
-/// The launcher of a job that Talend built, whose command nobody had to give.
+/// The launcher of a job that Talend built, whose command need not be given.
 fn only_launcher(launchers: &[PathBuf]) -> Result<PathBuf, JobError> {
     match launchers {
         [only] => Ok(only.clone()),

@@ -1,5 +1,5 @@
-//! Runs a command for a job: in the run's work directory, its output kept, stopped when its time is up, and with it
-//! whatever it has started.
+//! Runs a command for a job: in the run's work directory, its output kept, stopped with all its processes when its
+//! time is up.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -27,12 +27,12 @@ const LAST_OUTPUT: Span = Span::from_secs(10);
 const MAX_REASON: usize = 200;
 /// How much of stderr's end its last line is looked for in, in bytes.
 const LAST_LINE: i64 = 1024;
-/// What lava gives as the exit status of a command that took too long.
+/// lava's exit status for a command that took too long.
 const STATUS_TIMEOUT: i32 = 28;
 
 /// A command to run.
 pub(crate) struct Command {
-    /// What its output is told of: the payload as the spec has it, or the file of a payload that is run.
+    /// The command as its entry of `output` shows it: the payload in the spec, or the file of a payload that is run.
     pub(crate) line: String,
     /// The file of the payload area that it is; `None` of a program that the host has.
     pub(crate) payload: Option<Payload>,
@@ -50,7 +50,7 @@ pub(crate) struct Command {
     pub(crate) file_size: Option<u64>,
 }
 
-/// What a command is that comes from the payload area.
+/// The payload that a command comes from.
 pub(crate) struct Payload {
     /// The location that the job names, for `LAVA_S3_PAYLOAD`.
     pub(crate) location: String,
@@ -91,7 +91,7 @@ pub(crate) async fn within_temp<T>(
     done
 }
 
-/// Runs a command to its end, and stores what it printed; gives the entry of `output` that tells of it.
+/// Runs a command to its end, and stores its output; gives the entry of `output` for it.
 ///
 /// # Errors
 /// [`JobError`] when it fails; with a `result` that has the entry, once it was started.
@@ -110,7 +110,7 @@ pub(crate) async fn run_and_keep(context: &JobContext<'_>, command: &Command) ->
         return Err(JobError::failed("stopped"));
     }
     if matches!(exit, Exit::Stopped) && context.cancel.is_stopped() == Some(Stop::Halted) {
-        // The attempt is made again, and has its place: what was printed so far stays apart from it.
+        // The attempt is made again, and has its place: the output so far stays apart from it.
         for capture in captures {
             capture.leave().await;
         }
@@ -203,11 +203,11 @@ async fn run_process(
         let seeing = see_through(context, command, program, &mut child, &mut family);
         match select(std::pin::pin!(seeing), recording.as_mut()).await {
             Either::Left((exit, recording)) => {
-                // Whatever could write is gone; a process that cannot be killed is not waited for.
+                // All processes that could write are gone; one that cannot be killed is not waited for.
                 let late = async {
                     loop {
                         clock.sleep_until(clock.now() + LAST_OUTPUT.delta()).await;
-                        // What was read is written, or the stream says why not.
+                        // The output that was read is written, or the stream has the reason why not.
                         if !stdout.is_pending() && !stderr.is_pending() {
                             return;
                         }
@@ -225,7 +225,7 @@ async fn run_process(
     // The command's own files go once nothing can write to them any more.
     drop((family, temp));
     let (exit, recorded) = exit;
-    recorded.map_err(|error| JobError::failed(format!("cannot keep what the command printed: {error}")))?;
+    recorded.map_err(|error| JobError::failed(format!("cannot keep the command's output: {error}")))?;
     exit
 }
 
@@ -250,8 +250,8 @@ async fn record(
     }
 }
 
-/// A command that limits the size of files before it becomes the program: a limit that is set from outside comes too late
-/// for what the program does first. POSIX's shell counts in blocks of 512 bytes.
+/// A command that limits the size of files before it becomes the program: a limit that is set from outside comes too
+/// late for the program's first writes. POSIX's shell counts in blocks of 512 bytes.
 fn limited(bytes: u64, argv: &[String]) -> tokio::process::Command {
     let mut process = tokio::process::Command::new("/bin/sh");
     process.args(["-c", "ulimit -f \"$0\" && exec \"$@\""]).arg(bytes.div_ceil(512).to_string()).args(argv);
@@ -339,7 +339,7 @@ fn cannot_run(command: &Command, program: &str, error: &std::io::Error) -> JobEr
     }
 }
 
-/// What is wrong with the beginning of a file that the system does not run (execve(2), Interpreter scripts).
+/// The reason why the system does not run a file, by its beginning (execve(2), Interpreter scripts).
 fn unfit(file: &Path) -> Option<String> {
     let mut start = Vec::new();
     File::open(file).ok()?.take(MAX_INTERPRETER).read_to_end(&mut start).ok()?;
@@ -363,8 +363,8 @@ const MAX_INTERPRETER: u64 = 256;
 /// How programs begin (elf(5)).
 const ELF: &[u8] = b"\x7fELF";
 
-/// What a command finds in its environment, the strongest last: the worker's, the job's, lava's own
-/// (lava guide, Job type: cmd, Environment). `TMPDIR` is a directory of the command's own, as lava has it.
+/// A command's environment, the strongest last: the worker's, the job's, lava's variables (lava guide, Job
+/// type: cmd, Environment). `TMPDIR` is a directory of the command's own, as lava has it.
 fn environment(
     context: &JobContext<'_>,
     command: &Command,

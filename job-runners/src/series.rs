@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::process::{self, Command};
 
-/// What has come of the commands so far.
+/// The results of the commands so far.
 #[derive(Default)]
 pub(crate) struct Series {
     output: Vec<Value>,

@@ -1,7 +1,7 @@
-//! What a command prints, kept in pieces while it runs: where objects are not files of this machine.
+//! A command's output, kept in pieces while it runs: for a site whose objects are not files of this machine.
 //!
-//! A piece of [`PIECE_BYTES`] is kept once and for all; the last one is kept again whenever it has grown, ever less often. What
-//! is kept makes room on the disk: the file of a long output holds its beginning and its end.
+//! A piece of [`PIECE_BYTES`] is kept once and for all; the last one is kept again whenever it has grown, ever less
+//! often. A kept piece makes room on the disk: the file of a long output holds its beginning and its end.
 
 use std::convert::Infallible;
 use std::fs::File;
@@ -117,7 +117,7 @@ impl<'a> Shipment<'a> {
             Err(error) => {
                 if !self.is_failing.swap(true, Ordering::Relaxed) {
                     let location = &self.pieces.location;
-                    tracing::warn!(%location, %error, "what a command prints cannot be kept while it runs");
+                    tracing::warn!(%location, %error, "cannot keep a command's output while it runs");
                 }
                 clock.sleep_until(clock.now() + Span::from(AFTER_FAILURE).delta()).await;
             }
@@ -172,7 +172,7 @@ impl<'a> Shipment<'a> {
     pub(crate) async fn leave(&self, file: &File, size: u64) {
         if let Err(error) = self.ship(file, size, true).await {
             let location = &self.pieces.location;
-            tracing::warn!(%location, %error, "the last of what a command printed is lost with its worker");
+            tracing::warn!(%location, %error, "the end of a command's output is lost with its worker");
         }
     }
 
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_printed_is_there_before_the_end_and_once_after_it() {
+    async fn output_is_kept_in_pieces_before_the_end_and_whole_after() {
         let world = world("x", Duration::from_millis(10));
         let ended = run(&world, "echo begun; wait_for_go; echo done; echo bad >&2", || {
             let kept = world.kept.objects();
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn worker_that_stops_leaves_what_was_printed_apart() {
+    async fn worker_stopping_leaves_output_in_pieces() {
         let world = world("x", Duration::from_millis(10));
         let stop = || world.cancel.stop(Stop::Halted);
         let ended =

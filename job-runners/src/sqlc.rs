@@ -15,7 +15,7 @@ use crate::payloads::{self, Limit, Payload};
 use crate::process::{self, Command};
 use crate::series::Series;
 
-/// What the shell does: gives the file to the client as its input.
+/// The shell's script: gives the file to the client as its input.
 const FEED: &str = "file=$1; shift; exec \"$@\" < \"$file\"";
 /// The exit status of a program that is not installed (POSIX, Shell Command Language, 2.8.2).
 const NOT_FOUND: i64 = 127;

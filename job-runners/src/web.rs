@@ -41,7 +41,7 @@ pub(crate) struct Unanswered {
     pub(crate) response: Option<HttpResponse>,
 }
 
-/// What one try came to.
+/// The failure of one try.
 struct Fault {
     message: String,
     /// Whether another try may help.
@@ -161,7 +161,7 @@ mod tests {
         Tries { more, wait: Span::from_secs(1), until, repeats: true }
     }
 
-    /// What an exchange with this server comes to, and how long it waited between its tries.
+    /// The outcome of an exchange with this server, and how long it waited between its tries.
     fn exchanged(server: &Scripted, tries: Tries) -> (Result<HttpResponse, Unanswered>, Vec<u64>) {
         let clock = Ticking::default();
         let asked = exchange((server, &clock), &request(), tries, |status| status == 200).now_or_never();
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn request_that_may_have_been_carried_out_is_repeated_only_where_it_may_be() {
+    fn request_maybe_carried_out_is_repeated_only_if_allowed() {
         for (fault, again) in [
             (Err(unsent()), true),
             (response(429, &[], ""), true),

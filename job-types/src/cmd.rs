@@ -43,7 +43,7 @@ pub struct Parameters {
     /// The largest file that the command may write; default: no limit.
     #[serde(default)]
     pub file_size: Option<Bytes>,
-    /// What templates see as `vars`.
+    /// The values that templates see as `vars`.
     #[serde(default)]
     pub vars: Option<Map<String, Value>>,
 }

@@ -1,4 +1,4 @@
-//! Warnings about a command line: signs that only a shell acts on, and what a command cannot have.
+//! Warnings about a command line: signs that only a shell acts on, and impossible variables of the environment.
 
 use pumice_core::duration::Span;
 use pumice_core::job_type::zero_timeout;
@@ -92,7 +92,7 @@ fn is_variable(name: &str) -> bool {
 
 /// How long something may run that a job starts.
 pub(crate) struct Timed {
-    /// What it is, as in "the command".
+    /// Its name in messages, as "the command".
     pub(crate) what: &'static str,
     /// The parameter `timeout`.
     pub(crate) timeout: Option<Span>,
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_a_shell_does_is_told() {
+    fn shell_syntax_without_a_shell_is_warned_of() {
         for (line, sign) in [
             ("cat a | wc -l", "|"),
             ("cat a|wc -l", "|"),
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_meant_as_it_stands_is_left_alone() {
+    fn literal_shell_characters_are_accepted() {
         for line in [
             "cut -d '|' -f 1 a",
             "sh -c 'cat a | wc -l; echo $X *'",
@@ -226,14 +226,14 @@ mod tests {
     }
 
     #[test]
-    fn programs_of_an_empty_directory_are_told() {
+    fn programs_of_an_empty_directory_are_warned_of() {
         for line in ["./x.sh a", "bin/x", "../x"] {
             assert!(told(line)[0].contains("which is empty at first"), "{line}");
         }
     }
 
     #[test]
-    fn impossible_names_of_variables_are_told() {
+    fn impossible_names_of_variables_are_reported() {
         let told = |name: &str| advise_environment([name].into_iter()).first().map(ToString::to_string);
         for (name, wanted) in [
             ("", "no environment"),
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn comments_of_templates_in_shell_texts_are_told() {
+    fn comments_of_templates_in_shell_texts_are_warned_of() {
         let value = json!(["x", { "y": "${#A} and ${#B#}" }]);
         let told = advise_comments(&value, &JsonPath::root().field("args"));
         assert!(told.len() == 1 && told[0].to_string().starts_with("args[1].y: {# of ${#"), "{told:?}");

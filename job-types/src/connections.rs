@@ -14,7 +14,7 @@ const MAX_LABEL: usize = 64;
 /// Most connections of a job.
 const MAX_CONNECTIONS: usize = 50;
 
-/// What is wrong with the labels of the parameter `connections`.
+/// Problems of the labels of the parameter `connections`.
 #[must_use]
 pub fn check_given(connections: Option<&Connections>) -> Vec<Problem> {
     let Some(connections) = connections else { return Vec::new() };

@@ -1,4 +1,4 @@
-//! Job type `dag`: jobs after their predecessors, independent ones beside each other (lava guide, Job type: dag).
+//! Job type `dag`: jobs after their predecessors, independent ones at the same time (lava guide, Job type: dag).
 
 use std::collections::HashMap;
 use std::thread::available_parallelism;
@@ -33,7 +33,7 @@ fn width(own: Option<Count>, settings: &Settings) -> usize {
     workers.min(settings.dag_max_workers.unwrap_or_else(most_workers))
 }
 
-/// Each job and what it comes after (lava guide, Job type: dag, Payload).
+/// Each job and its predecessors (lava guide, Job type: dag, Payload).
 #[derive(Debug)]
 pub struct Edges(pub Vec<(String, Vec<String>)>);
 
@@ -96,7 +96,7 @@ pub struct Dag;
 impl JobType for Dag {
     const NAME: &'static str = "dag";
     const ABOUT: &'static str =
-        "Runs jobs after their predecessors, independent ones beside each other, under one run id.";
+        "Runs jobs after their predecessors, independent ones at the same time, under one run id.";
     type Payload = Edges;
     type Parameters = Parameters;
 
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_very_long_line_of_jobs_is_no_trouble() {
+    fn very_long_line_of_jobs_is_planned() {
         let line: Map<String, Value> =
             (0..50_000).map(|n| (format!("j{n}"), json!(format!("j{}", n + 1)))).collect();
         assert_eq!(plan(Value::Object(line)).unwrap().steps.len(), 50_001);

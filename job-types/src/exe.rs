@@ -42,7 +42,7 @@ pub struct Parameters {
     /// Connections by label: each file finds them in `LAVA_CONN_<LABEL>` and `LAVA_CONNID_<LABEL>`.
     #[serde(default)]
     pub connections: Option<Connections>,
-    /// What templates see as `vars`.
+    /// The values that templates see as `vars`.
     #[serde(default)]
     pub vars: Option<Map<String, Value>>,
 }

@@ -51,7 +51,7 @@ impl Statuses {
     }
 }
 
-/// The statuses that one rule stands for.
+/// The statuses that one rule covers.
 fn range(rule: &Value) -> Result<(u16, u16), String> {
     let status = |text: &str| text.trim().parse::<u16>().ok().filter(|status| (100..=599).contains(status));
     let found = match rule {
@@ -123,7 +123,7 @@ pub struct Parameters {
     /// Whether URL, headers and body are rendered; default true.
     #[serde(default)]
     pub jinja: Option<bool>,
-    /// What templates see as `vars`.
+    /// The values that templates see as `vars`.
     #[serde(default)]
     pub vars: Option<Map<String, Value>>,
 }

@@ -48,7 +48,7 @@ impl JsonSchema for JobList {
 /// A list that names no jobs, or what cannot be one.
 #[derive(Debug, thiserror::Error)]
 pub enum BadJobList {
-    /// There are none.
+    /// The list has no jobs.
     #[error("the list of jobs is empty")]
     Empty,
     /// One is not a job id.
@@ -60,7 +60,7 @@ impl JobList {
     /// The ids with a prefix before each.
     ///
     /// # Errors
-    /// [`BadJobList`] naming the first that is not a job id, or that there are none.
+    /// [`BadJobList`] naming the first that is not a job id, or for an empty list.
     pub fn prefixed(&self, prefix: Option<&str>) -> Result<Vec<JobId>, BadJobList> {
         if self.0.is_empty() {
             return Err(BadJobList::Empty);

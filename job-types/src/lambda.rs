@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "LambdaParameters")]
 pub struct Parameters {
-    /// What the function is called with; default an empty map.
+    /// The event to call the function with; default an empty map.
     #[serde(default)]
     pub event: Option<Template<Value>>,
     /// The version or alias of the function; default `$LATEST`.
@@ -24,7 +24,7 @@ pub struct Parameters {
     /// Whether the function's name and `event` are rendered; default true.
     #[serde(default)]
     pub jinja: Option<bool>,
-    /// What templates see as `vars`.
+    /// The values that templates see as `vars`.
     #[serde(default)]
     pub vars: Option<Map<String, Value>>,
 }

@@ -1,5 +1,5 @@
-//! Pumice's job types and actions, one file each: what their specs may say. [`registry`] is the list. What workers do is
-//! in `pumice-job-runners`, which the dispatcher function does without.
+//! The form of the specs of Pumice's job types and actions, one file each. [`registry`] is the list. Their runners are
+//! in `pumice-job-runners`, which the dispatcher function does not need.
 
 pub mod actions;
 pub mod chain;

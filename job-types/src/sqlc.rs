@@ -28,7 +28,7 @@ pub struct Parameters {
     /// How long each file may take; default the job's `timeout`, else the realm's `SQLC_TIMEOUT` of 10 minutes.
     #[serde(default)]
     pub timeout: Option<Span>,
-    /// What templates see as `vars`.
+    /// The values that templates see as `vars`.
     #[serde(default)]
     pub vars: Option<Map<String, Value>>,
 }

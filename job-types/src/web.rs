@@ -1,4 +1,4 @@
-//! What specs say of requests to servers of the web.
+//! The form of requests to web servers in specs.
 
 use std::collections::BTreeMap;
 
@@ -133,7 +133,7 @@ fn is_open(text: &str) -> bool {
     text.contains("{{") || text.contains("{%")
 }
 
-/// What is wrong with a URL that has no templates.
+/// The problem of a URL that has no templates.
 pub(crate) fn check_url(url: Option<&Value>, path: JsonPath) -> Option<Problem> {
     let url = url.and_then(Value::as_str).filter(|url| !is_open(url))?;
     let scheme = url.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
@@ -143,7 +143,7 @@ pub(crate) fn check_url(url: Option<&Value>, path: JsonPath) -> Option<Problem> 
     }
 }
 
-/// What is wrong with the names and values of headers.
+/// Problems of the names and values of headers.
 pub(crate) fn check_headers(headers: Option<&Value>, path: &JsonPath) -> Vec<Problem> {
     let Some(headers) = headers.and_then(Value::as_object) else { return Vec::new() };
     let mut problems = Vec::new();

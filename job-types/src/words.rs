@@ -39,7 +39,7 @@ fn is_scalar(argument: &Value) -> bool {
     matches!(argument, Value::String(_) | Value::Number(_) | Value::Bool(_))
 }
 
-/// The parameters with a text in place of each argument that is none.
+/// The parameters with a text in place of each argument that is not one.
 pub(crate) fn with_scalar_args(mut parameters: Map<String, Value>) -> Map<String, Value> {
     for argument in parameters.get_mut("args").and_then(Value::as_array_mut).into_iter().flatten() {
         if !is_scalar(argument) {
@@ -100,7 +100,7 @@ impl JsonSchema for Bytes {
 #[schemars(inline)]
 pub struct Line(#[schemars(length(min = 1))] pub String);
 
-/// What is wrong with the key of a payload that stands at a place.
+/// The problem of a payload's key at a path.
 pub(crate) fn check_key(key: &str, path: JsonPath) -> Option<Problem> {
     bad_key(key).map(|why| Problem::new(path, why))
 }

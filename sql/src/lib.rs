@@ -52,7 +52,7 @@ fn of_connecting(login: &Login, error: DatabaseError) -> DatabaseError {
     DatabaseError { message: format!("cannot log in to {}: {}", place(login), error.message), ..error }
 }
 
-/// What an error of sqlx says that has not come from the database itself.
+/// The text of an error of sqlx that has not come from the database itself.
 fn of_driver(error: &sqlx::Error) -> DatabaseError {
     let (mut text, mut next) = (error.to_string(), std::error::Error::source(error));
     while let Some(cause) = next {

@@ -58,7 +58,7 @@ fn of(error: &rusqlite::Error) -> DatabaseError {
     }
 }
 
-/// What a statement gives.
+/// A message from the thread of a statement.
 enum Given {
     Columns(Vec<String>),
     Row(Vec<Cell>),
@@ -95,7 +95,7 @@ impl Session for Sqlite {
 
 impl Drop for Sqlite {
     fn drop(&mut self) {
-        // A statement that is given up ends on its thread, and what it has begun is rolled back with the connection.
+        // An abandoned statement ends on its thread, and its transaction is rolled back with the connection.
         self.interrupt.interrupt();
     }
 }

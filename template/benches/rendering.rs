@@ -1,6 +1,5 @@
-//! How long rendering and compiling take, beside stock minijinja on the
-//! templates it can render. `benches/jinja2.py` measures Python's Jinja2 on
-//! the same templates.
+//! How long rendering and compiling take, compared with stock minijinja on the templates that it
+//! can render. `benches/jinja2.py` measures Python's Jinja2 on the same templates.
 
 use std::hint::black_box;
 

@@ -1,4 +1,4 @@
-//! `a.b`, `a[b]` and `a[b:c]`. What is not listed for a type does not exist.
+//! `a.b`, `a[b]` and `a[b:c]`. An attribute that is not listed for a type does not exist.
 
 use std::sync::Arc;
 
@@ -29,15 +29,15 @@ pub(crate) fn attr(rt: &Runtime<'_>, owner: &Val, name: &Arc<str>) -> Outcome {
     }
 }
 
-/// Python's `getattr`: the attribute, which may have an undefined value, and `None` where there is none.
+/// Python's `getattr`: the attribute, which may have an undefined value, and `None` if it is missing.
 pub(crate) fn attribute(rt: &Runtime<'_>, owner: &Val, name: &str) -> Outcome<Option<Val>> {
     refuse_private(owner, name)?;
     charge_member(rt, owner)?;
     member(owner, name).transpose()
 }
 
-/// Names that begin with `_` lead into Python's machinery; there is none
-/// here, and asking for it is an error rather than nothing.
+/// Names that begin with `_` lead into Python's machinery, which does not exist here; asking for it
+/// is an error rather than nothing.
 fn refuse_private(owner: &Val, name: &str) -> Outcome<()> {
     if name.starts_with('_') {
         return fail(format!(
@@ -179,7 +179,7 @@ pub(crate) fn item(rt: &Runtime<'_>, owner: &Val, key: &Val) -> Outcome {
     Ok(Val::missing_member(owner, show::repr(rt, key)?))
 }
 
-/// Python's `owner[key]`: the item, which may have an undefined value, and `None` where there is none.
+/// Python's `owner[key]`: the item, which may have an undefined value, and `None` if it is missing.
 pub(crate) fn subscript(rt: &Runtime<'_>, owner: &Val, key: &Val) -> Outcome<Option<Val>> {
     if let Val::Undefined(_) = owner {
         return Err(rt.undefined(owner));

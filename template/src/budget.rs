@@ -1,4 +1,4 @@
-//! What the renderings of one structure may use up together.
+//! The limits that the renderings of one structure share.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};

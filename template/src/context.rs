@@ -48,9 +48,9 @@ impl Var {
     }
 }
 
-/// The functions and filters whose value depends on the moment they are
-/// called, on chance or on the worker's zone. Those in the text of a template tell before it is
-/// rendered what [`Context::with_asked`] tells afterwards.
+/// The functions and filters whose value depends on the moment they are called, on chance or on the
+/// worker's zone. A search for them in the text of a template shows before it is rendered what
+/// [`Context::with_asked`] shows afterwards.
 pub const OF_THE_MOMENT: [&str; 13] = [
     "fromtimestamp",
     "gettz",

@@ -1,4 +1,4 @@
-//! What can be wrong with a template, in words for the author of a job.
+//! Errors of templates, in words for the author of a job.
 
 use std::fmt;
 use std::ops::Range;
@@ -86,7 +86,7 @@ impl TemplateError {
         self.0.kind
     }
 
-    /// What was wrong: a lower-case fragment without place or hint.
+    /// The message: a lower-case fragment without place or hint.
     pub fn message(&self) -> &str {
         &self.0.message
     }

@@ -53,7 +53,7 @@ pub(crate) fn over<T>(message: impl Into<String>, limit: &str) -> Outcome<T> {
     Err(Fault::new(ErrorKind::Limit, format!("{message} (limit {limit})")))
 }
 
-/// Characters of a message; what it quotes may be long.
+/// Characters of a message; its quotations may be long.
 const LONGEST_MESSAGE: usize = 600;
 /// Bytes of a name that others are compared with.
 const LONGEST_NAME: usize = 100;

@@ -66,7 +66,7 @@ fn dict(rt: &Runtime<'_>, mut args: Args) -> Outcome {
     Ok(Val::Dict(Arc::new(Dict::new(entries))))
 }
 
-/// What `dict(source)` and `update(source)` take in: a dict, or pairs.
+/// The entries of `dict(source)` and `update(source)`: of a dict, or of pairs.
 pub(crate) fn dict_entries(rt: &Runtime<'_>, source: &Val) -> Outcome<Entries> {
     if let Val::Dict(dict) = source {
         return Ok(dict.read().clone());

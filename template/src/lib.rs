@@ -1,10 +1,9 @@
 //! Jinja2 templates as lava's users know them, on minijinja.
 //!
-//! A job spec written for lava is full of templates such as
-//! `{{ (start - utils.timedelta(days=1)).date() }}`. This crate renders them
-//! as Jinja2 3.1 with python-dateutil does, without Python, and holds them to
-//! [`Limits`]. It knows nothing of jobs: variables come from a [`Context`].
-//! What templates can use is in docs/templates.md.
+//! A job spec written for lava is full of templates such as `{{ (start -
+//! utils.timedelta(days=1)).date() }}`. This crate renders them as Jinja2 3.1 with python-dateutil
+//! does, without Python, and holds them to [`Limits`]. It knows nothing of jobs: variables come
+//! from a [`Context`]. docs/templates.md lists the names that templates can use.
 //!
 //! ```
 //! use pumice_template::{Context, Renderer, Value, Zone};
@@ -36,8 +35,8 @@
 //! - `clock`, `dateparse`, `rrule` and `utils` are lava's `utils`: Python's
 //!   datetime and re, os.path, and dateutil.
 //!
-//! Everything a template can reach is in a static table. What is in none does
-//! not exist, so there is nothing to escape into.
+//! Everything a template can reach is in a static table. A name that is in none does not exist, so
+//! there is nothing to escape into.
 
 #[cfg(all(test, target_os = "linux"))]
 mod attacks;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// What the templates of one structure may use up before it is refused.
+/// The limits that the templates of one structure share.
 ///
 /// The defaults stop every attack that `tests/attacks` lists within a
 /// second and 256 MiB. A template that goes over one of them fails with

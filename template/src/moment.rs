@@ -1,5 +1,5 @@
-//! Holds the list of what depends on the moment: every function, method of a class and filter is called, and what asks
-//! for the time or for chance must be on it.
+//! Checks the list of functions that depend on the moment: every function, method of a class and filter is called, and
+//! each that asks for the time or for chance must be on it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -54,7 +54,7 @@ fn asks(renderer: &Renderer, source: &str) -> bool {
 }
 
 #[test]
-fn whatever_asks_for_the_moment_is_on_the_list() {
+fn functions_of_the_moment_are_all_listed() {
     let renderer = Renderer::default();
     let mut sources = Vec::new();
     let mut functions = Vec::new();
@@ -63,7 +63,7 @@ fn whatever_asks_for_the_moment_is_on_the_list() {
     for function in &functions {
         let name = function.rsplit('.').next().unwrap_or(function);
         sources.extend(ARGUMENTS.iter().map(|args| (name, format!("{{{{ {function}({args}) }}}}"))));
-        // What lazily asks is looked through too.
+        // Functions that ask lazily are looked through too.
         sources.extend(ARGUMENTS.iter().map(|args| (name, format!("{{{{ {function}({args})|first }}}}"))));
     }
     for name in filters::names() {

@@ -1,5 +1,5 @@
-//! Functions, classes and modules that templates can reach, as static
-//! tables: what is not in a table does not exist.
+//! Functions, classes and modules that templates can reach, as static tables: a name that is in
+//! none does not exist.
 
 use std::sync::Arc;
 
@@ -121,7 +121,7 @@ fn not_callable(native: &Native) -> Box<Fault> {
     )
 }
 
-/// What a bound method runs.
+/// The code of a bound method.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Code {
     Method(MethodFn),

@@ -134,7 +134,7 @@ fn is_sequence(value: &Val) -> bool {
     )
 }
 
-/// Python's `is`, as far as a template can tell.
+/// Python's `is`, as far as a template can see it.
 fn is_same(a: &Val, b: &Val) -> bool {
     match (a, b) {
         (Val::None, Val::None) => true,

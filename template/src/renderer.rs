@@ -75,7 +75,7 @@ impl Renderer {
         ctx: &Context,
         budget: &Budget,
     ) -> Result<String, TemplateError> {
-        // Text without a tag is its own rendering, a last newline aside.
+        // Text without a tag is its own rendering, except for a last newline.
         let changes = source.contains('{') || source.contains(['\r', '\n']);
         self.rendered(source, changes, None, ctx, budget)
     }
@@ -112,13 +112,11 @@ impl Renderer {
     /// other leaves stay as they are, and so does the order of keys. A lone
     /// string is rendered as [`render`](Self::render) does.
     ///
-    /// lava renders the JSON text of a structure and reads the result as
-    /// JSON. What its users write for that means the same here: in a string
-    /// in single quotes a backslash stands for itself, and the escapes of
-    /// `v|tojson|trim('"')` are read. A value of the context stays what it
-    /// is, and can never break the structure. A name that one string sets and
-    /// a later one looks up is an error, as in
-    /// [`check_json`](Self::check_json).
+    /// lava renders the JSON text of a structure and reads the result as JSON. Templates written
+    /// for that mean the same here: in a string in single quotes a backslash is a plain character,
+    /// and the escapes of `v|tojson|trim('"')` are read. A value of the context stays what it is,
+    /// and can never break the structure. A name that one string sets and a later one looks up is
+    /// an error, as in [`check_json`](Self::check_json).
     ///
     /// An error carries the JSON path of the template. Two keys that render
     /// alike are an error. All strings together get one budget.
@@ -139,9 +137,8 @@ impl Renderer {
         }
     }
 
-    /// As [`render_json`](Self::render_json) for what lava renders as a
-    /// structure even if it is a lone string, as the `value` of the action
-    /// `state`.
+    /// As [`render_json`](Self::render_json) for a value that lava renders as a structure even if
+    /// it is a lone string, as the `value` of the action `state`.
     pub fn render_structure_within(
         &self,
         value: &Json,
@@ -279,7 +276,7 @@ fn marks_for(program: &Program, ctx: &Context) -> Result<Marks, TemplateError> {
     })
 }
 
-/// Bytes of template text to a step: what reading and compiling it takes.
+/// Bytes of template text to a step: the price of reading and compiling it.
 const BYTES_A_STEP: u64 = 4;
 
 /// Charges for reading a template, and looks at the clock.

@@ -1,4 +1,4 @@
-//! What one rendering has at hand, and what it may still use up.
+//! The state of one rendering, and the remainder of its limits.
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -32,7 +32,7 @@ pub(crate) struct Runtime<'a> {
     pub(crate) ctx: &'a Context,
     pub(crate) regexes: &'a RegexCache,
     budget: &'a Budget,
-    /// For a string of a structure, what stands for characters of values.
+    /// For a string of a structure, the marks in place of characters of values.
     pub(crate) marks: Option<Marks>,
     /// Whether `{% autoescape true %}` is in force.
     pub(crate) escaping: Cell<bool>,
@@ -204,7 +204,7 @@ impl<'a> Runtime<'a> {
         })
     }
 
-    /// What a view of a dict shows, charged.
+    /// The items of a view of a dict, charged.
     pub(crate) fn view_items(&self, view: &View) -> Outcome<Vec<Val>> {
         let count = view.dict.len();
         match view.kind {

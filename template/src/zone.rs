@@ -105,9 +105,9 @@ impl fmt::Display for UnknownZone {
 impl std::error::Error for UnknownZone {}
 
 impl Zone {
-    /// The zone of this process: the `TZ` variable, else the zone that
-    /// `/etc/localtime` links to, else UTC. Where `TZ` names no zone, UTC, as
-    /// the C library has it; [`checked_system`](Self::checked_system) tells.
+    /// The zone of this process: the `TZ` variable, else the zone that `/etc/localtime` links to,
+    /// else UTC. If `TZ` does not name a zone, UTC, as the C library has it;
+    /// [`checked_system`](Self::checked_system) reports it.
     pub fn system() -> Self {
         Self::checked_system().unwrap_or(Self::Utc)
     }

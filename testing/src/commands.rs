@@ -1,4 +1,4 @@
-//! What each command does.
+//! The commands, one function each.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;

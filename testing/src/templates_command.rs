@@ -1,4 +1,4 @@
-//! Templates beside Jinja2, from the command line.
+//! Templates compared with Jinja2, from the command line.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -1,7 +1,7 @@
-"""Renders templates with Jinja2 and lava's utilities, for the test that runs them beside Pumice.
+"""Renders templates with Jinja2 and lava's utilities, for the test that compares them with Pumice.
 
-Reads a line of JSON with the variables, then one template a line. Writes a line of JSON for each: what it
-rendered to, or its error.
+Reads a line of JSON with the variables, then one template a line. Writes a line of JSON for each: its
+rendering, or its error.
 """
 
 import datetime

@@ -1,10 +1,10 @@
-"""Runs jobs with lava's own code, for the test that runs the same ones with Pumice.
+"""Runs jobs with lava's code, for the test that runs the same ones with Pumice.
 
 Reads a case a line, as JSON: jobs, state, config, fields of the realm, one request. Dispatches the request, runs what
 lava's queue then holds, one after the other, until it is empty, as lava's worker does. Writes a line of JSON for each
 case: every run with its events, and the state that is left.
 
-DynamoDB is a stand-in at AWS_ENDPOINT_URL. What lava would send to SQS and upload to S3 is caught; waits are left out.
+DynamoDB is a stand-in at AWS_ENDPOINT_URL. Messages to SQS and uploads to S3 are caught; waits are left out.
 """
 
 import copy
@@ -39,7 +39,7 @@ lock = threading.Lock()
 
 
 def shown(item, run_id):
-    """An event's info as it was when the event happened: what commands printed in place of where it is."""
+    """An event's info at the time of the event: the output of commands in place of its location."""
     if isinstance(item, dict):
         return {str(key): shown(value, run_id) for key, value in item.items()}
     if isinstance(item, (list, tuple)):
@@ -83,7 +83,7 @@ lava.lavacore.sqs_send_msg = lambda message, _queue, delay=0, *_: queue.append((
 lava.lava.log_event = note_event
 lava.lava.sleep = lambda _: None
 lava.lava.run_job = recorded(lava.lava.run_job)
-# After what they import was put in place.
+# After their imports were put in place.
 import lava.handlers.cmd  # noqa: E402
 
 lava.handlers.cmd.s3_upload = catch_upload

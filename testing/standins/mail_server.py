@@ -1,4 +1,4 @@
-"""A mail server that keeps what it is sent: prints one JSON line when it listens, and one for each e-mail.
+"""A mail server that keeps its e-mails: prints one JSON line when it listens, and one for each e-mail.
 
 usage: mail_server.py FOLDER MODE
 MODE: plain, login, or starttls (demanded, with a login). FOLDER gets the certificate authority, ca.pem.

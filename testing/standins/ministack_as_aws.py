@@ -55,7 +55,7 @@ def update_with_attributes(kind, physical_id, old, new, stack, logical_id):
     return physical_id, {**attributes, **changed}
 
 
-# The nested deployment looks them up when it runs; what deploys other stacks has the first two by name.
+# The nested deployment looks them up when it runs; the deployment of other stacks has the first two by name.
 engine._parse_template = parse_with_transform
 engine._resolve_refs = resolve_with_secrets
 provisioners._update_resource = update_with_attributes

@@ -57,7 +57,7 @@ def carry_out_what_is_due():
 
 
 def go_on():
-    """Until something fails: then the server ends with it, so that nobody waits for what never comes."""
+    """Until something fails: then the server ends with it, so that no client waits for an answer that never comes."""
     try:
         while True:
             carry_out_what_is_due()

@@ -9,7 +9,7 @@ use pumice_core::ids::WorkerName;
 use pumice_core::ports::{Consumer, Delivery, StoreError};
 use serde_json::{Value, json};
 
-/// What the function asks of a message's queue.
+/// The function's view of a message's queue.
 #[async_trait]
 pub trait MessageQueue: Send + Sync {
     /// Hides a message that the queue has handed out for so long from now.
@@ -29,7 +29,7 @@ impl MessageQueue for pumice_aws::Queues {
     }
 }
 
-/// A message of an event: what the function needs of it, and whatever else AWS puts beside it is left alone.
+/// A message of an event: the fields that the function needs; others are ignored.
 #[derive(Debug)]
 struct SqsMessage {
     message_id: String,
@@ -91,7 +91,7 @@ impl<'a> EventQueue<'a> {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Numbers: whole whatever became of another holder.
+        // Numbers: whole even if another holder panicked.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -166,7 +166,8 @@ impl Consumer for EventQueue<'_> {
 
     async fn bury(&self, receipt: &str, reason: &str) -> Result<(), StoreError> {
         let (place, record) = self.record(receipt)?;
-        // After a failure the queue puts the message aside by itself, once it has come often enough.
+        // After a failure SQS moves the message to the dead-letter queue by itself, once it was
+        // received often enough.
         self.queue
             .put_aside(self.worker, &record.body, reason)
             .await
@@ -267,7 +268,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn message_not_put_aside_comes_again() {
+    async fn message_not_buried_is_redelivered() {
         let queue = Recorder { is_down: true, ..Recorder::default() };
         let failures = json!([{ "itemIdentifier": "m1" }, { "itemIdentifier": "m2" }]);
         assert_eq!(settled(&queue).await.1, json!({ "batchItemFailures": failures }));

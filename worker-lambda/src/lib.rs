@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_runs_of_an_event_are_known_before_it_is_dealt_with() {
+    fn runs_of_an_event_are_read_before_it_is_handled() {
         let id = "0190a0a0-0000-7000-8000-000000000000";
         let body = |key: Option<&str>| {
             let message = json!({ "realm": "r", "worker": "w", "job_id": "j", "run_id": id, "ts_dispatch": "x", "run_key": key });

@@ -22,12 +22,12 @@ const MAX_HOPS: usize = 8;
 /// The place of a module: its names from the crate down.
 type Place = Vec<String>;
 
-/// What a file says about others.
+/// A file's references to others.
 #[derive(Debug, Default)]
 struct Module {
     /// The places that it names, as it names them, each with the module that names it.
     named: Vec<(Place, Place)>,
-    /// The names that its `use` items bring in, and what they are of.
+    /// The names that its `use` items bring in, and their origins.
     brings: BTreeMap<String, Place>,
 }
 
@@ -143,7 +143,7 @@ fn resolve(modules: &BTreeMap<Place, Module>, at: &Place, named: &[String], hops
             at.clone()
         }
     };
-    // Down as far as there are modules; what is above the folder is passed through.
+    // Down as far as there are modules; the path above the folder is passed through.
     while let Some(next) = rest.first() {
         let inner: Place = here.iter().cloned().chain([next.clone()]).collect();
         let is_way = modules.keys().any(|place| place.starts_with(&inner));
@@ -190,7 +190,7 @@ impl Reader {
         self.module.brings.insert(known_as, named);
     }
 
-    /// What the tokens of a macro name: nothing tells which of them are paths.
+    /// The names in the tokens of a macro: any of them may be a path.
     fn tokens(&mut self, tokens: TokenStream) {
         let mut path = Place::new();
         let mut colons = 0;
@@ -257,7 +257,7 @@ impl<'ast> Visit<'ast> for Reader {
         self.at.pop();
     }
 
-    /// `pub(in …)` says who may use an item, and uses nothing.
+    /// `pub(in …)` restricts an item's users, and uses nothing.
     fn visit_visibility(&mut self, _: &'ast syn::Visibility) {}
 
     fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
@@ -338,7 +338,7 @@ mod tests {
             found(&[("", "mod a; use a::A; struct Own;"), ("a", "use crate::Own;")]),
             ["the crate → a → the crate"]
         );
-        // What the parent only passes on is its sibling's.
+        // An item that the parent only passes on is its sibling's.
         let files = [("x", "mod a; mod b; pub use a::A;"), ("x::a", ""), ("x::b", "use super::A;")];
         assert_eq!(found(&files), [""; 0]);
     }
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn long_circle_is_told_whole_and_once() {
+    fn long_circle_is_reported_whole_and_once() {
         let files = [("a", "use crate::b::B;"), ("b", "use crate::c::C;"), ("c", "use crate::a::A;")];
         assert_eq!(found(&files), ["a → b → c → a"]);
     }

@@ -5,7 +5,7 @@ use crate::process::Outcome;
 const WORKER: &str = "worker.yaml";
 const IMAGE: &str = "worker-image.yaml";
 
-/// What of worker.yaml is another in worker-image.yaml.
+/// The texts of worker.yaml that differ in worker-image.yaml.
 const CHANGES: [(&str, &str); 3] = [
     (
         "  A worker of a Pumice realm: its queue, its dead-letter queue with an alarm, and its function.

@@ -16,8 +16,8 @@ use process::{Outcome, cargo, say};
 const HELP: &str = "\
 cargo xtask TASK
 
-  test                 every test, with what they need
-  standins             only make what the tests of AWS need (Python 3.11, PyPI)
+  test                 every test, with the stand-ins that they need
+  standins             only make the stand-ins for AWS (Python 3.11, PyPI)
   sam-local            every event of events/ by `sam local invoke`, and the worker's image (needs a Docker engine)
   check                formatting, clippy, rustdoc, the arrows between crates and between files
   clone                the README's first command, in a fresh clone

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 /// Nothing, or what went wrong.
 pub(crate) type Outcome = Result<(), String>;
 
-/// Tells what is being done.
+/// Announces the next step.
 pub(crate) fn say(what: &str) {
     eprintln!("== {what}");
 }
@@ -27,7 +27,7 @@ pub(crate) fn run(command: &mut Command) -> Outcome {
     }
 }
 
-/// A command that runs beside others, until it is dropped.
+/// A command that runs in the background, until it is dropped.
 pub(crate) struct Beside {
     told: String,
     process: Child,
@@ -60,7 +60,7 @@ impl Drop for Beside {
     }
 }
 
-/// What a command prints.
+/// A command's output.
 pub(crate) fn output(program: &str, arguments: &[&str]) -> Result<String, String> {
     let output = Command::new(program).args(arguments).stdin(Stdio::null()).stderr(Stdio::inherit()).output();
     match output {

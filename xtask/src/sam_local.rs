@@ -6,7 +6,7 @@ use crate::process::{Outcome, cargo, has, output, say};
 use crate::standins::{self, StandIns};
 use crate::test;
 
-/// What is tried, for people.
+/// The tests' name, for people.
 const TRIED: &str =
     "`sam local invoke` with every event of events/, and the worker's image (worker-image.yaml)";
 /// The feature of tests that need an engine.

@@ -34,7 +34,7 @@ const ENVIRONMENTS: [Environment; 5] = [
     Environment {
         name: "lava",
         feature: "pumice-testing/standins-lava",
-        tests: "Pumice beside lava (lava_*)",
+        tests: "Pumice next to lava (lava_*)",
         is_bare: false,
     },
     Environment {
@@ -47,7 +47,7 @@ const ENVIRONMENTS: [Environment; 5] = [
         name: "axe",
         feature: "pumice/standins-axe",
         tests: "pages by the rules of WCAG 2.2 (browser)",
-        // It brings axe-core's one file; what it drives browsers with is not wanted.
+        // It brings axe-core's one file; its browser drivers are not wanted.
         is_bare: true,
     },
     Environment {
@@ -118,7 +118,7 @@ fn install(packages: &[&str]) {
 pub(crate) struct StandIns {
     /// The folder of the virtual environments, absolute.
     pub(crate) folder: PathBuf,
-    /// What of `pumice-testing` can be tested.
+    /// The features of `pumice-testing` that can be tested.
     pub(crate) features: Vec<&'static str>,
     /// Which tests must be left out, and why: one line for each.
     pub(crate) left_out: Vec<String>,
@@ -162,7 +162,7 @@ impl StandIns {
         }
         match std::env::var_os("CI") {
             Some(_) if !self.left_out.is_empty() => {
-                Err("CI leaves no test out: see above what is missing".to_owned())
+                Err("CI leaves no test out: the missing stand-ins are listed above".to_owned())
             }
             _ => Ok(()),
         }

@@ -5,15 +5,15 @@ use std::path::Path;
 use crate::process::{Beside, Outcome, cargo, has, say};
 use crate::standins::{self, StandIns};
 
-/// What is built with the command when there are stand-ins to try it on.
+/// Features that are built into the command when there are stand-ins to try it on.
 const COMMAND_ON_AWS: &str = "pumice/aws";
-/// The drivers of databases, which the command does without unless asked.
+/// The drivers of databases, which the command has only on request.
 const DRIVERS: &str = "pumice/sql";
 /// The variable with the folder of the functions.
 pub(crate) const FUNCTIONS: &str = "PUMICE_FUNCTIONS";
 /// The profile that the functions are deployed in.
 const FUNCTION_PROFILE: &str = "function";
-/// What cargo is asked to build the functions with.
+/// Cargo's arguments for building the functions.
 const FUNCTIONS_BUILT: [&str; 6] =
     ["--profile", FUNCTION_PROFILE, "-p", "dispatcher-lambda", "-p", "worker-lambda"];
 
@@ -23,7 +23,7 @@ pub(crate) fn run(more: &[String]) -> Outcome {
     standins.tell()?;
     let mut functions = None;
     if !standins.features.is_empty() {
-        say("build the functions as they are deployed, beside what follows");
+        say("build the functions as they are deployed, in the background");
         // Each is linked by one thread, for minutes.
         let quietly = [&["build", "--quiet"], &FUNCTIONS_BUILT[..]].concat();
         functions = Some(Beside::cargo(&quietly)?);
@@ -71,7 +71,7 @@ pub(crate) fn build_functions() -> Outcome {
     cargo(&[&["build"], &FUNCTIONS_BUILT[..]].concat(), &[])
 }
 
-/// The variables that tell tests where things are.
+/// The variables that name the places of files to tests.
 pub(crate) fn places(standins: &StandIns) -> [(&'static str, String); 3] {
     let target = standins.folder.parent().unwrap_or(Path::new("target"));
     let place = |path: &Path| path.display().to_string();

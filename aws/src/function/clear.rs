@@ -1,4 +1,4 @@
-//! What a worker function clears before each invocation.
+//! Clean-up of a worker function before each invocation.
 
 use std::fs::{DirBuilder, Permissions};
 use std::io;
@@ -14,8 +14,8 @@ use super::scratch::{OURS, Scratch};
 const MAX_NAMES: usize = 100;
 
 impl Scratch {
-    /// Ends what earlier invocations left running, removes what they left where they could write, and gives an empty
-    /// folder. What cannot be removed stays, with a warning: the jobs get another folder then.
+    /// Ends the processes that earlier invocations left running, removes the files that they left, and gives an
+    /// empty folder. A file that cannot be removed stays, with a warning, and the jobs get another folder.
     pub(super) async fn clear(&self) -> Result<PathBuf, StoreError> {
         let before = self.path();
         let mut killed = processes::kill_all_leftovers(&before).await;
@@ -25,7 +25,7 @@ impl Scratch {
             remove(&left);
         }
         if killed > 0 {
-            tracing::warn!(killed, "ended what an earlier invocation left running");
+            tracing::warn!(killed, "ended processes that an earlier invocation left running");
         }
         remove(&before);
         if self.is_alone {
@@ -77,7 +77,7 @@ fn make(parent: &Path, path: &Path) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(path)
 }
 
-/// What is in a folder, whose rights a job may have taken away; nothing where it is none.
+/// The contents of a folder, whose rights a job may have taken away; empty when it is not a folder.
 fn left_in(folder: &Path) -> Vec<PathBuf> {
     let is_folder = std::fs::symlink_metadata(folder).is_ok_and(|found| found.is_dir());
     if !is_folder {
@@ -91,7 +91,7 @@ fn left_in(folder: &Path) -> Vec<PathBuf> {
     match entries {
         Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),
         Err(error) => {
-            tracing::warn!(path = %folder.display(), %error, "cannot list what earlier invocations left");
+            tracing::warn!(path = %folder.display(), %error, "cannot list the files of earlier invocations");
             Vec::new()
         }
     }
@@ -118,7 +118,7 @@ fn remove(path: &Path) {
     };
     match removed {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            tracing::warn!(path = %path.display(), %error, "what an earlier invocation left cannot be removed");
+            tracing::warn!(path = %path.display(), %error, "cannot remove a file of an earlier invocation");
         }
         _ => {}
     }
@@ -131,7 +131,7 @@ mod tests {
     /// Leaves something at a place.
     type Leave = fn(&Path);
 
-    /// What jobs leave behind that a plain removal stops at, each put at a folder that is there.
+    /// Leftovers of jobs that stop a plain removal, each made at an existing folder.
     const LEFT: [(&str, Leave); 7] = [
         ("nothing", |_| {}),
         ("a read-only folder, as Go's module cache", |at| {
@@ -167,7 +167,7 @@ mod tests {
         std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
     }
 
-    /// Runs a test as the user of this process and, where that is root, whom rights do not stop, as an ordinary one too.
+    /// Runs a test as the user of this process and, if that is root, which ignores rights, as an ordinary user too.
     fn as_each_user(test: impl Fn(&Path) + Send + Sync + Copy + 'static) {
         test(tempfile::tempdir().unwrap().path());
         if !rustix::process::geteuid().is_root() {
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_a_job_leaves_where_it_worked_is_cleared() {
+    fn leftovers_of_a_job_in_its_folder_are_cleared() {
         for (what, leave) in LEFT {
             as_each_user(move |tmp| {
                 let scratch = Scratch::new(Some(tmp.to_owned()));
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_a_job_leaves_beside_it_is_cleared() {
+    fn leftovers_of_a_job_outside_its_folder_are_cleared() {
         for (what, leave) in LEFT {
             as_each_user(move |tmp| {
                 let scratch = Scratch::new(Some(tmp.to_owned()));
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_at_the_place_of_the_folder_is_in_nobodys_way() {
+    fn file_in_place_of_the_folder_stops_no_invocation() {
         let at_place: [(&str, Leave); 3] = [
             ("a file", |at| std::fs::write(at, "x").unwrap()),
             ("a link", |at| std::os::unix::fs::symlink("/etc", at).unwrap()),
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn folder_that_others_use_too_loses_what_is_ours_alone() {
+    fn shared_folder_loses_only_our_files() {
         let tmp = tempfile::tempdir().unwrap();
         let mut scratch = Scratch::new(Some(tmp.path().to_owned()));
         scratch.is_alone = false;

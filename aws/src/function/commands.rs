@@ -1,4 +1,4 @@
-//! What a worker function does before it runs commands.
+//! Preparation of a worker function for commands.
 
 use pumice_core::ports::StoreError;
 use pumice_host::processes;
@@ -6,9 +6,10 @@ use pumice_host::processes;
 use super::Function;
 
 impl Function {
-    /// Ends what earlier invocations left running, and removes what they left where jobs can write: `/tmp` stays from one
-    /// invocation to the next, and when the process is replaced. What cannot be removed is left with a warning, and the jobs
-    /// get another folder. To be called before an invocation starts commands, and before [`Function::site`].
+    /// Ends the processes that earlier invocations left running, and removes their files from where jobs can write:
+    /// `/tmp` stays from one invocation to the next, and when the process is replaced. A file that cannot be removed is
+    /// left with a warning, and the jobs get another folder. To be called before an invocation starts commands, and
+    /// before [`Function::site`].
     ///
     /// # Errors
     /// [`StoreError`] when no folder can be made.
@@ -21,8 +22,8 @@ impl Function {
         Ok(())
     }
 
-    /// Prepares this process for starting commands: it hides what it holds, its credentials among it, from them, for they
-    /// run as the same user; and what loses its parent comes back to it.
+    /// Prepares this process for starting commands: it hides its memory, with its credentials, from them, for they run
+    /// as the same user; and it becomes the parent of orphaned processes.
     ///
     /// # Errors
     /// [`StoreError`] when the kernel refuses.

@@ -1,4 +1,4 @@
-//! What a function's environment says, and what of it the commands of jobs get to see.
+//! A function's environment, and the part of it that the commands of jobs see.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ impl BadEnvironment {
     }
 }
 
-/// What a function's environment says.
+/// The settings in a function's environment.
 #[derive(Clone, Debug)]
 pub struct Environment {
     names: Names,
@@ -70,7 +70,7 @@ impl Environment {
         &self.names
     }
 
-    /// What the URLs of the realm's queues begin with, if that was said.
+    /// The prefix of the URLs of the realm's queues, if it is set.
     #[must_use]
     pub fn queue_urls(&self) -> Option<&str> {
         self.urls.as_deref()
@@ -94,7 +94,7 @@ impl Environment {
 
 /// The variables that make up a role's credentials.
 const CREDENTIALS: [&str; 3] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
-/// Variables of AWS's that commands may see: they say where, not who.
+/// Variables of AWS's that commands may see: they name a place, not an identity.
 const HARMLESS: [&str; 3] = ["AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL"];
 
 /// Whether an environment variable is part of AWS credentials.
@@ -105,8 +105,8 @@ pub fn is_credential(name: &OsStr) -> bool {
 
 type Variables = Vec<(OsString, OsString)>;
 
-/// What commands find in their environment, and the credentials that they get when their job asks
-/// for them. What belongs to the function's own runtime is left out.
+/// The environment of commands, and the credentials that they get when their job asks for them. The
+/// variables of the function's own runtime are left out.
 pub(super) fn for_commands(all: impl IntoIterator<Item = (OsString, OsString)>) -> (Variables, Variables) {
     let mut plain = Vec::new();
     let mut credentials = Vec::new();
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_realm_is_needed_and_checked() {
+    fn realm_variable_is_required_and_checked() {
         let read = |realm: Option<&str>| {
             let realm = realm.map(str::to_owned);
             Environment::read(&move |name| realm.clone().filter(|_| name == "LAVA_REALM"))

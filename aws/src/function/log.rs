@@ -23,7 +23,7 @@ const REFUSED: &str = "pumice::refused";
 const UNREADABLE: &str = "pumice::unreadable";
 /// The target of the events that say that a sweep is over.
 const SWEEP: &str = "pumice::sweep";
-/// All of them: what alarms need is logged whatever is asked for.
+/// All of them: the lines that alarms need are logged under any filter.
 const WITH_METRICS: [&str; 5] = [RUN, METRICS, REFUSED, UNREADABLE, SWEEP];
 
 /// Logs to standard output from now on: what `PUMICE_LOG` says, as in `debug` or `pumice_core=trace`;
@@ -34,7 +34,8 @@ pub fn start_log(realm: &str) {
     Registry::default().with(lines.with_filter(targets(asked.as_deref()))).init();
 }
 
-/// What is logged. The metrics are, whatever is asked for: alarms need them where nobody reads the log.
+/// The targets to log. The metrics are always among them: alarms need them even if no person reads the
+/// log.
 fn targets(asked: Option<&str>) -> Targets {
     if let Some(asked) = asked.and_then(|asked| asked.parse::<Targets>().ok()) {
         return asked.with_targets(WITH_METRICS.map(|target| (target, Level::INFO)));
@@ -55,7 +56,7 @@ impl<S: Subscriber> Layer<S> for Lines {
             line(&self.realm, *metadata.level(), metadata.target(), &mut |fields| event.record(fields));
         let mut line = line;
         pumice_core::secret::mask_value(&mut line);
-        // Where it cannot be written there is nobody to tell.
+        // A failed write has nowhere else to be reported.
         let _ = writeln!(std::io::stdout().lock(), "{line}");
     }
 }
@@ -109,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn metrics_are_logged_whatever_is_asked_for() {
+    fn metrics_are_logged_with_any_filter() {
         for asked in [None, Some("info"), Some("warn"), Some("error"), Some("off"), Some("no such level")] {
             for target in WITH_METRICS {
                 assert!(targets(asked).would_enable(target, &Level::INFO), "{target} {asked:?}");
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_says_what_when_and_where() {
+    fn log_line_has_event_time_and_place() {
         let line = line("prod", Level::WARN, "pumice_core::engine", &mut |fields| {
             fields.0.insert("message".to_owned(), "a \"quoted\"\nword".into());
         });

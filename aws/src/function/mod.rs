@@ -1,5 +1,5 @@
-//! What Pumice's functions on AWS Lambda have in common: what their environment says, the realm they
-//! work on, what they log.
+//! The common parts of Pumice's functions on AWS Lambda: their environment, their realm and their
+//! log.
 
 #[cfg(feature = "commands")]
 mod clear;
@@ -103,7 +103,7 @@ impl Function {
         Ok(read)
     }
 
-    /// Whether nobody has given the realm anything yet: it has tables, and no document.
+    /// Whether the realm is still empty: it has tables, and no document.
     pub async fn is_untouched(&self) -> bool {
         matches!(self.realm.store().realm_document().await, Ok(None))
     }

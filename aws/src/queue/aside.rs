@@ -17,9 +17,9 @@ const MAX_REASON: usize = 1024;
 const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 
 impl Queues {
-    /// Puts a message aside: to the dead letters of its queue, with as much of the reason beside it as
-    /// there is room for. The message arrives whole, if need be without its reason: that is in the
-    /// worker's log, and in the run's record.
+    /// Sends a message to the dead-letter queue of its queue, with as much of the reason as fits. The
+    /// message arrives whole, if need be without its reason: that is in the worker's log, and in the
+    /// run's record.
     ///
     /// # Errors
     /// [`StoreError`] when the queue cannot be reached.
@@ -47,10 +47,10 @@ impl Queues {
 }
 
 impl Queues {
-    /// Puts a request aside that the dispatcher did not take.
+    /// Sends a request that the dispatcher refused to its dead-letter queue.
     ///
     /// # Errors
-    /// [`StoreError`] when the queue cannot be reached, or there is none.
+    /// [`StoreError`] when the queue is missing, or cannot be reached.
     pub async fn put_request_aside(&self, body: &str) -> Result<(), StoreError> {
         let queue = self.names.dispatcher_dead_letters();
         let request = self.client.send_message().queue_url(&*self.url(&queue).await?).message_body(body);
@@ -59,7 +59,7 @@ impl Queues {
     }
 }
 
-/// As much of a reason as goes beside a body; `None` when nothing does.
+/// As much of a reason as fits next to a body; `None` when nothing does.
 fn fitting(body: &str, reason: &str) -> Option<String> {
     // A message's size is that of its body and of its attributes' names, types and values.
     let room = MAX_MESSAGE_BYTES.saturating_sub(body.len() + REASON.len() + REASON_TYPE.len());
@@ -68,7 +68,8 @@ fn fitting(body: &str, reason: &str) -> Option<String> {
     (!reason.is_empty()).then_some(reason)
 }
 
-/// What SQS takes as an attribute: no control characters, and none that XML does not know.
+/// The text with the characters replaced that SQS refuses in an attribute: control characters, and
+/// those that XML lacks.
 fn printable(text: &str) -> String {
     let taken = |c: char| !c.is_control() && !matches!(c, '\u{fffe}' | '\u{ffff}');
     text.chars().map(|c| if taken(c) { c } else { ' ' }).collect()
@@ -79,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reason_takes_the_room_that_its_message_leaves() {
+    fn reason_takes_the_room_that_its_message_leaves() {
         let beside = |body: usize, reason: &str| fitting(&"x".repeat(body), reason);
         let attribute = REASON.len() + REASON_TYPE.len();
         assert_eq!(beside(10, "it is\nbad\u{ffff}").as_deref(), Some("it is bad "));

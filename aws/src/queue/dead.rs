@@ -20,7 +20,8 @@ use super::{MAX_BATCH, Queues, requests};
 use crate::connect::ATTEMPT;
 use crate::failure::store_error;
 
-/// The attribute in which EventBridge says why it put an event aside (EventBridge User Guide, Dead-letter queues).
+/// The attribute with EventBridge's reason for sending an event to the dead-letter queue (EventBridge User Guide,
+/// Dead-letter queues).
 const ERROR_MESSAGE: &str = "ERROR_MESSAGE";
 /// How long dead letters are hidden from others while they are looked at.
 const HIDDEN: Duration = Duration::from_secs(120);
@@ -30,7 +31,7 @@ const WAIT: Duration = Duration::from_secs(1);
 const MAX_LOOKED: usize = 10_000;
 
 impl Queues {
-    /// What [`pumice_core::ports::Queue::depth`] gives. SQS tells the age of the oldest message to CloudWatch alone.
+    /// As [`pumice_core::ports::Queue::depth`]. SQS reports the age of the oldest message to CloudWatch alone.
     pub(super) async fn depth_of(&self, queue: &str) -> Result<Depth, StoreError> {
         let wanted = [
             QueueAttributeName::ApproximateNumberOfMessages,
@@ -51,7 +52,8 @@ impl Queues {
         Ok(Depth { ready, delayed, in_flight, oldest: Oldest::Unknown })
     }
 
-    /// Takes some dead letters, which are hidden from others then; none when there are no more.
+    /// Receives some dead letters, which hides them from other consumers; none when there are no
+    /// more.
     async fn exhume(&self, queue: &str) -> Result<Vec<Message>, StoreError> {
         let timeouts = TimeoutConfig::builder()
             .operation_attempt_timeout(ATTEMPT + WAIT)
@@ -74,7 +76,8 @@ impl Queues {
         Ok(answer.messages.unwrap_or_default())
     }
 
-    /// Shows dead letters to others again. What fails here comes back by itself in a while.
+    /// Makes dead letters visible to others again. One that fails here reappears by itself in a
+    /// while.
     async fn inter(&self, queue: &str, messages: &[Message]) {
         for message in messages {
             let Ok(url) = self.url(queue).await else { return };

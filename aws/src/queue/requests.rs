@@ -39,14 +39,13 @@ impl Queues {
     }
 }
 
-/// The event that a dead letter is about, as the dispatcher takes it; the reason where there is none in it.
+/// The event that a dead letter is about, as the dispatcher takes it; a reason if the letter has none.
 fn event_of(body: &str) -> Result<Value, String> {
     let letter = parse_json(body).map_err(|error| format!("it cannot be read: {error}"))?;
     let Some(fields) = letter.as_object() else { return Err("it is not an event".to_owned()) };
     if fields.contains_key("DDBStreamBatchInfo") {
         // Lambda keeps no event with it.
-        return Err("it tells of jobs that were changed, whose schedules are looked at in any case: drop it"
-            .to_owned());
+        return Err("it reports changed jobs, whose schedules are looked at in any case: drop it".to_owned());
     }
     if fields.get("Type").and_then(Value::as_str) == Some("Notification") && fields.contains_key("TopicArn") {
         return Ok(json!({ "Records": [{ "EventSource": "aws:sns", "Sns": letter }] }));

@@ -1,8 +1,8 @@
 //! The index on runs that ended, but not well, and how far it can be relied on.
 //!
-//! A record gets into the index with the write that ends it, so records that were written before the table had the index
-//! are not in it. From when on all are is kept in an item of the table; what was dispatched before is looked for among
-//! each job's runs, as are all runs of a table that has no such index.
+//! A record gets into the index with the write that ends it, so records that were written before the table had the
+//! index are not in it. An item of the table says from when on all are; runs that were dispatched before are looked for
+//! among each job's runs, as are all runs of a table that has no such index.
 
 use std::time::Duration;
 

@@ -9,8 +9,8 @@ use crate::attribute::Item;
 use crate::store::Store;
 
 impl Store {
-    /// Reads the realm and these runs in one round trip. Each of them is then there once for whoever
-    /// asks for it next.
+    /// Reads the realm and these runs in one round trip. The next read of each run takes it from
+    /// there, once.
     ///
     /// # Errors
     /// [`StoreError`] when the tables cannot be read.

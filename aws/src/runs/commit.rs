@@ -77,8 +77,8 @@ impl Store {
         self.update_with(change, item).await
     }
 
-    /// A claim puts off the time at which somebody must look. The index need not know: whoever finds
-    /// the run there too early puts that right. So most runs cost two writes of the index, not four.
+    /// A claim puts off a run's due time. The index need not know: a sweep that finds the run there
+    /// too early corrects it. So most runs cost two writes of the index, not four.
     async fn update(&self, run: &Run, item: Item) -> Result<(), CommitError> {
         let lazy = run.lease.is_some() && run.due_at.is_some();
         match self.try_update(run, Written::new(run, item.clone(), lazy)).await? {
@@ -187,7 +187,7 @@ impl Store {
         Ok(TransactWriteItem::builder().put(put).build())
     }
 
-    /// Writes a record and other items, all or none; the inner error says what was in the way of each.
+    /// Writes a record and other items, all or none; the inner error has the reason for each.
     async fn transact(
         &self,
         run: &Run,
@@ -224,7 +224,7 @@ impl Store {
         }
     }
 
-    /// Who holds the lock that was not free.
+    /// The run that holds the lock.
     async fn holder(&self, run: &Run, reasons: &[CancellationReason]) -> Result<Holder, CommitError> {
         let answered =
             reasons.get(1).and_then(|reason| reason.item().cloned()).filter(|item| !item.is_empty());
@@ -274,7 +274,7 @@ impl Store {
             .expression_attribute_values(":rev", whole(run.rev));
         match request.send().await {
             Ok(_) => Ok(()),
-            // Somebody wrote meanwhile: the next look finds the run as it is then.
+            // Another writer was first: the next look finds the run as it is then.
             Err(error)
                 if error
                     .as_service_error()
@@ -289,7 +289,7 @@ impl Store {
     }
 }
 
-/// What became of an update.
+/// The outcome of an update.
 enum Tried {
     Written,
     /// The index would be later than it should be.
@@ -303,7 +303,7 @@ enum Holder {
     Nobody,
 }
 
-/// What else than somebody's write was in the way of a transaction, if anything: a table that is busy
+/// The cause, other than another writer, that cancelled a transaction, if any: a table that is busy
 /// needs a pause, and a record that does not fit never will.
 pub(super) fn refused(what: &str, reasons: &[CancellationReason]) -> Option<CommitError> {
     reasons.iter().find_map(|reason| {

@@ -30,8 +30,8 @@ const ABSENT: &str = "attribute_not_exists(run_id)";
 const MAX_TRIES: usize = 10;
 
 impl Store {
-    /// Makes each run that does not exist yet. What a batch names twice comes after the rest: the second
-    /// must find the first one's record as another's.
+    /// Makes each run that does not exist yet. Runs that a batch names twice come after the rest: the
+    /// second must find the first one's record as another's.
     pub(super) async fn create_all(&self, runs: &[&NewRun]) -> Result<Vec<Created>, StoreError> {
         let mut named = HashSet::new();
         let (first, again): (Vec<_>, Vec<_>) =
@@ -63,7 +63,7 @@ impl Store {
     }
 
     /// Makes one run, unless another of its batch failed: those under way come to their end, so that
-    /// what is made has its message, and no further one is begun.
+    /// each run that is made has its message, and no further one is begun.
     async fn create_unless(&self, trouble: &OnceLock<StoreError>, new: &NewRun, spread: &Spread) -> Created {
         let failed = match trouble.get() {
             Some(error) => error.clone(),
@@ -166,7 +166,7 @@ impl Store {
     }
 
     /// Puts a record and its spec, both or none; gives the record that was there already. The condition
-    /// is the record's alone: each expires by itself, and a spec that was left over is nobody's.
+    /// is the record's alone: each expires by itself, and a spec without its record is never read.
     async fn put_both(&self, new: &NewRun, record: Item, spec: Item) -> Result<Option<Item>, CommitError> {
         let table = self.names.runs();
         let what = format!("making run {} in table {table}", new.run.key);
@@ -222,8 +222,8 @@ impl Store {
     }
 }
 
-/// Whether the record that was found is the one that was to be written, as it was made: nobody else
-/// makes one at the very same microsecond.
+/// Whether the record that was found is the one that was to be written, as it was made: no other
+/// caller makes one at the very same microsecond.
 fn is_same(wanted: &Item, found: &Item) -> bool {
     matches!((read_run(wanted), read_run(found)), (Ok(wanted), Ok(found)) if wanted == found)
 }

@@ -1,4 +1,4 @@
-//! Runs found by what is to become of them: those due to be looked at, those in line for a lock.
+//! Runs found by their next step: those due to be looked at, those in line for a lock.
 
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use chrono::TimeDelta;
@@ -46,7 +46,7 @@ impl Store {
         let (shown, next) = self.shown_due(part, now, after, limit).await?;
         let keys: Vec<RunKey> = shown.iter().filter_map(key_of).collect();
         let (found, mut unreadable) = self.readable(&keys).await?;
-        // What is not a record of a run has no business there.
+        // An item that is not the record of a run does not belong there.
         let others = shown.iter().filter(|item| key_of(item).is_none());
         unreadable.extend(others.map(|item| (item.clone(), "it is not the record of a run".to_owned())));
         let mut page = DuePage { unreadable: unreadable.len(), next, ..DuePage::default() };
@@ -83,7 +83,7 @@ impl Store {
         }
     }
 
-    /// What a part of the index shows, and where it goes on.
+    /// A page of a part of the index, and where the next one begins.
     async fn shown_due(
         &self,
         part: u8,
@@ -139,7 +139,7 @@ impl Store {
         for outcome in written {
             match outcome {
                 Ok(_) => {}
-                // Somebody who can read it has written to it meanwhile.
+                // A version that can read it has written to it meanwhile.
                 Err(error)
                     if error
                         .as_service_error()

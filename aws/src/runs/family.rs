@@ -1,4 +1,4 @@
-//! Runs found by who made them: a run's children, and all that a run caused.
+//! Runs found by their parent: a run's children, and all that a run caused.
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use pumice_core::ids::RunKey;
@@ -11,7 +11,7 @@ use crate::attribute::{Item, json, text};
 use crate::failure::store_error;
 use crate::store::Store;
 
-/// Most questions about who dispatched what that are asked at the same time.
+/// Most queries for children at the same time.
 const MAX_AT_ONCE: usize = 16;
 
 /// A run's id and its path, as the table's keys have them.
@@ -22,7 +22,7 @@ fn place(key: &RunKey) -> (&str, String) {
     }
 }
 
-/// What the paths of a run's children begin with.
+/// The prefix of the paths of a run's children.
 fn below(path: &str) -> String {
     if path == "/" { path.to_owned() } else { format!("{path}/") }
 }

@@ -1,4 +1,4 @@
-//! What is too large for an item of a table stands in S3, below the realm's `s3_temp`.
+//! Offloaded payloads: values too large for an item of a table, in S3 below the realm's `s3_temp`.
 
 use pumice_core::ids::RunKey;
 use pumice_core::ports::{CommitError, JobStore, StoreError, StoreErrorKind};
@@ -54,8 +54,8 @@ impl Store {
         String::from_utf8(bytes).map(Some).map_err(|error| unreadable(location, &error))
     }
 
-    /// Takes what is too large out of a record. What stands elsewhere already stays there: also what
-    /// was not fetched, or is gone.
+    /// Offloads the values that are too large for a record. A value that is offloaded already stays
+    /// so, even if it was not fetched or is gone.
     pub(super) async fn lighten(&self, run: &Run, item: &mut Item) -> Result<(), CommitError> {
         for (part, name, place) in LARGE {
             let known = run.place_of(part);
@@ -83,8 +83,8 @@ impl Store {
             .collect()
     }
 
-    /// Puts back what was taken out of a record. What is gone is told of, and is nobody's trouble but
-    /// the one's who needs it.
+    /// Puts offloaded values back into a record. A missing one is logged, and fails only a caller
+    /// that needs it.
     pub(super) async fn restore(&self, run_id: &str, item: &mut Item) -> Result<Vec<Apart>, StoreError> {
         let mut all = Self::apart(item);
         for apart in &mut all {
@@ -101,7 +101,7 @@ impl Store {
         Ok(all)
     }
 
-    /// What a spec's own item holds.
+    /// The attributes of a spec's own item.
     pub(super) async fn spec_attributes(&self, key: &RunKey, spec: String) -> Result<Item, CommitError> {
         Ok(if spec.len() > MAX_SPEC {
             Item::from([(TEXT_AT.to_owned(), text(self.put_apart(key, "spec", spec, MAX_SPEC).await?))])
@@ -122,7 +122,8 @@ impl Store {
     }
 }
 
-/// A name that follows from the content: what is put twice is put once, and can be told by its name.
+/// A name derived from the content: equal contents are stored once, and are recognised by their
+/// name.
 fn file_name(name: &str, text: &str) -> String {
     let digest = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, text.as_bytes());
     format!("{name}-{}.json", digest.simple())

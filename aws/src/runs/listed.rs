@@ -18,13 +18,13 @@ const PAGE: usize = 100;
 /// the runs of each job.
 const MAX_OPEN: usize = 1_000;
 
-/// What is read one after the other: the parts of a phase are merged.
+/// The phases of a list, read one after the other; the parts of a phase are merged.
 struct Phases {
     phases: Vec<Phase>,
     note: Option<String>,
 }
 
-/// What is merged.
+/// The sources that are merged.
 struct Phase {
     runs: Vec<Runs>,
     /// The mark of the index that all runs are looked at here which are older.

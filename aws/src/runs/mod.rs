@@ -69,7 +69,7 @@ impl Store {
     }
 
     /// The records with these keys that exist, in this order, to be looked at. One that cannot be read
-    /// is told of, and is not in the way of the others.
+    /// is logged, and does not stop the others.
     async fn records(&self, keys: &[RunKey]) -> Result<Vec<Run>, StoreError> {
         let (runs, unreadable) = self.readable(keys).await?;
         if let Some((_, error)) = unreadable.first() {
@@ -94,7 +94,7 @@ impl Store {
         Ok((runs, unreadable))
     }
 
-    /// A run's spec, from its record or from an item of its own; the inner error says why there is none to run.
+    /// A run's spec, from its record or from an item of its own; the inner error says why it is missing.
     async fn spec_of(&self, key: &RunKey, record: &Item) -> Result<Result<RunSpec, Apart>, StoreError> {
         let apart = |place, unsigned| Apart { part: Part::Spec, place, gone: true, unsigned };
         let own = match text_of(record, SPEC) {

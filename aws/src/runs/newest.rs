@@ -23,7 +23,7 @@ use crate::store::{Store, text_of};
 const MAX_AT_ONCE: usize = 16;
 /// The same where a beginning of an id is looked for, which needs no records.
 const KEY_PAGE: usize = 1_000;
-/// Most keys among which an id is looked for that does not tell its time: 11 MB of the index, or 1,400 read units.
+/// Most keys that are searched for an id that does not contain its time: 11 MB of the index, or 1,400 read units.
 const MAX_LOOKED: usize = 100_000;
 /// How far the time in an id may be from its run's, in microseconds: two clocks may have made them.
 const SKEW: i64 = 600_000_000;
@@ -31,7 +31,7 @@ const SKEW: i64 = 600_000_000;
 /// Where items stand that name jobs which were deleted.
 const DELETED: &str = "jobs#deleted";
 
-/// Which index runs are read from, and what they have in common there.
+/// The index that runs are read from, and its key.
 pub(super) enum Index {
     /// The runs of a job, or of one part of them, under this key.
     Job(String),
@@ -96,8 +96,8 @@ fn in_order(order: Order, one: &Found, other: &Found) -> Ordering {
 }
 
 impl Store {
-    /// Runs of their own whose ids begin so, up to `few`. A time-ordered id (RFC 9562, version 7) tells when to look; what
-    /// made another one, as of a request with a key, is looked for among the newest `most` runs and steps.
+    /// Runs without a parent whose ids begin so, up to `few`. A time-ordered id (RFC 9562, version 7) contains the time
+    /// to search; another one, as of a request with a key, is searched for among the newest `most` runs and steps.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be read.
@@ -137,7 +137,7 @@ impl Store {
         Ok(Beginning { keys: keys.into_iter().collect(), looked_at })
     }
 
-    /// What [`pumice_core::ports::RunStore::beginning`] gives.
+    /// As [`pumice_core::ports::RunStore::beginning`].
     pub(super) async fn beginning_of(&self, prefix: &str, few: usize) -> Result<Beginning, StoreError> {
         self.runs_beginning(prefix, few, MAX_LOOKED).await
     }
@@ -214,7 +214,7 @@ impl Store {
         Ok(next.map(|(place, ..)| place).and_then(|place| all[place].read.pop_front()))
     }
 
-    /// Reads on in the runs of one kind, until the next is known or there are no more.
+    /// Reads on in the runs of one index, until the next is known or there are no more.
     async fn read_on(&self, runs: &mut Runs) -> Result<(), StoreError> {
         let table = self.names.runs();
         while !runs.is_ready() {
@@ -273,8 +273,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn time_in_the_beginning_of_an_id_bounds_when_its_run_was_asked_for() {
-        // 0x019a0000_0000 and what may follow in the digits that are not given, each way ten minutes more.
+    fn beginning_of_a_time_ordered_id_bounds_its_time() {
+        // 0x019a0000_0000 with any further digits, and ten minutes more in each direction.
         let ms = 0x019a_0000_0000_i64;
         for (prefix, last) in [
             ("019a", ms + 0xffff_ffff),

@@ -64,7 +64,8 @@ fn may_spread(run: &Run) -> bool {
     run.overlap == Overlap::Allow
 }
 
-/// The part in which a run stands: steps of a run one beside the other, others by the random end of their ids.
+/// The part in which a run is: consecutive steps of a run in consecutive parts, others by the random end of
+/// their ids.
 fn part_of(key: &RunKey) -> u8 {
     let last = || key.run_id().map_or(0, |run_id| run_id.0.as_bytes()[15]);
     let step = key.step().and_then(|step| u8::try_from(step % u32::from(PARTS)).ok());
@@ -150,7 +151,8 @@ impl Store {
         Spread { jobs: all(), ..Spread::default() }
     }
 
-    /// Has parts of what a run dispatches looked at by readers; tells whether that is so.
+    /// Marks a run so that readers look at the parts of its children, too; returns whether the mark
+    /// was written.
     async fn open_origin(&self, origin: &RunKey) -> bool {
         let table = self.names.runs();
         let request = self
@@ -166,7 +168,7 @@ impl Store {
             Ok(_) => true,
             Err(error) => {
                 let error = store_error(&format!("writing run {origin} to table {table}"), &error);
-                tracing::debug!(%error, "what a run dispatches is written under one key of index origin");
+                tracing::debug!(%error, "a run's children are written under one key of index origin");
                 false
             }
         }

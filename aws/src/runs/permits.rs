@@ -15,7 +15,7 @@ use crate::store::{Store, text_of};
 
 /// The path of the item that has the holders: before those of the line.
 const STATE: &str = "gate";
-/// What the paths of those in line begin with.
+/// The prefix of the paths of waiting runs.
 const LINE: &str = "line#";
 /// How long the state of a gate is kept at least after a run has left it.
 const HELD: TimeDelta = TimeDelta::days(30);

@@ -23,9 +23,9 @@ use crate::store::text_of;
 pub(crate) const DUE_SHARDS: u8 = 8;
 /// Largest pinned spec, in bytes of JSON, that stands in the record itself.
 pub(super) const MAX_EMBEDDED: usize = 1024;
-/// The attribute of a record that holds its spec, and what the path of a spec's own item begins with.
+/// The attribute of a record that holds its spec, and the prefix of the path of a spec's own item.
 pub(super) const SPEC: &str = "spec";
-/// The attribute beside a spec's text that holds its signature.
+/// The attribute next to a spec's text that holds its signature.
 pub(super) const SIGNATURE: &str = "spec_signature";
 /// The attributes of the index on what is due.
 pub(crate) const DUE_SHARD: &str = "due_shard";
@@ -38,9 +38,9 @@ pub(super) const BAD_SHARDS: u8 = 4;
 /// The attributes by which the runs of a job, and of a run that dispatched them, are found. Either may be a key's part.
 pub(super) const JOB: &str = "job_id";
 pub(super) const ORIGIN: &str = "dispatched_by";
-/// The attribute of a record which says that what its run dispatched stands in parts of the index too.
+/// The attribute of a record which says that its run's children are in parts of the index, too.
 pub(super) const ORIGIN_PARTS: &str = "origin_parts";
-/// What stands before the number of a part: no id and no key has it.
+/// The separator before the number of a part: no id and no key contains it.
 const PART: char = '\u{1f}';
 /// The attribute that puts a run in the line for its job's lock.
 pub(super) const LINE: &str = "line_job";
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_newer_version_adds_is_left_alone() {
+    fn attributes_of_a_newer_version_are_kept() {
         let mut item = stored(&run());
         item.insert("brand_new".to_owned(), text("x"));
         assert_eq!(read_run(&item).unwrap(), run());
@@ -438,7 +438,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_record_may_lack_is_removed_when_it_does() {
+    fn optional_attribute_is_removed_when_absent() {
         let bare = run_item(&Run { due_at: None, ..run() }).unwrap();
         let mut names: Vec<String> = run_item(&full()).unwrap().into_keys().collect();
         for status in Status::ALL {
@@ -451,8 +451,8 @@ mod tests {
     }
 
     #[test]
-    fn a_record_with_all_that_may_stand_in_it_fits_into_an_item() {
-        // What takes most room in an item for its length as JSON: short numbers.
+    fn largest_record_fits_into_an_item() {
+        // The JSON that takes most room in an item for its length: short numbers.
         let widest = |bytes: usize| Value::Array(vec![json!(1); bytes / 2 - 1]);
         let mut run = full();
         for number in 0..300 {
@@ -471,7 +471,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_record_is_small() {
+    fn record_of_a_small_run_is_small() {
         assert!(size(&stored(&run())) < 512, "{}", size(&stored(&run())));
     }
 }

@@ -12,8 +12,8 @@ use crate::store::Store;
 const MAX_AT_ONCE: usize = 16;
 
 impl Store {
-    /// Removes the records of a run that is done with, and of its steps. What they have in S3 goes with the lifetime of the
-    /// bucket's objects.
+    /// Removes the records of a finished run and of its steps. Their objects in S3 expire with the bucket's lifecycle
+    /// rule.
     pub(super) async fn remove_run(&self, key: &RunKey) -> Result<bool, StoreError> {
         let Some(record) = self.record_item(key).await? else { return Ok(false) };
         if key.depth() > 0 || !Self::light(&record)?.is_done() {

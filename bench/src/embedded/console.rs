@@ -1,4 +1,4 @@
-//! What the console costs and how soon it answers, beside a realm with a million runs.
+//! The console's cost and its response times, on a realm with a million runs.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -38,8 +38,8 @@ const ROUNDS: usize = 5;
 
 type Measured = Result<Vec<f64>, String>;
 
-/// The names of the figures: the first byte of the slowest page, of the fastest, the console's memory, what share more time
-/// processing takes while browsers watch, and the page of a run of a dag with 1,000 steps.
+/// The names of the figures: the first byte of the slowest page, of the fastest, the console's memory, the extra time
+/// of processing while browsers watch, and the page of a run of a dag with 1,000 steps.
 pub(super) const NAMES: [&str; 8] = [
     "first_byte_p50_ms",
     "first_byte_p99_ms",
@@ -51,7 +51,7 @@ pub(super) const NAMES: [&str; 8] = [
     "dag_1000_ms",
 ];
 
-/// What they should reach.
+/// Their goals.
 pub(super) const GOALS: [(&str, f64); 5] = [
     ("first_byte_p50_ms", 20.0),
     ("first_byte_p99_ms", 60.0),
@@ -161,7 +161,7 @@ impl Console {
         let link = lines
             .by_ref()
             .find_map(|line| line.split_once("log in once at ").map(|(_, link)| link.to_owned()));
-        // What it has to say must be read, or it would wait for that.
+        // Its output must be read, or it would block on it.
         std::thread::spawn(move || lines.count());
         let (address, path) = link
             .as_deref()

@@ -1,4 +1,4 @@
-//! What is measured in this process.
+//! Figures that are measured in this process.
 
 use std::time::{Duration, Instant};
 
@@ -12,8 +12,8 @@ type Measured = Result<Vec<f64>, String>;
 /// Requests in one batch.
 const BATCH: usize = 100;
 
-/// Rows put into a table by SQLite alone, each in a transaction of its own; in transactions a second. What
-/// the machine and its disk can do at that moment: the other figures stand beside it.
+/// Rows put into a table by SQLite alone, each in a transaction of its own; in transactions a second. The
+/// limit of the machine and its disk at that moment, to compare the other figures with.
 pub(super) fn sqlite(durability: Durability) -> Measured {
     const COUNT: usize = 20_000;
     let failed = |error: rusqlite::Error| error.to_string();
@@ -137,14 +137,14 @@ pub(super) fn latency(durability: Durability) -> Measured {
     })?
 }
 
-/// What a payload of 1 MB costs more than the same script as a command, from request to end: the median, in ms.
+/// The extra cost of a payload of 1 MB over the same script as a command, from request to end: the median, in ms.
 pub(super) fn payload(durability: Durability) -> Measured {
     const COUNT: usize = 100;
     block_on(async {
         let realm = Realm::new(durability).await?;
         let mut running = realm.start().await?;
         let (mut commands, mut payloads) = (Vec::new(), Vec::new());
-        // In turn, so that an hour in which the machine does less is no difference.
+        // In turn, so that an hour in which the machine is slow makes no difference.
         for _ in 0..COUNT {
             for (job, took) in [("script", &mut commands), ("payload", &mut payloads)] {
                 let began = Instant::now();
@@ -175,7 +175,7 @@ async fn per_child(realm: &Realm, running: &mut Running, job: &str) -> Result<f6
     Ok(took[COUNT / 2])
 }
 
-/// What a child of a chain costs, in ms.
+/// The cost of a child of a chain, in ms.
 pub(super) fn chain_child(durability: Durability) -> Measured {
     block_on(async {
         let realm = Realm::new(durability).await?;
@@ -186,7 +186,7 @@ pub(super) fn chain_child(durability: Durability) -> Measured {
     })?
 }
 
-/// What a child of a dag and one of a foreach cost, in ms.
+/// The cost of a child of a dag and of one of a foreach, in ms.
 pub(super) fn other_children(durability: Durability) -> Measured {
     block_on(async {
         let realm = Realm::new(durability).await?;

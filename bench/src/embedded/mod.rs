@@ -37,7 +37,7 @@ pub(crate) struct Bench {
     /// Measure the console instead, in a realm with a million runs; once.
     #[arg(long)]
     console: bool,
-    /// What else to measure instead.
+    /// Another measurement in place of these.
     #[command(subcommand)]
     what: Option<What>,
 }
@@ -46,7 +46,7 @@ pub(crate) struct Bench {
 enum What {
     /// Lists and trees of a realm with a million runs, while 1,000 a second are processed; once.
     Queries,
-    /// What operators wait for: a file of a million requests, a bulk cancel, a retry, a backup; once.
+    /// Operators' waits: a file of a million requests, a bulk cancel, a retry, a backup; once.
     Operating,
     /// From a file that comes to a bucket to the start of its trigger's run, a hundred files a second; once.
     Triggers,
@@ -77,7 +77,7 @@ const FIGURES: [Figure; 12] = [
 /// Measured once: to make the realm takes most of the time, and the figure is a median already.
 const MADE_ONCE: &str = "100000_daily";
 
-/// What is measured of the clock.
+/// Figures of the clock.
 const SCHEDULES: [Figure; 2] = [
     (&["1000_at_once_p50_ms", "1000_at_once_p99_ms", "1000_at_once_last_ms"], schedules::together),
     (&["100000_daily_look_cpu_ms", "100000_daily_first_look_s", "100000_daily_more_mb"], schedules::daily),
@@ -142,7 +142,7 @@ impl Bench {
         Ok(())
     }
 
-    /// Each round measures all points in turn, so that an hour in which the machine does less is no slope.
+    /// Each round measures all points in turn, so that an hour in which the machine does less is not a slope.
     fn curve(durability: Durability, report: &mut Report) -> Result<(), String> {
         let mut rounds = BACKLOGS.map(|_| Vec::with_capacity(ROUNDS));
         for _ in 0..ROUNDS {

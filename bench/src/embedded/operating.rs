@@ -1,4 +1,4 @@
-//! What operators wait for, of the program as they start it, in a realm's folder.
+//! Operators' waits, for the program as they start it, in a realm's folder.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -42,7 +42,7 @@ pub(super) const NAMES: [&str; 10] = [
     "backup_slower_percent",
 ];
 
-/// What they should reach.
+/// Their goals.
 pub(super) const GOALS: [(&str, f64); 6] = [
     ("dispatch_file_lines_s", 50_000.0),
     ("dispatch_file_mb", 30.0),
@@ -87,7 +87,7 @@ impl Realm {
         Ok(command)
     }
 
-    /// What a command prints as JSON. It may end with a failure: a run may fail.
+    /// A command's JSON output. It may end with a failure: a run may fail.
     fn ask(&self, arguments: &[&str]) -> Result<Value, String> {
         let done = self.command(&[arguments, &["-o", "json"]].concat())?.output();
         let done = done.map_err(|error| error.to_string())?;

@@ -1,4 +1,4 @@
-//! What people ask of a large realm, while it works: how long the answers take, and what they cost the engine.
+//! People's questions to a large realm while it works: the time of the answers, and their cost for the engine.
 
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,7 @@ const MODELS: usize = JOBS;
 type Measured = Result<Vec<f64>, String>;
 
 /// The names of the figures: for each question its median and its 99th percentile, in ms; the processor time of a
-/// processed run in µs without and with questions, and what share more that is, in percent.
+/// processed run in µs without and with questions, and the difference in percent.
 pub(super) const NAMES: [&str; 17] = [
     "list_p50_ms",
     "list_p99_ms",
@@ -84,7 +84,7 @@ pub(super) fn median(rates: &mut [f64]) -> f64 {
     rates.get(rates.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// Has a few runs processed, and puts as many more like them beside them as there are to be.
+/// Has a few runs processed, and puts as many copies of them as there are to be.
 pub(super) async fn fill(realm: &Realm) -> Result<(), String> {
     for number in 0..MODELS {
         realm.dispatch(&format!("noop-{number}"), 1).await?;
@@ -99,7 +99,8 @@ pub(super) async fn fill(realm: &Realm) -> Result<(), String> {
     realm.settle().await
 }
 
-/// What copies of a run are made of: its key, record, job, time of expiry, status, pinned spec and time of dispatch.
+/// The columns that copies of a run are made of: its key, record, job, time of expiry, status, pinned spec and time of
+/// dispatch.
 type Model = (String, String, String, i64, String, Option<String>, i64);
 
 /// Copies of the records of runs of their own, dispatched over the day before.

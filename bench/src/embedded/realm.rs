@@ -25,7 +25,7 @@ pub(super) struct Realm {
     _folder: tempfile::TempDir,
 }
 
-/// Workers that run until they are told to stop.
+/// Workers that run until they are stopped.
 pub(super) struct Running {
     stop: oneshot::Sender<()>,
     task: JoinHandle<Result<(), pumice_core::ports::StoreError>>,

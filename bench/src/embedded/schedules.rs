@@ -1,4 +1,4 @@
-//! What the clock costs: how late starts are that are due together, and many schedules of which none is due.
+//! The cost of the clock: the lateness of starts that are due together, and many schedules of which none is due.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! What is measured of the program as a user starts it.
+//! Figures of the program as a user starts it.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};

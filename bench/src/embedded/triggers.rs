@@ -16,7 +16,7 @@ use super::realm::{Realm, block_on};
 /// How many files come, and how many in a second.
 const FILES: usize = 1_000;
 const A_SECOND: usize = 100;
-/// What is measured: from before the file is made to the start of its run, in ms.
+/// The figures: from before the file is made to the start of its run, in ms.
 pub(super) const NAMES: [&str; 3] = ["trigger_p50_ms", "trigger_p99_ms", "trigger_last_ms"];
 
 fn text_of(error: StoreError) -> String {

@@ -32,14 +32,14 @@ pub struct ClockTorture {
     pub seed: u64,
 }
 
-/// What came of it.
+/// The outcome.
 #[derive(Clone, Debug, Default)]
 pub struct Struck {
     /// Runs that were started.
     pub runs: usize,
     /// How late they began, sorted.
     pub late: Vec<TimeDelta>,
-    /// What should not be: empty when all is well.
+    /// The faults that were found: empty when all is well.
     pub wrong: Vec<String>,
 }
 
@@ -137,7 +137,7 @@ fn judge(runs: &[Run], (before, began): (Timestamp, Timestamp), ended: Timestamp
             struck.wrong.push(format!("clock/{number} was never started"));
             continue;
         };
-        // What is due in the last moments may have come too late for the server.
+        // Slots of the last moments may have been due too late for the server.
         let first = (began.timestamp() / every + 1) * every;
         let last = (ended - TimeDelta::seconds(3)).timestamp();
         for second in (first..=last).step_by(usize::try_from(every).unwrap_or(1)) {
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn judge_finds_what_is_missing_doubled_or_astray() {
+    fn judge_finds_missing_doubled_and_stray_starts() {
         let at = |second| Timestamp::from_timestamp(second, 0).expect("a time");
         let whole = || -> Vec<Run> {
             let slots =

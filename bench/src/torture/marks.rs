@@ -1,4 +1,4 @@
-//! What commands did, held against what the records say they may have done.
+//! The commands' executions, compared with those that the records allow.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -34,7 +34,7 @@ pub struct Torture {
     pub seed: u64,
 }
 
-/// What came of it.
+/// The outcome.
 #[derive(Clone, Debug, Default)]
 pub struct Survived {
     /// Runs that were accepted, children included.
@@ -43,7 +43,7 @@ pub struct Survived {
     pub commands: usize,
     /// Workers that were lost while they ran something.
     pub crashes: u32,
-    /// What should not be: empty when all is well.
+    /// The faults that were found: empty when all is well.
     pub wrong: Vec<String>,
 }
 
@@ -150,5 +150,5 @@ pub fn pumice_beside() -> Result<PathBuf, String> {
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
     let folders = own.ancestors().skip(1).take(2);
     let found = folders.map(|folder| folder.join("pumice")).find(|path| path.is_file());
-    found.ok_or_else(|| format!("there is no pumice beside {}: cargo build --package pumice", own.display()))
+    found.ok_or_else(|| format!("there is no pumice next to {}: cargo build --package pumice", own.display()))
 }

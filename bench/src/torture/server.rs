@@ -40,7 +40,7 @@ impl Server {
             let serves = line.contains("serving");
             told.push(line);
             if serves {
-                // What it has to say must be read, or it would wait for that.
+                // Its output must be read, or it would block on it.
                 std::thread::spawn(move || {
                     for line in lines {
                         let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
@@ -55,7 +55,7 @@ impl Server {
         Err(format!("serve did not come up: {}", told.join("\n")))
     }
 
-    /// What it has logged so far.
+    /// Its log so far.
     pub(super) fn log(&self) -> Vec<String> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

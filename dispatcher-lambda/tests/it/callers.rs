@@ -150,7 +150,7 @@ fn count(answer: &Value, list: &str) -> usize {
 }
 
 #[tokio::test]
-async fn refused_request_of_a_caller_that_may_not_wait_is_put_aside() {
+async fn refused_request_without_waiting_caller_becomes_dead_letter() {
     for (number, event) in in_part().iter().enumerate() {
         let realm = Realm::new().await;
         let id = format!("call-{number}");
@@ -164,14 +164,14 @@ async fn refused_request_of_a_caller_that_may_not_wait_is_put_aside() {
         );
         let told = letters[0]["responsePayload"]["errorMessage"].as_str().expect("a text");
         assert!(told.contains("no/such") || told.starts_with("line 2: "), "{told}");
-        // Asked again with the payload that was put aside, under the same name: nothing runs twice.
+        // Redriven from the dead letter, under the same name: nothing runs twice.
         realm.invoke(&id, &letters[0]["requestPayload"]).await.expect("it answers");
         assert_eq!(realm.jobs().await, ["a"]);
     }
 }
 
 #[tokio::test]
-async fn letter_redriven_makes_the_same_runs_and_fails_while_it_is_refused() {
+async fn dead_letter_redriven_makes_same_runs_and_fails_if_refused() {
     let realm = Realm::new().await;
     let event = json!([{ "job_id": "a" }, { "job_id": "late" }]);
     realm.invoke("call", &event).await.expect("it answers");
@@ -190,7 +190,7 @@ async fn letter_redriven_makes_the_same_runs_and_fails_while_it_is_refused() {
         assert_eq!((count(&answer, "accepted"), count(&answer, "refused")), (2, 0), "{answer}");
         assert_eq!(realm.jobs().await, ["a", "late"]);
     }
-    // An event that has a name of its own is the same one, whoever brings it.
+    // An event with a name of its own is the same one, by whatever way it arrives.
     let topic =
         json!({ "Records": [{ "EventSource": "aws:sns", "Sns": { "MessageId": "m", "Message": "b" } }] });
     let record = json!({ "requestContext": { "requestId": "r" }, "requestPayload": topic });
@@ -236,11 +236,14 @@ async fn unreachable_request_fails_the_invocation() {
 }
 
 #[tokio::test]
-async fn request_not_put_aside_fails_the_invocation() {
+async fn request_without_dead_letter_fails_the_invocation() {
     let realm = Realm::new().await;
     let asked = json!({ "job_id": "no/such" });
     *realm.letters.trouble.lock().expect("as it is written") = Some(StoreErrorKind::Throttled);
-    assert_eq!(realm.invoke("call", &asked).await.expect_err("it is not put aside").kind(), "Unreachable");
+    assert_eq!(
+        realm.invoke("call", &asked).await.expect_err("it does not become a dead letter").kind(),
+        "Unreachable"
+    );
     *realm.letters.trouble.lock().expect("as it is written") = Some(StoreErrorKind::Missing);
     assert_eq!(count(&realm.invoke("call", &asked).await.expect("it answers"), "refused"), 1);
 }

@@ -55,7 +55,7 @@ struct Nowhere;
 #[async_trait]
 impl Aside for Nowhere {
     async fn put(&self, body: String) -> Result<(), StoreError> {
-        panic!("nothing is put aside: {body}")
+        panic!("there are no dead letters: {body}")
     }
 }
 
@@ -136,7 +136,7 @@ fn every_way() -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn object_makes_one_run_by_whatever_way_and_however_often() {
+async fn object_delivered_repeatedly_by_any_way_makes_one_run() {
     let realm = Realm::new(vec![trigger("t", json!("load"))]).await;
     for event in every_way() {
         let answer = realm.take(&event).await.unwrap();
@@ -163,7 +163,7 @@ async fn object_makes_one_run_by_whatever_way_and_however_often() {
 }
 
 #[tokio::test]
-async fn job_named_twice_makes_two_runs_and_one_that_is_off_is_skipped() {
+async fn job_named_twice_makes_two_runs_and_disabled_is_skipped() {
     let realm = Realm::new(vec![trigger("t", json!(["load", "off", "load"]))]).await;
     let event = json!({ "Records": [record("in/a")] });
     realm.take(&event).await.unwrap();
@@ -198,7 +198,7 @@ async fn failure_of_one_stops_no_other_and_fails_the_event() {
         ] {
             assert!(error.to_string().contains(told), "{told}: {error}");
         }
-        assert_eq!(realm.runs().await.len(), 2, "what was started is not started again");
+        assert_eq!(realm.runs().await.len(), 2, "a started job is not started again");
     }
     let answer = realm
         .take(&sqs(&[json!({ "Records": [record("in/b")] }), json!({ "Records": [record("x")] })]))

@@ -53,7 +53,7 @@ pub(super) enum Stream {
 /// Makes connections.
 pub(super) struct Connector {
     names: Arc<dyn Resolve>,
-    /// What TLS trusts, read when it is needed first.
+    /// The certificates that TLS trusts, read when they are needed first.
     tls: OnceCell<TlsConnector>,
 }
 

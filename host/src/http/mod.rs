@@ -29,9 +29,9 @@ use self::target::Target;
 /// Headers that frame a message or a connection: the client's own.
 const FRAMING: [&str; 8] =
     ["connection", "content-length", "expect", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"];
-/// Headers that go along to another server when a request is redirected there: they tell nothing of who asks.
+/// Headers that follow a redirect to another server: they do not reveal the caller.
 const HARMLESS: [&str; 4] = ["accept", "accept-language", "content-type", "user-agent"];
-/// What requests say of their sender.
+/// The `User-Agent` of requests.
 const AGENT: &str = concat!("pumice/", env!("CARGO_PKG_VERSION"));
 
 /// Makes requests from this machine. It needs nothing until the first one.
@@ -186,13 +186,13 @@ impl Web {
         let (mut answering, connection) = (std::pin::pin!(answering), std::pin::pin!(connection));
         tokio::select! {
             answer = &mut answering => answer,
-            // What was read before the connection ended is still to be had.
+            // An answer that was read before the connection ended still counts.
             _ = connection => answering.await,
         }
     }
 }
 
-/// What a server answers.
+/// A server's answer.
 enum Answer {
     Whole(HttpResponse),
     Elsewhere(Box<Prepared>),

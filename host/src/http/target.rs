@@ -74,7 +74,7 @@ impl Target {
     /// Where a response's `Location` leads (RFC 9110 section 10.2.2).
     ///
     /// # Errors
-    /// [`HttpError::Refused`] when that is no place for a request, or is not encrypted where this one is.
+    /// [`HttpError::Refused`] when a request cannot go there, or when it is not encrypted although this one is.
     pub(super) fn follow(&self, location: &str) -> Result<Self, HttpError> {
         let because =
             |why: &str| refused(format!("{} redirects to a place that is not called: {why}", self.origin()));

@@ -15,7 +15,7 @@ use super::connect::Resolve;
 /// A part of URLs that no message may show.
 const SECRET: &str = "token-7f3a";
 
-/// What a server does with a connection.
+/// A server's next step on a connection.
 #[derive(Clone)]
 enum Act {
     /// Reads the request, writes this and closes.

@@ -27,7 +27,7 @@ const TYPES: [(&str, &str); 16] = [
     ("zip", "application/zip"),
 ];
 
-/// An e-mail with what the server is told of it.
+/// An e-mail with its envelope for the server.
 pub(super) struct Composed {
     pub(super) envelope: Envelope,
     pub(super) text: Vec<u8>,
@@ -58,7 +58,7 @@ fn content_type(attachment: &Attachment) -> Result<ContentType, String> {
 /// Puts an e-mail together.
 ///
 /// # Errors
-/// What is wrong with an address.
+/// The reason why an address is invalid.
 pub(super) fn compose(email: &Email) -> Result<Composed, String> {
     let from = mailbox(&email.from)?;
     let to = mailboxes(&email.to)?;

@@ -77,7 +77,7 @@ impl Step {
         }
     }
 
-    /// What became of an e-mail whose exchange broke off here.
+    /// The error of an e-mail whose exchange broke off at this step.
     const fn broken(self, message: String) -> MailError {
         match self {
             Self::Text => MailError::Broken(message),
@@ -150,7 +150,7 @@ fn is_of_tls(error: &SmtpError) -> bool {
     error.is_tls()
 }
 
-/// What a server or the system says of an error, in one line, without secrets.
+/// The error's text by the server or the system, in one line, without secrets.
 fn said(step: Step, error: &SmtpError) -> String {
     let mut text = error.status().map(|code| code.to_string()).unwrap_or_default();
     let mut source = std::error::Error::source(error);
@@ -182,7 +182,7 @@ fn is_encoded(word: &str) -> bool {
     word.len() >= MIN_ENCODED && word.bytes().all(is_base64)
 }
 
-/// What each certificate of a file begins with (RFC 7468).
+/// The first line of each certificate in a file (RFC 7468).
 const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
 
 /// How a connection is encrypted.
@@ -309,7 +309,7 @@ impl Smtp {
     }
 }
 
-/// What the server must know of the sender's and the recipients' addresses (RFC 6531).
+/// The parameters that the sender's and the recipients' addresses need (RFC 6531).
 fn parameters(
     connection: &AsyncSmtpConnection,
     exchange: &Exchange<'_>,

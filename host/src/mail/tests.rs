@@ -16,7 +16,7 @@ const SHORT: Duration = Duration::from_millis(200);
 const CLOSE: &str = "close";
 const HANG: &str = "hang";
 
-/// What a server answers to the lines that begin with a word, before what a good server does.
+/// A server's answers to the lines that begin with a word, before those of a good server.
 type Script = &'static [(&'static str, &'static str)];
 
 fn good(word: &str) -> &'static str {
@@ -139,7 +139,7 @@ async fn line_with_a_dot_does_not_end_the_email() {
     assert!(has(&given, "QUIT"), "{given:#?}");
 }
 
-/// What each fault of a server comes to.
+/// The outcome of each fault of a server.
 const FAULTS: [(Script, &str, &str); 16] = [
     (&[("greeting", "554 go away\r\n")], "refused", "refuses the greeting: 554 go away"),
     (&[("greeting", "421 busy\r\n")], "unsent", "does not take the greeting for now: 421 busy"),
@@ -220,7 +220,7 @@ async fn server_that_hangs_is_given_up_at_each_step() {
 }
 
 #[tokio::test]
-async fn recipients_that_are_taken_get_the_email_and_the_others_are_named() {
+async fn accepted_recipients_get_the_email_and_others_are_named() {
     let (done, given) = sent(&[("RCPT TO:<b@", "550 no such user\r\n")], &email()).await;
     let text = done.unwrap_err().to_string();
     assert!(

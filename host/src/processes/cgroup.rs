@@ -21,7 +21,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::mark::Instance;
 use super::table;
 
-/// What the names of Pumice's cgroups begin with.
+/// Prefix of the names of Pumice's cgroups.
 const PREFIX: &str = "pumice-";
 /// Most cgroups kept for later commands.
 const MAX_SPARE: usize = 64;
@@ -62,7 +62,7 @@ fn directory_in(cgroups: &str, mounts: &str) -> Option<(PathBuf, bool)> {
         let (mount, kind) = line.split_once(" - ")?;
         let mut fields = mount.split(' ').skip(3);
         let (root, at) = (fields.next()?, fields.next()?);
-        // A place with a space or the like is written in octal, and hardly a cgroup's.
+        // A path with a space or the like is written in octal, and is unlikely to be a cgroup's.
         let is_plain = !root.contains('\\') && !at.contains('\\');
         let below = own.strip_prefix(root).ok()?;
         (kind.starts_with("cgroup2 ") && is_plain).then(|| Path::new(at).join(below))
@@ -128,7 +128,7 @@ struct Pool {
 
 fn pool() -> MutexGuard<'static, Pool> {
     static POOL: OnceLock<Mutex<Pool>> = OnceLock::new();
-    // A list and a number: whole whatever became of another holder.
+    // A list and a number: whole even if another holder panicked.
     POOL.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -227,10 +227,10 @@ impl Cgroup {
         })
     }
 
-    /// Moves the calling thread into it, and with it whatever the thread starts.
+    /// Moves the calling thread into it, and with it the processes that the thread starts.
     ///
     /// # Errors
-    /// What the kernel says when it refuses.
+    /// The kernel's error when it refuses.
     pub(super) fn enter(&self) -> io::Result<Inside<'_>> {
         (&self.threads).write_all(b"0")?;
         Ok(Inside(self))
@@ -253,7 +253,7 @@ impl Cgroup {
             .is_some_and(|events| events.split(|byte| *byte == b'\n').any(|e| e == b"populated 0"))
     }
 
-    /// Holds up whatever is in it, or lets it go on. What is held up can be killed, and starts nothing.
+    /// Freezes or thaws its processes. A frozen one can be killed, and starts nothing.
     pub(super) fn freeze(&self, hold: bool) {
         self.held.store(hold, Ordering::Relaxed);
         freeze(&self.dir, hold);
@@ -327,8 +327,8 @@ fn processes_in(dir: &Path) -> io::Result<HashSet<Pid>> {
     Ok(found)
 }
 
-/// Kills what is in the cgroups of the instances that `is_left` tells of, waits until it is gone and removes them; also
-/// removes empty ones whose process is gone. Gives the processes that were killed.
+/// Kills the processes in the cgroups of the instances that `is_left` selects, waits until they are gone and removes
+/// the cgroups; also removes empty ones whose process is gone. Gives the processes that were killed.
 pub(super) fn kill_left(is_left: &dyn Fn(Instance) -> bool) -> HashSet<Pid> {
     own_directory().map_or_else(HashSet::new, |(dir, _)| kill_left_in(&dir, is_left))
 }

@@ -26,14 +26,15 @@ use super::{guard, limits};
 /// The variable that names the scratch folder of a command's jobs.
 pub const SCRATCH_VARIABLE: &str = "PUMICE_SCRATCH";
 
-/// How long until the first look whether processes that were told to end have ended; each later one takes twice as
-/// long to come, up to a limit: a look goes through all processes of the machine.
+/// The pause before the first look whether terminated processes have ended; it doubles with each look, up to a
+/// limit: a look goes through all processes of the machine.
 const POLL: Duration = Duration::from_millis(10);
 const MAX_POLL: Duration = Duration::from_millis(160);
 /// How long processes may take to go away once they were killed: one that waits for a dead disk may take
 /// for ever.
 const KILL_PATIENCE: Span = Span::from_secs(20);
-/// Within this time of a command's start no machine uses up its process ids: what it left has a higher one.
+/// Within this time of a command's start no machine uses up its process ids: the processes that it left have higher
+/// ones.
 const NO_WRAP: Duration = Duration::from_secs(1);
 /// Most times a family is looked through for processes to kill when nothing may wait.
 const MAX_PASSES: usize = 200;
@@ -55,14 +56,14 @@ pub enum Survivors {
     Unknown(io::Error),
 }
 
-/// What this process has started.
+/// The commands that this process has started.
 #[derive(Default)]
 struct Live {
     /// How many commands were started, which numbers their marks.
     started: u32,
     /// Children that a task waits for: they are neither orphans nor to be reaped here.
     awaited: HashSet<Pid>,
-    /// Children that were waited for lately: that they are gone tells nothing of others.
+    /// Children that were waited for lately: their end says nothing about other processes.
     ended: VecDeque<Pid>,
     /// The commands that are not gone yet, and when each began, in the kernel's ticks.
     commands: HashMap<Mark, u64>,
@@ -98,8 +99,8 @@ impl Live {
         }
     }
 
-    /// Whether a process came to this one because it lost its parent. A child that this program started for itself stays
-    /// in its process group; what a command started is in another.
+    /// Whether a process came to this one because it lost its parent. A child that this program started for itself
+    /// stays in its process group; a process that a command started is in another.
     fn is_orphan(&self, process: &Process) -> bool {
         ADOPTS.load(Ordering::Relaxed)
             && process.parent == own_id()
@@ -120,7 +121,7 @@ pub(super) fn instance(scratch: &Path) -> Instance {
 
 fn live() -> MutexGuard<'static, Live> {
     static LIVE: OnceLock<Mutex<Live>> = OnceLock::new();
-    // A number and a set: whole whatever became of another holder.
+    // A number and a set: whole even if another holder panicked.
     LIVE.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -145,7 +146,7 @@ pub(super) fn start(command: &mut Command, scratch: &Path) -> io::Result<(Child,
     guard::watch_over(scratch);
     command.env(SCRATCH_VARIABLE, scratch).process_group(0).kill_on_drop(true);
     let own = {
-        // Those who look for processes do not wait until it has started.
+        // A look at processes does not wait until this one has started.
         let mut live = live();
         let own = live.new_mark(scratch);
         live.starting = Some(own);
@@ -207,7 +208,7 @@ pub(super) fn spawn_apart(command: &mut std::process::Command) -> io::Result<std
     Ok(child)
 }
 
-/// This process has the mark, and whatever it starts meanwhile, until this is dropped.
+/// This process has the mark, and so do the processes that it starts, until this is dropped.
 struct Marked {
     before: Rlimit,
 }
@@ -228,12 +229,12 @@ impl Drop for Marked {
     }
 }
 
-/// Whether whatever becomes a child of this process, and is not waited for, is an orphan of a command.
+/// Whether every child of this process that is not waited for is an orphan of a command.
 static ADOPTS: AtomicBool = AtomicBool::new(false);
 
-/// Makes this process the parent of all that loses its own below it (PR_SET_CHILD_SUBREAPER, prctl(2)), so that what has
-/// got rid of every mark is found too. Only for a program that starts no children but commands of jobs: others would be
-/// taken for theirs.
+/// Makes this process the parent of all orphans below it (PR_SET_CHILD_SUBREAPER, prctl(2)), so that processes without
+/// any mark are found, too. Only for a program that starts no children but commands of jobs: others would be taken for
+/// theirs.
 pub fn adopt_orphans() {
     match rustix::process::set_child_subreaper(Some(rustix::process::getpid())) {
         Ok(()) => ADOPTS.store(true, Ordering::Relaxed),
@@ -325,7 +326,7 @@ impl Family {
         }
     }
 
-    /// Whether a look at the ids that are newer than the command's tells that it left nothing.
+    /// Whether the ids that are newer than the command's show that it left no process.
     fn is_surely_gone(&self) -> bool {
         if self.cgroup.as_ref().is_some_and(|cgroup| !cgroup.is_unpopulated()) {
             return false;
@@ -344,7 +345,7 @@ impl Family {
             if newest < seen || newest - root > MAX_NEWER {
                 return false;
             }
-            // In this order: what has gone by now has started nothing but what comes after it.
+            // In this order: a process that is gone by now has started only processes with later ids.
             if (seen + 1..=newest).filter_map(Pid::from_raw).any(|id| self.may_be(id)) {
                 return false;
             }
@@ -416,7 +417,7 @@ impl Drop for Family {
     }
 }
 
-/// What is alive of a command: what is in its cgroup, what has its mark, and what stands below any of it.
+/// The living processes of a command: those in its cgroup, those with its mark, and the descendants of either.
 fn members_of(root: Pid, mark: Mark, cgroup: Option<&Cgroup>) -> io::Result<Vec<Pid>> {
     for _ in 0..MAX_LOOKS {
         let (members, is_sure) = look_for_members(root, mark, cgroup)?;
@@ -427,15 +428,15 @@ fn members_of(root: Pid, mark: Mark, cgroup: Option<&Cgroup>) -> io::Result<Vec<
     Ok(Vec::new())
 }
 
-/// What is alive of a command at one look, and whether all that was there could be looked at: what vanished meanwhile may
-/// have started another.
+/// The living processes of a command at one look, and whether every process could be looked at: one that vanished
+/// meanwhile may have started another.
 fn look_for_members(root: Pid, mark: Mark, cgroup: Option<&Cgroup>) -> io::Result<(Vec<Pid>, bool)> {
     let mut processes = Vec::new();
     let mut is_sure = true;
     let since = live().commands.get(&mark).copied().unwrap_or_default();
     let own = own_id();
     for id in table::ids()? {
-        // What began before the command is none of its own, unless it is an orphan that no other command owns.
+        // A process that began before the command is not its own, unless it is an orphan that no other command owns.
         match table::process_where(id, |process| process.began >= since || process.parent == own)? {
             Some(process) => processes.push(process),
             None if table::zombie(id)?.is_some() => reap_orphan(id),
@@ -505,7 +506,7 @@ pub(super) fn is_orphan(process: &Process) -> bool {
     live().is_orphan(process)
 }
 
-/// Kills the processes that `is_left` tells of, and waits until they are gone. Gives how many there were.
+/// Kills the processes that `is_left` selects, and waits until they are gone. Gives their number.
 pub(super) fn kill_all(is_left: &dyn Fn(&Process) -> bool) -> usize {
     let own = rustix::process::getpid();
     let mut killed = HashSet::new();

@@ -1,4 +1,4 @@
-//! Processes beside the one that runs jobs, which end their commands should that one be killed.
+//! Processes next to the one that runs jobs, which end its commands should it be killed.
 
 use std::ffi::OsString;
 use std::io::{self, Read};
@@ -58,7 +58,7 @@ pub(super) fn watch_over(scratch: &Path) {
     command.args(post.remove.as_deref());
     command.env_clear().current_dir("/");
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-    // What a terminal sends to the program's group is not for the guard.
+    // Signals that a terminal sends to the program's group are not for the guard.
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     match spawn_apart(&mut command) {
         Ok(guard) => post.guards.push((instance, guard)),
@@ -71,8 +71,8 @@ pub(super) fn watch_over(scratch: &Path) {
     }
 }
 
-/// Waits until the process that started this one is gone, then kills what it left running. Gives the status to
-/// end with: 2 when the arguments are none of a guard's.
+/// Waits until the process that started this one is gone, then kills the processes that it left running. Gives
+/// the status to end with: 2 when the arguments are not a guard's.
 #[must_use]
 pub fn run_guard(arguments: &[OsString]) -> u8 {
     let Some(instance) = arguments.first().and_then(|text| Instance::from_text(text.to_str()?)) else {

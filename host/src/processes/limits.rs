@@ -7,7 +7,7 @@ use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
 /// The limit of open files that commands get: the one that this process was started with.
 static OPEN_FILES: OnceLock<Rlimit> = OnceLock::new();
 
-/// Lets this process open as many files as it may, and lets nothing that crashes write its memory to disk.
+/// Lets this process open as many files as it may, and keeps a crash from writing its memory to disk.
 /// Commands keep the limit of open files that they would have without this. Gives how many files may be open.
 pub fn raise_limits() -> Option<u64> {
     let before = OPEN_FILES.get_or_init(|| getrlimit(Resource::Nofile));
@@ -17,7 +17,7 @@ pub fn raise_limits() -> Option<u64> {
     }
     let core = Rlimit { current: Some(0), maximum: getrlimit(Resource::Core).maximum };
     if let Err(error) = setrlimit(Resource::Core, core) {
-        tracing::debug!(%error, "what crashes may write its memory to disk");
+        tracing::debug!(%error, "a crash may write this process's memory to disk");
     }
     getrlimit(Resource::Nofile).current
 }

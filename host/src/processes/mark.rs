@@ -1,9 +1,9 @@
-//! The mark by which a command's processes are known, whatever they do to get away.
+//! The mark by which a command's processes are recognised, even if they try to get away.
 //!
-//! A process inherits its resource limits from the one that starts it, and keeps them when it empties its
-//! environment, leaves its session, its process group, its directory or its parent. Linux has not enforced
-//! `RLIMIT_LOCKS` since 2.4 (setrlimit(2)) and shows it in `/proc/PID/limits`, so its soft limit carries a number. What
-//! sets all limits anew, as `su` does, has kept its environment, which carries it too.
+//! A process inherits its resource limits from the one that starts it, and keeps them when it empties its environment,
+//! leaves its session, its process group, its directory or its parent. Linux has not enforced `RLIMIT_LOCKS` since 2.4
+//! (setrlimit(2)) and shows it in `/proc/PID/limits`, so its soft limit carries a number. A program that sets all
+//! limits anew, as `su` does, keeps its environment, which carries the number too.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;

@@ -19,9 +19,9 @@ pub use limits::raise_limits;
 use mark::Place;
 pub use starter::spawn;
 
-/// Kills what the jobs of a scratch folder left running when their process was killed, and waits until it is gone,
-/// so that no job runs beside its own repetition. Only for a caller that knows that no other process runs jobs in
-/// this folder. Gives how many processes there were.
+/// Kills the processes that the jobs of a scratch folder left running when their own process was killed, and waits
+/// until they are gone, so that no job runs at the same time as its own repetition. Only for a caller that knows
+/// that no other process runs jobs in this folder. Gives how many processes there were.
 pub async fn kill_leftovers(scratch: &Path) -> usize {
     kill(scratch, false).await
 }
@@ -62,7 +62,7 @@ async fn kill(scratch: &Path, orphans: bool) -> usize {
 /// the same user (PR_SET_DUMPABLE, prctl(2)).
 ///
 /// # Errors
-/// What the kernel says when it refuses.
+/// The kernel's error when it refuses.
 pub fn hide_from_commands() -> std::io::Result<()> {
     use rustix::process::{DumpableBehavior, set_dumpable_behavior};
     Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)

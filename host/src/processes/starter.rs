@@ -27,17 +27,17 @@ struct Order {
 /// Starts a command of the jobs of a scratch folder, in a process group of its own.
 ///
 /// # Errors
-/// What the system says when it cannot be started.
+/// The system's error when it cannot be started.
 pub async fn spawn(command: Command, scratch: &Path) -> io::Result<(Child, Family)> {
     let (done, started) = oneshot::channel();
     order(Order { command, scratch: scratch.to_owned(), runtime: Handle::current(), done })?;
     started.await.map_err(io::Error::other)?
 }
 
-/// Sends an order to the thread, which is started when there is none.
+/// Sends an order to the thread, which is started when it is missing.
 fn order(mut order: Order) -> io::Result<()> {
     static STARTER: Mutex<Option<mpsc::Sender<Order>>> = Mutex::new(None);
-    // The end of a channel: whole whatever became of another holder.
+    // The end of a channel: whole even if another holder panicked.
     let mut starter = STARTER.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(orders) = &*starter {
         match orders.send(order) {

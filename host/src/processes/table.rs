@@ -30,7 +30,7 @@ pub(super) struct Process {
 /// The ids of all processes; none where there is no `/proc`.
 ///
 /// # Errors
-/// What the system says when `/proc` is there and cannot be read.
+/// The system's error when `/proc` exists and cannot be read.
 pub(super) fn ids() -> io::Result<Vec<Pid>> {
     let entries = match std::fs::read_dir("/proc") {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -54,7 +54,7 @@ pub(super) fn is_own_thread(id: Pid) -> bool {
 /// The process of a thread; `None` when it is gone.
 ///
 /// # Errors
-/// What the system says when it cannot let it be looked at.
+/// The system's error when it cannot be looked at.
 pub(super) fn process_of(thread: Pid) -> io::Result<Option<Pid>> {
     let Some(status) = unless_gone(std::fs::read_to_string(of(thread).join("status")))? else {
         return Ok(None);
@@ -66,7 +66,7 @@ pub(super) fn process_of(thread: Pid) -> io::Result<Option<Pid>> {
 /// All processes that are alive.
 ///
 /// # Errors
-/// What the system says when it cannot let them be looked at.
+/// The system's error when they cannot be looked at.
 pub(super) fn processes() -> io::Result<Vec<Process>> {
     ids()?.into_iter().filter_map(|id| process(id).transpose()).collect()
 }
@@ -74,7 +74,7 @@ pub(super) fn processes() -> io::Result<Vec<Process>> {
 /// The process with this id, unless it is gone or a zombie.
 ///
 /// # Errors
-/// What the system says when it cannot let it be looked at.
+/// The system's error when it cannot be looked at.
 pub(super) fn process(id: Pid) -> io::Result<Option<Process>> {
     process_where(id, |_| true)
 }
@@ -125,8 +125,8 @@ fn mark_in_environment(id: Pid) -> io::Result<Option<Mark>> {
     Ok(number.and_then(Mark::from_limit))
 }
 
-/// What was read of a process, unless it is gone or another user's. That this process has run out of something says
-/// nothing of the other one, and is an error.
+/// The text that was read of a process, unless it is gone or another user's. A limit that this process has reached
+/// says nothing about the other one, and is an error.
 fn unless_gone<T>(read: io::Result<T>) -> io::Result<Option<T>> {
     match read {
         Err(error) if is_exhausted(&error) => Err(error),
@@ -139,7 +139,7 @@ pub(super) fn of(id: Pid) -> PathBuf {
     PathBuf::from(format!("/proc/{}", id.as_raw_nonzero()))
 }
 
-/// What `/proc/PID/stat` tells.
+/// The fields of `/proc/PID/stat`.
 struct Stat {
     state: char,
     parent: i32,
@@ -165,7 +165,7 @@ impl Stat {
     }
 }
 
-/// What a short file of `/proc` holds, read at once.
+/// The text of a short file of `/proc`, read at once.
 fn read_short(path: &Path) -> io::Result<String> {
     let mut bytes = [0; MAX_SHORT];
     let count = File::open(path)?.read(&mut bytes)?;

@@ -19,7 +19,7 @@ use super::notice::one_line;
 const TRY: Duration = Duration::from_secs(20);
 /// Shortest time in which a try is worth while.
 const LEAST: Duration = Duration::from_secs(2);
-/// What is left of the action's time for the end.
+/// The part of the action's time that is left for its end.
 const MARGIN: Duration = Duration::from_secs(1);
 /// The wait before the second try, which doubles with each further one.
 const WAIT: Span = Span::from_secs(1);
@@ -197,7 +197,7 @@ async fn composed(
     })
 }
 
-/// What tells an e-mail from every other: the run, the time and a digest of what is said.
+/// The identity of an e-mail: the run, the time and a digest of its parts.
 fn id(context: &ActionContext<'_>, date: Timestamp, parts: &[&str]) -> String {
     let digest = parts.iter().fold(Sha256::new(), |digest, part| digest.chain_update(part).chain_update([0]));
     let digest: String = digest.finalize().iter().take(4).map(|byte| format!("{byte:02x}")).collect();

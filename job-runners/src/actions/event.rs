@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn event_has_what_its_fields_say() {
+    async fn event_has_its_fields_values() {
         let fields = json!({
             "source": "s", "detail_type": "t", "event_bus": "b", "resources": ["arn:1"], "detail": { "b": "1", "a": "2" },
         });

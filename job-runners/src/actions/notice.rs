@@ -1,4 +1,4 @@
-//! What notices to people have in common.
+//! Texts for people: in one line, or cut to a length.
 
 /// A text in one line: control characters become blanks.
 pub(crate) fn one_line(given: &str) -> String {

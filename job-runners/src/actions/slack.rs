@@ -18,11 +18,11 @@ use crate::web::{Tries, exchange};
 
 /// How long one try may take (lava's `REQUESTS_TIMEOUT`).
 const TRY: Duration = Duration::from_secs(10);
-/// What is left of the action's time for the end.
+/// The part of the action's time that is left for its end.
 const MARGIN: Duration = Duration::from_secs(1);
 /// The wait before the second try.
 const WAIT: Span = Span::from_secs(1);
-/// Most tries after the first: what the action's time has room for.
+/// Most tries after the first: as many as fit into the action's time.
 const MORE_TRIES: u32 = 10;
 /// Largest response that is read, in bytes.
 const MAX_ANSWER: usize = 64 * 1024;
@@ -76,7 +76,7 @@ fn shown(text: Option<String>) -> Option<String> {
     text.map(|text| mask(&text).into_owned()).filter(|text| !text.is_empty())
 }
 
-/// What Slack is sent (lava guide, Connector type: slack).
+/// The message for Slack (lava guide, Connector type: slack).
 fn message(realm: &RealmName, hook: &SlackHook, fields: slack::Fields, now: Timestamp) -> Value {
     let subject = shown(fields.subject).map(|text| cut(one_line(&text), MAX_SUBJECT));
     let from = shown(fields.from).or_else(|| hook.from.clone()).unwrap_or_else(|| format!("lava@{realm}"));

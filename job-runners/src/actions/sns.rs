@@ -5,7 +5,7 @@ use pumice_core::job_type::{ActionContext, FieldsOf, JobError, Performer};
 use pumice_core::ports::TopicMessage;
 use pumice_job_types::actions::sns::{self, MAX_SUBJECT};
 
-/// What a subject that was cut ends in.
+/// The end of a subject that was cut.
 const CUT: &str = "...";
 
 /// Performs the action `sns`.

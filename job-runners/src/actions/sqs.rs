@@ -39,7 +39,7 @@ mod tests {
     use crate::fakes::World;
 
     #[tokio::test]
-    async fn sqs_message_goes_out_with_what_is_given() {
+    async fn sqs_message_is_sent_with_its_fields() {
         let world = World::of("log", Value::Null, json!({}));
         for (fields, wanted) in [
             (json!({ "message": "m" }), ("m", Span::default(), None, None)),

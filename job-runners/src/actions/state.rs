@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn state_action_keeps_what_it_is_given_and_its_end_within_the_realms() {
+    async fn state_action_keeps_its_value_and_an_end_within_limits() {
         let world = world();
         let longest = world.settings.state_max_ttl;
         for (ttl, wanted) in

@@ -17,11 +17,11 @@ use crate::web::{Tries, exchange};
 
 /// How long one try may take.
 const TRY: Duration = Duration::from_secs(10);
-/// What is left of the action's time for the end.
+/// The part of the action's time that is left for its end.
 const MARGIN: Duration = Duration::from_secs(1);
 /// The wait before the second try.
 const WAIT: Span = Span::from_secs(1);
-/// Most tries after the first: what the action's time has room for.
+/// Most tries after the first: as many as fit into the action's time.
 const MORE_TRIES: u32 = 10;
 /// Largest response that is read, in bytes.
 const MAX_ANSWER: usize = 64 * 1024;
@@ -84,7 +84,7 @@ async fn request(
     })
 }
 
-/// What a notice tells unless the action says otherwise.
+/// The notice that is sent unless the action gives another.
 fn notice(context: &ActionContext<'_>) -> Value {
     json!({
         "realm": context.realm_name,
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn webhook_without_body_tells_of_the_run() {
+    async fn webhook_without_body_reports_the_run() {
         let server = Scripted::new([response(204, &[], "")]);
         performed(json!({ "url": "https://a/hook" }), &server).await.0.unwrap();
         let request = sent(&server);
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn webhook_sends_what_its_fields_say() {
+    async fn webhook_sends_its_fields() {
         for (fields, method, body, kind) in [
             (json!({ "body": "plain" }), "POST", "plain", "text/plain; charset=utf-8"),
             (json!({ "body": { "a": [1] }, "method": "PUT" }), "PUT", r#"{"a":[1]}"#, "application/json"),

@@ -1,4 +1,4 @@
-//! What unpacking may cost.
+//! Limits of unpacking.
 
 use std::cell::Cell;
 use std::io::{self, Read};
@@ -15,12 +15,12 @@ const MAX_UNPACKED: u64 = 1024 * 1024 * 1024;
 const MAX_ENTRIES: usize = 50_000;
 /// How many times larger than itself an archive may become, beyond [`FREE`].
 const MAX_RATIO: u64 = 200;
-/// What any archive may unpack to, in bytes, however small it is.
+/// The bytes that any archive may unpack to, however small it is.
 const FREE: u64 = 32 * 1024 * 1024;
-/// Most bytes that tell of one entry: its name, its attributes.
+/// Most bytes that describe one entry: its name, its attributes.
 const MAX_ABOUT: u64 = 1024 * 1024;
 
-/// Tells that unpacking is to stop.
+/// Stops an unpacking.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stop(Arc<AtomicBool>);
 
@@ -31,7 +31,7 @@ impl Stop {
     }
 }
 
-/// What is left of the limits of one archive.
+/// The remaining limits of one archive.
 #[derive(Clone)]
 pub(crate) struct Bounds {
     bytes: u64,
@@ -39,7 +39,7 @@ pub(crate) struct Bounds {
     ends: Instant,
     within: Duration,
     stop: Stop,
-    /// What may be read before an entry's own bytes begin; `None` while these are read.
+    /// Bytes that may be read before an entry's own begin; `None` while these are read.
     about: Rc<Cell<Option<u64>>>,
     read: Rc<Cell<u64>>,
 }
@@ -71,7 +71,7 @@ impl Bounds {
         Ok(())
     }
 
-    /// From here on something is read that tells of the next entry.
+    /// The bytes read from here on describe the next entry.
     pub(super) fn before_entry(&self) {
         self.about.set(Some(MAX_ABOUT));
     }
@@ -93,7 +93,8 @@ impl Bounds {
         }
         let Some(about) = self.about.get() else { return Ok(()) };
         let left = about.checked_sub(bytes);
-        let left = left.ok_or_else(|| refused(format!("tells more than {MAX_ABOUT} bytes of one entry")))?;
+        let left =
+            left.ok_or_else(|| refused(format!("describes one entry with more than {MAX_ABOUT} bytes")))?;
         self.about.set(Some(left));
         Ok(())
     }

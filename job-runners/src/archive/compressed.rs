@@ -1,4 +1,4 @@
-//! What is compressed, by gz, bz2, xz or zst: told by its beginning, never by its name.
+//! Files compressed by gz, bz2, xz or zst: recognised by their first bytes, never by their name.
 
 use std::io::{self, BufRead, Read};
 
@@ -10,7 +10,7 @@ use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
 use super::refused;
 
-/// How many bytes of a beginning tell what something is: those of a tar's mark too.
+/// How many first bytes decide a file's format: those of a tar's mark too.
 pub(crate) const MAX_START: u64 = 512;
 /// Most memory that the dictionary of an xz file may take, in KiB: that of `xz -9` is 64 MiB.
 const MAX_DICTIONARY: u32 = 96 * 1024;
@@ -45,10 +45,10 @@ impl Compression {
     }
 }
 
-/// What comes once it is decompressed: all of the parts that were put one after the other.
+/// The decompressed bytes: of all parts that were concatenated.
 ///
 /// # Errors
-/// What the system says when the beginning cannot be read.
+/// The system's error when the beginning cannot be read.
 pub(crate) fn decompress<'a>(
     from: impl BufRead + 'a,
     compression: Compression,

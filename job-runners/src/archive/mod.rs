@@ -1,6 +1,6 @@
 //! Archives of `pkg` jobs: tar, compressed in any of four ways, and zip.
 //!
-//! Whoever made an archive may mean harm: nothing is written outside of its folder, and what it unpacks to is limited.
+//! The author of an archive may mean harm: nothing is written outside of its folder, and its unpacked size is limited.
 
 mod bounds;
 mod compressed;
@@ -17,7 +17,7 @@ pub(crate) use bounds::{Bounds, Stop};
 pub(crate) use compressed::{Compression, MAX_START, decompress};
 use tree::Tree;
 
-/// What an archive unpacked to.
+/// The outcome of unpacking an archive.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Unpacked {
     /// Files whose names end in `_run.sh`, in the first two levels, seen from the folder.
@@ -29,7 +29,7 @@ fn refused(why: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why.into())
 }
 
-/// Unpacks an archive of `size` bytes into an empty folder, whatever its name is: the beginning tells what it is.
+/// Unpacks an archive of `size` bytes into an empty folder, whatever its name is: its first bytes decide its format.
 ///
 /// # Errors
 /// [`InvalidData`](io::ErrorKind::InvalidData) of an archive that is refused or broken,

@@ -9,7 +9,7 @@ use zip::write::SimpleFileOptions;
 
 use super::*;
 
-/// What an archive is to hold.
+/// A member for a test's archive.
 #[derive(Clone, Copy)]
 enum Member<'a> {
     File(&'a str, &'a str),
@@ -66,7 +66,7 @@ fn bounds(archive: &[u8]) -> Bounds {
     Bounds::of(archive.len() as u64, Duration::from_secs(60), Stop::default())
 }
 
-/// Unpacks into a folder of a folder, so that what leaves it can be seen.
+/// Unpacks into a folder of a folder, so that files outside of it can be seen.
 fn unpacked(archive: &[u8], bounds: Bounds) -> (io::Result<Unpacked>, TempDir) {
     let outside = tempfile::tempdir().unwrap();
     let folder = outside.path().join("in/here");
@@ -124,7 +124,7 @@ const ALL: [Compression; 5] =
     [Compression::None, Compression::Gz, Compression::Bz2, Compression::Xz, Compression::Zst];
 
 #[test]
-fn archive_of_each_kind_unpacks_to_what_it_holds() {
+fn archive_of_each_kind_unpacks_to_its_members() {
     let members = [
         File("./bin/run.sh", "#!/bin/sh\n"),
         Folder("empty/"),
@@ -296,7 +296,7 @@ fn archive_that_grows_too_much_for_its_size_is_refused() {
 }
 
 #[test]
-fn what_tells_of_an_entry_is_limited() {
+fn description_of_an_entry_is_limited() {
     // A long name of 3 MB.
     let mut header = Header::new_gnu();
     header.set_entry_type(EntryType::GNULongName);
@@ -312,7 +312,7 @@ fn what_tells_of_an_entry_is_limited() {
     let archive = builder.into_inner().unwrap();
     let (done, _outside) = unpacked(&archive, bounds(&archive));
     let error = done.unwrap_err();
-    assert!(error.to_string().contains("tells more than 1048576 bytes of one entry"), "{error}");
+    assert!(error.to_string().contains("describes one entry with more than 1048576 bytes"), "{error}");
 }
 
 #[test]

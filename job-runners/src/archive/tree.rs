@@ -17,7 +17,7 @@ use super::{Unpacked, refused};
 const LAUNCHER: &str = "_run.sh";
 /// How deep launchers are looked for, in parts of a path.
 const LAUNCHER_DEPTH: usize = 2;
-/// What the owner may do with each file and each folder.
+/// The owner's rights on each file and each folder.
 const FILE_MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o700;
 /// Read, write and execute of all: no set-user-id.
@@ -30,7 +30,7 @@ enum Kind {
     Link,
 }
 
-/// What is at a name: how it is spelled, and what it is.
+/// A member of the tree: its spelling, and its kind.
 struct Entry {
     path: PathBuf,
     kind: Kind,
@@ -180,8 +180,8 @@ fn relative(name: &[u8]) -> io::Result<Option<PathBuf>> {
     Ok(Some(path).filter(|path| !path.as_os_str().is_empty()))
 }
 
-/// Whether a link's target stays within the archive, seen from so many folders deep. It may go up at its beginning alone:
-/// above are folders; later parts may be links themselves, of which nobody knows what is above.
+/// Whether a link's target stays within the archive, seen from so many folders deep. It may go up at its beginning
+/// alone: above are folders; later parts may be links themselves, and the folders above them are unknown.
 fn stays_within(target: &[u8], depth: usize) -> bool {
     let (mut up, mut down) = (0, false);
     for part in Path::new(OsStr::from_bytes(target)).components() {

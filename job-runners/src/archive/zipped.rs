@@ -60,7 +60,7 @@ pub(super) fn unpack(from: impl Read + Seek, tree: &mut Tree<'_>) -> io::Result<
     Ok(())
 }
 
-/// Tells the errors of what is read from those of what is written.
+/// Distinguishes the errors of reading from those of writing.
 struct Unread<R>(R);
 
 impl<R: Read> Read for Unread<R> {

@@ -53,7 +53,7 @@ pub(crate) async fn prepare(context: &JobContext<'_>, named: &Connections) -> Re
     Ok(Prepared { environment, _folder: Some(folder) })
 }
 
-/// What a database shows as the program that is connected: `lv-<realm>-<job_id>` (lava guide, Database Client Application
+/// The name of the connected program for a database: `lv-<realm>-<job_id>` (lava guide, Database Client Application
 /// Identification).
 pub(crate) fn application(context: &JobContext<'_>) -> String {
     let name = format!("lv-{}-{}", context.realm_name, context.run.job_id);

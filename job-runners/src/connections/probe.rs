@@ -22,9 +22,9 @@ use crate::actions::email::SES_REGION;
 use crate::actions::webhook::signature;
 use crate::web::{Tries, exchange};
 
-/// How long a test may take, whatever it tries.
+/// How long any test may take.
 const LIMIT: Duration = Duration::from_secs(20);
-/// What a database shows as the program that is connected.
+/// The name of the connected program for a database.
 const APPLICATION: &str = "lv-connections-test";
 /// How long SSH waits for a host, in seconds.
 const SSH_TIMEOUT: u32 = 10;
@@ -32,7 +32,7 @@ const SSH_TIMEOUT: u32 = 10;
 const MAX_SAID: usize = 500;
 /// Largest response that is read, in bytes.
 const MAX_ANSWER: usize = 64 * 1024;
-/// What a posted test says.
+/// The text of a posted test.
 const GREETING: &str = "A test of this connection, by pumice connections test.";
 
 /// How to test a connection.
@@ -45,10 +45,10 @@ pub struct Probe {
     pub send: bool,
 }
 
-/// What was tried, and why it failed if it did. Neither has a secret.
+/// A step of a test, and why it failed if it did. Neither has a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tried {
-    /// What was tried.
+    /// The step that was tried.
     pub what: String,
     /// Why it failed; `None` when it went well.
     pub failure: Option<String>,
@@ -150,7 +150,7 @@ async fn ssh(opened: &OpenedConnection, login: &SshLogin, probe: &Probe) -> Trie
         "sftp" => (format!("sftp {target}"), vec!["-oBatchMode=yes", &timeout, "-b", "/dev/null", target]),
         _ => (format!("ssh {target} true"), vec!["-oBatchMode=yes", &timeout, target, "true"]),
     };
-    // scp copies and does nothing else: what it needs is what ssh needs.
+    // scp copies and does nothing else: it needs the same as ssh.
     let kind = if opened.r#type == "scp" { "ssh" } else { opened.r#type };
     let opened = OpenedConnection { r#type: kind, ..opened.clone() };
     Tried::of(what, by_client(&opened, &arguments).await)
@@ -180,7 +180,10 @@ async fn email(site: &Site, mailer: &Mailer, probe: &Probe) -> Tried {
         return Tried::failed(format!("an e-mail by {place}"), "the connection has no `from`");
     };
     let Some(to) = &probe.target else {
-        return Tried::failed(format!("an e-mail by {place}"), "to whom? give --target ADDRESS");
+        return Tried::failed(
+            format!("an e-mail by {place}"),
+            "the recipient is missing: give --target ADDRESS",
+        );
     };
     let email = greeting(site, mailer, from, to);
     let sent = site.ports.servers.mail.send(server, &email, LIMIT).await;

@@ -1,4 +1,4 @@
-//! Scripts for SSH, git and AWS, and for lava's own tools.
+//! Scripts for SSH, git and AWS, and for lava's tools.
 
 use std::io;
 use std::path::PathBuf;

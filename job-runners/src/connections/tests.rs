@@ -40,7 +40,7 @@ fn world(clients: &[&str], flavour: &str) -> World {
         std::fs::write(&path, CLIENT).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     }
-    // What the scripts need where the machine's own clients must not be found.
+    // The programs that the scripts need if the machine's clients must not be found.
     for program in ["basename", "cat", "sh"] {
         std::os::unix::fs::symlink(std::path::Path::new("/bin").join(program), bin.join(program)).unwrap();
     }
@@ -158,7 +158,7 @@ async fn script_of_ssh_and_git_has_the_key_with_its_lines() {
 }
 
 #[tokio::test]
-async fn script_of_a_generic_connection_prints_values_and_no_other_file() {
+async fn script_of_a_generic_connection_prints_its_values_only() {
     let world = world(&[], "");
     let attributes = json!({ "a": "plain", "n": 1.5, "yes": true, "none": null,
         "b": { "type": "local", "value": "local" }, "c": { "type": "ssm", "parameter": "/p" }, "d": { "value": 7 } });
@@ -193,7 +193,7 @@ async fn script_of_aws_has_a_profile_of_its_own() {
 }
 
 #[tokio::test]
-async fn script_of_other_databases_keeps_the_password_off_the_command_line() {
+async fn script_of_databases_keeps_password_off_the_command_line() {
     let base = json!({ "conn_id": "o", "enabled": true, "host": "h", "port": 1521, "user": "u", "password": "pw", "database": "XE" });
     for (kind, client) in [("oracle", "sqlplus"), ("mssql", "sqlcmd")] {
         let world = world(&[client], "");
@@ -207,7 +207,7 @@ async fn script_of_other_databases_keeps_the_password_off_the_command_line() {
 }
 
 #[tokio::test]
-async fn connection_that_cannot_be_used_fails_the_attempt_with_a_reason() {
+async fn unusable_connection_fails_the_attempt_with_a_reason() {
     let missing = |name: &str| json!({ name: null });
     for (document, wanted) in [
         (with(&postgres(), &json!({ "conn_id": "other" })), "there is no connection \"pg/main\""),
@@ -253,7 +253,7 @@ async fn connection_that_cannot_be_used_fails_the_attempt_with_a_reason() {
 }
 
 #[tokio::test]
-async fn secret_of_secrets_manager_fills_what_the_connection_lacks() {
+async fn secret_of_secrets_manager_fills_missing_fields() {
     let document = json!({ "conn_id": "pg/main", "type": "postgres", "enabled": true, "secret_id": "managed", "host": "own" });
     let world = world(&["psql"], "");
     world.connections.connection(&document);

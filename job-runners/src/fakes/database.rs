@@ -9,13 +9,13 @@ use pumice_core::ports::{Cell, DatabaseError, Databases, Rows, Session};
 
 use super::lock;
 
-/// What a statement gives: columns and rows, or an error.
+/// A statement's answer: columns and rows, or an error.
 pub(crate) type Answer = Result<(Vec<&'static str>, Vec<Vec<Cell>>), DatabaseError>;
 
 /// Answers statements by how they begin; others give no rows. A statement that begins with `hang` never ends.
 #[derive(Clone, Default)]
 pub(crate) struct Database {
-    /// Why nobody can connect.
+    /// The error of every attempt to connect.
     pub(crate) refused: Option<DatabaseError>,
     pub(crate) answers: Vec<(&'static str, Answer)>,
     given: Arc<Mutex<Vec<String>>>,

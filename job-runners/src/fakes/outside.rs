@@ -15,7 +15,7 @@ use pumice_core::ports::{
 
 use super::{lock, start};
 
-/// What one request comes to.
+/// The outcome of one request.
 pub(crate) type Exchanged = Result<HttpResponse, HttpError>;
 
 /// A response with these headers.
@@ -78,11 +78,11 @@ impl Clock for Ticking {
     }
 }
 
-/// What topics, queues, buses and functions were given, unless they refuse it.
+/// The messages and calls given to topics, queues, buses and functions, unless they refuse them.
 #[derive(Default)]
 pub(crate) struct Messages {
     pub(crate) refused: Option<StoreError>,
-    /// What functions answer; they hang when there is nothing.
+    /// The functions' answer; they hang without one.
     pub(crate) answer: Option<FunctionAnswer>,
     pub(crate) published: Mutex<Vec<TopicMessage>>,
     pub(crate) sent: Mutex<Vec<QueueMessage>>,
@@ -163,7 +163,7 @@ impl Posts {
         Self { answers: Mutex::new(errors.into_iter().collect()), sent: Mutex::default() }
     }
 
-    /// What was sent, refused or not.
+    /// The e-mails that were sent, refused or not.
     pub(crate) fn sent(&self) -> Vec<(MailServer, Email)> {
         lock(&self.sent).clone()
     }

@@ -20,7 +20,7 @@ impl Format {
     /// Writes a row.
     ///
     /// # Errors
-    /// What cannot be written in this format, or why the file takes no more.
+    /// The value that this format cannot write, or the reason why the file takes no more.
     pub(crate) fn write(&self, row: &[Cell], to: &mut impl Write) -> Result<(), String> {
         let mut line = String::new();
         for (index, cell) in row.iter().enumerate() {

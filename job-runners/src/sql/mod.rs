@@ -47,7 +47,7 @@ pub(crate) struct Sqli;
 struct Source {
     /// Its name, which its files of rows begin with.
     name: String,
-    /// What failures call it.
+    /// Its name in failures.
     shown: String,
     text: String,
 }
@@ -133,7 +133,7 @@ async fn run(
         output: Map::new(),
     };
     let limit = parameters.timeout.or(context.job.fields.timeout).unwrap_or(NO_LIMIT);
-    // What is given up is dropped, and with it the session and all that is not committed.
+    // An abandoned future is dropped, and with it the session and all that is not committed.
     let outcome = within(context, limit, work.carry_out(&login, &sources)).await.flatten();
     match outcome {
         Ok(()) => Ok(Ended::Done(json!({ "exit_status": 0, "output": work.output }))),
@@ -157,7 +157,7 @@ pub(crate) async fn connect(
     connected.map_err(|error| of_database(format!("connection {conn_id}: "), &error))
 }
 
-/// What it takes to log in to the database of a connection.
+/// The login to the database of a connection.
 pub(crate) async fn login(context: &JobContext<'_>, conn_id: &ConnId) -> Result<Box<Login>, JobError> {
     let opened = context.connections.open(conn_id).await;
     let opened = opened.map_err(|error| JobError::failed(error.to_string()))?;
@@ -262,7 +262,7 @@ impl Work<'_> {
         let name = format!("{}.{index}{}", source.name, self.context.settings.sql.output_suffix);
         let mut rows = RowsFile::new(self, &name).await?;
         if let Err(error) = session.execute(sql, &mut rows).await {
-            // What was rendered may have other lines than the text.
+            // The rendered text may have other lines than the source.
             let is_same = rendered.trim() == text.trim();
             let within = error.place.filter(|_| is_same).map_or(0, |at| lines_before(sql, at));
             let shown: String = mask(sql).split_whitespace().collect::<Vec<_>>().join(" ");

@@ -138,7 +138,7 @@ async fn raw_text_is_sent_as_it_is() {
 }
 
 #[tokio::test]
-async fn database_out_of_reach_fails_with_the_connection_and_no_secret() {
+async fn unreachable_database_fails_with_connection_but_no_secret() {
     for (change, wanted) in [
         (DatabaseError::passing("no route for canary-of-sql"), "connection db: no route for *****"),
         (DatabaseError::lasting("built without SQL"), "connection db: built without SQL"),

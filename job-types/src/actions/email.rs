@@ -95,7 +95,7 @@ impl Action for Email {
     }
 }
 
-/// What is wrong with an address for certain. Templates and the finer rules of RFC 5322 are left to the worker.
+/// The certain fault of an address. Templates and the finer rules of RFC 5322 are left to the worker.
 fn address_problem(text: &str, path: JsonPath) -> Option<Problem> {
     let is_wrong = !text.contains('@') && !text.contains("{{") && !text.contains("{%");
     is_wrong.then(|| Problem::new(path, format!("{} is not an e-mail address: it has no @", quoted(text))))

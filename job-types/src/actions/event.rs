@@ -6,7 +6,7 @@ use pumice_core::job_type::Action;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// What events are about unless the action says otherwise, as in lava.
+/// The default detail type of events, as in lava.
 pub const DETAIL_TYPE: &str = "Lava Job Action";
 
 /// The detail of an event: a text, which becomes a JSON string, or texts by name.
@@ -25,10 +25,10 @@ pub enum Detail {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "EventAction")]
 pub struct Fields {
-    /// What sends the event; default `lava.<realm>`.
+    /// The source of the event; default `lava.<realm>`.
     #[serde(default)]
     pub source: Option<String>,
-    /// What the event is about; default `Lava Job Action`.
+    /// The detail type of the event; default `Lava Job Action`.
     #[serde(default)]
     pub detail_type: Option<String>,
     /// The event bus, by name or ARN; default the account's default bus.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "LogAction")]
 pub struct Fields {
-    /// What to write.
+    /// The text to write.
     pub message: String,
 }
 

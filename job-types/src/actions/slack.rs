@@ -21,13 +21,13 @@ pub struct Fields {
     /// The message, in Slack's markup; what is longer than 3,000 characters is cut, and says so.
     #[schemars(length(min = 1))]
     pub message: String,
-    /// The subject; what is longer than 250 characters is cut, and says so.
+    /// The subject; a longer one than 250 characters is cut, and says so.
     #[serde(default)]
     pub subject: Option<String>,
     /// The sender that the message shows; default that of the connection, else `lava@<realm>`.
     #[serde(default)]
     pub from: Option<String>,
-    /// What the message begins with, as `<!here>`; default that of the connection.
+    /// The beginning of the message, as `<!here>`; default that of the connection.
     #[serde(default)]
     pub preamble: Option<String>,
     /// How the message looks; default that of the connection, else `block`.

@@ -19,7 +19,7 @@ pub struct Fields {
     pub topic: String,
     /// A text, or a map that is sent as JSON.
     pub message: Message,
-    /// The subject; what is longer than 100 characters is cut and ends in `...`.
+    /// The subject; a longer one than 100 characters is cut and ends in `...`.
     #[serde(default)]
     pub subject: Option<String>,
 }

@@ -26,7 +26,7 @@ pub struct Fields {
     #[serde(default, deserialize_with = "duration::unless_empty")]
     #[schemars(with = "Option<duration::SpanOrEmpty>")]
     pub ttl: Option<Span>,
-    /// Who put it there; default the job's id.
+    /// The publisher of the item; default the job's id.
     #[serde(default)]
     pub publisher: Option<String>,
     /// The KMS key of a secure item.

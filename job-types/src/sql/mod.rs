@@ -29,7 +29,7 @@ pub struct Parameters {
     /// Taken for lava's sake, and of no effect: rows are written as they come.
     #[serde(default)]
     pub batch_size: Option<Count>,
-    /// What stands between fields; default the realm's `SQL_DELIMITER`, `|`.
+    /// The delimiter between fields; default the realm's `SQL_DELIMITER`, `|`.
     #[serde(default)]
     pub delimiter: Option<char>,
     /// `excel` ends lines with CR LF, `unix` with LF; default the realm's `SQL_DIALECT`, `excel`.
@@ -38,7 +38,7 @@ pub struct Parameters {
     /// Whether a quote within a field stands twice; default the realm's `SQL_DOUBLEQUOTE`, false.
     #[serde(default)]
     pub doublequote: Option<bool>,
-    /// What stands before a delimiter or a quote that is part of a field; default the realm's `SQL_ESCAPECHAR`, none.
+    /// The character before a delimiter or a quote that is part of a field; default the realm's `SQL_ESCAPECHAR`, none.
     #[serde(default)]
     pub escapechar: Option<char>,
     /// Whether files begin with the names of the columns; default false.
@@ -50,7 +50,7 @@ pub struct Parameters {
     /// The folder of the files of rows, in the work directory and where outputs are kept.
     #[serde(default)]
     pub output: Option<String>,
-    /// What quotes fields; default the realm's `SQL_QUOTECHAR`, `"`.
+    /// The character that quotes fields; default the realm's `SQL_QUOTECHAR`, `"`.
     #[serde(default)]
     pub quotechar: Option<char>,
     /// Which fields are quoted; default the realm's `SQL_QUOTING`, `minimal`.
@@ -65,7 +65,7 @@ pub struct Parameters {
     /// Whether all statements are one transaction; default false: each is committed by itself.
     #[serde(default)]
     pub transaction: Option<bool>,
-    /// What templates see as `vars`.
+    /// The values that templates see as `vars`.
     #[serde(default)]
     pub vars: Option<Map<String, Value>>,
 }
@@ -102,7 +102,7 @@ pub struct Sqli;
 
 impl JobType for Sql {
     const NAME: &'static str = "sql";
-    const ABOUT: &'static str = "Carries out the SQL of files of the payload area.";
+    const ABOUT: &'static str = "Runs the SQL statements in files of the payload area.";
     /// The keys of files, or of folders that end in `/`.
     type Payload = Texts;
     type Parameters = Parameters;
@@ -121,7 +121,7 @@ impl JobType for Sql {
 
 impl JobType for Sqli {
     const NAME: &'static str = "sqli";
-    const ABOUT: &'static str = "Carries out SQL that stands in the job.";
+    const ABOUT: &'static str = "Runs the SQL statements in the job's payload.";
     type Payload = Texts;
     type Parameters = Parameters;
 
@@ -140,7 +140,7 @@ impl JobType for Sqli {
     }
 }
 
-/// What is wrong with the templates of a text's statements, each of which is rendered by itself.
+/// Problems in the templates of a text's statements, each of which is rendered by itself.
 fn template_problems(text: &str, is_raw: bool) -> Vec<Problem> {
     let (renderer, path) = (Renderer::default(), JsonPath::root().field("payload"));
     // Which database it is shows the connection; templates are the same in all.
@@ -149,7 +149,7 @@ fn template_problems(text: &str, is_raw: bool) -> Vec<Problem> {
     statements.into_iter().flat_map(check).collect()
 }
 
-/// What is wrong with the output folder and with what must be a single character.
+/// Problems of the output folder and of parameters that must be a single character.
 fn check_parameters(job: &JobSpec, parameters: Option<&Parameters>) -> Vec<Problem> {
     let mut problems = check_output(parameters);
     let given = job.parameters();

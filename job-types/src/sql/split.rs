@@ -9,7 +9,7 @@ pub struct Statement<'a> {
     pub line: usize,
 }
 
-/// What is quoted differently from one database to the other.
+/// The quoting rules that differ between databases.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Dialect {
     /// Whether a backslash in quotes takes the meaning of the next character, as in MySQL.
@@ -23,7 +23,7 @@ pub struct Dialect {
 /// Words that open a block within the body of a `create`, which their `end` closes. `begin` always opens one there.
 const OPENING: [&str; 5] = ["case", "for", "if", "loop", "while"];
 
-/// What is known of the statement under way.
+/// The state of the statement under way.
 #[derive(Default)]
 struct Under {
     /// Whether its first word is `create`.
@@ -71,8 +71,8 @@ impl Under {
     }
 }
 
-/// The statements of a text. Semicolons within quotes, comments, parentheses and the bodies of functions, procedures and
-/// triggers divide nothing. What stands after the last semicolon is a statement too, unless it is blank.
+/// The statements of a text. Semicolons within quotes, comments, parentheses and the bodies of functions, procedures
+/// and triggers divide nothing. Text after the last semicolon is a statement too, unless it is blank.
 #[must_use]
 pub fn split(text: &str, dialect: Dialect) -> Vec<Statement<'_>> {
     let bytes = text.as_bytes();
@@ -136,7 +136,7 @@ fn quoted(text: &str, dialect: Dialect, after_word: bool) -> Option<usize> {
         b'-' if text.starts_with("--") => Some(until("\n", 2)),
         b'#' if dialect.hash_comments => Some(until("\n", 1)),
         b'/' if text.starts_with("/*") => Some(comment(text, dialect.dollar_quotes)),
-        // A template is one thing, whatever stands in it.
+        // A template is one unit, whatever it contains.
         b'{' if text.starts_with("{{") => Some(until("}}", 2)),
         b'{' if text.starts_with("{%") => Some(until("%}", 2)),
         b'{' if text.starts_with("{#") => Some(until("#}", 2)),

@@ -1,5 +1,5 @@
-//! What one attempt renders of one job: within one budget, through every job type and the lists of actions, and text by
-//! text or as a structure, as lava does.
+//! The renderings of one attempt of one job: within one budget, through every job type and the lists of actions, and
+//! text by text or as a structure, as lava does.
 
 use std::sync::Arc;
 
@@ -140,7 +140,7 @@ fn name_set_in_another_argument_is_not_there() {
 }
 
 #[test]
-fn name_set_in_another_string_of_a_structure_is_refused_when_it_is_rendered() {
+fn name_set_in_another_string_is_refused_at_rendering() {
     let registry = registry();
     let structure = json!({ "a": "{% set q = 5 %}x", "b": "{{ q }}" });
     let document = json!({ "job_id": "top", "type": "dispatch", "worker": "w", "payload": "y",
@@ -162,7 +162,7 @@ fn name_set_in_another_string_of_a_structure_is_refused_when_it_is_rendered() {
 }
 
 #[test]
-fn argument_that_is_no_text_is_refused_by_check_and_runs_as_lava_runs_it() {
+fn argument_not_text_is_refused_by_check_and_runs_as_in_lava() {
     let registry = registry();
     for (argument, shown) in [
         (json!(null), "None"),

@@ -1,5 +1,5 @@
-//! What the specs of each job type and action may say: checks, warnings, the jobs that they name, their plans, and how
-//! their templates are rendered.
+//! The specs of job types and actions: checks, warnings, the jobs that they name, their plans, and how their templates
+//! are rendered.
 
 use pumice_core::ids::{JobId, RunId};
 use pumice_core::job_type::{LavaGlobals, Named, Registry, Rendered, Scene, Templates, Uses};
@@ -16,7 +16,7 @@ fn job(job_type: &str, payload: Value, parameters: Value) -> JobSpec {
     JobSpec::parse(&document).expect("a job")
 }
 
-/// What `check` says of a job, and whether a stored one would be refused for it.
+/// The problems that `check` finds in a job, and whether a stored one would be refused for it.
 fn checked(job: &JobSpec) -> (Vec<String>, bool) {
     let (registry, settings) = (registry(), Settings::default());
     let told = registry.check_job(job, &settings).iter().map(ToString::to_string).collect();
@@ -176,7 +176,7 @@ fn dag_checks_its_plan_and_warns_of_too_many_workers() {
 }
 
 #[test]
-fn dispatch_checks_its_jobs_and_delay_and_names_what_it_starts() {
+fn dispatch_checks_jobs_and_delay_and_names_its_jobs() {
     holds("dispatch", json!("a"), json!({ "delay": "15m", "parameters": { "a": "{{ globals.x }}" } }));
     for (payload, parameters, wanted) in [
         (json!([]), json!({}), "payload: the list of jobs is empty"),
@@ -411,7 +411,7 @@ fn every_action_is_checked_by_its_fields_and_templates() {
 }
 
 #[test]
-fn actions_name_the_jobs_they_start_and_the_fields_that_are_structures() {
+fn actions_name_their_jobs_and_structured_fields() {
     let registry = registry();
     let names = |fields: Value| {
         let named = registry.action("dispatch").expect("it is there").names(&fields);

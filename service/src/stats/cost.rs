@@ -378,7 +378,7 @@ mod tests {
         let other: RunId = "0190a0a0-1111-7000-8000-0000000000bb".parse().unwrap();
         ledger.take_step(&Run { run_id: other, ..step(3) });
         let (jobs, all) = ledger.costs();
-        // As `a_chain_of_ten_costs_56_write_units` counts them.
+        // As `chain_of_ten_costs_56_write_units` counts them.
         assert_eq!((all.write_units, all.read_units, all.steps), (56, 12, 10));
         assert_eq!(jobs.into_values().collect::<Vec<_>>(), [all]);
     }

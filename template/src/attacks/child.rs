@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 use super::{Attack, MAY_USE_KIB, context};
 use crate::Renderer;
 
-/// Tells a process which attack to begin with.
+/// The attack that a process begins with.
 const FIRST: &str = "PUMICE_ATTACK_FIRST";
 /// Processor time over what is allowed after which the system ends a process.
 const GRACE: Duration = Duration::from_secs(2);
@@ -97,14 +97,14 @@ fn attack(attacks: &[Attack], first: usize) {
 
 /// The processor time of this process's thread.
 fn processor_time() -> Duration {
-    let stat = fs::read_to_string("/proc/thread-self/schedstat").expect("the system tells");
+    let stat = fs::read_to_string("/proc/thread-self/schedstat").expect("the system records it");
     Duration::from_nanos(
         stat.split_whitespace().next().and_then(|nanos| nanos.parse().ok()).expect("a number"),
     )
 }
 
 fn memory(name: &str) -> u64 {
-    let status = fs::read_to_string("/proc/self/status").expect("the system tells");
+    let status = fs::read_to_string("/proc/self/status").expect("the system records it");
     let line = status.lines().find(|line| line.starts_with(name)).expect("a line");
     line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number")
 }

@@ -106,7 +106,7 @@ impl Chance {
 struct Operation {
     before: String,
     after: String,
-    /// Values it is worth trying on; all if there are none.
+    /// Values it is worth trying on; all if empty.
     values: Vec<&'static str>,
 }
 
@@ -226,7 +226,7 @@ impl Operation {
     }
 }
 
-/// How often an operation is done, and what becomes of the results.
+/// How often an operation is done, and the use of its results.
 enum Form {
     Once,
     Kept,

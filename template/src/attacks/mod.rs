@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::{Context, Limits, Value, Zone};
 use serde_json::json;
 
-/// What an attack may take in a release build.
+/// The time that an attack may take in a release build.
 const MAY_TAKE: Duration = Duration::from_secs(1);
 /// The most memory an attack may take, all of its process included.
 const MAY_USE_KIB: u64 = 256 * 1024;

@@ -20,8 +20,8 @@ pub(crate) struct RangeZone {
     /// Seconds east of UTC.
     pub(crate) std_offset: i32,
     pub(crate) dst_offset: i32,
-    /// From 1 January, when daylight saving time begins and ends, both on
-    /// the clock of standard time; none if there is none.
+    /// From 1 January, when daylight saving time begins and ends, both on the clock of standard
+    /// time; none without daylight saving time.
     pub(crate) turns: Option<(RelativeDelta, RelativeDelta)>,
     /// The text of a `tzstr`.
     pub(crate) text: Option<Arc<str>>,
@@ -36,7 +36,7 @@ impl PartialEq for RangeZone {
 }
 
 impl RangeZone {
-    /// What daylight saving time adds.
+    /// The shift of daylight saving time.
     fn saving(&self) -> Duration {
         Duration::seconds((self.dst_offset - self.std_offset).into())
     }

@@ -68,8 +68,7 @@ impl fmt::Display for Weekday {
     }
 }
 
-/// A shift by calendar units, and fields to set. Amounts may be fractions,
-/// years and months aside.
+/// A shift by calendar units, and fields to set. Amounts may be fractions, except years and months.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct RelativeDelta {
     pub(crate) years: f64,

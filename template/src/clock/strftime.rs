@@ -11,7 +11,7 @@ use crate::value::Val;
 /// Columns a field may be padded to.
 const MAX_WIDTH: usize = 1_000;
 
-/// What a format can ask of a date or time.
+/// The parts of a date or time that a format can show.
 struct Moment {
     wall: NaiveDateTime,
     offset: Option<i32>,
@@ -77,7 +77,7 @@ impl Moment {
             match letter.map(|letter| self.directive(rt, letter, &field)) {
                 Some(Ok(Some(text))) => out.push_str(&text),
                 Some(Err(fault)) => return Err(fault),
-                // What is not a directive stands as it is.
+                // Text that is not a directive is copied.
                 _ => out.push_str(&spec[..length]),
             }
             rest = &spec[length..];

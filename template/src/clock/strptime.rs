@@ -41,7 +41,7 @@ fn number_pattern(letter: char) -> Option<&'static str> {
     })
 }
 
-/// What a directive can stand for.
+/// The texts that a directive matches.
 fn alternatives(rt: &Runtime<'_>, letter: char) -> Outcome<String> {
     let short = |names: &[&str]| names.iter().map(|name| name[..3].to_owned()).collect();
     let full = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
@@ -139,7 +139,7 @@ pub(crate) fn strptime(rt: &Runtime<'_>, text: &str, format: &str) -> Outcome<Da
     build(&fields)
 }
 
-/// What the directives stand for, digits in ASCII.
+/// The text that each directive matched, digits in ASCII.
 type Fields<'t> = HashMap<char, Cow<'t, str>>;
 
 fn number(fields: &Fields<'_>, letter: char) -> Option<i64> {
@@ -205,7 +205,7 @@ fn day(fields: &Fields<'_>) -> Outcome<NaiveDate> {
         }
         return from_iso_week(iso_year, week, weekday + 1);
     }
-    // Beside a week of the other kinds, Python passes %V over.
+    // Next to a week of the other kinds, Python ignores %V.
     let other_week = fields.contains_key(&'U') || fields.contains_key(&'W');
     if fields.contains_key(&'G') || (fields.contains_key(&'V') && !other_week) {
         return fail("%G and %V go together, with a weekday: use %Y for a calendar year");

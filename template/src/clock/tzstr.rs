@@ -59,7 +59,7 @@ impl Turn {
     }
 }
 
-/// What a text says.
+/// The parts of a zone's text.
 #[derive(Debug, Default)]
 struct Parsed {
     std_name: String,

@@ -1,4 +1,4 @@
-//! What a number in a date can mean.
+//! The meanings that a number in a date can have.
 
 use super::reader::{Reader, half_day};
 use super::words;

@@ -13,7 +13,7 @@ pub(super) struct Options {
     pub(super) fuzzy: bool,
 }
 
-/// What was found.
+/// The fields that were found.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub(super) year: Option<i64>,
@@ -67,7 +67,7 @@ impl Reader {
         self.tokens.get(at).map(String::as_str)
     }
 
-    /// What the text says, and the parts that were passed over.
+    /// The fields in the text, and the parts that were skipped.
     pub(super) fn read(mut self) -> Option<(Found, Vec<String>)> {
         let mut at = 0;
         while at < self.tokens.len() {

@@ -1,6 +1,6 @@
 //! Text into runs of letters, numbers, and single other characters.
 
-/// What a token has been so far.
+/// The kind of a token so far.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Start,
@@ -12,8 +12,8 @@ enum State {
     DottedNumber,
 }
 
-/// Splits a text. A dot is a decimal point or a separator, which only what
-/// follows it can tell; so dotted runs are taken whole and split after.
+/// Splits a text. A dot is a decimal point or a separator, which only the characters after it
+/// decide; so dotted runs are taken whole and split after.
 pub(super) fn split(text: &str) -> Vec<String> {
     let mut chars = text.chars().filter(|c| *c != '\0').peekable();
     let mut tokens = Vec::new();

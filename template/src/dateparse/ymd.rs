@@ -2,7 +2,7 @@
 
 use crate::clock::date::days_in_month;
 
-/// What a number is known to be.
+/// The known meaning of a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     Year,

@@ -1,5 +1,5 @@
-//! Copies of the context's lists and dicts, for templates that change them:
-//! what one rendering does must not show in the next.
+//! Copies of the context's lists and dicts, for templates that change them: a change by one
+//! rendering must not show in the next.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -43,7 +43,7 @@ impl Macro {
         }
     }
 
-    /// What templates can read of a macro.
+    /// The attributes of a macro.
     pub(crate) fn field(&self, name: &str) -> Option<Val> {
         Some(match name {
             "name" => Val::Str(Text::plain(self.name())),

@@ -60,7 +60,7 @@ impl Run<'_, '_> {
             }
             Stmt::FilterBlock(filters, body) => {
                 let text = self.block_text(body)?;
-                // As it is: what is between the two was escaped before.
+                // As it is: text between the two was escaped before.
                 match self.filtered(text, filters)? {
                     Val::Str(text) => self.put(text.as_str()),
                     other => fail(format!("a filter block must give text, not {}", other.type_name())),

@@ -76,7 +76,7 @@ pub(super) fn truncate(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     }
     let text = match value {
         Val::Undefined(_) => return Ok(value.clone()),
-        // Short enough is short enough, whatever it is.
+        // A container that is short enough stays as it is.
         Val::List(_) | Val::Tuple(_) | Val::Dict(_) | Val::Range(_) | Val::Bytes(_)
             if length_of(value) as i64 <= length.saturating_add(leeway) =>
         {
@@ -186,7 +186,7 @@ fn break_point(chunk: &[char], room: usize, hyphens: bool) -> usize {
     }
 }
 
-/// Whether a chunk is a run of blanks: its first character tells.
+/// Whether a chunk is a run of blanks, by its first character.
 fn is_blank(chunk: &[char]) -> bool {
     chunk.first().is_none_or(char::is_ascii_whitespace)
 }
@@ -220,7 +220,7 @@ fn chunks(chars: &[char], hyphens: bool) -> Vec<&[char]> {
     chunks
 }
 
-/// Two hyphens or more between words are a dash, and stand for themselves.
+/// Two hyphens or more between words are a dash, and a chunk of their own.
 fn split_dashes(chunk: &[char]) -> Vec<&[char]> {
     let word = |c: Option<&char>| c.is_some_and(|c| c.is_alphanumeric() || *c == '_');
     let mut parts = Vec::new();

@@ -47,7 +47,7 @@ fn copied(rt: &Runtime<'_>, args: &Args) -> Outcome<Args> {
     Ok(Args { pos: args.pos.clone(), kw: args.kw.clone() })
 }
 
-/// The items; what counts as false has none, be it a list or not.
+/// The items; a false value has none, be it a list or not.
 fn items_of(rt: &Runtime<'_>, value: &Val) -> Outcome<Vec<Val>> {
     if value.truth() { rt.items(value) } else { Ok(Vec::new()) }
 }

@@ -112,7 +112,7 @@ pub(super) fn reverse(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     }
     let mut items = rt.items(value)?;
     items.reverse();
-    // What Python cannot go through backwards becomes a list.
+    // An iterable that Python cannot reverse becomes a list.
     if matches!(value, Val::Iter(_) | Val::Object(_)) {
         return rt.list(items);
     }

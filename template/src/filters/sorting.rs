@@ -13,8 +13,7 @@ use crate::runtime::Runtime;
 use crate::value::containers::Fields;
 use crate::value::{Missing, Text, Tuple, Val, compare};
 
-/// What values are ordered by: themselves or an attribute, text in lower
-/// case unless case counts.
+/// The key that orders values: themselves or an attribute, text in lower case unless case counts.
 struct By {
     path: Option<Path>,
     case_sensitive: bool,
@@ -166,7 +165,7 @@ pub(super) fn unique(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     iter(rt, "do_unique", kept)
 }
 
-/// What `groupby` gives: pairs that also have names.
+/// The fields of `groupby`'s pairs.
 static GROUP: Fields = Fields { type_name: "tuple", names: &["grouper", "list"] };
 
 /// `value|groupby(attribute, default, case_sensitive)`.

@@ -214,7 +214,7 @@ fn is_host_number(host: &str) -> bool {
     parts.len() == 4 && parts.iter().all(|part| is_number(part, 3))
 }
 
-/// An address of mail, as Jinja2 tells it.
+/// A mail address, by Jinja2's rule.
 const MAIL: &str = r"\A\S+@\w[\w.-]*\.\w+\z";
 
 /// Bytes of a word that can be a link: an address has no more.
@@ -247,7 +247,7 @@ impl Links {
             let (middle, tail) = rest.split_at(end);
             let opened = middle.matches(open).count();
             if opened > middle.matches(close).count() {
-                // What the tail closes goes back, with all before it.
+                // Brackets that the tail closes go back to the middle, with all before them.
                 let closing = tail.match_indices(close).take(opened).last();
                 end += closing.map_or(0, |(at, close)| at + close.len());
             }

@@ -58,7 +58,7 @@ pub(crate) fn format(rt: &Runtime<'_>, template: &Text, values: &Val) -> Outcome
     }
     out.push(rest)?;
     let unused = source.next < source.list.len();
-    // What can be indexed may hold more than is asked for; a tuple may not.
+    // An indexable value may hold more than is used; a tuple may not.
     let optional =
         matches!(values, Val::Dict(_) | Val::List(_) | Val::Range(_) | Val::Bytes(_) | Val::Undefined(_));
     if unused && !optional {

@@ -1,4 +1,4 @@
-//! The methods of values, as tables: what is not in one does not exist.
+//! The methods of values, as tables: a method that is in none does not exist.
 
 pub(crate) mod bytes;
 pub(crate) mod dict;

@@ -1,4 +1,4 @@
-//! Methods of `str`: case, padding, and what its characters are.
+//! Methods of `str`: case, padding, and classes of characters.
 
 use super::text::{alike, own};
 use crate::call::{self, Args};

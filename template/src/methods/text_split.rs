@@ -222,7 +222,7 @@ fn three(rt: &Runtime<'_>, like: &Text, pieces: [&str; 3]) -> Outcome {
     Ok(Val::tuple(items))
 }
 
-/// What is before a separator, itself, and what is after it.
+/// The text before a separator, the separator, and the text after it.
 fn three_at(rt: &Runtime<'_>, text: &Text, at: usize, length: usize) -> Outcome {
     let (whole, end) = (text.as_str(), at + length);
     three(rt, text, [&whole[..at], &whole[at..end], &whole[end..]])

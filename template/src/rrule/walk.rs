@@ -27,7 +27,7 @@ struct At {
     weekday: i64,
 }
 
-/// What is left to be given.
+/// The dates that are still to be given.
 struct Given<'r> {
     rule: &'r Rule,
     left: Option<i64>,
@@ -121,8 +121,8 @@ impl Rule {
         }
     }
 
-    /// Goes on to the next period; `false` at the end of the calendar.
-    /// `filtered` tells that the day was left out.
+    /// Goes on to the next period; `false` at the end of the calendar. `filtered` means that the
+    /// day was left out.
     fn advance(&self, rt: &Runtime<'_>, at: &mut At, filtered: bool) -> Outcome<bool> {
         let interval = self.interval;
         match self.freq {

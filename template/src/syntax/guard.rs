@@ -50,7 +50,7 @@ pub(super) fn check(source: &Arc<str>, limits: &Limits) -> Result<Guarded, Templ
     Ok(guarded)
 }
 
-/// What has been seen of a template.
+/// Counts of a template's parts so far.
 #[derive(Default)]
 struct Count {
     parts: usize,

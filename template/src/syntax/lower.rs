@@ -44,7 +44,7 @@ pub(super) struct Uses {
 /// The state of lowering one template.
 pub(super) struct Lower<'s> {
     pub(super) source: &'s str,
-    /// For a string of a structure, what stands for characters of values.
+    /// For a string of a structure, the marks in place of characters of values.
     pub(super) marks: Option<Marks>,
     /// The control characters of its literals.
     pub(super) controls: Controls,

@@ -20,7 +20,7 @@ pub(crate) struct Program {
     pub(crate) source: Arc<str>,
     /// Where the parsed text has characters that `source` has not.
     pub(crate) inserted: Vec<u32>,
-    /// For a string of a structure, what stands for characters of values.
+    /// For a string of a structure, the marks in place of characters of values.
     pub(crate) marks: Option<Marks>,
     /// The control characters of its literals.
     pub(crate) controls: Controls,
@@ -133,14 +133,13 @@ pub(crate) struct MacroDef {
     pub(crate) name: Arc<str>,
     pub(crate) params: Vec<(Slot, Arc<str>, Option<Node>)>,
     pub(crate) body: Vec<Stmt>,
-    /// Whether the body names `varargs`, `kwargs` or `caller`, and so takes
-    /// what they stand for.
+    /// Whether the body names `varargs`, `kwargs` or `caller`, and so takes those arguments.
     pub(crate) varargs: bool,
     pub(crate) kwargs: bool,
     pub(crate) caller: bool,
 }
 
-/// What can be assigned to.
+/// The target of an assignment.
 #[derive(Debug)]
 pub(crate) enum Target {
     Name(Slot),

@@ -1,12 +1,10 @@
 //! Strings of a structure, which lava renders as part of a JSON text.
 //!
-//! In that text every backslash stands twice and every line end is an escape,
-//! and what is rendered is read as JSON again. So text outside tags is parsed
-//! as JSON has it: white space control finds no line ends, and a block that
-//! `set` or `filter` takes has what lava's has. In a string in single quotes
-//! within a tag, a backslash stands for itself (lava's users write `'\d+'` and
-//! `'\bx'`). Strings in double quotes, which lava cannot have there, are as
-//! everywhere else.
+//! In that text every backslash is doubled and every line end is an escape, and the rendering is
+//! read as JSON again. So text outside tags is parsed as JSON has it: white space control finds no
+//! line ends, and a block that `set` or `filter` takes has the same text as lava's. In a string in
+//! single quotes within a tag, a backslash is a plain character (lava's users write `'\d+'` and
+//! `'\bx'`). Strings in double quotes, which lava cannot have there, are as everywhere else.
 
 /// The text to be parsed.
 pub(super) struct Encoded {
@@ -46,7 +44,7 @@ pub(super) fn encode(source: &str) -> Encoded {
             Place::Comment if rest.starts_with("#}") => place = Place::Outside,
             Place::Quoted(quote, end) if c == quote => place = Place::Tag(end),
             Place::Quoted('"', _) if c == '\\' => {
-                // What is escaped, a quote perhaps, is passed over.
+                // An escaped character, a quote perhaps, is skipped.
                 let next = rest[1..].chars().next().map_or(0, char::len_utf8);
                 encoded.text.push_str(&rest[..1 + next]);
                 at += 1 + next;

@@ -1,4 +1,4 @@
-//! The package `dateutil`: what of it is not in modules of its own here.
+//! The package `dateutil`: the parts without modules of their own here.
 
 use std::sync::Arc;
 

@@ -94,7 +94,7 @@ fn split(path: &str) -> (&str, &str) {
     (if bare.is_empty() { head } else { bare }, tail)
 }
 
-/// Root and extension; leading dots of a name are no extension.
+/// Root and extension; leading dots of a name do not begin one.
 fn splitext(path: &str) -> (&str, &str) {
     let name = path.rfind('/').map_or(0, |at| at + 1);
     let dots = path[name..].len() - path[name..].trim_start_matches('.').len();
@@ -127,7 +127,7 @@ fn join(rt: &Runtime<'_>, args: Args) -> Outcome {
     Ok(Val::Str(path))
 }
 
-/// `a + b`: beside markup, plain text is escaped.
+/// `a + b`: next to markup, plain text is escaped.
 fn joined(rt: &Runtime<'_>, a: &Text, b: &Text) -> Outcome<Text> {
     match operators::binary(rt, Arith::Add, &Val::Str(a.clone()), &Val::Str(b.clone()))? {
         Val::Str(text) => Ok(text),

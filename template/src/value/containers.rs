@@ -216,7 +216,7 @@ impl Range {
     }
 }
 
-/// What `map`, `select`, `batch`, … give: it can be gone through once.
+/// The result of `map`, `select`, `batch`, …: it can be gone through once.
 pub(crate) struct Iter {
     pub(crate) name: &'static str,
     items: Mutex<VecDeque<Val>>,

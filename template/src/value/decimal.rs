@@ -243,7 +243,7 @@ impl Decimal {
         self.round_to(places).within_precision()
     }
 
-    /// `d.to_integral_value()`: what is whole stays as it is.
+    /// `d.to_integral_value()`: a whole number stays as it is.
     pub(crate) fn to_integral(&self) -> Self {
         if self.exponent >= 0 { self.clone() } else { self.round_to(0) }
     }

@@ -1,12 +1,11 @@
 //! Structures: what is JSON text, and what is a value of the context.
 //!
-//! lava renders the JSON text of a structure and reads the result as JSON, so
-//! what its templates handle is JSON text: in `join('\n')` a backslash and an
-//! `n`, which become a line end at the very end. Texts in a rendering of a
-//! structure are what lava's Jinja2 has. But a value of the context must stay
-//! what it is and cannot break the structure: its backslashes and quotes are
-//! replaced by marks, which are compared, measured and shown as what they
-//! stand for, and which the reader of the result takes for plain characters.
+//! lava renders the JSON text of a structure and reads the result as JSON, so its templates handle
+//! JSON text: in `join('\n')` a backslash and an `n`, which become a line end at the very end.
+//! Texts in a rendering of a structure are the same as in lava's Jinja2. But a value of the context
+//! must stay what it is and cannot break the structure: its backslashes and quotes are replaced by
+//! marks, which are compared, measured and shown as the characters that they replace, and which the
+//! reader of the result takes for plain characters.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -16,9 +15,8 @@ use super::{Text, Val};
 use crate::fault::{Outcome, fail};
 use crate::runtime::on_large_stack;
 
-/// The characters that stand for a backslash and a quote of a value: two
-/// control characters that no text at hand has, one byte each, so that
-/// places in a text are the same with and without marks.
+/// The replacements of a backslash and a quote of a value: two control characters that no text at
+/// hand has, one byte each, so that places in a text are the same with and without marks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Marks {
     slash: u8,
@@ -28,14 +26,14 @@ pub(crate) struct Marks {
 impl Marks {
     /// Those that are used unless a text has one of them.
     pub(crate) const USUAL: Self = Self { slash: 0x16, quote: 0x15 };
-    /// What marks are made of: control characters that are not white space,
-    /// those first that are least common in texts.
+    /// Candidates for marks: control characters that are not white space, those first that are
+    /// least common in texts.
     const CHARACTERS: [u8; 23] = [
         0x16, 0x15, 0x14, 0x12, 0x10, 0x17, 0x18, 0x19, 0x0e, 0x0f, 0x13, 0x11, 0x05, 0x06, 0x02, 0x03, 0x04,
         0x1a, 0x01, 0x07, 0x08, 0x1b, 0x00,
     ];
 
-    /// Marks that are none of the control characters in `taken`.
+    /// Marks that differ from the control characters in `taken`.
     pub(crate) fn other_than(taken: Controls) -> Option<Self> {
         let mut free = Self::CHARACTERS.into_iter().filter(|byte| !taken.has(*byte));
         Some(Self { slash: free.next()?, quote: free.next()? })
@@ -128,7 +126,7 @@ impl Marks {
         text.contains('\\') || self.is_in(text)
     }
 
-    /// What a rendering wrote, read as the inside of a JSON string.
+    /// The output of a rendering, read as the inside of a JSON string.
     pub(crate) fn read_json(self, text: &str) -> Outcome<String> {
         let mut out = String::with_capacity(text.len());
         let mut rest = text;
@@ -197,8 +195,8 @@ pub(crate) fn has_bare_quote(text: &str) -> bool {
     false
 }
 
-/// The end of a text from which characters behind `end` were taken away: an
-/// escaped quote right there is given back, since JSON without it is none.
+/// The end of a text from which characters behind `end` were taken away: an escaped quote right
+/// there is given back, since the JSON is invalid without it.
 pub(crate) fn end_of_escape(text: &str, end: usize) -> usize {
     let slashes = end - text[..end].trim_end_matches('\\').len();
     if slashes % 2 == 1 && text[end..].starts_with('"') { end + 1 } else { end }
@@ -224,7 +222,7 @@ impl Controls {
     }
 }
 
-/// What there is to know of a value before it is used in a structure.
+/// The facts about a value that a structure needs before it uses the value.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Looks {
     pub(crate) controls: Controls,

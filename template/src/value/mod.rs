@@ -1,5 +1,5 @@
-//! Values as a template sees them: Python's types, closely enough that
-//! nobody who writes jobs can tell the difference.
+//! Values as a template sees them: Python's types, closely enough that authors of jobs see no
+//! difference.
 
 pub(crate) mod compare;
 pub(crate) mod containers;

@@ -63,7 +63,7 @@ fn unsupported(op: Arith, a: &Val, b: &Val) -> Outcome {
     fail(format!("\"{symbol}\" does not work between {} and {}{hint}", a.type_name(), b.type_name()))
 }
 
-/// `+` of two strings: beside markup, plain text is escaped.
+/// `+` of two strings: next to markup, plain text is escaped.
 fn join_text(rt: &Runtime<'_>, x: &Text, y: &Text) -> Outcome {
     rt.alloc(x.as_str().len() + y.as_str().len())?;
     if !x.is_markup() && !y.is_markup() {

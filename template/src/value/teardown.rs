@@ -39,7 +39,7 @@ fn holds_values(value: &Val) -> bool {
 
 fn drop_all(mut pending: Vec<Val>) {
     while let Some(mut value) = pending.pop() {
-        // What others still refer to stays as it is.
+        // A value that others still refer to stays as it is.
         match &mut value {
             Val::List(list) if Arc::strong_count(list) == 1 => pending.append(&mut list.write()),
             Val::Dict(dict) if Arc::strong_count(dict) == 1 => {

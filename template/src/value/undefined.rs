@@ -1,5 +1,5 @@
-//! What is left of a name that does not exist: it prints as nothing, and
-//! says what it was when it is used for more.
+//! The value of a name that does not exist: it prints as nothing, and its error names it when it is
+//! used for more.
 
 use std::sync::Arc;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use pumice_template::{Context, ErrorKind, Limits, Renderer, Value, Zone};
 use serde_json::json;
 
-/// What an attack must end in.
+/// The end that an attack must have.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum End {
     /// A limit stops it.
@@ -23,7 +23,7 @@ pub(crate) fn context() -> Context {
     ctx
 }
 
-/// The most memory the process ever used, in MiB, where the system tells.
+/// The most memory that the process ever used, in MiB, if the system records it.
 pub(crate) fn peak_memory() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
@@ -31,21 +31,21 @@ pub(crate) fn peak_memory() -> Option<u64> {
     Some(kib / 1024)
 }
 
-/// The processor time this thread has used, where the system tells. What
-/// else the machine is doing must not count.
+/// The processor time that this thread has used, if the system records it. Other load of the
+/// machine must not count.
 pub(crate) fn processor_time() -> Option<Duration> {
     let stat = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
     let nanos = stat.split_whitespace().next()?.parse().ok()?;
     Some(Duration::from_nanos(nanos))
 }
 
-/// What an attack may take: a second. Without optimization everything takes
-/// ten times as long or more.
+/// The time that an attack may take: a second. Without optimization everything takes ten times as
+/// long or more.
 const MAY_TAKE: Duration = Duration::from_secs(if cfg!(debug_assertions) { 5 } else { 1 });
 
 pub(crate) fn run(attacks: &[(&str, End, String)]) {
-    // Steps and memory must stop them all: a deadline is for what nobody
-    // thought of, and would make these tests depend on the machine.
+    // Steps and memory must stop them all: a deadline is for cases that these limits miss, and
+    // would make these tests depend on the machine.
     let renderer = Renderer::new(Limits { deadline: Duration::from_secs(600), ..Limits::default() });
     let ctx = context();
     let mut wrong = Vec::new();

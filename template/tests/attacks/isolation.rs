@@ -1,4 +1,4 @@
-//! What must stay out of reach, and apart.
+//! Isolation: objects that stay out of reach, and renderings that stay apart.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ fn names_that_lead_out() {
 }
 
 #[test]
-fn a_rendering_changes_nothing_for_the_next() {
+fn rendering_changes_nothing_for_the_next() {
     let renderer = Renderer::default();
     let ctx = context();
     for _ in 0..2 {
@@ -69,7 +69,7 @@ fn lists_that_hold_themselves_are_given_back() {
 }
 
 #[test]
-fn a_deadline_ends_a_rendering() {
+fn deadline_ends_a_rendering() {
     let renderer = Renderer::new(Limits { deadline: Duration::ZERO, ..Limits::default() });
     let template = "{% for i in range(100000) %}{% endfor %}";
     let error = renderer.render(template, &context()).unwrap_err();

@@ -5,7 +5,7 @@
 use pumice_template::{Context, Renderer, Value, Zone};
 use serde_json::Value as Json;
 
-/// What differs of a template, with one or two numbers.
+/// The difference in a template's result, with one or two numbers.
 fn difference(
     renderer: &Renderer,
     template: &str,

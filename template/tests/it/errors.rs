@@ -1,4 +1,4 @@
-//! What errors tell the author of a job.
+//! Error messages for the author of a job.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -17,7 +17,7 @@ fn error(template: &str) -> TemplateError {
 }
 
 #[test]
-fn the_line_is_shown_with_a_caret() {
+fn error_shows_its_line_with_a_caret() {
     let error = error("first\n  {{ globls.env }} é");
     assert_eq!(error.kind(), ErrorKind::Undefined);
     assert_eq!((error.line(), error.column()), (Some(2), Some(6)));
@@ -89,7 +89,7 @@ fn each_kind_of_trouble_has_its_words() {
 }
 
 #[test]
-fn the_place_in_a_structure_is_named() {
+fn error_names_its_place_in_a_structure() {
     let renderer = Renderer::default();
     let ctx = context();
     let path = |value: serde_json::Value| renderer.render_json(&value, &ctx).unwrap_err().path().to_owned();

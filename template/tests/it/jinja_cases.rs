@@ -1,5 +1,4 @@
-//! What real Jinja2 3.1.6 with python-dateutil 2.9.0 makes of a template,
-//! against what this crate makes of it.
+//! Results of real Jinja2 3.1.6 with python-dateutil 2.9.0, compared with those of this crate.
 //!
 //! `PUMICE_JINJA_CASES=FILE` runs another file of the same form.
 

@@ -1,4 +1,4 @@
-//! Templates, tried from outside. What attacks them has a binary of its own, since it measures memory.
+//! Templates, tried from outside. The attacks have a binary of their own, since it measures memory.
 
 mod cases;
 mod decimals;

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write decimal_cases.json: what real Jinja2 makes of Python's Decimals, at and beyond their 28 digits.
+"""Write decimal_cases.json: real Jinja2's results with Python's Decimals, at and beyond their 28 digits.
 
 Values of a DynamoDB item have up to 38 digits. Needs jinja2==3.1.6.
 """

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Write own_cases.json: what real Jinja2 makes of own_templates.txt.
+"""Write own_cases.json: real Jinja2's results for own_templates.txt.
 
-Each line of own_templates.txt is a template; the character ⏎ stands for a
+Each line of own_templates.txt is a template; the character ⏎ means a
 newline. A template gets the variables it names out of those of
 jinja_cases.json. Needs jinja2==3.1.6 and python-dateutil==2.9.0.
 """
@@ -61,7 +61,7 @@ def s3_split(name):
 
 
 def json_default(item):
-    """What json.dumps has no type for, as lava shows it."""
+    """A value that json.dumps has no type for, as lava shows it."""
     if isinstance(item, datetime.datetime):
         return item.isoformat()
     if isinstance(item, datetime.timedelta):

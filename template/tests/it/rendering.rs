@@ -31,7 +31,7 @@ fn structures_keep_their_shape() {
 }
 
 #[test]
-fn a_condition_holds_only_for_true() {
+fn condition_is_met_only_by_true() {
     let renderer = Renderer::default();
     let ctx = context();
     for (template, holds) in [
@@ -48,7 +48,7 @@ fn a_condition_holds_only_for_true() {
 }
 
 #[test]
-fn no_value_adds_an_argument() {
+fn value_never_adds_an_argument() {
     let renderer = Renderer::default();
     let args = renderer.render_args("{{n}}.sh --x='{{ name }}' a\\ b", &context()).unwrap();
     assert_eq!(args, ["42.sh", "--x=say \"hi\"\n}, {", "a b"]);
@@ -96,7 +96,7 @@ fn values_of_a_context_are_pythons() {
 }
 
 #[test]
-fn a_renderer_is_shared_between_threads() {
+fn renderer_is_shared_between_threads() {
     let renderer = Renderer::default();
     let ctx = context();
     let threads: Vec<_> = (0..4)

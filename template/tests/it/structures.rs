@@ -1,5 +1,5 @@
-//! Structures: what lava makes of them by rendering their JSON text, against
-//! what each string rendered by itself gives.
+//! Structures: lava's results by rendering their JSON text, compared with those of rendering each
+//! string by itself.
 //!
 //! The cases were made with lava 8.3's own utilities:
 //! `json.loads(jinja2.Template(json.dumps(structure)).render(…))`.

@@ -1,4 +1,4 @@
-//! Serves the realm in the folder that the first argument names, with the types of this crate beside Pumice's own.
+//! Serves the realm in the folder that the first argument names, with the types of this crate and Pumice's own.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let lock = home.lock(SystemClock.now()).await??;
     let workers = Workers::new(home.database().clone(), home.site().await?, runners, Serve::default());
     let stop = async {
-        // Whatever comes of waiting for Ctrl-C, there is no reason to go on.
+        // Even if waiting for Ctrl-C fails, there is no reason to go on.
         let _ = tokio::signal::ctrl_c().await;
     };
     workers.serve(stop, std::future::pending()).await?;

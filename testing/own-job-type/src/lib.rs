@@ -23,7 +23,7 @@ pub struct WordsParameters {
     pub jinja: Option<bool>,
 }
 
-/// The job type `words`: what its specs may say.
+/// The job type `words`: the form of its specs.
 #[derive(Debug)]
 pub struct Words;
 
@@ -44,7 +44,7 @@ impl JobType for Words {
     }
 }
 
-/// Runs jobs of type `words`: what workers do.
+/// Runs jobs of type `words`.
 #[derive(Debug)]
 pub struct CountWords;
 
@@ -77,7 +77,7 @@ pub struct TallyFields {
     pub state_id: StateId,
 }
 
-/// The action `tally`: what its specs may say.
+/// The action `tally`: the form of its specs.
 #[derive(Debug)]
 pub struct Tally;
 
@@ -87,7 +87,7 @@ impl Action for Tally {
     type Fields = TallyFields;
 }
 
-/// Performs the action `tally`: what workers do.
+/// Performs the action `tally`.
 #[derive(Debug)]
 pub struct AddOne;
 

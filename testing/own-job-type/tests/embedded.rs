@@ -71,7 +71,7 @@ async fn own_job_without_jinja_takes_the_text_as_it_stands() {
 }
 
 #[tokio::test]
-async fn own_job_that_fails_tells_why_and_performs_own_action() {
+async fn own_job_failing_gives_its_reason_and_performs_own_action() {
     let (run, database, _folder) = run(&job("{{ globals.name }}", &json!({ "at_least": 3 }))).await;
     assert_eq!((run.status, run.attempt), (Status::Failed, 1));
     assert_eq!(run.result["error"], json!("2 words are fewer than 3"));

@@ -48,7 +48,7 @@ async fn write_something(on: &Adapters) {
     on.state.put(item).await.expect("it is put");
 }
 
-pub async fn an_entry_comes_with_the_first_write_and_its_end_replaces_it(on: &Adapters) {
+pub async fn entry_comes_with_the_first_write_and_its_end_replaces_it(on: &Adapters) {
     let entry = begun(at(0), 1);
     on.audit.begin(&entry).await.expect("it is begun");
     write_something(on).await;
@@ -71,7 +71,7 @@ pub async fn an_entry_comes_with_the_first_write_and_its_end_replaces_it(on: &Ad
     assert_eq!(found(on, ended.id, ended.id, 5).await, [ended]);
 }
 
-pub async fn an_act_that_writes_nothing_leaves_its_end_alone(on: &Adapters) {
+pub async fn act_that_writes_nothing_leaves_its_end_alone(on: &Adapters) {
     let entry = begun(at(0), 1);
     on.audit.begin(&entry).await.expect("it is begun");
     let refused = Entry { outcome: Outcome::Refused, error: Some("no".to_owned()), ..entry };

@@ -50,7 +50,7 @@ async fn created(on: &Adapters, backfill: &Backfill) {
     on.schedules.create_backfill(backfill).await.expect("it is written");
 }
 
-pub async fn a_backfill_is_read_as_it_was_written(on: &Adapters) {
+pub async fn backfill_is_read_as_it_was_written(on: &Adapters) {
     assert_eq!(stored(on, "one").await, None);
     let made = backfill("one");
     created(on, &made).await;
@@ -66,7 +66,7 @@ pub async fn a_backfill_is_read_as_it_was_written(on: &Adapters) {
     }
 }
 
-pub async fn a_backfill_that_is_there_is_not_made_again(on: &Adapters) {
+pub async fn existing_backfill_is_not_made_again(on: &Adapters) {
     let made = backfill("one");
     created(on, &made).await;
     let other = Backfill { planned: 1, ..made.clone() };
@@ -74,7 +74,7 @@ pub async fn a_backfill_that_is_there_is_not_made_again(on: &Adapters) {
     assert_eq!(stored(on, "one").await, Some(made));
 }
 
-pub async fn a_backfill_of_an_old_revision_is_a_conflict(on: &Adapters) {
+pub async fn backfill_of_an_old_revision_is_a_conflict(on: &Adapters) {
     let made = backfill("one");
     assert!(matches!(on.schedules.put_backfill(&made).await, Err(CommitError::Conflict)));
     created(on, &made).await;

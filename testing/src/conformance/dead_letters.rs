@@ -16,13 +16,13 @@ impl Adapters {
         self.dead_letters.dead_letters_of(&queue(name), limit).await.expect("the queue answers")
     }
 
-    /// Sends a message about the run of this number, and puts it aside.
+    /// Sends a message about the run of this number, and buries it.
     async fn bury_one(&self, number: u32, reason: &str) -> DeadLetter {
         self.send(self.outgoing(number)).await;
         let delivery = self.take_one().await;
         self.consumer.bury(&delivery.receipt, reason).await.expect("the queue answers");
         let letters = self.dead("core", 10).await.letters;
-        letters.into_iter().find(|letter| letter.body == delivery.body).expect("it was put aside")
+        letters.into_iter().find(|letter| letter.body == delivery.body).expect("it is a dead letter")
     }
 }
 

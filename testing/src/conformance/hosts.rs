@@ -69,6 +69,6 @@ pub async fn runs_for_a_host_are_found_until_they_end(on: &Adapters) {
         (run.status, run.ts_end, run.duties) = (Status::Complete, Some(at(9)), Some(duties));
     })
     .await;
-    assert_eq!(runs_for(on, &mine).await, [two.key], "any worker may see to what is left");
+    assert_eq!(runs_for(on, &mine).await, [two.key], "any worker may take the rest");
     assert_eq!(on.get(&one.key).await.host, Some(mine));
 }

@@ -33,7 +33,7 @@ pub async fn stored_with_mistakes_come_with_warnings(on: &Adapters) {
     assert_eq!(odd.fields.on_fail.as_ref().map(Vec::len), Some(2));
 }
 
-pub async fn the_realm_is_whole(on: &Adapters) {
+pub async fn realm_is_whole(on: &Adapters) {
     let found = on.jobs.realm().await.expect("the store answers");
     for (name, value) in realm().as_object().expect("an object") {
         assert_eq!(found.document.get(name), Some(value));

@@ -1,7 +1,7 @@
-//! What every adapter of a port must do: one suite, run against each by [`conformance_tests`](crate::conformance_tests).
+//! The contract of each port: one suite, run against each adapter by [`conformance_tests`](crate::conformance_tests).
 //!
-//! No test waits: what must be hidden is put far into the future, what must be seen into the past. Only
-//! those of schedules wait, for what is due in a few seconds.
+//! No test waits: a hidden item is put far into the future, a visible one into the past. Only those of
+//! schedules wait, for one that is due in a few seconds.
 
 pub mod audit;
 pub mod backfills;
@@ -49,13 +49,13 @@ pub struct Adapters {
     pub schedules: Arc<dyn ScheduleStore>,
     /// State items.
     pub state: Arc<dyn StateStore>,
-    /// Who did what.
+    /// The audit.
     pub audit: Arc<dyn AuditStore>,
     /// Acts on many runs.
     pub bulk: Arc<dyn BulkStore>,
     /// Triggers.
     pub triggers: Arc<dyn TriggerStore>,
-    /// What people do with documents, where the adapters are of a realm that they use.
+    /// The catalog, if the adapters belong to a realm that people use.
     pub catalog: Option<Arc<dyn Catalog>>,
     /// Connections, there too.
     pub connections: Option<Arc<dyn ConnectionStore>>,
@@ -63,19 +63,19 @@ pub struct Adapters {
     pub queue: Arc<dyn Queue>,
     /// The receiving end of the queues.
     pub consumer: Arc<dyn Consumer>,
-    /// What was put aside.
+    /// The dead letters.
     pub dead_letters: Arc<dyn DeadLetters>,
-    /// What wakes runs that are due later than a queue holds a message, where there is such.
+    /// The wake-ups of runs that are due later than a queue holds a message, if there are any.
     pub scheduler: Option<Arc<dyn Scheduler>>,
     /// The hosts of workers, where there may be several.
     pub hosts: Option<Arc<dyn HostStore>>,
     /// Files.
     pub objects: Arc<dyn ObjectStore>,
-    /// What the locations of objects may begin with, as in `s3://bucket/tmp`.
+    /// The prefix of the locations of objects, as in `s3://bucket/tmp`.
     pub place: String,
     /// The clock that the queues go by.
     pub clock: Arc<dyn Clock>,
-    /// What must live as long as the adapters: a folder, a server.
+    /// Values that must live as long as the adapters: a folder, a server.
     pub keep: Box<dyn Any + Send + Sync>,
 }
 
@@ -177,7 +177,7 @@ impl Adapters {
         run.rev += 1;
         edit(&mut run);
         let change = Change { run: run.clone(), lock: None, permit: None, message: None };
-        self.runs.commit(&change).await.expect("nobody else writes");
+        self.runs.commit(&change).await.expect("no other writer");
         run
     }
 
@@ -196,20 +196,20 @@ macro_rules! conformance_cases {
         $crate::$then! { $run;
             jobs::come_in_the_order_asked_for,
             jobs::stored_with_mistakes_come_with_warnings,
-            jobs::the_realm_is_whole,
-            queue::a_message_comes_as_it_was_sent,
-            queue::a_message_for_later_stays_hidden,
-            queue::a_queue_that_tells_its_runs_tells_those_whose_message_is_on_it,
-            queue::a_message_handed_out_is_hidden,
-            queue::a_released_message_comes_again_and_is_counted,
-            queue::a_kept_message_stays_hidden,
-            queue::a_deleted_message_is_gone,
-            queue::an_old_receipt_does_nothing,
-            queue::a_message_handed_out_too_often_is_put_aside,
-            queue::a_buried_message_does_not_come_again,
+            jobs::realm_is_whole,
+            queue::message_comes_as_it_was_sent,
+            queue::message_for_later_stays_hidden,
+            queue::queue_lists_the_runs_whose_message_is_on_it,
+            queue::message_handed_out_is_hidden,
+            queue::released_message_comes_again_and_is_counted,
+            queue::kept_message_stays_hidden,
+            queue::deleted_message_is_gone,
+            queue::old_receipt_does_nothing,
+            queue::message_handed_out_too_often_becomes_a_dead_letter,
+            queue::buried_message_does_not_come_again,
             queue::each_worker_has_a_queue_of_its_own,
-            queue::no_more_are_handed_out_than_asked_for,
-            queue::depth_counts_what_is_ready_delayed_and_in_flight,
+            queue::queue_hands_out_at_most_the_number_asked_for,
+            queue::depth_counts_ready_delayed_and_in_flight_messages,
             dead_letters::dead_letters_are_listed_by_worker_with_their_reasons,
             dead_letters::dead_letter_redriven_is_handed_out_anew,
             dead_letters::dead_letter_discarded_is_gone,
@@ -218,26 +218,26 @@ macro_rules! conformance_cases {
             objects::object_that_is_missing_is_none,
             objects::objects_of_parts_are_joined_and_removed,
             objects::objects_listed_by_prefix_come_in_pages,
-            runs::a_run_is_read_as_it_was_made,
-            runs::a_spec_is_read_as_it_was_made_however_long,
+            runs::run_is_read_as_it_was_made,
+            runs::spec_is_read_as_it_was_made_however_long,
             runs::each_of_a_batch_is_made_by_itself,
             runs::one_batch_may_name_a_run_twice,
-            runs::a_message_goes_with_a_run_that_is_made,
-            runs::no_message_goes_with_a_run_that_was_there,
-            runs::a_change_is_read_as_it_was_written,
-            runs::a_change_of_an_old_revision_is_a_conflict,
-            runs::a_change_of_a_run_that_is_not_there_is_a_conflict,
-            runs::a_message_goes_with_a_change,
-            runs::no_message_goes_with_a_conflict,
-            runs_locks::a_free_lock_is_taken_once,
-            runs_locks::a_refused_lock_leaves_the_record_as_it_was,
-            runs_locks::a_holder_takes_its_lock_again,
-            runs_locks::a_freed_lock_can_be_taken,
+            runs::message_goes_with_a_run_that_is_made,
+            runs::existing_run_sends_no_message,
+            runs::change_is_read_as_it_was_written,
+            runs::change_of_an_old_revision_is_a_conflict,
+            runs::change_of_a_missing_run_is_a_conflict,
+            runs::message_goes_with_a_change,
+            runs::conflict_sends_no_message,
+            runs_locks::free_lock_is_taken_once,
+            runs_locks::refused_lock_leaves_the_record_as_it_was,
+            runs_locks::holder_takes_its_lock_again,
+            runs_locks::freed_lock_can_be_taken,
             runs_locks::only_its_holder_frees_a_lock,
-            runs_locks::the_lock_of_a_run_that_is_done_can_be_taken,
-            runs_locks::a_run_with_duties_keeps_its_lock,
-            runs_locks::a_conflict_changes_no_lock,
-            runs_locks::the_longest_waiting_is_first_in_line,
+            runs_locks::lock_of_a_finished_run_can_be_taken,
+            runs_locks::run_with_duties_keeps_its_lock,
+            runs_locks::conflict_changes_no_lock,
+            runs_locks::longest_waiting_run_is_first_in_line,
             permits::permits_are_taken_until_none_is_left,
             permits::line_is_in_the_order_of_its_tickets,
             permits::permit_taken_from_the_line_leaves_it,
@@ -247,11 +247,11 @@ macro_rules! conformance_cases {
             permits::run_that_is_gone_is_taken_from_its_gate,
             runs_found::children_come_by_step,
             runs_found::children_are_of_one_attempt_and_one_level,
-            runs_found::what_is_due_comes_longest_due_first,
-            runs_found::what_is_done_is_not_due,
+            runs_found::due_runs_come_longest_due_first,
+            runs_found::finished_run_is_not_due,
             runs_found::lists_are_newest_first_and_bounded,
             runs_found::lists_are_filtered,
-            runs::a_run_that_is_done_is_removed_with_its_steps,
+            runs::finished_run_is_removed_with_its_steps,
             runs::pauses_are_written_on_their_rev,
             runs_listed::page_filtered_matches_the_model_in_both_orders,
             runs_listed::page_followed_while_runs_are_added_gives_each_once,
@@ -259,32 +259,32 @@ macro_rules! conformance_cases {
             runs_listed::page_cut_by_its_look_limit_says_so_and_goes_on,
             runs_listed::page_with_a_cursor_of_the_other_order_is_refused,
             runs_listed::counts_follow_every_change,
-            runs_found::an_alert_is_made_with_its_duties_and_left_out_where_asked,
-            runs_found::a_tree_has_parents_first_and_what_they_dispatched,
-            state::an_item_is_read_as_it_was_put,
-            state::an_item_is_put_over_another,
-            state::an_expired_item_does_not_exist,
-            state::an_item_is_changed_as_it_was_read_alone,
-            timetables::a_timetable_is_made_by_a_touch_and_read_as_it_was_put,
-            timetables::a_touch_keeps_how_far_it_has_come,
-            timetables::a_hurry_makes_it_due_and_other_revisions_history,
-            timetables::a_timetable_of_an_old_revision_is_a_conflict,
-            timetables::a_timetable_without_cursors_is_removed,
+            runs_found::alert_is_made_with_its_duties_and_left_out_where_asked,
+            runs_found::tree_has_parents_before_their_children,
+            state::item_is_read_as_it_was_put,
+            state::item_is_put_over_another,
+            state::expired_item_does_not_exist,
+            state::item_is_changed_as_it_was_read_alone,
+            timetables::timetable_is_made_by_a_touch_and_read_as_it_was_put,
+            timetables::touch_keeps_the_cursors,
+            timetables::hurry_makes_it_due_and_old_revisions_conflict,
+            timetables::timetable_of_an_old_revision_is_a_conflict,
+            timetables::timetable_without_cursors_is_removed,
             timetables::timetables_that_are_due_come_longest_due_first,
-            backfills::a_backfill_is_read_as_it_was_written,
-            backfills::a_backfill_that_is_there_is_not_made_again,
-            backfills::a_backfill_of_an_old_revision_is_a_conflict,
+            backfills::backfill_is_read_as_it_was_written,
+            backfills::existing_backfill_is_not_made_again,
+            backfills::backfill_of_an_old_revision_is_a_conflict,
             backfills::backfills_that_are_due_come_longest_due_first,
             bulk::act_on_many_is_read_as_it_was_written,
             bulk::act_on_many_of_an_old_revision_is_a_conflict,
             bulk::acts_on_many_come_newest_first,
-            audit::an_entry_comes_with_the_first_write_and_its_end_replaces_it,
-            audit::an_act_that_writes_nothing_leaves_its_end_alone,
+            audit::entry_comes_with_the_first_write_and_its_end_replaces_it,
+            audit::act_that_writes_nothing_leaves_its_end_alone,
             audit::entries_come_newest_first_within_their_bounds,
             triggers::trigger_is_read_as_it_was_put,
             triggers::triggers_are_found_by_their_bucket,
-            triggers::trigger_put_again_tells_what_changed,
-            triggers::trigger_deleted_is_found_no_more,
+            triggers::trigger_put_again_gives_the_change,
+            triggers::trigger_deleted_is_not_found,
             documents::documents_that_are_as_they_were_read_are_written,
             documents::document_that_changed_keeps_all_from_being_written,
             documents::realm_that_changed_is_not_written,
@@ -297,10 +297,10 @@ macro_rules! conformance_cases {
 macro_rules! schedule_cases {
     ($then:ident, $run:path) => {
         $crate::$then! { $run;
-            schedules::a_message_comes_as_it_was_scheduled,
-            schedules::a_scheduled_message_does_not_come_before_its_time,
+            schedules::message_comes_as_it_was_scheduled,
+            schedules::scheduled_message_does_not_come_before_its_time,
             schedules::asked_twice_for_a_run_one_message_comes,
-            schedules::a_batch_is_scheduled_each_for_its_worker,
+            schedules::batch_is_scheduled_each_for_its_worker,
             schedules::nothing_is_scheduled_of_no_messages,
         }
     };

@@ -77,9 +77,9 @@ pub async fn objects_of_parts_are_joined_and_removed(on: &Adapters) {
             break;
         }
     }
-    assert!(read == bytes, "what was joined is another");
+    assert!(read == bytes, "the joined object is another");
     assert_eq!(on.listed("a b/é/_live/", None, 10).await.objects.len(), 3);
-    // What is gone already is no error.
+    // Removing objects that are gone already is not an error.
     for _ in 0..2 {
         on.objects.remove(&parts).await.expect("they are removed");
     }

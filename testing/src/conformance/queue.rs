@@ -23,7 +23,7 @@ impl Adapters {
         }
     }
 
-    /// What can be taken at once.
+    /// The messages that can be taken at once.
     pub(super) async fn take(&self, max: usize) -> Vec<Delivery> {
         self.consumer.receive(&worker("core"), max, Duration::ZERO).await.expect("the queue answers")
     }
@@ -35,7 +35,7 @@ impl Adapters {
     }
 }
 
-pub async fn a_message_comes_as_it_was_sent(on: &Adapters) {
+pub async fn message_comes_as_it_was_sent(on: &Adapters) {
     let mut outgoing = on.outgoing(1);
     outgoing.message.parameters = serde_json::json!({ "who": "wörld" }).as_object().cloned();
     on.send(outgoing.clone()).await;
@@ -44,7 +44,7 @@ pub async fn a_message_comes_as_it_was_sent(on: &Adapters) {
     assert_eq!(delivery.receives, 1);
 }
 
-pub async fn a_message_for_later_stays_hidden(on: &Adapters) {
+pub async fn message_for_later_stays_hidden(on: &Adapters) {
     let mut late = on.outgoing(1);
     late.at += TimeDelta::minutes(10);
     on.send(late).await;
@@ -53,14 +53,14 @@ pub async fn a_message_for_later_stays_hidden(on: &Adapters) {
     assert_eq!(delivery.body, on.outgoing(2).message.body());
 }
 
-pub async fn a_queue_that_tells_its_runs_tells_those_whose_message_is_on_it(on: &Adapters) {
+pub async fn queue_lists_the_runs_whose_message_is_on_it(on: &Adapters) {
     let told = async || on.queue.runs_on_it(&worker("core"), 10).await.expect("the queue answers");
     let mut late = on.outgoing(1);
     late.at += TimeDelta::minutes(10);
     for outgoing in [late, on.outgoing(2), on.outgoing(3)] {
         on.send(outgoing).await;
     }
-    // SQS cannot tell.
+    // SQS does not list its messages.
     let Some(mut runs) = told().await else { return };
     runs.sort();
     let [first, second] = [2, 3].map(|number| on.outgoing(number).message.key());
@@ -74,20 +74,20 @@ pub async fn a_queue_that_tells_its_runs_tells_those_whose_message_is_on_it(on: 
     let taken = on.take(2).await;
     assert_eq!((taken.len(), told().await.map(|all| all.len())), (2, Some(2)));
     on.consumer.delete(vec![taken[0].receipt.clone()]).await.expect("the queue answers");
-    let left = told().await.expect("it told before");
+    let left = told().await.expect("it listed before");
     let dealt_with = Message::read(&taken[0].body).expect("a message").key();
     assert!(left.len() == 1 && left[0] != dealt_with, "{left:?}");
     on.consumer.bury(&taken[1].receipt, "it cannot be read").await.expect("the queue answers");
     assert_eq!(told().await, Some(Vec::new()));
 }
 
-pub async fn a_message_handed_out_is_hidden(on: &Adapters) {
+pub async fn message_handed_out_is_hidden(on: &Adapters) {
     on.send(on.outgoing(1)).await;
     on.take_one().await;
     assert!(on.take(10).await.is_empty());
 }
 
-pub async fn a_released_message_comes_again_and_is_counted(on: &Adapters) {
+pub async fn released_message_comes_again_and_is_counted(on: &Adapters) {
     on.send(on.outgoing(1)).await;
     let first = on.take_one().await;
     on.consumer.release(&first.receipt, Duration::ZERO).await.expect("the queue answers");
@@ -95,7 +95,7 @@ pub async fn a_released_message_comes_again_and_is_counted(on: &Adapters) {
     assert_eq!((second.body, second.receives), (first.body, 2));
 }
 
-pub async fn a_kept_message_stays_hidden(on: &Adapters) {
+pub async fn kept_message_stays_hidden(on: &Adapters) {
     on.send(on.outgoing(1)).await;
     let delivery = on.take_one().await;
     on.consumer.keep(&delivery.receipt, Duration::ZERO).await.expect("the queue answers");
@@ -104,7 +104,7 @@ pub async fn a_kept_message_stays_hidden(on: &Adapters) {
     assert!(on.take(10).await.is_empty());
 }
 
-pub async fn a_deleted_message_is_gone(on: &Adapters) {
+pub async fn deleted_message_is_gone(on: &Adapters) {
     on.send(on.outgoing(1)).await;
     let delivery = on.take_one().await;
     on.consumer.delete(vec![delivery.receipt.clone()]).await.expect("the queue answers");
@@ -112,19 +112,19 @@ pub async fn a_deleted_message_is_gone(on: &Adapters) {
     assert!(on.take(10).await.is_empty());
 }
 
-pub async fn an_old_receipt_does_nothing(on: &Adapters) {
+pub async fn old_receipt_does_nothing(on: &Adapters) {
     on.send(on.outgoing(1)).await;
     let first = on.take_one().await;
     on.consumer.release(&first.receipt, Duration::ZERO).await.expect("the queue answers");
     let second = on.take_one().await;
     on.consumer.delete(vec![first.receipt.clone()]).await.expect("the queue answers");
     on.consumer.release(&first.receipt, Duration::ZERO).await.expect("the queue answers");
-    assert!(on.take(10).await.is_empty(), "whoever has it now keeps it");
+    assert!(on.take(10).await.is_empty(), "the current consumer keeps it");
     on.consumer.release(&second.receipt, Duration::ZERO).await.expect("the queue answers");
     assert_eq!(on.take_one().await.receives, 3);
 }
 
-pub async fn a_message_handed_out_too_often_is_put_aside(on: &Adapters) {
+pub async fn message_handed_out_too_often_becomes_a_dead_letter(on: &Adapters) {
     on.send(on.outgoing(1)).await;
     let mut handed_out = 0;
     while let Some(delivery) = on.take(1).await.pop() {
@@ -136,7 +136,7 @@ pub async fn a_message_handed_out_too_often_is_put_aside(on: &Adapters) {
     assert!(on.take(1).await.is_empty());
 }
 
-pub async fn a_buried_message_does_not_come_again(on: &Adapters) {
+pub async fn buried_message_does_not_come_again(on: &Adapters) {
     on.send(on.outgoing(1)).await;
     let delivery = on.take_one().await;
     on.consumer.bury(&delivery.receipt, "it cannot be read").await.expect("the queue answers");
@@ -153,7 +153,7 @@ pub async fn each_worker_has_a_queue_of_its_own(on: &Adapters) {
     assert_eq!(taken.len(), 1);
 }
 
-pub async fn no_more_are_handed_out_than_asked_for(on: &Adapters) {
+pub async fn queue_hands_out_at_most_the_number_asked_for(on: &Adapters) {
     for number in 1..=5 {
         on.send(on.outgoing(number)).await;
     }
@@ -168,7 +168,7 @@ pub async fn no_more_are_handed_out_than_asked_for(on: &Adapters) {
     assert_eq!(bodies.len(), 5, "each comes once");
 }
 
-pub async fn depth_counts_what_is_ready_delayed_and_in_flight(on: &Adapters) {
+pub async fn depth_counts_ready_delayed_and_in_flight_messages(on: &Adapters) {
     let depth = async |name: &str| on.queue.depth(&worker(name)).await.expect("the queue answers");
     let empty = depth("core").await;
     assert_eq!((empty.ready, empty.delayed, empty.in_flight), (0, 0, 0));

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{Adapters, at, child_of, key, message_about, new, run_of};
 
-pub async fn a_run_is_read_as_it_was_made(on: &Adapters) {
+pub async fn run_is_read_as_it_was_made(on: &Adapters) {
     let mut run = run_of(1, "etl/load");
     run.keyed = Some(Keyed { key: "k".to_owned(), fingerprint: "f".to_owned(), asked: "{}".to_owned() });
     run.foreach_index = Some(0);
@@ -28,7 +28,7 @@ pub async fn a_run_is_read_as_it_was_made(on: &Adapters) {
     assert!(on.runs.load_with_spec(&key(9)).await.expect("the store answers").is_none());
 }
 
-pub async fn a_spec_is_read_as_it_was_made_however_long(on: &Adapters) {
+pub async fn spec_is_read_as_it_was_made_however_long(on: &Adapters) {
     for (number, length) in [(1, 0), (2, 900), (3, 1_100), (4, 100_000)] {
         let run = run_of(number, "report");
         let mut made = new(run.clone());
@@ -48,7 +48,11 @@ pub async fn each_of_a_batch_is_made_by_itself(on: &Adapters) {
     let existing: Vec<_> = created.into_iter().map(|created| created.existing.map(|run| *run)).collect();
     assert_eq!(existing, [None, Some(run_of(2, "report")), None]);
     for number in 1..=3 {
-        assert_eq!(on.get(&key(number)).await.job_id.as_str(), "report", "what was there stays as it is");
+        assert_eq!(
+            on.get(&key(number)).await.job_id.as_str(),
+            "report",
+            "the existing record stays as it is"
+        );
     }
 }
 
@@ -59,7 +63,7 @@ pub async fn one_batch_may_name_a_run_twice(on: &Adapters) {
     assert_eq!((created.len(), made), (2, 1));
 }
 
-pub async fn a_message_goes_with_a_run_that_is_made(on: &Adapters) {
+pub async fn message_goes_with_a_run_that_is_made(on: &Adapters) {
     let run = run_of(1, "report");
     let outgoing = message_about(&run, on.clock.now());
     let created = on.runs.create(&[(new(run), Some(outgoing.clone()))]).await.expect("it is made");
@@ -68,7 +72,7 @@ pub async fn a_message_goes_with_a_run_that_is_made(on: &Adapters) {
     assert_eq!(bodies, expected, "a store that says it has sent a message has, and no other");
 }
 
-pub async fn no_message_goes_with_a_run_that_was_there(on: &Adapters) {
+pub async fn existing_run_sends_no_message(on: &Adapters) {
     let run = run_of(1, "report");
     on.make([run.clone()]).await;
     let outgoing = message_about(&run, on.clock.now());
@@ -77,7 +81,7 @@ pub async fn no_message_goes_with_a_run_that_was_there(on: &Adapters) {
     assert!(on.take(10).await.is_empty());
 }
 
-pub async fn a_change_is_read_as_it_was_written(on: &Adapters) {
+pub async fn change_is_read_as_it_was_written(on: &Adapters) {
     let run = run_of(1, "report");
     on.make([run.clone()]).await;
     let written = on
@@ -101,10 +105,10 @@ pub async fn a_change_is_read_as_it_was_written(on: &Adapters) {
     assert_eq!(on.get(&run.key).await, written);
     let (found, spec) =
         on.runs.load_with_spec(&run.key).await.expect("the store answers").expect("it is there");
-    assert_eq!((found, spec), (written, new(run).spec), "what it uses never changes");
+    assert_eq!((found, spec), (written, new(run).spec), "its pinned spec never changes");
 }
 
-pub async fn a_change_of_an_old_revision_is_a_conflict(on: &Adapters) {
+pub async fn change_of_an_old_revision_is_a_conflict(on: &Adapters) {
     let run = run_of(1, "report");
     on.make([run.clone()]).await;
     let current = on.change(&run.key, |run| run.crashes = 1).await;
@@ -117,7 +121,7 @@ pub async fn a_change_of_an_old_revision_is_a_conflict(on: &Adapters) {
     assert_eq!(on.get(&run.key).await, current);
 }
 
-pub async fn a_change_of_a_run_that_is_not_there_is_a_conflict(on: &Adapters) {
+pub async fn change_of_a_missing_run_is_a_conflict(on: &Adapters) {
     let mut run = run_of(1, "report");
     run.rev += 1;
     let outcome = on.runs.commit(&Change { run: run.clone(), lock: None, permit: None, message: None }).await;
@@ -125,19 +129,19 @@ pub async fn a_change_of_a_run_that_is_not_there_is_a_conflict(on: &Adapters) {
     assert!(on.runs.load(&run.key).await.expect("the store answers").is_none());
 }
 
-pub async fn a_message_goes_with_a_change(on: &Adapters) {
+pub async fn message_goes_with_a_change(on: &Adapters) {
     let mut run = run_of(1, "report");
     on.make([run.clone()]).await;
     run.rev += 1;
     let outgoing = message_about(&run, on.clock.now() - TimeDelta::seconds(1));
     let change = Change { run, lock: None, permit: None, message: Some(outgoing.clone()) };
-    let sent = on.runs.commit(&change).await.expect("nobody else writes");
+    let sent = on.runs.commit(&change).await.expect("no other writer");
     let bodies: Vec<String> = on.take(10).await.into_iter().map(|delivery| delivery.body).collect();
     let expected = if sent { vec![outgoing.message.body()] } else { Vec::new() };
     assert_eq!(bodies, expected, "a store that says it has sent a message has, and no other");
 }
 
-pub async fn no_message_goes_with_a_conflict(on: &Adapters) {
+pub async fn conflict_sends_no_message(on: &Adapters) {
     let run = run_of(1, "report");
     on.make([run.clone()]).await;
     let message = Some(message_about(&run, on.clock.now()));
@@ -145,7 +149,7 @@ pub async fn no_message_goes_with_a_conflict(on: &Adapters) {
     assert!(on.take(10).await.is_empty());
 }
 
-pub async fn a_run_that_is_done_is_removed_with_its_steps(on: &Adapters) {
+pub async fn finished_run_is_removed_with_its_steps(on: &Adapters) {
     let step = child_of(&run_of(1, "report"), 1, 0);
     on.make([run_of(1, "report"), step.clone(), run_of(2, "report")]).await;
     let remove = async |number| on.runs.remove(&key(number)).await.expect("the store answers");
@@ -177,16 +181,16 @@ pub async fn pauses_are_written_on_their_rev(on: &Adapters) {
         everything: false,
     };
     let first = none.with(pause(Scope::Realm), at(1));
-    on.runs.put_pauses(&first).await.expect("nobody was first");
+    on.runs.put_pauses(&first).await.expect("no other writer was first");
     assert_eq!(on.runs.pauses().await.expect("the store answers"), first);
     let stale = on.runs.put_pauses(&none.with(pause(Scope::Job("*".to_owned())), at(1))).await;
     assert!(matches!(stale, Err(CommitError::Conflict)), "{stale:?}");
     let second = first.with(pause(Scope::Job("etl/*".to_owned())), at(2)).without(&Scope::Realm, at(2));
     let second = Pauses { rev: first.rev + 1, ..second };
-    on.runs.put_pauses(&second).await.expect("nobody was first");
+    on.runs.put_pauses(&second).await.expect("no other writer was first");
     assert_eq!(on.runs.pauses().await.expect("the store answers"), second);
     assert!(matches!(on.runs.put_pauses(&second).await, Err(CommitError::Conflict)));
-    // They are no runs.
+    // Pauses are not runs.
     on.make([run_of(1, "report")]).await;
     let all = on.runs.list(&RunQuery { limit: 10, ..RunQuery::default() }).await.expect("the store answers");
     assert_eq!(all.len(), 1);

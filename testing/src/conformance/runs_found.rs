@@ -46,7 +46,7 @@ pub async fn children_are_of_one_attempt_and_one_level(on: &Adapters) {
     }
 }
 
-pub async fn what_is_due_comes_longest_due_first(on: &Adapters) {
+pub async fn due_runs_come_longest_due_first(on: &Adapters) {
     let due = |number, seconds| Run { due_at: Some(at(seconds)), ..run_of(number, "report") };
     on.make([due(1, 30), due(2, 10), due(3, 20), due(4, 40)]).await;
     for (now, limit, expected) in [
@@ -60,7 +60,7 @@ pub async fn what_is_due_comes_longest_due_first(on: &Adapters) {
     }
 }
 
-pub async fn what_is_done_is_not_due(on: &Adapters) {
+pub async fn finished_run_is_not_due(on: &Adapters) {
     on.make([run_of(1, "report"), run_of(2, "report")]).await;
     on.change(&key(1), |run| run.due_at = None).await;
     on.change(&key(2), |run| run.due_at = Some(at(5_000))).await;
@@ -106,7 +106,7 @@ pub async fn lists_are_filtered(on: &Adapters) {
     }
 }
 
-pub async fn an_alert_is_made_with_its_duties_and_left_out_where_asked(on: &Adapters) {
+pub async fn alert_is_made_with_its_duties_and_left_out_where_asked(on: &Adapters) {
     let late = Late {
         limit: LimitKind::FinishBy,
         entry: 1,
@@ -137,7 +137,7 @@ pub async fn an_alert_is_made_with_its_duties_and_left_out_where_asked(on: &Adap
     assert_eq!(on.get(&key(2)).await, done);
 }
 
-pub async fn a_tree_has_parents_first_and_what_they_dispatched(on: &Adapters) {
+pub async fn tree_has_parents_before_their_children(on: &Adapters) {
     let parent = run_of(1, "etl/load");
     let child = child_of(&parent, 1, 0);
     let by_child = Run { dispatched_by: Some(child.key.clone()), ..run_of(2, "report") };

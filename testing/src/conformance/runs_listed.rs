@@ -83,7 +83,7 @@ impl Adapters {
     }
 }
 
-/// What a backfill's run is told of its slot.
+/// The slot of a backfill's run.
 fn of_backfill(id: &str) -> Scheduled {
     let zone = Timezone(chrono_tz::UTC);
     Scheduled { entry: 0, slot: at(0), zone, previous: None, missed: None, backfill: Some(id.to_owned()) }
@@ -312,7 +312,7 @@ fn model(all: &[Run]) -> Model {
 }
 
 pub async fn counts_follow_every_change(on: &Adapters) {
-    // A store that keeps no counts says so, whatever it holds.
+    // A store that keeps no counts says so.
     let Some(none) = counted(on).await else {
         on.make_many().await;
         assert!(counted(on).await.is_none());
@@ -321,7 +321,7 @@ pub async fn counts_follow_every_change(on: &Adapters) {
     assert!(none.is_empty());
     let all = on.make_many().await;
     assert_eq!(counted(on).await, Some(model(&all)));
-    // What changes nothing: a run that was there, a conflict, a change within its status.
+    // Writes that change nothing: a run that was there, a conflict, a change within its status.
     let again = on.runs.create(&[(new(run_of(1, "etl/check")), None)]).await.expect("the store answers");
     assert!(again[0].existing.is_some());
     let stale = Run { status: Status::Failed, ..run_of(1, "etl/check") };

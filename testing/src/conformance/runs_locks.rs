@@ -20,7 +20,7 @@ async fn holder(on: &Adapters, job_id: &str) -> Option<RunKey> {
     on.runs.holder(&job(job_id)).await.expect("the store answers")
 }
 
-pub async fn a_free_lock_is_taken_once(on: &Adapters) {
+pub async fn free_lock_is_taken_once(on: &Adapters) {
     three(on).await;
     assert_eq!(holder(on, "report").await, None);
     assert!(on.lock(&key(1), Take).await.is_ok());
@@ -31,7 +31,7 @@ pub async fn a_free_lock_is_taken_once(on: &Adapters) {
     assert!(on.lock(&key(3), Take).await.is_ok(), "each job has a lock of its own");
 }
 
-pub async fn a_refused_lock_leaves_the_record_as_it_was(on: &Adapters) {
+pub async fn refused_lock_leaves_the_record_as_it_was(on: &Adapters) {
     three(on).await;
     on.lock(&key(1), Take).await.expect("the lock is free");
     let before = on.get(&key(2)).await;
@@ -39,13 +39,13 @@ pub async fn a_refused_lock_leaves_the_record_as_it_was(on: &Adapters) {
     assert_eq!(on.get(&key(2)).await, before);
 }
 
-pub async fn a_holder_takes_its_lock_again(on: &Adapters) {
+pub async fn holder_takes_its_lock_again(on: &Adapters) {
     three(on).await;
     on.lock(&key(1), Take).await.expect("the lock is free");
     assert!(on.lock(&key(1), Take).await.is_ok());
 }
 
-pub async fn a_freed_lock_can_be_taken(on: &Adapters) {
+pub async fn freed_lock_can_be_taken(on: &Adapters) {
     three(on).await;
     on.lock(&key(1), Take).await.expect("the lock is free");
     on.lock(&key(1), Free).await.expect("it is its own");
@@ -61,7 +61,7 @@ pub async fn only_its_holder_frees_a_lock(on: &Adapters) {
     assert!(locked_by(&refused, 1), "{refused:?}");
 }
 
-pub async fn the_lock_of_a_run_that_is_done_can_be_taken(on: &Adapters) {
+pub async fn lock_of_a_finished_run_can_be_taken(on: &Adapters) {
     three(on).await;
     on.lock(&key(1), Take).await.expect("the lock is free");
     on.change(&key(1), |run| {
@@ -73,7 +73,7 @@ pub async fn the_lock_of_a_run_that_is_done_can_be_taken(on: &Adapters) {
     assert!(on.lock(&key(2), Take).await.is_ok());
 }
 
-pub async fn a_run_with_duties_keeps_its_lock(on: &Adapters) {
+pub async fn run_with_duties_keeps_its_lock(on: &Adapters) {
     three(on).await;
     on.lock(&key(1), Take).await.expect("the lock is free");
     on.change(&key(1), |run| {
@@ -85,7 +85,7 @@ pub async fn a_run_with_duties_keeps_its_lock(on: &Adapters) {
     assert!(locked_by(&refused, 1), "{refused:?}");
 }
 
-pub async fn a_conflict_changes_no_lock(on: &Adapters) {
+pub async fn conflict_changes_no_lock(on: &Adapters) {
     three(on).await;
     let run = on.get(&key(1)).await;
     let outcome = on.runs.commit(&Change { run, lock: Some(Take), permit: None, message: None }).await;
@@ -93,7 +93,7 @@ pub async fn a_conflict_changes_no_lock(on: &Adapters) {
     assert!(on.lock(&key(2), Take).await.is_ok());
 }
 
-pub async fn the_longest_waiting_is_first_in_line(on: &Adapters) {
+pub async fn longest_waiting_run_is_first_in_line(on: &Adapters) {
     let line = async |job_id: &str, limit: usize| {
         let line = on.runs.in_line(&job(job_id), limit).await.expect("the store answers");
         line.into_iter().map(|run| run.key).collect::<Vec<_>>()

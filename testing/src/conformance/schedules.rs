@@ -43,7 +43,7 @@ impl Adapters {
     }
 }
 
-pub async fn a_message_comes_as_it_was_scheduled(on: &Adapters) {
+pub async fn message_comes_as_it_was_scheduled(on: &Adapters) {
     let mut outgoing = on.in_seconds(1, 2);
     outgoing.message.parameters = serde_json::json!({ "who": "wörld" }).as_object().cloned();
     outgoing.message.globals =
@@ -54,7 +54,7 @@ pub async fn a_message_comes_as_it_was_scheduled(on: &Adapters) {
     assert!(on.clock.now() >= due, "it comes at its time");
 }
 
-pub async fn a_scheduled_message_does_not_come_before_its_time(on: &Adapters) {
+pub async fn scheduled_message_does_not_come_before_its_time(on: &Adapters) {
     on.schedule(vec![on.in_seconds(1, 3_600), on.in_seconds(2, 1)]).await;
     let came = on.until("core", 2).await;
     assert_eq!(came.len(), 1, "{came:?}");
@@ -69,7 +69,7 @@ pub async fn asked_twice_for_a_run_one_message_comes(on: &Adapters) {
     assert_eq!(came.len(), 2, "{came:?}");
 }
 
-pub async fn a_batch_is_scheduled_each_for_its_worker(on: &Adapters) {
+pub async fn batch_is_scheduled_each_for_its_worker(on: &Adapters) {
     let batch = (1..=20).map(|number| {
         let mut outgoing = on.in_seconds(number, 2);
         outgoing.message.worker = worker(if number == 20 { "other" } else { "core" });

@@ -20,7 +20,7 @@ fn item(id: &str, value: Value) -> StateItem {
     }
 }
 
-pub async fn an_item_is_read_as_it_was_put(on: &Adapters) {
+pub async fn item_is_read_as_it_was_put(on: &Adapters) {
     let raw = StateItem { r#type: StateType::Raw, publisher: None, ..item("b", json!("text")) };
     let items = [item("a", json!({ "rows": [1, 2.5, null, "ü"] })), raw];
     for item in &items {
@@ -31,7 +31,7 @@ pub async fn an_item_is_read_as_it_was_put(on: &Adapters) {
     assert_eq!(found, [Some(items[1].clone()), None, Some(items[0].clone())]);
 }
 
-pub async fn an_item_is_put_over_another(on: &Adapters) {
+pub async fn item_is_put_over_another(on: &Adapters) {
     on.state.put(item("a", json!(1))).await.expect("it is put");
     let second = StateItem { expires: at(200).trunc_subsecs(0), publisher: None, ..item("a", json!(2)) };
     on.state.put(second.clone()).await.expect("it is put");
@@ -40,14 +40,14 @@ pub async fn an_item_is_put_over_another(on: &Adapters) {
     assert_eq!(found, [Some(second)]);
 }
 
-pub async fn an_expired_item_does_not_exist(on: &Adapters) {
+pub async fn expired_item_does_not_exist(on: &Adapters) {
     on.state.put(item("a", json!(1))).await.expect("it is put");
     let ids = [StateId::new("a").expect("an id")];
     assert!(on.state.get(&ids, at(99)).await.expect("the store answers")[0].is_some());
     assert!(on.state.get(&ids, at(100)).await.expect("the store answers")[0].is_none());
 }
 
-pub async fn an_item_is_changed_as_it_was_read_alone(on: &Adapters) {
+pub async fn item_is_changed_as_it_was_read_alone(on: &Adapters) {
     let Some(catalog) = on.catalog.as_deref() else { return };
     let first = item("a", json!({ "rows": 1.5 }));
     on.state.put(first.clone()).await.expect("it is put");

@@ -73,7 +73,7 @@ async fn put(on: &Adapters, timetable: Timetable) -> Result<(), CommitError> {
     on.schedules.put(vec![timetable]).await.expect("the store answers").remove(0)
 }
 
-pub async fn a_timetable_is_made_by_a_touch_and_read_as_it_was_put(on: &Adapters) {
+pub async fn timetable_is_made_by_a_touch_and_read_as_it_was_put(on: &Adapters) {
     let made = touched(on, &["etl/load"], at(5)).await.remove(0);
     assert_eq!(made, Timetable::new(job("etl/load"), at(5)));
     let next = looked_at(&made, at(100));
@@ -91,14 +91,14 @@ pub async fn a_timetable_is_made_by_a_touch_and_read_as_it_was_put(on: &Adapters
     assert!(idle().await.contains(&over));
 }
 
-pub async fn a_touch_keeps_how_far_it_has_come(on: &Adapters) {
+pub async fn touch_keeps_the_cursors(on: &Adapters) {
     let made = touched(on, &["a"], at(5)).await.remove(0);
     let next = looked_at(&made, at(100));
     put(on, next.clone()).await.expect("it is written");
     assert_eq!(touched(on, &["a"], at(7)).await, [next.touched(at(7))]);
 }
 
-pub async fn a_hurry_makes_it_due_and_other_revisions_history(on: &Adapters) {
+pub async fn hurry_makes_it_due_and_old_revisions_conflict(on: &Adapters) {
     let made = touched(on, &["a", "b"], at(5)).await;
     let next = looked_at(&made[0], at(100));
     put(on, next.clone()).await.expect("it is written");
@@ -121,7 +121,7 @@ pub async fn a_hurry_makes_it_due_and_other_revisions_history(on: &Adapters) {
     assert_eq!(due, ["a", "b"]);
 }
 
-pub async fn a_timetable_of_an_old_revision_is_a_conflict(on: &Adapters) {
+pub async fn timetable_of_an_old_revision_is_a_conflict(on: &Adapters) {
     let made = touched(on, &["a"], at(5)).await.remove(0);
     touched(on, &["a"], at(6)).await;
     assert!(matches!(put(on, looked_at(&made, at(9))).await, Err(CommitError::Conflict)));
@@ -131,7 +131,7 @@ pub async fn a_timetable_of_an_old_revision_is_a_conflict(on: &Adapters) {
     assert!(matches!(put(on, removed).await, Err(CommitError::Conflict)));
 }
 
-pub async fn a_timetable_without_cursors_is_removed(on: &Adapters) {
+pub async fn timetable_without_cursors_is_removed(on: &Adapters) {
     let made = touched(on, &["a"], at(5)).await.remove(0);
     put(on, Timetable { rev: made.rev + 1, ..made }).await.expect("it is removed");
     assert_eq!(on.schedules.load(&[job("a")]).await.expect("the store answers"), [None]);

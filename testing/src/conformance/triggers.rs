@@ -59,7 +59,7 @@ pub async fn triggers_are_found_by_their_bucket(on: &Adapters) {
     assert_eq!(ids, ["a", "b", "c", "hook"]);
 }
 
-pub async fn trigger_put_again_tells_what_changed(on: &Adapters) {
+pub async fn trigger_put_again_gives_the_change(on: &Adapters) {
     let one = document("one", "b", "in");
     put(on, std::slice::from_ref(&one), false).await;
     let before = || Some(one.as_object().expect("an object").clone());
@@ -71,7 +71,7 @@ pub async fn trigger_put_again_tells_what_changed(on: &Adapters) {
     assert_eq!((of(on, "b").await.len(), of(on, "other").await.len()), (0, 1));
 }
 
-pub async fn trigger_deleted_is_found_no_more(on: &Adapters) {
+pub async fn trigger_deleted_is_not_found(on: &Adapters) {
     put(on, &[document("one", "b", "in"), document("two", "b", "in")], false).await;
     let ids = vec![id("two"), id("nothing")];
     assert_eq!(on.triggers.delete_triggers(ids).await.expect("the store answers"), [true, false]);

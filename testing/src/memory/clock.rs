@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::prng::Prng;
 
-/// A clock that stands still until it is moved. Whoever sleeps moves it.
+/// A clock that stands still until it is moved. A sleeping caller moves it.
 #[derive(Clone, Debug)]
 pub struct ManualClock {
     now: Arc<Mutex<Timestamp>>,

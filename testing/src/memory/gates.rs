@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pumice_core::ids::RunKey;
 use pumice_core::permits::{Gate, GateView, PermitChange};
 
-/// Who has a permit of each gate, and who stands in line.
+/// The runs with a permit of each gate, and those that wait for one.
 #[derive(Debug, Default)]
 pub struct GateTable {
     gates: BTreeMap<Gate, Row>,
@@ -31,7 +31,7 @@ impl GateTable {
         }
     }
 
-    /// Every gate that somebody has a permit of, or waits for.
+    /// Every gate with a permit that is held or waited for.
     pub fn all(&self) -> impl Iterator<Item = (&Gate, GateView)> {
         self.gates.keys().map(|gate| (gate, self.view(gate, usize::MAX)))
     }
@@ -71,7 +71,7 @@ impl GateTable {
         let Some(row) = self.gates.get_mut(gate) else { return };
         row.holders.remove(key);
         row.line.retain(|_, other| other != key);
-        // Keys may be as many as there are runs: what is empty is forgotten.
+        // Keys may be as many as there are runs: empty gates are forgotten.
         if row.holders.is_empty() && row.line.is_empty() {
             self.gates.remove(gate);
         }

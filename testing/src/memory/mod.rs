@@ -108,7 +108,7 @@ impl Memory {
         self.tables().queues.dead().to_vec()
     }
 
-    /// What was put at a location.
+    /// The object at a location.
     #[must_use]
     pub fn object(&self, location: &str) -> Option<Vec<u8>> {
         self.tables().objects.get(location).cloned()

@@ -78,7 +78,7 @@ impl QueueTable {
     /// Removes a message, unless it was handed out again since.
     ///
     /// # Errors
-    /// [`StoreError`] when the receipt is none.
+    /// [`StoreError`] when the receipt is invalid.
     pub fn delete(&mut self, receipt: &str) -> Result<(), StoreError> {
         if let Some(id) = self.current(receipt)? {
             self.messages.remove(&id);
@@ -89,7 +89,7 @@ impl QueueTable {
     /// Hides a message for so long from `now`, unless it was handed out again since.
     ///
     /// # Errors
-    /// [`StoreError`] when the receipt is none.
+    /// [`StoreError`] when the receipt is invalid.
     pub fn hide(&mut self, receipt: &str, hidden: Duration, now: Timestamp) -> Result<(), StoreError> {
         if let Some(id) = self.current(receipt)?
             && let Some(message) = self.messages.get_mut(&id)
@@ -113,10 +113,10 @@ impl QueueTable {
         Depth { ready: ready().count() as u64, delayed: hidden(false), in_flight: hidden(true), oldest }
     }
 
-    /// Puts a message aside.
+    /// Moves a message to the dead letters.
     ///
     /// # Errors
-    /// [`StoreError`] when the receipt is none.
+    /// [`StoreError`] when the receipt is invalid.
     pub fn put_aside(&mut self, receipt: &str, reason: &str, now: Timestamp) -> Result<(), StoreError> {
         let (id, _) = parse(receipt)?;
         self.bury(id, reason, now);
@@ -151,7 +151,7 @@ impl QueueTable {
         DeadLetterPage { letters, has_more: of_it.next().is_some() }
     }
 
-    /// Puts a dead letter of a worker back on its queue. There are none of the dispatcher.
+    /// Puts a dead letter of a worker back on its queue. The dispatcher has none here.
     pub fn redrive(&mut self, queue: &DeadQueue, id: &str, now: Timestamp) -> Buried {
         let DeadQueue::Worker(worker) = queue else { return Buried::NotFound };
         let Some(letter) = self.exhume(queue, id) else { return Buried::NotFound };
@@ -177,7 +177,7 @@ impl QueueTable {
         Some(self.dead.remove(place))
     }
 
-    /// The message that a receipt stands for, if it was not handed out again since.
+    /// The message of a receipt, if it was not handed out again since.
     fn current(&self, receipt: &str) -> Result<Option<u64>, StoreError> {
         let (id, receives) = parse(receipt)?;
         Ok(self.messages.get(&id).filter(|message| message.receives == receives).map(|_| id))
@@ -195,7 +195,7 @@ impl QueueTable {
         self.messages.len()
     }
 
-    /// Whether there are none.
+    /// Whether it has no messages.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.messages.is_empty()

@@ -68,13 +68,13 @@ impl RunTable {
         self.rows.len()
     }
 
-    /// Whether there are none.
+    /// Whether it has no runs.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// Who holds the lock of each job.
+    /// The holder of each job's lock.
     #[must_use]
     pub fn locks(&self) -> &BTreeMap<JobId, RunKey> {
         &self.locks
@@ -112,10 +112,11 @@ impl RunTable {
         self.locks.get(job_id).filter(|key| self.get(key).is_some_and(|run| !run.is_done())).cloned()
     }
 
-    /// Writes a record and its lock if nobody has written since.
+    /// Writes a record and its lock, unless another writer was first.
     ///
     /// # Errors
-    /// [`CommitError::Conflict`] when somebody has, [`CommitError::Locked`] when another run holds the lock.
+    /// [`CommitError::Conflict`] when another writer was first, [`CommitError::Locked`] when another run holds the
+    /// lock.
     pub fn commit(&mut self, change: &Change) -> Result<(), CommitError> {
         let run = &change.run;
         if self.rows.get(&run.key).is_none_or(|row| row.run.rev + 1 != run.rev) {
@@ -140,7 +141,7 @@ impl RunTable {
     /// Writes a run over another, with what it uses.
     ///
     /// # Errors
-    /// [`CommitError::Conflict`] when somebody has written since.
+    /// [`CommitError::Conflict`] when another writer was first.
     pub fn make_anew(&mut self, new: &NewRun) -> Result<(), CommitError> {
         self.commit(&Change { run: new.run.clone(), lock: None, permit: None, message: None })?;
         if let Some(row) = self.rows.get_mut(&new.run.key) {
@@ -149,7 +150,7 @@ impl RunTable {
         Ok(())
     }
 
-    /// Writes a record whatever is there: for what a store never does by itself.
+    /// Overwrites a record without any check: a store never does this by itself.
     pub fn overwrite(&mut self, run: Run) {
         if let Some(row) = self.rows.get_mut(&run.key) {
             if let Some(due) = row.run.due_at {
@@ -177,7 +178,7 @@ impl RunTable {
         }
     }
 
-    /// Takes a job's lock away, whoever holds it: for what a store never does by itself.
+    /// Takes a job's lock away from its holder: a store never does this by itself.
     pub fn break_lock(&mut self, job_id: &JobId) {
         self.locks.remove(job_id);
     }

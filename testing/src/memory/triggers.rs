@@ -36,7 +36,7 @@ impl TriggerTable {
         AppliedTrigger { trigger_id, change, before }
     }
 
-    /// Removes one; tells whether it was there.
+    /// Removes one and returns whether it existed.
     pub fn delete(&mut self, id: &TriggerId) -> bool {
         self.0.remove(id).is_some()
     }

@@ -41,7 +41,7 @@ fn hung(run_id: RunId) -> TimeDelta {
 pub struct Violation {
     /// Which one.
     pub invariant: &'static str,
-    /// What happened.
+    /// The details.
     pub detail: String,
 }
 
@@ -56,7 +56,7 @@ struct Execution {
     zombie: bool,
 }
 
-/// What was seen so far.
+/// The observations so far.
 #[derive(Debug, Default)]
 pub(crate) struct Audit {
     pub(crate) violation: Option<Violation>,
@@ -77,7 +77,7 @@ pub(crate) struct Audit {
     crashes: BTreeMap<RunKey, u32>,
     /// Whether no other process can run the realm's jobs.
     pub(crate) alone: bool,
-    /// How often each run was under way when its process was told to stop.
+    /// How often each run was under way when its process was stopped.
     halts: BTreeMap<RunKey, u32>,
     executions: BTreeMap<(RunKey, u32), u32>,
     live: BTreeMap<u64, Execution>,
@@ -91,7 +91,7 @@ pub(crate) struct Audit {
     /// Permits and lines.
     pub(crate) permits: PermitAudit,
     pub(crate) performed: BTreeMap<(RunId, JobId, String), u32>,
-    /// What each task claimed first, for the mutants that never let go.
+    /// Each task's first claims, for the mutants that never let go.
     pub(crate) claims: BTreeMap<(TaskId, RunKey), (Worker, u64)>,
 }
 
@@ -158,7 +158,9 @@ impl Audit {
         self.expect(grows, "counts only grow", || format!("{key}: {before:?} -> {after:?}"));
         self.expect(after.cancel || !before.cancel, "a request to stop is kept", || key.to_string());
         let asker_kept = before.stopped_by.is_none() || before.stopped_by == after.stopped_by;
-        self.expect(asker_kept, "who asked for a stop is kept", || format!("{key}: {:?}", before.stopped_by));
+        self.expect(asker_kept, "the requester of a stop is kept", || {
+            format!("{key}: {:?}", before.stopped_by)
+        });
         let lost = before.status == Status::Running && before.lease.is_some() && after.epoch > before.epoch;
         self.expect(
             after.crashes == before.crashes + u32::from(lost),
@@ -243,7 +245,7 @@ impl Audit {
         let waits = matches!(before.status, Status::Dispatched | Status::Retrying);
         if self.prompt && waits && after.overlap == Overlap::Allow && !after.is_child() {
             let due = before.not_before.max(before.ts_dispatch);
-            // What was paused is due when the last of its pauses was over.
+            // A paused run is due when the last of its pauses was over.
             let over = self.unpaused.iter().filter(|at| **at <= now).max();
             let waited = now - over.map_or(due, |over| due.max(*over));
             self.expect(waited <= PROMPT + self.late + hung(after.run_id), "starts are prompt", || {
@@ -262,22 +264,22 @@ impl Audit {
         let children = runs.children(&run.key, run.attempt);
         let Some(last) = children.iter().filter_map(|child| child.ts_end).max() else { return };
         if self.prompt && !run.cancel {
-            // What a step's actions bring about may be what the next one needs: they are waited for.
+            // A step's actions may bring about what the next one needs: they are waited for.
             self.expect(now - last <= PROMPT + hung(run.run_id), "ends are prompt", || {
                 format!("{} ended {} s after its last child", run.key, (now - last).num_seconds())
             });
         }
     }
 
-    /// What holds of every record at rest.
+    /// Checks every record at rest.
     fn well_formed(&mut self, run: &Run) {
         let key = &run.key;
         let done = run.status.is_end() && run.duties.is_none();
-        self.expect(run.due_at.is_none() == done, "what is not done is due", || format!("{key}: {run:?}"));
-        self.expect(!done || run.lease.is_none(), "what is done is not held", || key.to_string());
+        self.expect(run.due_at.is_none() == done, "unfinished runs are due", || format!("{key}: {run:?}"));
+        self.expect(!done || run.lease.is_none(), "finished runs have no lease", || key.to_string());
         self.expires(run);
         let busy = run.status == Status::Running || run.duties.is_some();
-        self.expect(run.lease.is_none() || busy, "only what runs is held", || format!("{key}: {run:?}"));
+        self.expect(run.lease.is_none() || busy, "only busy runs have a lease", || format!("{key}: {run:?}"));
         self.expect(run.attempt <= run.retry.limit.max(1), "no more attempts than the limit", || {
             key.to_string()
         });

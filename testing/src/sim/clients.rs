@@ -1,4 +1,4 @@
-//! Those who ask for runs and for their end.
+//! Clients that ask for runs and for their end.
 
 use pumice_core::ids::RealmName;
 use pumice_core::job_type::DispatchError;
@@ -19,8 +19,8 @@ impl Runner {
         let (dispatcher, world) = (self.engine.dispatcher().clone(), self.world.clone());
         self.spawn(Role::Client(index), |_| {
             Box::pin(async move {
-                // A client that gets no answer asks again, with the same key if it has one. What is
-                // there then may be what it made itself.
+                // A client that gets no answer asks again, with the same key if it has one. It may
+                // find the run that it made itself.
                 let mut unanswered = false;
                 for _ in 0..20 {
                     let outcome = dispatcher.dispatch(vec![ask.request.clone()], None).await.pop();
@@ -29,7 +29,7 @@ impl Runner {
                         Some(Ok(accepted)) => {
                             let key = accepted.run_id.into();
                             if world.runs.get(&key).is_none() {
-                                world.audit.fail("what was accepted is there", format!("{key}"));
+                                world.audit.fail("accepted runs exist", format!("{key}"));
                             }
                             if ask.clashes && accepted.existing && !unanswered {
                                 world.audit.fail("one key, one request", format!("{key}"));
@@ -50,7 +50,7 @@ impl Runner {
         });
     }
 
-    /// Lava's own dispatch sends a message. It arrives, once at least: nobody but its sender knows of it.
+    /// Lava's dispatch sends a message. It arrives at least once, since only its sender knows of it.
     pub(super) fn letter(&mut self, letter: Letter) {
         self.to_come -= 1;
         let mut world = lock(&self.world);
@@ -74,7 +74,7 @@ impl Runner {
         world.letters.push(letter);
     }
 
-    /// Somebody cancels a run, whichever.
+    /// A client cancels some run.
     pub(super) fn cancel(&mut self) {
         self.to_come -= 1;
         let chosen = {
@@ -87,7 +87,7 @@ impl Runner {
         let (dispatcher, world) = (self.engine.dispatcher().clone(), self.world.clone());
         self.spawn(Role::Canceller, |_| {
             Box::pin(async move {
-                let request = StopRequest::new("somebody", Some("it is not wanted"));
+                let request = StopRequest::new("a client", Some("it is not wanted"));
                 if dispatcher.cancel_for(&key, request).await.is_ok() {
                     let mut world = lock(&world);
                     let asked = world.runs.get(&key).is_some_and(|run| run.cancel);

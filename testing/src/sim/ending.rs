@@ -1,4 +1,4 @@
-//! What must hold when all is over.
+//! Invariants when all is over.
 
 use pumice_core::run::{Run, Status};
 use serde_json::Value;
@@ -16,16 +16,16 @@ pub(crate) fn check(world: &mut World) {
             found.push(("everything ends", format!("{} is {}, due {:?}", run.key, run.status, run.due_at)));
         }
         if let Some(wrong) = misjudged(world, run) {
-            found.push(("what is not enabled does not run", wrong));
+            found.push(("disabled jobs do not run", wrong));
         }
         if let Some(wrong) = world.untold(run) {
-            found.push(("what lava tells is recorded", wrong));
+            found.push(("the end that lava reports is recorded", wrong));
         }
         if let Some(missing) = undone(world, run) {
             found.push(("every duty is done", missing));
         }
         if let Some(missing) = unfinished(world, run) {
-            found.push(("what is complete has all its steps", missing));
+            found.push(("complete runs have all their steps", missing));
         }
     }
     found.extend(unadopted(world).map(|wrong| ("a message of lava makes one run", wrong)));
@@ -72,10 +72,10 @@ fn unadopted(world: &World) -> Option<String> {
             return Some(format!("{id} made {} with lineage {:?}", run.job_id, run.lineage));
         }
     }
-    roots.first().map(|run| format!("nobody asked for {}", run.key))
+    roots.first().map(|run| format!("{} was never asked for", run.key))
 }
 
-/// The actions of a run's end that nobody did.
+/// The actions of a run's end that were never done.
 fn undone(world: &World, run: &Run) -> Option<String> {
     if run.worker == lavas() {
         // They are its own business.

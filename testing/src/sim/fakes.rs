@@ -18,10 +18,10 @@ use serde_json::{Map, Value, json};
 use super::hand::Hand;
 use super::world::{Shared, lock};
 
-/// The global that tells a step with which attempt of its parent the plan was rendered.
+/// The global that gives a step the attempt of its parent that rendered the plan.
 pub(crate) const STAMP: &str = "stamp_of_parent";
 
-/// What the simulated engine knows.
+/// The job types and actions of the simulated engine.
 pub(crate) fn runners(world: &Shared) -> Runners {
     let registry = Registry::builder().leaf(NapSpec).composite(Steps).action(NoteSpec).action(StartSpec);
     let hand = Hand::new(world.clone());
@@ -33,7 +33,7 @@ pub(crate) fn runners(world: &Shared) -> Runners {
     runners.build(registry).expect("each has a runner")
 }
 
-/// What the type `nap` takes.
+/// The payload of the type `nap`.
 struct NapSpec;
 
 /// Takes time, may fail, may panic, may dispatch.
@@ -41,7 +41,7 @@ struct Nap {
     world: Shared,
 }
 
-/// As given, save for a stamp that tells with which attempt it was rendered.
+/// The given payload, save for a stamp: the attempt that rendered it.
 fn stamped(job: &JobSpec, templates: &Templates) -> Result<Rendered, JobError> {
     let mut payload = job.fields.payload.clone();
     if let Some(stamp) = payload.get_mut("stamp") {
@@ -86,7 +86,7 @@ impl Nap {
         UnderWay { world: self.world.clone(), number }
     }
 
-    /// How this attempt ends, if nobody stops it.
+    /// How this attempt ends, if it is not stopped.
     fn fate(&self, payload: &Value) -> Result<Ended, JobError> {
         let number = |name: &str| payload.get(name).and_then(Value::as_u64).unwrap_or(0);
         let mut world = lock(&self.world);
@@ -150,12 +150,12 @@ fn job(id: &Value) -> Result<JobId, JobError> {
     JobId::new(id.as_str().unwrap_or_default()).map_err(|error| JobError::permanent(error.to_string()))
 }
 
-/// The plan that a payload stands for.
+/// The plan that a payload describes.
 pub(crate) fn plan_of(payload: Option<&Value>) -> Result<Plan, JobError> {
     let none = || JobError::permanent("there are no steps");
     let payload = payload.ok_or_else(none)?;
     let listed = payload.get("steps").and_then(Value::as_array).ok_or_else(none)?;
-    // What the steps are told of the attempt that their plan was rendered with.
+    // Passes the attempt that rendered the plan to the steps.
     let stamp = payload.get("stamp").map(|stamp| (STAMP.to_owned(), stamp.clone()));
     let mut steps = Vec::with_capacity(listed.len());
     for step in listed {
@@ -202,12 +202,12 @@ struct Note {
     world: Shared,
 }
 
-/// Whether the actions of a run hang once they were seen: some runs' do, whatever else happens.
+/// Whether the actions of a run hang once they were seen: those of some runs always do.
 pub(super) fn hangs(run_id: RunId) -> bool {
     run_id.0.as_u128() % 16 == 3
 }
 
-/// What the action `note` takes.
+/// The fields of the action `note`.
 struct NoteSpec;
 
 impl Action for NoteSpec {
@@ -231,14 +231,14 @@ impl Performer for Note {
             std::future::pending::<()>().await;
         }
         let fails = lock(&self.world).prng.below(10) == 0;
-        if fails { Err(JobError::failed("nobody listens")) } else { Ok(()) }
+        if fails { Err(JobError::failed("no listener answers")) } else { Ok(()) }
     }
 }
 
 /// An action that starts a job: `{"action": "start", "job": …}`.
 struct Start;
 
-/// What the action `start` takes.
+/// The fields of the action `start`.
 struct StartSpec;
 
 impl Action for StartSpec {

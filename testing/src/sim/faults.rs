@@ -1,4 +1,4 @@
-//! What may go wrong, and how often.
+//! The faults that may occur, and how often.
 
 use chrono::TimeDelta;
 
@@ -11,7 +11,7 @@ pub(crate) const LEASE: u64 = 300;
 /// How often the simulated workers look after what they run, in seconds.
 pub(crate) const WATCH: u64 = 20;
 
-/// What a port call is about: decides what may go wrong with it.
+/// The kind of a port call: decides which faults it may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Port {
     /// A read of a store.
@@ -28,7 +28,7 @@ pub(crate) enum Port {
     Effect,
 }
 
-/// What becomes of one port call.
+/// The outcome of one port call.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Fate {
     /// It goes well.
@@ -41,12 +41,12 @@ pub(crate) enum Fate {
     FreezeBefore(TimeDelta),
     /// The invocation stands still after it took place.
     FreezeAfter(TimeDelta),
-    /// It does not take place, and the caller is told so.
+    /// It does not take place, and the caller gets an error that says so.
     Refused,
-    /// It takes place, and the caller is told that nobody knows.
+    /// It takes place, and the caller gets an error of unknown outcome.
     Unknown,
-    /// It takes place, and the caller is told that somebody else wrote first: the answer to a
-    /// repeated request whose first answer was lost.
+    /// It takes place, and the caller gets a conflict: the answer to a repeated request whose first
+    /// answer was lost.
     FalseConflict,
 }
 
@@ -95,7 +95,7 @@ impl Profile {
 /// Crashes at chosen port calls: the number of the call, and whether after it took place.
 pub(crate) type Crashes = Vec<(u64, bool)>;
 
-/// What goes wrong in one simulation.
+/// The faults of one simulation.
 #[derive(Clone, Debug)]
 pub(crate) enum Faults {
     /// Nothing. The store sends messages within its writes, or not.
@@ -131,7 +131,7 @@ impl Faults {
         }
     }
 
-    /// What becomes of a port call, the `number`th of the simulation.
+    /// The outcome of a port call, the `number`th of the simulation.
     pub(crate) fn fate(&self, port: Port, number: u64, prng: &mut Prng) -> Fate {
         match self {
             Self::None { .. } => Fate::Well,

@@ -29,7 +29,7 @@ use super::records::{commit, create, maybe_stale};
 use super::versions;
 use super::world::{Shared, What, World, lock};
 
-/// The call that asks what lava tells.
+/// The call that reads lava's events.
 const LAVAS_EVENT: &str = "lava's event";
 
 /// Everything the engine asks of the world.
@@ -44,9 +44,9 @@ pub(super) enum Answer<T> {
     Good(T),
     /// It did not take place.
     Refused,
-    /// It took place; the caller is not told.
+    /// It took place; the caller does not know.
     Unknown,
-    /// It took place; the caller is told that somebody else wrote first.
+    /// It took place; the caller gets a conflict.
     FalseConflict,
 }
 
@@ -132,7 +132,7 @@ impl Hand {
         Turn { world: &self.world, until, registered: None }
     }
 
-    /// A while that nobody can foresee.
+    /// An unpredictable delay.
     async fn latency(&self) {
         let until = {
             let mut world = lock(&self.world);
@@ -548,7 +548,7 @@ impl Clock for Hand {
             world.now + left.max(TimeDelta::microseconds(1))
         };
         self.turn(wakes).await;
-        // Whoever sleeps may be stopped there as well.
+        // A sleeping task may be stopped there as well.
         let _ = self.call(Port::Sleep, "slept", &"", |_| ()).await;
     }
 }

@@ -93,7 +93,7 @@ impl Fleet {
         self.up.get(&visit).is_some_and(|host| host.id == *id)
     }
 
-    /// Whether whoever looked between two times has found a host alive, whatever his clock says.
+    /// Whether every look between two times has found a host alive, whatever the looker's clock says.
     fn is_surely_alive(&self, host: &Host, from: Timestamp, to: Timestamp) -> bool {
         let heard = self.heard.get(&host.id);
         host.ended.is_none()
@@ -178,7 +178,7 @@ impl Runner {
         world.schedule(now, What::Beat(visit));
     }
 
-    /// A host is stopped in order, or is no more.
+    /// A host is stopped in order, or crashes.
     pub(super) fn host_goes(&mut self, visit: usize) {
         let (in_order, host) = {
             let mut world = lock(&self.world);
@@ -195,7 +195,7 @@ impl Runner {
         if !in_order {
             return tasks.into_iter().for_each(|task| self.is_gone(task));
         }
-        // What runs may end.
+        // Its running attempts may end.
         let (id, hand) = (host.id.clone(), Hand::new(self.world.clone()));
         self.spawn(Role::Beat(visit, id), |_| {
             Box::pin(async move {

@@ -1,5 +1,5 @@
-//! A worker of lava's own: it runs whatever it is sent, as often as it is sent, and tells of it in a table of
-//! its own.
+//! A lava worker: it runs each message that it receives, as often as it receives it, and records it in a
+//! table of lava's.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use super::mutants::Mutant;
 use super::runner::Runner;
 use super::world::{What, World, lock};
 
-/// What every request for a job of this worker says, so that it can be seen to arrive.
+/// The field of every request for a job of this worker by which its arrival is seen.
 pub(crate) const GIVEN: &str = "given";
 /// How long a message may be on its way before the sweeper may take the worker for one that keeps records, where
 /// the settings do not say that it is lava's.
@@ -22,7 +22,7 @@ const SLOW: TimeDelta = TimeDelta::seconds(10);
 /// How late a message may come where nothing goes wrong.
 const PROMPT: TimeDelta = TimeDelta::seconds(5);
 
-/// What the worker did.
+/// The state of the worker.
 #[derive(Debug, Default)]
 pub(crate) struct Lava {
     /// Whether the realm's settings name it.
@@ -42,7 +42,7 @@ pub(crate) fn lavas() -> WorkerName {
 }
 
 impl Lava {
-    /// What its table says of a run.
+    /// Its table's record of a run.
     pub(crate) fn event(&self, run_id: RunId) -> Option<Doc> {
         self.events.get(&run_id).cloned()
     }
@@ -56,7 +56,7 @@ impl Lava {
         }
     }
 
-    /// What it told last that is an end.
+    /// The last end that it recorded.
     fn end(&self, run_id: RunId) -> Option<&str> {
         let log = self.events.get(&run_id)?.get("log")?.as_array()?;
         let mut told = log.iter().filter_map(|entry| entry["status"].as_str());
@@ -88,7 +88,7 @@ impl World {
         }
     }
 
-    /// Somebody crashed or stood still who may have given a run and not noted it yet.
+    /// A crash or a freeze may have hit a process between giving a run to lava and noting so.
     pub(crate) fn excuse_unnoted(&mut self) {
         let unnoted = |run: &&Run| run.worker == lavas() && run.may_be_foreign() && run.handed_over.is_none();
         let runs: Vec<RunId> = self.runs.all().filter(unnoted).map(|run| run.run_id).collect();
@@ -97,7 +97,7 @@ impl World {
         }
     }
 
-    /// Something went wrong with a call about a run, which is told as the call's subject.
+    /// Excuses the run that a failed call was about; the call's subject names it.
     pub(crate) fn excuse(&mut self, about: &str) {
         if let Ok(key) = about.parse::<RunKey>()
             && let Some(run_id) = key.run_id()
@@ -118,7 +118,7 @@ impl World {
         }
         let given = message.globals.as_ref().is_some_and(|globals| globals.contains_key(GIVEN));
         if named && (!given || message.run_key.is_some()) {
-            self.audit.fail("lava is told what it needs", format!("{message:?}"));
+            self.audit.fail("lava gets the fields that it needs", format!("{message:?}"));
         }
         let due = self.runs.get(&RunKey::root(run_id)).map(|run| run.not_before.max(run.ts_dispatch));
         if self.audit.prompt && named && due.is_none_or(|due| now > due + PROMPT) {
@@ -142,14 +142,14 @@ impl World {
         }
     }
 
-    /// What its table says, as the sweeper reads it.
+    /// Its table's record, as the sweeper reads it.
     pub(crate) fn lavas_record(&self, run_id: RunId) -> Option<Doc> {
         self.lava.event(run_id).filter(|_| !self.is(Mutant::EndNotRead))
     }
 
-    /// A run of the worker's that it never ran, or whose record tells another end than it did.
+    /// A run of the worker's that it never ran, or whose record has another end than lava's.
     pub(crate) fn untold(&self, run: &Run) -> Option<String> {
-        // Somebody may cancel a run in the moment between its message and the note that it was given.
+        // A client may cancel a run in the moment between its message and the note that it was given.
         if run.worker != lavas() || run.status == Status::Cancelled {
             return None;
         }

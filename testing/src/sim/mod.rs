@@ -38,7 +38,7 @@ use hosts::Fleet;
 use runner::{Outcome, Runner};
 use world::{BEGIN, LATE, World};
 
-/// What came of one simulation.
+/// The result of one simulation.
 #[derive(Debug)]
 pub struct Report {
     /// The seed.
@@ -49,9 +49,9 @@ pub struct Report {
     pub steps: u64,
     /// How many port calls there were.
     pub calls: u64,
-    /// What was wrong.
+    /// The invariant that was violated, if any.
     pub violation: Option<Violation>,
-    /// What happened, when it was asked for.
+    /// The events, when they were asked for.
     pub trace: Vec<String>,
 }
 
@@ -66,7 +66,7 @@ pub fn scenario(name: &str) -> Option<&'static Scenario> {
     SCENARIOS.iter().find(|scenario| scenario.name == name)
 }
 
-/// The scenario that a seed stands for when none is named.
+/// The scenario of a seed when none is named.
 #[must_use]
 pub fn scenario_of(seed: u64) -> &'static Scenario {
     &SCENARIOS[usize::try_from(seed % SCENARIOS.len() as u64).unwrap_or(0)]

@@ -20,13 +20,13 @@ pub enum Mutant {
     NoFence,
     /// A claim is taken although it still holds.
     StealLiveLease,
-    /// What is due is cleared before the duties are done.
+    /// A due time is cleared before the duties are done.
     DueClearedEarly,
     /// A run is made without a time to look at it.
     NoDueAt,
     /// Children get keys that do not follow from their place.
     RandomChildIds,
-    /// Whoever ends frees the lock, whoever holds it.
+    /// A run that ends frees the lock even if another holds it.
     BlindLockRelease,
     /// A message that comes too early is put back at once.
     SendEarlyOn,
@@ -34,17 +34,17 @@ pub enum Mutant {
     AdoptEpoch,
     /// Time that stood still is not noticed before a job's side effects begin.
     SkipLeaseCheck,
-    /// Records are written whoever wrote last.
+    /// Records are written without a check of their revision.
     Unconditional,
     /// A repeated request with a key makes another run.
     KeyIgnored,
     /// A store that could not be reached uses up an attempt.
     ErrorCountsAsAttempt,
-    /// Nobody looks at what is due.
+    /// The sweeper never looks at what is due.
     NoSweeper,
-    /// A child's end is not told to its parent.
+    /// A child's end does not wake its parent.
     ParentNotTold,
-    /// Who is next in line is not told that the lock is free.
+    /// The next run in line is not woken when the lock is free.
     NextNotTold,
     /// The time before which a run must not start is not looked at.
     StartEarly,
@@ -54,7 +54,7 @@ pub enum Mutant {
     LockNotTaken,
     /// A request to stop is lost.
     CancelLost,
-    /// Who asked for a stop is forgotten.
+    /// The requester of a stop is forgotten.
     StopperForgotten,
     /// A lock is not given back.
     LockKept,
@@ -62,7 +62,7 @@ pub enum Mutant {
     DutiesForgotten,
     /// A delivery counts as a try, although the store did not answer and nothing was started.
     DeliveryCountsAsTry,
-    /// What is to be rendered at the start of each attempt is rendered once, at dispatch.
+    /// A payload that is rendered at the start of each attempt is rendered once, at dispatch.
     RenderedOnce,
     /// A plan that was made for one attempt is kept for the next.
     PlanKept,
@@ -76,13 +76,13 @@ pub enum Mutant {
     AdoptedAnew,
     /// A run that is due later than a queue holds a message gets no schedule, in a realm that makes them.
     NotScheduled,
-    /// It is not recorded that a run was given to a worker of lava's own.
+    /// It is not recorded that a run was given to a lava worker.
     GivenTwice,
     /// A run is given to lava without the parameters and globals that it was asked for with.
     GivenBare,
-    /// What lava tells of its runs is not read.
+    /// Lava's events of its runs are not read.
     EndNotRead,
-    /// A process that stood still takes its own runs for lost, where nobody else can have them.
+    /// A process that stood still takes its own runs for lost, although no other process can have them.
     OwnTakenForLost,
     /// A stop of a process counts as a lost worker.
     StopCountsAsCrash,
@@ -90,9 +90,9 @@ pub enum Mutant {
     StartedTwice,
     /// A slot is passed over.
     SlotLost,
-    /// What a changed schedule names before the change is started.
+    /// Slots that a changed schedule names before the change are started.
     EditStartsThePast,
-    /// What was due during a pause is started when it is over.
+    /// Slots that were due during a pause are started when it is over.
     ResumeStartsThePast,
     /// All that was missed is made up for.
     CaughtUpWithoutLimit,
@@ -100,7 +100,7 @@ pub enum Mutant {
     MovedFirst,
     /// A time that comes twice on a day is taken twice.
     FoldTwice,
-    /// What spreads starts changes what they are for.
+    /// The jitter of starts changes their slots.
     JitterMovesSlots,
     /// A pause is not kept.
     PauseLost,
@@ -110,7 +110,7 @@ pub enum Mutant {
     LineCutShort,
     /// A run in whose place a newer one is to be run goes on.
     ReplacedGoesOn,
-    /// A sweeper writes how far a schedule has come whoever wrote last.
+    /// A sweeper writes a schedule's cursor without a check of its revision.
     StaleSweeper,
     /// A run that was made ahead and is no longer wanted is not cancelled.
     NotWithdrawn,
@@ -126,7 +126,7 @@ pub enum Mutant {
     AlertTwice,
     /// That a limit was broken is written before its alert is made.
     AlertMovedFirst,
-    /// A limit is told only once the run has ended.
+    /// A broken limit is reported only once the run has ended.
     ToldAfterTheEnd,
     /// Failures are counted in a row over runs that ended well.
     SuccessPassedOver,
@@ -146,15 +146,15 @@ pub enum Mutant {
     SweepCutShort,
     /// A worker does not ask what is paused.
     PauseIgnored,
-    /// What was resumed stays paused.
+    /// A resumed job stays paused.
     PausedForGood,
     /// No permit is taken.
     PermitNotTaken,
     /// A permit is not given back.
     PermitKept,
-    /// Who is next in line for a permit is not called.
+    /// The next run in line for a permit is not woken.
     PermitNotOffered,
-    /// Who came last into the line for a permit goes first.
+    /// The last run in line for a permit goes first.
     LinePassed,
     /// One run more than there are permits passes.
     OnePermitTooMany,
@@ -311,7 +311,7 @@ pub(crate) fn on_first_load(world: &World, mut run: Run) -> Run {
     on_host(world, run)
 }
 
-/// What a run uses, as it is read when a message arrives.
+/// A run's spec, as it is read when a message arrives.
 pub(crate) fn on_spec(world: &World, spec: &mut RunSpec) {
     if world.is(Mutant::EnabledIgnored) {
         Arc::make_mut(&mut spec.job).insert("enabled".to_owned(), true.into());
@@ -324,7 +324,7 @@ pub(crate) fn on_spec(world: &World, spec: &mut RunSpec) {
     }
 }
 
-/// Those who stand in line for a job's lock.
+/// The runs that wait for a job's lock.
 pub(crate) fn on_line(world: &World, mut line: Vec<Run>) -> Vec<Run> {
     if world.is(Mutant::LineCutShort) {
         line.truncate(1);
@@ -402,7 +402,7 @@ pub(crate) fn is_swallowed(world: &World, run: &Run) -> bool {
     world.is(Mutant::ToldAfterTheEnd) && about.is_some_and(|run| !run.status.is_end())
 }
 
-/// A run that a schedule starts, or that tells of one, is about to be made.
+/// A run that a schedule starts, or that reports on one, is about to be made.
 fn on_start(world: &mut World, run: &mut Run) {
     if world.is(Mutant::AlertTwice) && run.late.is_some() && world.runs.get(&run.key).is_some() {
         let number = u128::from(world.number());
@@ -470,7 +470,7 @@ pub(crate) fn on_due_timetables(world: &mut World, due: &[Timetable]) {
     }
 }
 
-/// What the limits of timetables come to is written, before anything is told of it.
+/// Writes the outcome of timetables' limits before any alert is made.
 fn alert_moved_first(world: &mut World, due: &[Timetable]) {
     let ahead = TimeDelta::seconds(world.clocks.setup.ahead.cast_signed());
     for timetable in due {
@@ -485,7 +485,7 @@ fn alert_moved_first(world: &mut World, due: &[Timetable]) {
         let asked = timetable.asks_for(world.now).into_iter();
         let runs = asked.map(|key| (key.to_owned(), watched(key))).collect();
         let looked = timetable.look_with(&plan, Some(&runs), world.now, ahead);
-        // Starts are none of its business.
+        // The mutant leaves starts alone.
         if !looked.alerts.is_empty() && looked.starts.is_empty() {
             let _ = world.put_timetable(looked.next);
         }
@@ -541,8 +541,8 @@ pub(crate) fn on_commit(world: &mut World, change: &mut Change) {
     }
 }
 
-/// Whether a write is lost: it tells a run that waits of one that ended (its child, or the one before it in line for its
-/// job's lock), or cancels one that was made ahead.
+/// Whether a write is lost: it reports an end to a waiting run (the parent, or the next in line for the job's lock), or
+/// cancels a run that was made ahead.
 pub(crate) fn is_untold(world: &World, before: &Run, change: &Change) -> bool {
     if world.is(Mutant::NotWithdrawn)
         && is_by_the_clock(world)

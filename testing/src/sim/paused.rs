@@ -20,7 +20,7 @@ const LAST_RESUMES: u64 = 10;
 /// How long a run may wait whose pause ended by itself: the sweeper finds it.
 pub(super) const LAPSE: TimeDelta = TimeDelta::seconds(75);
 
-/// What is paused.
+/// The scope of a pause.
 #[derive(Clone, Copy, Debug)]
 enum Which {
     Realm,
@@ -28,7 +28,7 @@ enum Which {
     Jobs,
 }
 
-/// Somebody pauses something, or resumes it.
+/// An operator pauses a scope, or resumes it.
 #[derive(Clone, Debug)]
 pub(crate) struct Pausing {
     /// When, in milliseconds from the beginning.
@@ -59,7 +59,7 @@ pub(super) fn paused(prng: &mut Prng) -> Setup {
             setup.pausings.push(Pausing { at, which, lasts: None, resumes: true });
         }
     }
-    // Nothing stays paused for good, whatever came last: one whose command breaks off gives it again.
+    // No scope stays paused for good: the last command resumes it, and is repeated when it breaks off.
     for again in 0..LAST_RESUMES {
         let at = 4_000_000 + again * 60_000;
         for which in [Which::Realm, Which::Worker, Which::Jobs] {
@@ -80,7 +80,7 @@ impl Which {
 }
 
 impl Runner {
-    /// Somebody pauses something, or resumes it.
+    /// An operator pauses a scope, or resumes it.
     pub(super) fn pause(&mut self, pausing: &Pausing) {
         self.to_come -= 1;
         let scope = pausing.which.scope();

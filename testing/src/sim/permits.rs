@@ -34,7 +34,7 @@ pub(crate) struct Resizing {
 #[derive(Debug, Default)]
 pub(crate) struct PermitAudit {
     sizes: Vec<(Timestamp, u32)>,
-    /// When somebody last left each gate, or its size was changed.
+    /// When a permit of each gate was last given back, or its size was changed.
     moved: BTreeMap<Gate, Timestamp>,
     /// Since when each run stands in line.
     since: BTreeMap<RunKey, Timestamp>,
@@ -104,7 +104,7 @@ fn realm(size: Option<u32>) -> Arc<RealmSpec> {
 }
 
 impl Runner {
-    /// The pool gets another size; who changed it has those called who may come now.
+    /// The pool gets another size; the one that changed it wakes the runs that may go now.
     pub(super) fn resize(&mut self, resizing: &Resizing) {
         self.to_come -= 1;
         {
@@ -152,7 +152,7 @@ impl World {
         self.audit.expect(free > 0, "no more run at once than there are permits", || {
             format!("{key} takes one of {most} of {}: {:?}", gate.words(), view.holders)
         });
-        self.audit.expect(before < free, "who came first into the line goes first", || {
+        self.audit.expect(before < free, "the first run in line goes first", || {
             format!("{key} passes {:?} at {}", view.line, gate.words())
         });
     }
@@ -165,20 +165,20 @@ impl World {
         let view = self.runs.gates().view(&gate, usize::MAX);
         let holds = view.holders.contains(&after.key);
         if after.ts_start.is_some() {
-            self.audit.expect(holds != after.is_done(), "what runs has a permit, and nothing else", || {
+            self.audit.expect(holds != after.is_done(), "running runs have a permit, and no others", || {
                 format!("{} is {}, holders of {}: {:?}", after.key, after.status, gate.words(), view.holders)
             });
         }
         let in_line = view.line.iter().any(|(_, key)| *key == after.key);
         self.audit.expect(
             in_line == after.waits_for_permit(),
-            "who waits for a permit stands in line",
+            "runs that wait for a permit are in line",
             || format!("{} is {}: {:?}", after.key, after.status, view.line),
         );
         if begins && before.waits_for_permit() && self.audit.prompt {
             let moved = self.audit.permits.moved.get(&gate).copied().unwrap_or(BEGIN);
             let since = self.audit.permits.since.get(&after.key).copied().unwrap_or(now).max(moved);
-            self.audit.expect(now - since <= PROMPT, "who is next for a permit starts promptly", || {
+            self.audit.expect(now - since <= PROMPT, "the next run for a permit starts promptly", || {
                 format!("{} waited {} s", after.key, (now - since).num_seconds())
             });
         }
@@ -192,7 +192,7 @@ impl World {
         }
     }
 
-    /// What is left of gates when all is over.
+    /// A gate that is left when all is over.
     pub(super) fn left_at_gates(&self) -> Option<String> {
         let (gate, view) = self.runs.gates().all().next()?;
         Some(format!("{}: {view:?}", gate.words()))

@@ -1,4 +1,4 @@
-//! What happens to whole processes: they stand still, lose their store for a while, and are stopped and started.
+//! Faults of whole processes: they stand still, lose their store for a while, and are stopped and started.
 
 use chrono::TimeDelta;
 use pumice_core::engine::Halt;
@@ -46,7 +46,7 @@ impl World {
 }
 
 impl Runner {
-    /// The process is told to stop and another takes over: what runs may go on for so many milliseconds.
+    /// The process is stopped and another takes over: running attempts may go on for so many milliseconds.
     pub(super) fn stop(&mut self, drain: u64) {
         let halt = std::mem::take(&mut self.halt);
         halt.rest();
@@ -62,7 +62,7 @@ impl Runner {
     pub(super) fn halt(&mut self, halt: &Halt, tasks: &[TaskId]) {
         {
             let mut world = lock(&self.world);
-            world.note(|| "the process that rests stops what still runs".to_owned());
+            world.note(|| "the resting process stops its running attempts".to_owned());
             let World { audit, runs, .. } = &mut *world;
             tasks.iter().for_each(|task| audit.halted(*task, runs));
         }

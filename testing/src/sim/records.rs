@@ -1,4 +1,4 @@
-//! The store of records, as the simulated world has it: told to the audit with each write.
+//! The store of records of the simulated world: it passes each write to the audit.
 
 use pumice_core::ports::{Change, CommitError, Created, Outgoing};
 use pumice_core::run::{NewRun, Run};

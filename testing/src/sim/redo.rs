@@ -21,7 +21,7 @@ pub(crate) enum Part {
     All,
 }
 
-/// Somebody does a run again that has ended, whichever.
+/// An operator redoes some run that has ended.
 #[derive(Clone, Debug)]
 pub(crate) struct Redoing {
     /// When, in milliseconds from the beginning.
@@ -58,7 +58,7 @@ pub(super) fn redo(prng: &mut Prng) -> Setup {
 }
 
 impl Runner {
-    /// Somebody does a run again, or several do at once.
+    /// An operator redoes a run, or several do at once.
     pub(super) fn redo(&mut self, redoing: &Redoing) {
         self.to_come -= 1;
         let (chosen, number) = {
@@ -137,7 +137,7 @@ impl World {
                 redo => format!("{redo:?}"),
             },
         };
-        self.audit.fail("a run that does another again says so", format!("{key}: {told}"));
+        self.audit.fail("a run that redoes another says so", format!("{key}: {told}"));
     }
 }
 
@@ -161,18 +161,18 @@ impl Audit {
         });
     }
 
-    /// What is kept ended well in the run that is done again, and has ended from the start.
+    /// A kept step ended well in the run that is redone, and has ended from the start.
     pub(super) fn kept(&mut self, run: &Run, runs: &RunTable) {
         let Some(kept) = &run.kept else { return };
         let ended = runs.get(kept);
         let is_good = ended.is_some_and(|ended| {
             ended.status == Status::Complete && ended.job_id == run.job_id && ended.kept.is_none()
         });
-        self.expect(is_good, "what is kept ended well", || format!("{} keeps {ended:?}", run.key));
+        self.expect(is_good, "kept steps ended well", || format!("{} keeps {ended:?}", run.key));
         let parent = run.key.parent().and_then(|parent| runs.get(&parent));
         let is_asked =
             parent.is_some_and(|parent| parent.redo.as_ref().is_some_and(|redo| redo.from != RedoFrom::All));
-        self.expect(is_asked, "only what is done again keeps steps", || run.key.to_string());
+        self.expect(is_asked, "only redone runs keep steps", || run.key.to_string());
         let is_done = run.is_done() && run.status == Status::Complete;
         self.expect(is_done, "a kept step is never run", || format!("{} is made {}", run.key, run.status));
     }
@@ -189,6 +189,8 @@ impl Audit {
         // Jobs are not edited here: a step has the same place in both runs.
         let ended = runs.get(&redo.of).and_then(|of| runs.get(&of.key.child(of.attempt, step)));
         let is_again = ended.is_none_or(|ended| ended.status != Status::Complete);
-        self.expect(is_again, "what ended well is not run again", || format!("{}: {ended:?}", run.key));
+        self.expect(is_again, "steps that ended well are not run again", || {
+            format!("{}: {ended:?}", run.key)
+        });
     }
 }

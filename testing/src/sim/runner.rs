@@ -69,13 +69,13 @@ pub(crate) struct Runner {
     /// Requests and cancels that are still to come.
     pub(super) to_come: usize,
     steps: u64,
-    /// When somebody looks next whether there is room for another invocation.
+    /// The next look whether there is room for another invocation.
     room: Option<Timestamp>,
-    /// What stops the process that takes messages now.
+    /// Stops the process that takes messages now.
     pub(super) halt: Halt,
 }
 
-/// What came of one simulation.
+/// The outcome of one simulation.
 pub(crate) struct Outcome {
     pub(crate) steps: u64,
     pub(crate) calls: u64,
@@ -163,7 +163,7 @@ impl Runner {
     /// Runs until all is over, or something is wrong.
     pub(crate) fn run(mut self) -> Outcome {
         while !self.step() {}
-        // What is still under way tells the audit when it is dropped.
+        // A task that is still under way reports to the audit when it is dropped.
         self.running.clear();
         let mut world = lock(&self.world);
         if world.audit.violation.is_none() {
@@ -181,7 +181,7 @@ impl Runner {
         outcome
     }
 
-    /// Lets the next thing happen; tells whether all is over.
+    /// Runs the next event and returns whether all is over.
     fn step(&mut self) -> bool {
         self.steps += 1;
         let event = {
@@ -318,13 +318,13 @@ impl Runner {
         }
     }
 
-    /// The task is no more, and its host with it.
+    /// The task ends, and its host with it.
     pub(super) fn is_gone(&mut self, id: TaskId) {
         lock(&self.world).current = id;
         self.crash(id);
     }
 
-    /// The task is no more.
+    /// The task crashes.
     fn crash(&mut self, id: TaskId) {
         {
             let mut world = lock(&self.world);
@@ -389,7 +389,7 @@ impl Runner {
                 let mut world = lock(&self.world);
                 let now = world.now;
                 if self.running.len() >= MAX_TASKS {
-                    // Once for all that stand in line: each of them has told that it came.
+                    // Once for all that wait in line: each of them has announced itself.
                     if self.room.is_none_or(|at| at <= now) {
                         let at = now + TimeDelta::seconds(1);
                         self.room = Some(at);
@@ -453,7 +453,7 @@ impl Runner {
             self.spawn(Role::Sweeper, |_| {
                 Box::pin(async move {
                     let until = lock(&world).clock() + SWEEP_LASTS;
-                    // What could not be looked at now is looked at next time.
+                    // The next sweep repeats a failed one.
                     let _ = housekeeper.sweep_until(until).await;
                     Done::Nothing
                 })

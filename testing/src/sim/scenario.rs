@@ -1,4 +1,4 @@
-//! What is simulated: jobs, requests for them, and requests to stop.
+//! Scenarios: jobs, requests for them, and requests to stop.
 
 use pumice_core::duration::Span;
 use pumice_core::ids::{JobId, RunId};
@@ -20,22 +20,22 @@ pub(crate) struct Ask {
     /// When, in milliseconds from the beginning.
     pub(crate) at: u64,
     pub(crate) request: DispatchRequest,
-    /// Whether its key stands for another request, so that it must be refused if that came first.
+    /// Whether its key belongs to another request, so that it must be refused if that came first.
     pub(crate) clashes: bool,
 }
 
-/// A message that lava's own dispatch sent.
+/// A message that lava's dispatch sent.
 #[derive(Clone, Debug)]
 pub(crate) struct Letter {
     /// When, in milliseconds from the beginning.
     pub(crate) at: u64,
     pub(crate) job_id: JobId,
     pub(crate) run_id: RunId,
-    /// What lava tells under `globals.lava`; null for a job that nobody started.
+    /// The value under `globals.lava`; null for a job that no caller started.
     pub(crate) lava: Value,
 }
 
-/// What one simulation begins with.
+/// The start of one simulation.
 #[derive(Debug, Default)]
 pub(crate) struct Setup {
     pub(crate) jobs: Vec<Value>,
@@ -47,7 +47,7 @@ pub(crate) struct Setup {
     pub(crate) limit: Option<u64>,
     /// Whether runs that are due later than a queue holds a message have schedules.
     pub(crate) schedules: bool,
-    /// Whether the realm's settings name the worker that is lava's own.
+    /// Whether the realm's settings name the lava worker.
     pub(crate) lava_is_named: bool,
     /// Until when the sweeper is out, in seconds from the beginning.
     pub(crate) sweeper_from: u64,

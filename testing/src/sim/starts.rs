@@ -37,8 +37,8 @@ pub(super) fn tries(prng: &mut Prng) -> Setup {
     setup
 }
 
-/// Jobs that are rendered when they start, beside others that are rendered when they are dispatched.
-/// Each has a stamp that tells with which attempt that was.
+/// Jobs that are rendered when they start, and others that are rendered when they are dispatched.
+/// Each has a stamp: the attempt that rendered it.
 pub(super) fn rendered(prng: &mut Prng) -> Setup {
     let mut setup = prng.pick(&[retry as fn(&mut Prng) -> Setup, single, chain, dag, nested])(prng);
     for job in &mut setup.jobs {
@@ -93,7 +93,7 @@ pub(super) fn backlog(prng: &mut Prng) -> Setup {
 }
 
 /// Jobs that run one at a time, and must start soon after they were dispatched, or not at all. Some
-/// are told to stop while they stand in line.
+/// are stopped while they wait in line.
 pub(super) fn line(prng: &mut Prng) -> Setup {
     let mut setup = overlapping(prng, "queue");
     for job in &mut setup.jobs {
@@ -115,7 +115,7 @@ pub(super) fn line(prng: &mut Prng) -> Setup {
     setup
 }
 
-/// Runs of a job, each with its own say in what becomes of it when others are there, at once and later.
+/// Runs of a job, each with its own rule for others that are there, at once and later.
 pub(super) fn turns(prng: &mut Prng) -> Setup {
     let mut setup = overlapping(prng, "latest");
     let ids: Vec<String> = setup.asks.iter().map(|ask| ask.request.job_id.to_string()).collect();
@@ -158,7 +158,7 @@ pub(super) fn ahead(prng: &mut Prng) -> Setup {
     setup
 }
 
-/// Runs of a worker that is lava's own.
+/// Runs of a lava worker.
 pub(super) fn foreign(prng: &mut Prng) -> Setup {
     let mut setup = Setup { lava_is_named: prng.below(3) > 0, ..Setup::default() };
     let job = setup.job(short_nap(prng));
@@ -181,7 +181,7 @@ pub(super) fn foreign(prng: &mut Prng) -> Setup {
     setup
 }
 
-/// Messages that lava's own dispatch sent, which have no record.
+/// Messages that lava's dispatch sent, which have no record.
 pub(super) fn adopted(prng: &mut Prng) -> Setup {
     let mut setup = prng.pick(&[single as fn(&mut Prng) -> Setup, retry, chain, nested])(prng);
     for ask in std::mem::take(&mut setup.asks) {

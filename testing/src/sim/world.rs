@@ -1,4 +1,4 @@
-//! What the simulated world holds: the time, the stores, the queue, the tasks, and what is to happen.
+//! The simulated world: the time, the stores, the queue, the tasks, and the events to come.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -37,7 +37,7 @@ pub(crate) const LATE: TimeDelta = TimeDelta::minutes(1);
 /// A task: an invocation, a client, a sweep.
 pub(crate) type TaskId = u64;
 
-/// What a task is.
+/// The role of a task.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Role {
     /// A worker's invocation with one message.
@@ -60,7 +60,7 @@ pub(crate) enum Role {
     Hosted(usize, HostId, RunKey),
 }
 
-/// What is known of a task besides its future.
+/// The state of a task besides its future.
 #[derive(Clone, Debug)]
 pub(crate) struct Task {
     pub(crate) role: Role,
@@ -96,27 +96,27 @@ pub(crate) enum What {
     Sweep,
     /// A client asks.
     Ask(usize),
-    /// Lava's own dispatch sends a message.
+    /// Lava's dispatch sends a message.
     Letter(Letter),
-    /// Somebody pauses something, or resumes it.
+    /// An operator pauses a scope, or resumes it.
     Pause(Pausing),
-    /// Somebody does a run again that has ended.
+    /// An operator redoes a run that has ended.
     Redo(Redoing),
     /// The pool gets another size.
     Resize(Resizing),
-    /// Somebody cancels a run.
+    /// A client cancels a run.
     Cancel,
-    /// Somebody does something about a schedule.
+    /// An operator changes a schedule.
     Act(usize),
     /// The clock is looked at.
     Strike,
     /// From now on nothing goes wrong any more.
     Calm,
-    /// A worker of lava's own ends a run.
+    /// A lava worker ends a run.
     LavaEnds(RunId),
     /// The invocation's time is up.
     Kill(TaskId),
-    /// The process is stopped; what runs may go on for so many milliseconds.
+    /// The process is stopped; running attempts may go on for so many milliseconds.
     Stop(u64),
     /// A host comes, by its visit.
     HostComes(usize),
@@ -132,7 +132,7 @@ pub(crate) enum What {
 
 pub(crate) struct Event {
     pub(crate) at: Timestamp,
-    /// What comes first of things at the same time.
+    /// The order of events at the same time.
     order: (u64, u64),
     pub(crate) what: What,
 }
@@ -184,18 +184,18 @@ pub(crate) struct World {
     /// Port calls so far.
     pub(crate) calls: u64,
     pub(crate) audit: Audit,
-    /// What lava's own dispatch sent so far.
+    /// The messages that lava's dispatch sent so far.
     pub(crate) letters: Vec<Letter>,
-    /// The worker that is lava's own.
+    /// The lava worker.
     pub(crate) lava: Lava,
-    /// What the clock starts.
+    /// The clock's schedules.
     pub(crate) clocks: Clocks,
     /// Whether no other process can run the realm's jobs.
     pub(crate) alone: bool,
     /// The hosts of the worker, where the scenario has some.
     pub(crate) fleet: Option<Fleet>,
     pub(crate) outage: Option<Outage>,
-    /// What is paused.
+    /// The paused scopes.
     pub(crate) paused: PauseTable,
     trace: Option<Vec<String>>,
     events: BinaryHeap<Event>,
@@ -284,7 +284,7 @@ impl World {
 
     /// Puts a message on the queue, with what may go wrong on the way.
     pub(crate) fn put(&mut self, outgoing: &Outgoing) {
-        // What SQS does to a message on its way to lava is lava's own matter.
+        // Faults of SQS on a message's way to lava are lava's concern.
         let own = outgoing.message.worker == worker();
         let copies = if own { self.faults.copies(&mut self.prng) } else { 1 };
         self.put_copies(outgoing, copies);
@@ -332,18 +332,18 @@ impl World {
             task.lost_time += pause;
         }
         self.audit.stood_still(self.current, pause);
-        // Nobody else can take what the only process has.
+        // No other process can take the runs of the only one.
         let lost = pause > TimeDelta::seconds(30) && !self.audit.alone;
         self.audit.crashed(self.current, &self.runs, lost);
     }
 
-    /// The current task is no more.
+    /// The current task crashes.
     pub(crate) fn kill(&mut self) {
         self.note(|| "crash".to_owned());
         self.killed.push(self.current);
     }
 
-    /// One line of the trace, made only when somebody reads it.
+    /// One line of the trace, made only when a trace is kept.
     pub(crate) fn note(&mut self, line: impl FnOnce() -> String) {
         if let Some(trace) = &mut self.trace {
             let at = (self.now - BEGIN).num_microseconds().unwrap_or(0) as f64 / 1e6;

@@ -26,7 +26,8 @@ pub const ACCOUNT: &str = "000000000000";
 pub const DISPATCHER: &str = "lava-test-pumice-dispatcher";
 /// The dispatcher by its alias, as everything invokes it.
 pub const LIVE_DISPATCHER: &str = "lava-test-pumice-dispatcher:live";
-/// What turns one-off schedules on, as template.yaml tells the dispatcher: their group, and their role.
+/// The settings that turn one-off schedules on, as template.yaml gives them to the dispatcher: their group, and their
+/// role.
 pub const SCHEDULES: [(&str, &str); 3] = [
     ("PUMICE_SCHEDULE_GROUP", "lava-test-runs"),
     ("PUMICE_SCHEDULE_ROLE_ARN", "arn:aws:iam::000000000000:role/lava-test-one-off-schedules"),
@@ -51,7 +52,7 @@ pub struct Cloud {
     pub realm: Realm,
     pub(super) names: Names,
     pub(super) endpoint: String,
-    /// The access key, and its secret, of whoever uses the `pumice` command.
+    /// The access key, and its secret, of the user of the `pumice` command.
     pub(super) user: [String; 2],
 }
 
@@ -366,7 +367,7 @@ impl Cloud {
     /// Waits until there is a run of a job, and gives the newest.
     ///
     /// # Panics
-    /// When there is none in time.
+    /// When no run comes in time.
     pub async fn run_of(&self, job: &str) -> Run {
         let query = RunQuery { job: Some(job.to_owned()), limit: 1, ..RunQuery::default() };
         let found =
@@ -415,7 +416,7 @@ impl Cloud {
     /// The text of an object.
     ///
     /// # Panics
-    /// When there is none, or it is not a text.
+    /// When the object is missing, or is not a text.
     pub async fn object(&self, location: &str) -> String {
         let (bucket, key) = location.trim_start_matches("s3://").split_once('/').expect("a place");
         let object = self.clients.s3.get_object().bucket(bucket).key(key).send().await.expect("it is there");
@@ -426,7 +427,7 @@ impl Cloud {
     /// Removes an object, which must be there.
     ///
     /// # Panics
-    /// When there is none, or the stand-in refuses.
+    /// When the object is missing, or the stand-in refuses.
     pub async fn remove_object(&self, location: &str) {
         let (bucket, key) = location.trim_start_matches("s3://").split_once('/').expect("a place");
         self.clients.s3.head_object().bucket(bucket).key(key).send().await.expect("it is there");

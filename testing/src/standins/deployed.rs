@@ -1,5 +1,5 @@
-//! A realm that `sam` has deployed from the template, on a ministack that holds everybody to the
-//! policies of their role.
+//! A realm that `sam` has deployed from the template, on a ministack that enforces the policies of
+//! each role.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,9 +12,10 @@ use serde_json::{Value, json};
 use super::cloud::{ACCOUNT, Cloud, ROOT, function_folder};
 use super::server::{REGION, Server, command, config, folder, printed};
 
-/// What ministack asks for and AWS does not: to it a batch of messages is an action of its own (AWS: "to
-/// send a batch, `sqs:SendMessage`"), and every schedule is in the group `default`. It knows neither
-/// `iam:PassRole` of a schedule's role nor the condition `dynamodb:LeadingKeys`: these are not tried.
+/// Permissions that ministack requires and AWS does not: to it a batch of messages is an action of its
+/// own (AWS: "to send a batch, `sqs:SendMessage`"), and every schedule is in the group `default`. It
+/// knows neither `iam:PassRole` of a schedule's role nor the condition `dynamodb:LeadingKeys`: these are
+/// not tried.
 const STANDIN_POLICY: [(&str, &str); 2] = [
     ("sqs:SendMessageBatch", "arn:aws:sqs:eu-west-1:000000000000:lava-test-*"),
     ("scheduler:CreateSchedule", "arn:aws:scheduler:eu-west-1:000000000000:schedule/default/*"),
@@ -75,7 +76,7 @@ impl Deployed {
         sam.deploy(STACK, &all.collect::<Vec<_>>());
     }
 
-    /// The `pumice` command as one who has the policy of an output, and the stand-in's.
+    /// The `pumice` command, run by a user with the policy of an output, and the stand-in's.
     ///
     /// # Panics
     /// When the user cannot be made.
@@ -90,7 +91,7 @@ impl Deployed {
     /// An output of the realm's stack.
     ///
     /// # Panics
-    /// When there is none of this name.
+    /// When no output has this name.
     #[must_use]
     pub fn output(&self, name: &str) -> &str {
         let found = self.outputs.as_array().into_iter().flatten().find(|it| it["OutputKey"] == name);
@@ -191,7 +192,7 @@ impl Sam<'_> {
     fn deploy(&self, stack: &str, parameters: &[String]) {
         let mut command = self.command();
         command.arg("deploy").arg("--template-file").arg(self.built().join("template.yaml"));
-        // It looks for it beside the template.
+        // It looks for it next to the template.
         command.arg("--config-file").arg(root().join("samconfig.toml"));
         command.args(["--stack-name", stack, "--no-confirm-changeset", "--parameter-overrides"]);
         printed(command.args(parameters));

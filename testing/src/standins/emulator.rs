@@ -80,7 +80,7 @@ impl Emulator {
     /// Hands an event to the function, and gives its answer.
     ///
     /// # Panics
-    /// When there is none.
+    /// When it does not answer.
     #[must_use]
     pub fn invoke(&self, event: &str) -> Value {
         let url = format!("http://127.0.0.1:{}/2015-03-31/functions/function/invocations", self.port);
@@ -89,7 +89,7 @@ impl Emulator {
         serde_json::from_str(&text).unwrap_or(Value::String(text))
     }
 
-    /// What the emulator and the function have written.
+    /// The output of the emulator and the function.
     #[must_use]
     pub fn log(&self) -> String {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()

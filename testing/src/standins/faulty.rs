@@ -24,7 +24,7 @@ use super::server::{REGION, config};
 const WAIT: Duration = Duration::from_secs(1);
 /// Most looks into the queue until a run must have ended.
 const MAX_LOOKS: usize = 20;
-/// How long a message stays hidden from others, in seconds: nobody else takes it.
+/// How long a message stays hidden from others, in seconds: no other consumer takes it.
 const VISIBILITY: u32 = 120;
 
 /// A clock that is wrong by so much.
@@ -51,11 +51,11 @@ pub struct Faulty {
     folder: tempfile::TempDir,
 }
 
-/// A worker, and what became of the messages it took.
+/// A worker, and the outcomes of the messages that it took.
 pub struct Worked {
     /// The run at last.
     pub run: Run,
-    /// What became of each message.
+    /// The outcome of each message.
     pub handled: Vec<Handled>,
 }
 
@@ -95,7 +95,7 @@ impl Faulty {
         std::fs::read_to_string(self.marks_file()).map_or(0, |marks| marks.lines().count())
     }
 
-    /// The realm as somebody sees it who has not asked anything yet.
+    /// The realm with a cold cache.
     pub async fn realm(&self) -> Realm {
         let urls = format!("https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/");
         let clients = Clients::new(&config(&self.proxy.url()).await);
@@ -114,7 +114,7 @@ impl Faulty {
         realm.expect("the variables hold")
     }
 
-    /// The realm as somebody sees it who talks past the proxy.
+    /// The realm as reached past the proxy.
     #[must_use]
     pub fn direct(&self) -> Realm {
         let urls = format!("https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/");
@@ -184,7 +184,7 @@ impl Faulty {
     /// Takes one message and gives its body.
     ///
     /// # Panics
-    /// When there is none.
+    /// When no message comes.
     pub async fn message(&self) -> String {
         let queues = self.cloud.realm.queues();
         let taken = queues.receive(&core(), 1, WAIT).await.expect("the queue answers");
@@ -207,7 +207,7 @@ impl Faulty {
         panic!("run {key} is not done: {handled:?}, {:#?}", self.load(key).await);
     }
 
-    /// Lets a worker take what is in its queue now, and tells what became of it.
+    /// Lets a worker take the messages that are in its queue now, and gives their outcomes.
     ///
     /// # Panics
     /// When the queue does not answer.
@@ -227,7 +227,7 @@ impl Faulty {
         handled
     }
 
-    /// Removes a run's record, as somebody may by hand.
+    /// Removes a run's record, as an operator may by hand.
     ///
     /// # Panics
     /// When the stand-in refuses.
@@ -254,7 +254,7 @@ fn core() -> WorkerName {
 /// A request for a job.
 ///
 /// # Panics
-/// When the id is none.
+/// When the id is invalid.
 #[must_use]
 pub fn request(job: &str) -> DispatchRequest {
     DispatchRequest::new(JobId::new(job).expect("an id"))

@@ -1,10 +1,10 @@
-//! Calls that a stand-in answers in part, and calls that tell what they cost.
+//! Calls that a stand-in answers in part, and calls that report their cost.
 
 use serde_json::{Value, json};
 
 use super::{Message, forward};
 
-/// Hands on a part of a batch, and tells the rest as AWS does when it did not get to it.
+/// Hands on a part of a batch, and reports the rest as AWS does when it did not get to it.
 pub(super) fn served(request: &Message, server: u16) -> std::io::Result<Message> {
     let mut asked = request.json();
     let (field, left) = match asked.get_mut("Entries").and_then(Value::as_array_mut) {
@@ -41,7 +41,7 @@ fn keep_one(tables: &mut Value) -> Value {
     left
 }
 
-/// Hands a write on, and tells how many units DynamoDB says that it took.
+/// Hands a write on, and reports how many units DynamoDB says that it took.
 pub(super) fn counted(request: &Message, server: u16, tell: impl FnOnce(f64)) -> std::io::Result<Message> {
     let mut asked = request.json();
     asked["ReturnConsumedCapacity"] = json!("TOTAL");

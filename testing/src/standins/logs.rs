@@ -6,7 +6,7 @@ use super::cloud::Cloud;
 use super::server::REGION;
 
 impl Cloud {
-    /// What the functions have logged, a line each.
+    /// The functions' log, one line each.
     #[must_use]
     pub fn logs(&self) -> String {
         let groups = self.logs_call("DescribeLogGroups", &json!({}));

@@ -16,7 +16,7 @@ const WRITES: [&str; 3] = ["PutItem", "UpdateItem", "TransactWriteItems"];
 /// How long a call that hangs is held: longer than any client waits.
 const HANG: Duration = Duration::from_secs(120);
 
-/// What becomes of a call.
+/// The fault of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// It is answered with an error of this code, as AWS's JSON protocols have it.
@@ -67,13 +67,13 @@ struct State {
     units: Option<Units>,
 }
 
-/// What DynamoDB charges for, in its units.
+/// DynamoDB's charged units.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Units {
-    /// Items that were asked for by their keys: of up to 4 KB, each is a read unit, also where there is
-    /// none (DynamoDB, read consumption).
+    /// Items that were asked for by their keys: of up to 4 KB, each is a read unit, also if it is
+    /// missing (DynamoDB, read consumption).
     pub read: usize,
-    /// Write units, as it tells them.
+    /// Write units, as DynamoDB reports them.
     pub written: f64,
 }
 
@@ -111,7 +111,7 @@ impl Proxy {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Lets the next `times` calls of an action fail, as in `PutItem`; `*` stands for all.
+    /// Lets the next `times` calls of an action fail, as in `PutItem`; `*` means all.
     pub fn fail(&self, action: &str, fault: Fault, times: usize) {
         self.fail_after(action, 0, fault, times);
     }
@@ -259,7 +259,7 @@ fn serve(mut client: TcpStream, server: u16, state: &Mutex<State>) -> std::io::R
     Ok(())
 }
 
-/// What DynamoDB says of a part of a transaction.
+/// DynamoDB's message for a part of a transaction.
 fn of_code(code: &str) -> &'static str {
     if code == "ValidationError" {
         "Item size has exceeded the maximum allowed size"

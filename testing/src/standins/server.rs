@@ -37,7 +37,7 @@ pub fn folder() -> PathBuf {
         .expect("PUMICE_STANDINS names the folder of the stand-ins: run `cargo xtask test`")
 }
 
-/// A port that nobody listens on.
+/// A port without a listener.
 ///
 /// # Panics
 /// When this machine gives none.
@@ -47,7 +47,7 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("it has an address").port()
 }
 
-/// A program that sees nothing of this process's environment but what it needs.
+/// A program with only the necessary part of this process's environment.
 #[must_use]
 pub fn command(program: &Path) -> Command {
     let mut command = Command::new(program);
@@ -60,7 +60,7 @@ pub fn command(program: &Path) -> Command {
     command
 }
 
-/// What a program prints. Panics when it does not end well, with all that it said.
+/// A program's standard output. Panics with all of its output when it does not end well.
 pub(super) fn printed(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let (printed, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -69,8 +69,8 @@ pub(super) fn printed(command: &mut Command) -> String {
 }
 
 impl Server {
-    /// ministack: tables, queues, objects, and functions that run the real binaries. What it leaves out of nested stacks is
-    /// added (testing/standins/ministack_as_aws.py).
+    /// ministack: tables, queues, objects, and functions that run the real binaries. Its missing support of nested
+    /// stacks is added (testing/standins/ministack_as_aws.py).
     #[must_use]
     pub fn ministack() -> Self {
         Self::ministack_with(Ipv4Addr::LOCALHOST, &[])
@@ -82,7 +82,7 @@ impl Server {
         Self::ministack_with(address, &[])
     }
 
-    /// The same, and nobody may do what no policy allows. The key `test` is the account's root.
+    /// The same, and only what a policy allows is permitted. The key `test` is the account's root.
     #[must_use]
     pub fn strict_ministack() -> Self {
         Self::ministack_with(Ipv4Addr::LOCALHOST, &[("AUTH", "true")])
@@ -99,7 +99,7 @@ impl Server {
                 ("SFTP_ENABLED", "0"),
                 ("LAMBDA_ASYNC_RETRY_BASE_SECONDS", "0.05"),
             ]);
-            // What functions find as their endpoint.
+            // The endpoint that functions get.
             command.env("AWS_ENDPOINT_URL", format!("http://{address}:{port}"));
             command.env("GATEWAY_PORT", port.to_string());
             command.envs(settings.iter().copied());
@@ -107,7 +107,7 @@ impl Server {
         })
     }
 
-    /// moto: stricter about queues. What it leaves out of AWS is added (testing/standins/moto_as_aws.py).
+    /// moto: stricter about queues. Its missing parts of AWS are added (testing/standins/moto_as_aws.py).
     #[must_use]
     pub fn moto() -> Self {
         Self::start(Ipv4Addr::LOCALHOST, "/moto-api/", |port| {
@@ -118,7 +118,7 @@ impl Server {
         })
     }
 
-    /// Starts a server on a port that was free a moment ago; on another when somebody else took it.
+    /// Starts a server on a port that was free a moment ago; on another when that port is taken.
     fn start(address: Ipv4Addr, health: &str, on: impl Fn(u16) -> Command) -> Self {
         let started = (0..PORTS).find_map(|_| {
             let port = free_port();
@@ -131,7 +131,7 @@ impl Server {
     fn try_start(command: &mut Command, (address, port): (Ipv4Addr, u16), health: &str) -> Option<Self> {
         let tmp = tempfile::tempdir().expect("a folder is made");
         let child = command
-            // What functions find: two servers at once must not clear up each other's folders.
+            // For the functions: two servers at once must not clear up each other's folders.
             .env("PUMICE_TMP", tmp.path())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -1,4 +1,4 @@
-//! Differences from Jinja2 that are meant. The guide has them under "What differs from Jinja2".
+//! Differences from Jinja2 that are meant. The guide has them under "Differences from Jinja2".
 
 /// A difference that is meant.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ pub static MEANT: [Meant; 14] = [
             if ["1899-", "1900-", "1901-"].iter().any(|year| jinja.contains(year)) {
                 return true;
             }
-            // Digits within a word are no year: an address may have them.
+            // Digits within a word are not a year: an address may have them.
             let begins = |at: usize| !jinja[..at].ends_with(char::is_alphanumeric);
             let year = |text: &str| text.get(..4).and_then(|year| year.parse::<u32>().ok());
             let mut years = jinja.match_indices("20").chain(jinja.match_indices("21"));
@@ -132,7 +132,7 @@ mod tests {
     use super::{MEANT, find};
 
     #[test]
-    fn digits_of_an_address_are_no_year() {
+    fn digits_of_an_address_are_not_a_year() {
         let why = |jinja: &str| find("", jinja, "").map(|meant| meant.why);
         let zones = "a zone has its rules before 1902 and after 2037, where dateutil has standard time only";
         assert_eq!(why("<BOUND METHOD AT 0X7F2094A0>"), None);

@@ -29,9 +29,9 @@ pub struct Difference {
     pub seed: u64,
     /// The template.
     pub template: String,
-    /// What Jinja2 gives.
+    /// Jinja2's result.
     pub jinja: String,
-    /// What Pumice gives.
+    /// Pumice's result.
     pub pumice: String,
     /// Why that is meant, if it is.
     pub meant: Option<&'static Meant>,
@@ -147,7 +147,7 @@ impl Beside {
         match (&jinja, &pumice) {
             (Ok(text), Ok(same)) if text == same => return Ok(None),
             (Err(_), Err(_)) => return Ok(None),
-            // What Pumice bounds, Jinja2 may render.
+            // Jinja2 may render a template that exceeds Pumice's limits.
             (_, Err(error)) if error.kind() == ErrorKind::Limit => return Ok(None),
             _ => {}
         }
@@ -172,7 +172,7 @@ impl Beside {
     }
 }
 
-/// What Jinja2 makes of a template: its text, or its error.
+/// Jinja2's result for a template: its text, or its error.
 type Rendered = Result<String, String>;
 
 /// A process that renders templates with Jinja2.

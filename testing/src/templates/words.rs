@@ -1,6 +1,6 @@
-//! What templates are made of.
+//! The parts of random templates.
 //!
-//! `{T}`, `{I}`, … stand for expressions of a kind, and small letters for words of the lists below.
+//! `{T}`, `{I}`, … are replaced by expressions of a kind, and small letters by words of the lists below.
 
 #[rustfmt::skip]
 pub(super) const TEXT: &[&str] = &[
@@ -211,7 +211,7 @@ pub(super) const ZONES: &[&str] = &[
     "utils.dateutil.tz.gettz('CET-1CEST,M3.5.0,M10.5.0/3')", "start.tzinfo", "none",
 ];
 
-/// Texts: separators, parts of the variables, and what formats and patterns are made of.
+/// Texts: separators, parts of the variables, and parts of formats and patterns.
 #[rustfmt::skip]
 pub(super) const SMALL: &[&str] = &[
     "' '", "','", "'a'", "'l'", "'o'", "''", "'-'", "'Hello'", "'\\n'", "', '", "'ab'", "'.'", "'é'", "'0'",

@@ -1,5 +1,5 @@
-//! Actions that hang, panic, or are stopped with their process, on the real engine with a clock that moves when somebody
-//! sleeps.
+//! Actions that hang, panic, or are stopped with their process, on the real engine with a clock that moves when a
+//! caller sleeps.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -29,11 +29,11 @@ struct Probe;
 
 impl Action for Probe {
     const NAME: &'static str = "probe";
-    const ABOUT: &'static str = "Does as it is told.";
+    const ABOUT: &'static str = "Does as its field says.";
     type Fields = Map<String, Value>;
 }
 
-/// What performs the action `probe`, and what it has seen.
+/// Performs the action `probe`, and records its calls.
 #[derive(Clone)]
 struct Prober {
     halt: Halt,
@@ -56,7 +56,7 @@ impl Performer for Prober {
         match fields["how"].as_str().unwrap_or_default() {
             "hang" => pending().await,
             "panic" => std::panic::resume_unwind(Box::new("out of order")),
-            "fail" => return Err(JobError::permanent("nobody listens")),
+            "fail" => return Err(JobError::permanent("no listener answers")),
             "29 s" => wait(29).await,
             // Its process is asked to stop while it is under way, the first time.
             "stop and hang" if self.begun.load(Ordering::Relaxed) == 1 => {
@@ -182,7 +182,7 @@ fn failures(run: &Run) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn action_hanging_fails_after_its_limit_and_the_next_is_performed() {
+async fn hanging_action_fails_at_its_limit_and_next_is_performed() {
     for (timeout, limit) in [(ACTION_TIMEOUT, "30s"), (Span::from_secs(7), "7s")] {
         for alone in [true, false] {
             let realm = Realm::new(&probes(&["hang", "well"]), timeout, alone).await;
@@ -203,11 +203,13 @@ async fn action_within_its_limit_is_done() {
 }
 
 #[tokio::test]
-async fn action_failing_or_panicking_is_recorded_and_the_next_is_performed() {
+async fn failing_action_is_recorded_and_next_is_performed() {
     let realm = Realm::new(&probes(&["fail", "panic", "well"]), ACTION_TIMEOUT, false).await;
     let run = realm.handle(&realm.engine(), None).await;
-    let wanted =
-        ["on_success[0] probe: nobody listens", "on_success[1] probe: the action panicked: out of order"];
+    let wanted = [
+        "on_success[0] probe: no listener answers",
+        "on_success[1] probe: the action panicked: out of order",
+    ];
     assert_eq!(failures(&run), wanted);
     assert!(run.is_done() && run.status == Status::Complete);
     assert_eq!(realm.counts(), (3, 1));
@@ -264,7 +266,7 @@ async fn action_cut_off_by_its_invocation_is_performed_in_another() {
 }
 
 #[tokio::test]
-async fn action_hanging_in_short_invocations_fails_and_is_not_begun_for_ever() {
+async fn hanging_action_in_short_invocations_fails_for_good() {
     let realm = Realm::new(&probes(&["hang"]), ACTION_TIMEOUT, false).await;
     let run = realm.handle(&realm.engine(), Some(30)).await;
     assert_eq!(failures(&run), ["on_success[0] probe: timed out after 20s"]);

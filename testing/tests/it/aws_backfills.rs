@@ -55,7 +55,7 @@ async fn backfill_goes_on_with_the_worker_that_ran_the_slot_before() {
     let listed: Value = serde_json::from_str(&listed).expect("JSON");
     assert_eq!(listed["runs"].as_array().map(Vec::len), Some(5), "{listed}");
     assert_eq!(backfill(&cloud, &[])["existing"], true);
-    // What failed is looked for by a worker, too: nothing did.
+    // A worker looks for failed runs, too: there are none.
     let failed = backfill(&cloud, &["--only", "failed"]);
     assert_eq!(
         [&failed["backfill"]["state"], &failed["backfill"]["passed_over"]],

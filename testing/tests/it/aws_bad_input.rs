@@ -1,4 +1,4 @@
-//! What goes wrong on AWS: each has a clear error, the right retry or dead letter, and loses nothing.
+//! Faults on AWS: each has a clear error, the right retry or dead letter, and loses nothing.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ async fn runs(realm: &Faulty) -> Vec<Run> {
 }
 
 #[tokio::test]
-async fn a_child_whose_record_vanished_goes_to_the_dead_letters() {
+async fn child_whose_record_vanished_goes_to_the_dead_letters() {
     let realm = Faulty::start(&[log_job("note")]).await;
     let run = dispatch(&realm.dispatcher().await, request("note")).await.expect("it is taken");
     let mut message: Message = serde_json::from_str(&realm.message().await).expect("a message");
@@ -30,7 +30,7 @@ async fn a_child_whose_record_vanished_goes_to_the_dead_letters() {
 }
 
 #[tokio::test]
-async fn a_run_whose_record_vanishes_while_it_runs_is_told_of() {
+async fn record_vanishing_during_a_run_is_logged() {
     let job =
         json!({ "job_id": "slow", "type": "cmd", "worker": "core", "enabled": true, "payload": "sleep 600" });
     let realm = Faulty::start(&[job]).await;
@@ -42,7 +42,7 @@ async fn a_run_whose_record_vanishes_while_it_runs_is_told_of() {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     realm.remove(&key).await;
-    // The command is stopped, and nothing is written in place of what somebody removed.
+    // The command is stopped, and nothing is written in place of the removed record.
     assert_eq!(working.await.expect("it ends"), Handled::Delete);
     assert!(realm.load(&key).await.is_none());
 }
@@ -79,7 +79,7 @@ async fn stored_job_and_realm_with_mistakes_run() {
 }
 
 #[tokio::test]
-async fn a_message_over_a_mebibyte_is_refused() {
+async fn message_over_a_mebibyte_is_refused() {
     let realm = Faulty::start(&[log_job("note")]).await;
     let mut large = request("note");
     large.globals.insert("x".to_owned(), Value::String("x".repeat(1_100_000)));
@@ -89,7 +89,7 @@ async fn a_message_over_a_mebibyte_is_refused() {
 }
 
 #[tokio::test]
-async fn a_payload_over_400_kb_is_kept_in_s3_and_runs() {
+async fn payload_over_400_kb_is_kept_in_s3_and_runs() {
     let realm = Faulty::start(&[log_job("note")]).await;
     let mut large = request("note");
     large.globals.insert("x".to_owned(), Value::String("x".repeat(500_000)));
@@ -105,7 +105,7 @@ async fn a_payload_over_400_kb_is_kept_in_s3_and_runs() {
 }
 
 #[tokio::test]
-async fn without_a_place_for_it_a_large_payload_is_refused_with_the_fix() {
+async fn large_payload_without_a_place_is_refused_with_the_fix() {
     use pumice_core::ports::Catalog;
     let realm = Faulty::start(&[log_job("note")]).await;
     let bare = json!({ "realm": "test" }).as_object().cloned().expect("an object");
@@ -118,7 +118,7 @@ async fn without_a_place_for_it_a_large_payload_is_refused_with_the_fix() {
 }
 
 #[tokio::test]
-async fn what_may_not_be_done_is_told_with_its_table() {
+async fn missing_right_is_reported_with_its_table() {
     let realm = Faulty::start(&[log_job("note")]).await;
     let dispatcher = realm.dispatcher().await;
     realm.proxy.fail("PutItem", Fault::Error("AccessDeniedException"), ALWAYS);
@@ -137,7 +137,7 @@ async fn what_may_not_be_done_is_told_with_its_table() {
 }
 
 #[tokio::test]
-async fn a_claim_that_may_not_be_made_brings_the_message_back() {
+async fn claim_without_the_right_brings_the_message_back() {
     let realm = Faulty::start(&[log_job("note")]).await;
     let run = dispatch(&realm.dispatcher().await, request("note")).await.expect("it is taken");
     let (engine, body) = (realm.engine().await, realm.message().await);
@@ -163,7 +163,7 @@ async fn tables_and_queues_that_are_not_there_are_named() {
 }
 
 #[tokio::test]
-async fn a_message_that_leaves_no_room_for_a_reason_reaches_the_dead_letters_whole() {
+async fn largest_message_becomes_a_dead_letter_without_a_reason() {
     let realm = Faulty::start(&[]).await;
     let worker = pumice_core::ids::WorkerName::new("core").expect("a name");
     let queues = realm.realm().await.queues().clone();
@@ -173,7 +173,7 @@ async fn a_message_that_leaves_no_room_for_a_reason_reaches_the_dead_letters_who
         if bytes == 10 {
             realm.proxy.fail("SendMessage", Fault::Error("InvalidParameterValue"), 1);
         }
-        queues.put_aside(&worker, &"x".repeat(bytes), &reason).await.expect("it is put aside");
+        queues.put_aside(&worker, &"x".repeat(bytes), &reason).await.expect("it is a dead letter");
         let (body, attributes) = realm.cloud.message_of("lava-test-core-dlq").await;
         let told = attributes.get("pumice.reason");
         assert_eq!((body.len(), told.map(String::len)), (bytes, expected));
@@ -182,7 +182,7 @@ async fn a_message_that_leaves_no_room_for_a_reason_reaches_the_dead_letters_who
 }
 
 #[tokio::test]
-async fn half_a_minute_of_throttling_at_the_end_of_an_attempt_is_waited_out() {
+async fn throttling_at_the_end_of_an_attempt_is_waited_out() {
     let realm = Faulty::start(&[]).await;
     realm.cloud.put_jobs(&[realm.marking_job("mark", 1)]).await;
     let run = dispatch(&realm.dispatcher().await, request("mark")).await.expect("it is taken");
@@ -203,12 +203,12 @@ async fn half_a_minute_of_throttling_at_the_end_of_an_attempt_is_waited_out() {
 }
 
 #[tokio::test]
-async fn an_endpoint_that_hangs_is_given_up_and_asked_again() {
+async fn hanging_endpoint_is_given_up_and_called_again() {
     let realm = Faulty::start(&[log_job("note")]).await;
     let dispatcher = realm.dispatcher().await;
     realm.proxy.fail("*", Fault::Hang, ALWAYS);
     let began = std::time::Instant::now();
-    let error = dispatch(&dispatcher, request("note")).await.expect_err("nobody answers").to_string();
+    let error = dispatch(&dispatcher, request("note")).await.expect_err("no server answers").to_string();
     assert!(error.contains("lava.test.jobs") && error.contains("no answer in time"), "{error}");
     assert!(began.elapsed() < std::time::Duration::from_secs(20), "{:?}", began.elapsed());
     realm.proxy.heal();
@@ -216,7 +216,7 @@ async fn an_endpoint_that_hangs_is_given_up_and_asked_again() {
 }
 
 #[tokio::test]
-async fn a_write_that_took_place_without_an_answer_takes_place_once() {
+async fn write_without_an_answer_takes_place_once() {
     // A spec of a kilobyte and more is written in a transaction with the record.
     for (write, times, spec) in
         [("PutItem", 1, 0), ("TransactWriteItems", 1, 2_000), ("UpdateItem", 1, 0), ("UpdateItem", 2, 0)]
@@ -237,7 +237,7 @@ async fn a_write_that_took_place_without_an_answer_takes_place_once() {
 }
 
 #[tokio::test]
-async fn a_clock_that_is_five_minutes_wrong_loses_nothing() {
+async fn clock_five_minutes_wrong_loses_nothing() {
     let realm = Faulty::start(&[]).await;
     realm.cloud.put_jobs(&[realm.marking_job("mark", 0)]).await;
     let dispatcher = realm.dispatcher().await;

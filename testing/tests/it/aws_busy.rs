@@ -1,4 +1,5 @@
-//! What AWS does in part, puts off, or does not permit for a while: nothing is lost, and nothing done twice.
+//! Calls that AWS carries out in part, puts off, or does not permit for a while: nothing is lost, and nothing done
+//! twice.
 
 use pumice_core::engine::Handled;
 use pumice_core::ports::{RunQuery, RunStore};
@@ -23,7 +24,7 @@ async fn finish_all(realm: &Faulty) -> Vec<Run> {
 }
 
 #[tokio::test]
-async fn what_a_read_leaves_out_is_asked_for_again() {
+async fn unprocessed_keys_are_read_again() {
     let jobs: Vec<_> = (0..5).map(|number| log_job(&format!("note-{number}"))).collect();
     let mut large = log_job("large");
     large["description"] = "x".repeat(2_000).into();
@@ -42,7 +43,7 @@ async fn what_a_read_leaves_out_is_asked_for_again() {
 }
 
 #[tokio::test]
-async fn a_table_that_gives_one_item_at_a_time_gives_all() {
+async fn table_giving_one_item_at_a_time_gives_all() {
     let realm = Faulty::start(&[log_job("note")]).await;
     let dispatcher = realm.dispatcher().await;
     for outcome in dispatcher.dispatch(vec![request("note"); 20], None).await {
@@ -57,7 +58,7 @@ async fn a_table_that_gives_one_item_at_a_time_gives_all() {
 }
 
 #[tokio::test]
-async fn of_a_batch_of_messages_what_is_not_sent_is_swept() {
+async fn unsent_messages_of_a_batch_are_swept() {
     let realm = Faulty::start(&[log_job("note")]).await;
     let dispatcher = realm.dispatcher().await;
     realm.proxy.fail("SendMessageBatch", Fault::InPart, 1);
@@ -79,7 +80,7 @@ async fn of_a_batch_of_messages_what_is_not_sent_is_swept() {
 }
 
 #[tokio::test]
-async fn an_end_that_may_not_be_written_is_kept_until_it_may() {
+async fn end_without_the_right_is_kept_until_it_is_written() {
     let realm = Faulty::start(&[]).await;
     realm.cloud.put_jobs(&[realm.marking_job("mark", 0)]).await;
     let key = key_of(&dispatch(&realm.dispatcher().await, request("mark")).await.expect("it is taken"));
@@ -103,7 +104,7 @@ async fn an_end_that_may_not_be_written_is_kept_until_it_may() {
 }
 
 #[tokio::test]
-async fn an_end_with_a_lock_waits_while_the_table_is_busy() {
+async fn end_with_a_lock_waits_while_the_table_is_busy() {
     let realm = Faulty::start(&[]).await;
     let mut job = realm.marking_job("locked", 0);
     job["overlap"] = "queue".into();
@@ -121,7 +122,7 @@ async fn an_end_with_a_lock_waits_while_the_table_is_busy() {
 }
 
 #[tokio::test]
-async fn an_event_that_is_throttled_in_its_midst_makes_each_run_once() {
+async fn event_throttled_halfway_makes_each_run_once() {
     let realm = Faulty::start(&[log_job("note")]).await;
     let dispatcher = realm.dispatcher().await;
     let event = || dispatcher.dispatch_event(vec![request("note"); 40], "sqs:1");
@@ -136,7 +137,7 @@ async fn an_event_that_is_throttled_in_its_midst_makes_each_run_once() {
     let error = outcomes.iter().find_map(|outcome| outcome.as_ref().err()).expect("it is throttled");
     assert!(error.to_string().contains("lava.test.runs"), "{error}");
     realm.proxy.heal();
-    // What was made has its message, and need not wait for the sweeper.
+    // The runs that were made have their messages, and need not wait for the sweeper.
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 15);
     let engine = realm.engine().await;
     while !realm.take(&engine).await.is_empty() {}

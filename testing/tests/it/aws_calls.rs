@@ -1,4 +1,4 @@
-//! What one run asks of AWS, counted where the calls go out: a ceiling on what it costs.
+//! One run's calls to AWS, counted where they go out: a ceiling on its cost.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ fn calls(list: &[(&str, usize)]) -> BTreeMap<String, usize> {
 }
 
 #[tokio::test]
-async fn a_run_costs_three_calls_to_dispatch_and_three_to_run() {
+async fn run_costs_three_calls_to_dispatch_and_three_to_run() {
     let realm = Faulty::start(&[log_job("note")]).await;
     let dispatcher = realm.dispatcher().await;
     let first = dispatch(&dispatcher, request("note")).await.expect("it is taken");
@@ -30,13 +30,13 @@ async fn a_run_costs_three_calls_to_dispatch_and_three_to_run() {
     assert_eq!(realm.proxy.calls(), calls(&[("GetItem", 1)]), "the settings, once for a process");
     realm.work(&engine, &key_of(&first)).await;
     let worked = realm.proxy.calls();
-    // Both runs may have been taken at once. What is paused is read once in ten seconds.
+    // Both runs may have been taken at once. The pauses are read once in ten seconds.
     let runs = worked["BatchGetItem"];
     assert_eq!(worked, calls(&[("BatchGetItem", runs), ("GetItem", 1), ("UpdateItem", 2 * runs)]));
 }
 
-/// A realm, a dispatcher and an engine that have read what a process reads once, by a run of one of these
-/// jobs. What is counted is counted from here on.
+/// A realm, a dispatcher and an engine that have read whatever a process reads once, by a run of one of
+/// these jobs. Counting begins here.
 async fn warm(jobs: &[serde_json::Value], job_id: &str) -> (Faulty, Dispatcher, Engine) {
     let realm = Faulty::start(jobs).await;
     let (dispatcher, engine) = (realm.dispatcher().await, realm.engine().await);
@@ -48,7 +48,7 @@ async fn warm(jobs: &[serde_json::Value], job_id: &str) -> (Faulty, Dispatcher, 
 }
 
 #[tokio::test]
-async fn a_run_costs_two_read_and_six_write_units() {
+async fn run_costs_two_read_and_six_write_units() {
     let (realm, dispatcher, engine) = warm(&[log_job("note")], "note").await;
     let run = dispatch(&dispatcher, request("note")).await.expect("it is taken");
     // The job; the record and its two indexes.
@@ -59,7 +59,7 @@ async fn a_run_costs_two_read_and_six_write_units() {
 }
 
 #[tokio::test]
-async fn a_worker_that_knows_nothing_reads_once_and_writes_twice() {
+async fn cold_worker_reads_once_and_writes_twice() {
     let realm = Faulty::start(&[log_job("note")]).await;
     let run = dispatch(&realm.dispatcher().await, request("note")).await.expect("it is taken");
     let (cold, body) = (realm.realm().await, realm.message().await);
@@ -70,15 +70,15 @@ async fn a_worker_that_knows_nothing_reads_once_and_writes_twice() {
     let engine = realm.engine_at(realm.site(&cold).await);
     assert_eq!(engine.handle(&body, 1, None).await, Handled::Delete);
     let counted = realm.proxy.calls();
-    assert_eq!(counted, calls(&[("BatchGetItem", 1), ("GetItem", 1), ("UpdateItem", 2)]), "what is paused");
+    assert_eq!(counted, calls(&[("BatchGetItem", 1), ("GetItem", 1), ("UpdateItem", 2)]), "the pauses");
     assert_eq!(realm.load(&key_of(&run)).await.map(|run| run.status), Some(Status::Complete));
-    // What was read ahead is there once: the second time, the run is read as it is by then.
+    // A record that was read ahead is used once: the second time, the run is read as it is by then.
     assert_eq!(engine.handle(&body, 2, None).await, Handled::Delete);
     assert_eq!(realm.proxy.calls(), calls(&[("BatchGetItem", 1)]));
 }
 
 #[tokio::test]
-async fn a_large_spec_costs_one_more_read() {
+async fn large_spec_costs_one_more_read() {
     let mut job = log_job("note");
     job["description"] = "x".repeat(3_000).into();
     let realm = Faulty::start(&[job]).await;
@@ -104,7 +104,7 @@ fn size(value: &AttributeValue) -> usize {
 }
 
 #[tokio::test]
-async fn a_small_runs_record_stays_within_a_kilobyte() {
+async fn record_of_a_small_run_stays_within_a_kilobyte() {
     let realm = Faulty::start(&[log_job("etl/load/orders")]).await;
     let run = dispatch(&realm.dispatcher().await, request("etl/load/orders")).await.expect("it is taken");
     let key = key_of(&run);
@@ -124,20 +124,20 @@ fn job(id: &str, job_type: &str, payload: &serde_json::Value) -> serde_json::Val
 }
 
 #[tokio::test]
-async fn a_chain_of_ten_costs_56_write_units() {
+async fn chain_of_ten_costs_56_write_units() {
     let steps: Vec<String> = (0..10).map(|number| format!("step{number}")).collect();
     let mut jobs: Vec<_> = steps.iter().map(|id| log_job(id)).collect();
     jobs.push(job("chain", "chain", &steps.into()));
     let (realm, dispatcher, engine) = warm(&jobs, "step0").await;
     let run = dispatch(&dispatcher, request("chain")).await.expect("it is taken");
     assert_eq!(realm.work(&engine, &key_of(&run)).await.run.status, Status::Complete);
-    // On a slow machine it is looked at in between, for whether somebody cancels it.
+    // On a slow machine the engine reads it in between, to see whether it was cancelled.
     let looks = realm.proxy.calls().get("GetItem").copied().unwrap_or(0);
     assert_eq!(realm.proxy.units(), Units { read: 12 + looks, written: 56.0 }, "docs/cost.md");
 }
 
 #[tokio::test]
-async fn a_fan_out_of_a_hundred_costs_four_write_units_each() {
+async fn fan_out_of_a_hundred_costs_four_write_units_each() {
     let leaves: Vec<String> = (0..100).map(|number| format!("leaf{number}")).collect();
     let mut jobs: Vec<_> = leaves.iter().map(|id| log_job(id)).collect();
     jobs.push(job("fan", "dispatch", &leaves.into()));
@@ -147,7 +147,7 @@ async fn a_fan_out_of_a_hundred_costs_four_write_units_each() {
     // The large spec of the job itself is read by itself; every further such read is a look, as above.
     let mut counted = realm.proxy.calls();
     let looks = counted.remove("GetItem").unwrap_or(0) - 1;
-    // A hundred records with three indexes; what runs them is 3 more each, as above.
+    // A hundred records with three indexes; running them is 3 more each, as above.
     assert_eq!(realm.proxy.units(), Units { read: 103 + looks, written: 415.0 }, "docs/cost.md");
     // Runs are made one by one, each on a condition of its own; jobs and messages go in batches.
     assert_eq!(
@@ -163,7 +163,7 @@ async fn a_fan_out_of_a_hundred_costs_four_write_units_each() {
 }
 
 #[tokio::test]
-async fn a_start_by_the_clock_costs_three_calls_besides_its_run_and_a_sweep_without_one_only_queries() {
+async fn scheduled_start_costs_three_calls_and_idle_sweep_queries() {
     let ahead = chrono::TimeDelta::seconds(90);
     let (realm, dispatcher, _) = warm(&[log_job("note")], "note").await;
     let housekeeper = Housekeeper::with(dispatcher);

@@ -49,7 +49,7 @@ async fn jobs_are_applied_looked_at_and_deleted() {
 }
 
 #[tokio::test]
-async fn what_is_applied_twice_is_unchanged() {
+async fn job_applied_twice_is_unchanged() {
     let cloud = Cloud::start(&[]).await;
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("jobs.json");
@@ -112,7 +112,7 @@ async fn fill_index(cloud: &Cloud, job: &str, count: usize) {
 }
 
 #[tokio::test]
-async fn run_older_than_a_thousand_others_is_found_by_the_beginning_of_its_id() {
+async fn old_run_is_found_by_the_beginning_of_its_id() {
     let cloud = Cloud::start(&["old", "busy"].map(pumice_testing::standins::log_job)).await;
     let id_of = |printed: String| {
         let answer: Value = serde_json::from_str(&printed).expect("JSON");
@@ -145,7 +145,7 @@ async fn run_older_than_a_thousand_others_is_found_by_the_beginning_of_its_id() 
 }
 
 #[tokio::test]
-async fn what_a_killed_worker_leaves_running_is_stopped_by_the_next() {
+async fn processes_of_a_killed_worker_are_stopped_by_the_next() {
     let folder = tempfile::tempdir().expect("a folder");
     let mark = folder.path().join("pid");
     let line = format!("sh -c 'echo $$ > {0}.new; mv {0}.new {0}; exec sleep 600'", mark.display());
@@ -169,19 +169,19 @@ async fn what_a_killed_worker_leaves_running_is_stopped_by_the_next() {
         if parent == worker.0.id().to_string() { (worker, beside) } else { (beside, worker) };
     killed.0.kill().expect("it is killed");
     killed.0.wait().expect("it ends");
-    assert!(proc.exists(), "nobody stops it yet");
+    assert!(proc.exists(), "it is not stopped yet");
     worker = start();
     until(async || (!proc.exists()).then_some(())).await.expect("the next worker stops it");
     let folders = || {
         let all = std::fs::read_dir(folder.path()).expect("a folder").flatten();
         all.filter(|entry| entry.file_name().to_string_lossy().starts_with("pumice-test-")).count()
     };
-    until(async || (folders() == 2).then_some(())).await.expect("what it left is removed");
+    until(async || (folders() == 2).then_some(())).await.expect("its leftovers are removed");
     drop((worker, alive));
 }
 
 #[tokio::test]
-async fn a_worker_process_runs_what_is_dispatched() {
+async fn worker_process_runs_dispatched_jobs() {
     let chain = json!({ "job_id": "both", "type": "chain", "worker": "core", "enabled": true, "payload": "one, two" });
     let cmd = |id: &str| json!({ "job_id": id, "type": "cmd", "worker": "core", "enabled": true, "payload": "true" });
     let cloud = Cloud::start(&[chain, cmd("one"), cmd("two")]).await;
@@ -198,7 +198,7 @@ async fn a_worker_process_runs_what_is_dispatched() {
 }
 
 #[tokio::test]
-async fn a_job_keeps_its_message_hidden_while_it_runs() {
+async fn running_job_keeps_its_message_hidden() {
     let job =
         json!({ "job_id": "slow", "type": "cmd", "worker": "core", "enabled": true, "payload": "sleep 4" });
     // The queue's own time of being hidden is shorter than the job.
@@ -212,7 +212,7 @@ async fn a_job_keeps_its_message_hidden_while_it_runs() {
 }
 
 #[tokio::test]
-async fn a_worker_that_is_told_to_stop_finishes_what_it_runs() {
+async fn worker_stopped_finishes_its_running_jobs() {
     let job =
         json!({ "job_id": "slow", "type": "cmd", "worker": "core", "enabled": true, "payload": "sleep 2" });
     let cloud = Cloud::start(&[job]).await;
@@ -251,7 +251,7 @@ async fn state_is_shared_with_the_functions() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_told_clearly() {
+async fn missing_jobs_runs_and_realms_are_named() {
     let cloud = Cloud::start(&[]).await;
     let fails = |arguments: &[&str], status: i32, wanted: &str| {
         let output = cloud.pumice_command(arguments).output().expect("it runs");
@@ -284,7 +284,7 @@ async fn what_is_not_there_is_told_clearly() {
     assert_eq!(output.status.code(), Some(3), "{told}");
     assert!(told.contains("no AWS credentials: set AWS_PROFILE") && told.lines().count() == 1, "{told}");
     assert!(!told.contains("dispatch failure"), "{told}");
-    // A run is taken whose worker has no queue, and that is told.
+    // A run is taken whose worker has no queue, and the command says so.
     cloud
         .put_jobs(&[
             json!({ "job_id": "lost", "type": "log", "worker": "nobody", "enabled": true, "payload": {} }),
@@ -299,7 +299,7 @@ async fn what_is_not_there_is_told_clearly() {
 }
 
 #[tokio::test]
-async fn what_commands_printed_is_shown_and_kept_in_the_realms_own_bucket() {
+async fn output_is_shown_and_kept_in_the_realms_bucket() {
     let cloud = Cloud::start(&[]).await;
     let line = "sh -c 'printf \"one\\000two\\n\"; seq 30 >&2'";
     cloud
@@ -307,7 +307,7 @@ async fn what_commands_printed_is_shown_and_kept_in_the_realms_own_bucket() {
             json!({ "job_id": "say", "type": "cmd", "worker": "core", "enabled": true, "payload": line }),
         ])
         .await;
-    // As `apply` makes a realm that nobody has said anything about.
+    // As `apply` makes a realm that has no document.
     let document = json!({ "realm": "test" });
     let realm = Realm::new(&cloud.clients, cloud.names(), None);
     realm.store().put_realm(document.as_object().cloned().expect("an object")).await.expect("it is put");
@@ -361,7 +361,7 @@ async fn kept(cloud: &Cloud, run_id: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn what_commands_print_is_followed_on_s3_to_the_end_of_their_run() {
+async fn output_on_s3_is_followed_to_the_end_of_the_run() {
     let folder = tempfile::tempdir().expect("a folder");
     let place = |name: &str| folder.path().join(name).display().to_string();
     let (cloud, _worker, run_id) = printing(folder.path()).await;
@@ -369,7 +369,7 @@ async fn what_commands_print_is_followed_on_s3_to_the_end_of_their_run() {
     let mut follow = cloud.pumice_command(&["runs", "output", &run_id, "-f"]);
     let mut follower = Process(follow.stdout(file("out")).stderr(file("err")).spawn().expect("it starts"));
     let out = || std::fs::read(place("out")).expect("a file");
-    until(async || (out() == b"first\n").then_some(())).await.expect("what is printed is followed");
+    until(async || (out() == b"first\n").then_some(())).await.expect("the output is followed");
     std::fs::write(place("go"), "").expect("it is written");
     let length = || std::fs::metadata(place("out")).expect("a file").len();
     until(async || (length() == 6 + PRINTED as u64).then_some(())).await.expect("all of it is followed");
@@ -388,7 +388,7 @@ async fn what_commands_print_is_followed_on_s3_to_the_end_of_their_run() {
 }
 
 #[tokio::test]
-async fn what_commands_print_stays_on_s3_when_their_worker_is_killed() {
+async fn output_on_s3_outlives_a_killed_worker() {
     let folder = tempfile::tempdir().expect("a folder");
     let (cloud, mut worker, run_id) = printing(folder.path()).await;
     let printed = async || {
@@ -401,12 +401,12 @@ async fn what_commands_print_stays_on_s3_when_their_worker_is_killed() {
     assert_eq!(printed().await.as_deref(), Some(&b"first\n"[..]));
     assert_eq!(kept(&cloud, &run_id).await, ["_live/1.stdout.000000"]);
     for name in ["go", "end"] {
-        std::fs::write(folder.path().join(name), "").expect("what is left of it ends");
+        std::fs::write(folder.path().join(name), "").expect("its processes end");
     }
 }
 
 #[tokio::test]
-async fn what_a_process_was_given_as_it_stopped_comes_again_soon() {
+async fn message_taken_while_stopping_is_redelivered_soon() {
     // Its queue would hide it for two minutes.
     let cloud = Cloud::start_with(&[pumice_testing::standins::log_job("note")], 120).await;
     cloud.pumice(&["dispatch", "note"]);
@@ -420,7 +420,7 @@ async fn what_a_process_was_given_as_it_stopped_comes_again_soon() {
 }
 
 #[tokio::test]
-async fn job_whose_worker_has_no_queue_is_warned_of_and_its_run_says_why_it_waits() {
+async fn job_without_a_queue_is_warned_of_and_its_run_says_why() {
     let cloud = Cloud::start(&[]).await;
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("jobs.json");
@@ -442,7 +442,7 @@ async fn job_whose_worker_has_no_queue_is_warned_of_and_its_run_says_why_it_wait
     let id = run["accepted"][0]["run_id"].as_str().unwrap_or_else(|| panic!("no run id: {run}"));
     let why = cloud.pumice(&["runs", "why", id]);
     assert!(why.contains("worker elsewhere has no queue in this realm"), "{why}");
-    // lava's own workers are none of Pumice's.
+    // lava's workers are not Pumice's.
     let realm = folder.path().join("realm.json");
     let definition = json!({ "realm": "test", "config": { "FOREIGN_WORKERS": "else*" } });
     std::fs::write(&realm, definition.to_string()).expect("it is written");

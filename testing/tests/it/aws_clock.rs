@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 const SWEEP: &str = r#"{"sweep": true}"#;
 
-/// What the stream of the jobs table tells of a job that was put now.
+/// The stream's record of a job that was put into the jobs table now.
 fn told_of(id: &str) -> Value {
     let image = json!({ "job_id": { "S": id }, "schedule": { "M": { "every": { "S": "15s" } } } });
     json!({ "Records": [{
@@ -39,14 +39,14 @@ fn sweep(cloud: &Cloud) -> Value {
 }
 
 #[tokio::test]
-async fn schedule_put_straight_into_the_table_starts_its_job_to_the_second() {
+async fn schedule_put_into_the_table_starts_its_job_on_time() {
     let cloud = Cloud::start(&[]).await;
     cloud.deploy_dispatcher();
     cloud.put_straight("etl/often", "15s").await;
     let began = Utc::now();
     let answer = cloud.invoke(DISPATCHER, &told_of("etl/often"));
     assert_eq!(answer["changed"], 1, "{answer}");
-    // A sweep, and the stream telling once more, add only what has come into sight since.
+    // A sweep, and a repeated record of the stream, add only the slots that have come into sight since.
     sweep(&cloud);
     let mut told = told_of("etl/often");
     told["Records"][0]["eventName"] = "MODIFY".into();
@@ -69,7 +69,7 @@ async fn schedule_put_straight_into_the_table_starts_its_job_to_the_second() {
 }
 
 #[tokio::test]
-async fn rule_for_the_same_slot_adds_no_run_and_two_sweeps_at_once_make_one() {
+async fn rule_and_two_sweeps_for_one_slot_make_one_run() {
     let cloud = Cloud::start(&[]).await;
     cloud.deploy_dispatcher();
     let slot = (Utc::now() + TimeDelta::seconds(60)).trunc_subsecs(0);
@@ -92,7 +92,7 @@ async fn rule_for_the_same_slot_adds_no_run_and_two_sweeps_at_once_make_one() {
 }
 
 #[tokio::test]
-async fn pause_withdraws_what_was_made_ahead_and_a_deleted_job_leaves_nothing() {
+async fn pause_withdraws_early_runs_and_deletion_leaves_none() {
     let cloud = Cloud::start(&[]).await;
     cloud.deploy_dispatcher();
     let slot = |seconds: i64| (Utc::now() + TimeDelta::seconds(seconds)).trunc_subsecs(0);
@@ -126,7 +126,7 @@ async fn pause_withdraws_what_was_made_ahead_and_a_deleted_job_leaves_nothing() 
 }
 
 #[tokio::test]
-async fn beside_lava_a_sweep_finds_what_was_put_changed_and_deleted() {
+async fn sweep_next_to_lava_finds_put_changed_and_deleted_jobs() {
     let cloud = Cloud::start(&[]).await;
     let document =
         json!({ "realm": "test", "s3_temp": "s3://test-bucket/tmp", "config": { "DISPATCHERS": ["main"] } });

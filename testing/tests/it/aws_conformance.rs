@@ -80,7 +80,7 @@ async fn adapters(config: &SdkConfig, account: &str, prefix: &str, parts: Parts)
     }
 }
 
-/// Runs every case on a server, and tells of all that fail.
+/// Runs every case on a server, and reports all that fail.
 fn all(server: &Server, account: &str, parts: Parts) {
     static CASES: AtomicU32 = AtomicU32::new(0);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

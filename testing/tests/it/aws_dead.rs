@@ -14,7 +14,7 @@ use pumice_host::SystemClock;
 use pumice_testing::standins::{Cloud, log_job};
 use serde_json::{Value, json};
 
-/// A dispatcher that remembers its events, and refuses them where it is told so.
+/// A dispatcher that remembers its events, and refuses them while `refuses` is set.
 #[derive(Default)]
 struct Dispatcher {
     events: Mutex<Vec<(String, Value)>>,
@@ -67,7 +67,7 @@ async fn letters(queues: &Queues) -> Vec<DeadLetter> {
 }
 
 #[tokio::test]
-async fn letter_of_the_dispatcher_is_handed_to_it_and_stays_while_it_is_refused() {
+async fn dispatcher_dead_letter_redriven_stays_while_refused() {
     let cloud = Cloud::start(&[log_job("a")]).await;
     let dispatcher = Arc::new(Dispatcher::default());
     let queues = Queues::new(cloud.clients.sqs.clone(), cloud.names().clone(), Arc::new(SystemClock), None)
@@ -126,7 +126,7 @@ async fn command_sees_dead_letters_of_workers_and_hands_them_out() {
     let key = &dispatched["accepted"][0]["run_id"];
     let (body, _) = cloud.take("lava-test-core").await.expect("its message");
     let core = pumice_core::ids::WorkerName::new("core").expect("a name");
-    cloud.realm.queues().put_aside(&core, &body, "handed out too often").await.expect("it is put aside");
+    cloud.realm.queues().put_aside(&core, &body, "handed out too often").await.expect("it is a dead letter");
     let listed: Value = serde_json::from_str(&cloud.pumice(&["dead", "list", "-o", "json"])).expect("JSON");
     let letter = &listed["letters"][0];
     assert_eq!((&letter["run"], &letter["status"]), (key, &json!("dispatched")), "{listed:#}");

@@ -1,5 +1,5 @@
-//! docs/deploy.md on a stand-in that holds everybody to the policies of their role: `sam build`, `sam deploy`,
-//! jobs, and every way to run them.
+//! docs/deploy.md on a stand-in that enforces the policies of each role: `sam build`, `sam deploy`, jobs, and
+//! every way to run them.
 
 use aws_sdk_scheduler::types::{FlexibleTimeWindow, FlexibleTimeWindowMode, Target};
 use chrono::{TimeDelta, Utc};
@@ -58,8 +58,8 @@ fn apply(realm: &Deployed) {
     }
 }
 
-/// The bucket's policy lets nobody in whose connection is not encrypted, as none is here: that is seen, and
-/// then the policy is taken away.
+/// The bucket's policy refuses connections that are not encrypted, as all are here: that is seen, and then
+/// the policy is taken away.
 async fn without_encryption_there_are_no_outputs(realm: &Deployed) {
     let run = realm.cloud.ended(&realm.cloud.dispatch(&json!({ "job_id": "hello" }))).await;
     let reason = run.reason.unwrap_or_default();
@@ -89,7 +89,7 @@ async fn schedule(realm: &Deployed, job: &str) {
     made.send().await.expect("it is made");
 }
 
-/// What people do, with the rights of the stack's policy for them.
+/// People's commands, with the rights of the stack's policy for them.
 fn one_who_only_looks_sees_all_and_changes_nothing(realm: &Deployed, failed: &RunKey) {
     let failed = &*failed.to_string();
     let shown: [(&[&str], &str); 9] = [
@@ -153,7 +153,7 @@ fn a_person_looks_after_the_realm(realm: &Deployed, failed: &RunKey) {
         let printed = realm.cloud.pumice(arguments);
         assert!(printed.contains(told), "{arguments:?}: {printed}");
     }
-    // With a schedule of its own, and with a name that nobody has.
+    // With a schedule of its own, and with an unknown name.
     let mut ahead = realm.cloud.pumice_command(&["dispatch", "log", "--at", "2100-01-01T09:00"]);
     ahead.env("PUMICE_SCHEDULE_GROUP", realm.output("OneOffScheduleGroup"));
     ahead.env("PUMICE_SCHEDULE_ROLE_ARN", realm.output("OneOffScheduleRoleArn"));
@@ -181,7 +181,7 @@ async fn a_schedule_that_any_tool_put_starts_its_job(realm: &Deployed) {
 }
 
 #[tokio::test]
-async fn a_realm_that_the_guide_deploys_runs_jobs_with_the_rights_of_its_roles() {
+async fn realm_deployed_by_the_guide_runs_jobs_with_its_roles() {
     let parameters = ["OneOffSchedules=yes", "ScheduledJob=nightly", "ScheduleExpression='rate(1 minute)'"];
     let realm = Deployed::start(&parameters).await;
     let cloud = &realm.cloud;
@@ -193,7 +193,7 @@ async fn a_realm_that_the_guide_deploys_runs_jobs_with_the_rights_of_its_roles()
     apply(&realm);
     without_encryption_there_are_no_outputs(&realm).await;
 
-    // What could not be sent is, once it can be and a minute has passed.
+    // A message that could not be sent is sent, once it can be and a minute has passed.
     let stuck = cloud.dispatch(&json!({ "job_id": "elsewhere" }));
     make_queue(&cloud.clients, cloud.names(), &WorkerName::new("other").expect("a name"), 30, 5).await;
 
@@ -240,7 +240,7 @@ async fn a_realm_that_the_guide_deploys_runs_jobs_with_the_rights_of_its_roles()
 
     a_schedule_that_any_tool_put_starts_its_job(&realm).await;
 
-    // What is not a run ends in the dead letters.
+    // A body that is not a message becomes a dead letter.
     cloud.send("core", "{ not json").await;
     assert_eq!(cloud.message_of("lava-test-core-dlq").await.0, "{ not json");
 

@@ -28,7 +28,7 @@ async fn cloud() -> Cloud {
     Cloud::start(&jobs()).await
 }
 
-/// What the dispatcher answers to each event: the jobs that it takes, or the records that failed.
+/// The dispatcher's answer to each event: the jobs that it takes, or the records that failed.
 pub(crate) const DISPATCHER: [(&str, &[&str]); 8] = [
     ("dispatcher-eventbridge.json", &["demo/hello"]),
     ("dispatcher-list.json", &["demo/hello", "ops/region", "demo/hello"]),
@@ -67,7 +67,7 @@ pub(crate) async fn dispatcher_took(cloud: &Cloud, name: &str, expected: &[&str]
 }
 
 #[tokio::test]
-async fn the_dispatcher_takes_its_events() {
+async fn dispatcher_takes_its_events() {
     let cloud = cloud().await;
     let dispatcher = Emulator::start(&cloud, "dispatcher-lambda");
     for (name, expected) in DISPATCHER {
@@ -78,7 +78,7 @@ async fn the_dispatcher_takes_its_events() {
 }
 
 #[tokio::test]
-async fn a_realm_that_nobody_has_given_anything_yet_is_swept() {
+async fn empty_realm_is_swept() {
     let cloud = cloud().await;
     let realms = cloud.clients.dynamodb.delete_item().table_name(cloud.names().realms());
     let key = aws_sdk_dynamodb::types::AttributeValue::S("test".to_owned());
@@ -90,7 +90,7 @@ async fn a_realm_that_nobody_has_given_anything_yet_is_swept() {
 }
 
 #[tokio::test]
-async fn the_dispatcher_says_what_is_wrong_with_an_event() {
+async fn dispatcher_names_the_fault_of_an_event() {
     let cloud = cloud().await;
     let dispatcher = Emulator::start(&cloud, "dispatcher-lambda");
     for (event, wanted) in [
@@ -128,7 +128,7 @@ async fn the_dispatcher_says_what_is_wrong_with_an_event() {
     assert!(answer["refused"][0]["error"].as_str().is_some_and(|error| error.contains("\"at\"")), "{answer}");
 }
 
-/// Checks what the worker has answered to an event, and what became of each of its messages: a run, or a dead letter.
+/// Checks the worker's answer to an event, and the outcome of each of its messages: a run, or a dead letter.
 pub(crate) async fn worker_took(cloud: &Cloud, name: &str, answer: &Value, log: &str) {
     assert_eq!(*answer, json!({ "batchItemFailures": [] }), "{name}\n{log}");
     let event: Value = serde_json::from_str(&event(name)).expect("JSON");
@@ -147,7 +147,7 @@ pub(crate) async fn worker_took(cloud: &Cloud, name: &str, answer: &Value, log: 
 }
 
 #[tokio::test]
-async fn the_worker_takes_its_events() {
+async fn worker_takes_its_events() {
     let cloud = cloud().await;
     let worker = Emulator::start(&cloud, "worker-lambda");
     for name in WORKER {
@@ -157,7 +157,7 @@ async fn the_worker_takes_its_events() {
 }
 
 #[tokio::test]
-async fn the_worker_puts_aside_what_is_for_others() {
+async fn worker_sends_foreign_messages_to_the_dead_letters() {
     let cloud = cloud().await;
     let mut elsewhere = log_job("elsewhere");
     elsewhere["worker"] = json!("other");

@@ -14,7 +14,7 @@ fn log(id: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_request_becomes_a_run_and_its_record() {
+async fn request_becomes_a_run_and_its_record() {
     let mut job = cmd("hello", "echo 'hello {{ globals.name }}'");
     job["globals"] = json!({ "name": "world" });
     let cloud = Cloud::start(&[job, log("note")]).await;
@@ -29,7 +29,7 @@ async fn a_request_becomes_a_run_and_its_record() {
     assert_eq!(location, format!("s3://test-bucket/tmp/hello/{}/stdout", run.run_id));
     assert_eq!(cloud.object(location).await, "hello Pele\n");
     assert_eq!(cloud.ended(&note).await.status, Status::Complete);
-    // One line of the log tells of the end, and carries its metrics.
+    // One line of the log reports the end, and carries its metrics.
     let logs = cloud.logs();
     let line = logs
         .lines()
@@ -41,8 +41,8 @@ async fn a_request_becomes_a_run_and_its_record() {
         (&json!(1), &json!("complete"), &json!("core"))
     );
     assert!(line["RunTime"].is_number() && line["Delay"].is_number(), "{line}");
-    // What is logged is paid for by the byte, 26 more a line (CloudWatch Logs, PutLogEvents): that it
-    // was dispatched, what the job itself logs, and how it ended.
+    // Log lines are paid for by the byte, and 26 more a line (CloudWatch Logs, PutLogEvents): that it
+    // was dispatched, the job's own lines, and how it ended.
     let of_note = logs.lines().filter(|line| line.contains(note.as_str()));
     let (job, ours): (Vec<&str>, Vec<&str>) = of_note.partition(|line| line.contains("\"pumice::job\""));
     let bytes = |lines: &[&str]| -> usize { lines.iter().map(|line| line.len() + 26).sum() };
@@ -51,7 +51,7 @@ async fn a_request_becomes_a_run_and_its_record() {
 }
 
 #[tokio::test]
-async fn a_delayed_run_starts_when_it_is_time() {
+async fn delayed_run_starts_on_time() {
     let cloud = Cloud::start(&[log("later")]).await;
     cloud.deploy_dispatcher();
     cloud.deploy_worker("core", 30, 1);
@@ -63,7 +63,7 @@ async fn a_delayed_run_starts_when_it_is_time() {
 }
 
 #[tokio::test]
-async fn a_failing_run_is_tried_again_and_ends_in_its_on_fail() {
+async fn failing_run_is_tried_again_and_ends_in_its_on_fail() {
     let mut job = cmd("shaky", "sh -c 'echo no luck >&2; exit 3'");
     job["iteration_limit"] = json!(2);
     job["iteration_delay"] = json!("1s");
@@ -81,7 +81,7 @@ async fn a_failing_run_is_tried_again_and_ends_in_its_on_fail() {
 }
 
 #[tokio::test]
-async fn a_poison_message_ends_in_the_dead_letters_and_its_record_says_why() {
+async fn poison_message_becomes_a_dead_letter_and_record_says_why() {
     let cloud = Cloud::start(&[]).await;
     cloud.deploy_worker("core", 30, 1);
     let run_id = "0190a8f2-7c1e-7b50-9d6f-2f1d6a1f3c55";
@@ -95,7 +95,7 @@ async fn a_poison_message_ends_in_the_dead_letters_and_its_record_says_why() {
     assert_eq!(attributes["pumice.reason"], "no such job no/such");
     let run = cloud.ended(&run_id.parse().expect("a key")).await;
     assert_eq!((run.status, run.reason.as_deref()), (Status::Rejected, Some("no such job no/such")));
-    // What is not a message at all goes there too, and says why.
+    // A body that is not a message becomes a dead letter too, with the reason.
     cloud.send("core", "{ not json").await;
     let (body, attributes) = cloud.message_of("lava-test-core-dlq").await;
     assert_eq!(body, "{ not json");
@@ -103,7 +103,7 @@ async fn a_poison_message_ends_in_the_dead_letters_and_its_record_says_why() {
 }
 
 #[tokio::test]
-async fn of_a_batch_only_what_failed_comes_again() {
+async fn failed_messages_of_a_batch_are_redelivered_alone() {
     let cloud = Cloud::start(&[log("a"), log("b")]).await;
     cloud.deploy_dispatcher();
     let record = |id: &str, body: &str| {
@@ -123,7 +123,7 @@ async fn of_a_batch_only_what_failed_comes_again() {
         .filter_map(|f| f["itemIdentifier"].as_str())
         .collect();
     assert_eq!(failed, ["2", "3", "4"]);
-    // Delivered again, what was taken is not taken again.
+    // A redelivery takes no request twice.
     cloud.invoke(DISPATCHER, &event);
     let query = pumice_core::ports::RunQuery { limit: 10, ..Default::default() };
     let runs =
@@ -134,7 +134,7 @@ async fn of_a_batch_only_what_failed_comes_again() {
 }
 
 #[tokio::test]
-async fn a_schedule_starts_a_job_and_a_second_delivery_starts_no_other() {
+async fn schedule_delivered_twice_starts_one_job() {
     let cloud = Cloud::start(&[log("nightly")]).await;
     let dispatcher = cloud.deploy_dispatcher();
     cloud.deploy_worker("core", 30, 1);
@@ -155,7 +155,7 @@ async fn a_schedule_starts_a_job_and_a_second_delivery_starts_no_other() {
 }
 
 #[tokio::test]
-async fn a_chain_goes_on_past_the_end_of_an_invocation() {
+async fn chain_goes_on_past_the_end_of_an_invocation() {
     let step = |n: u32| cmd(&format!("step/{n}"), "sleep 2");
     let chain = json!({
         "job_id": "long", "type": "chain", "worker": "core", "enabled": true, "payload": "step/1, step/2, step/3, step/4",
@@ -175,7 +175,7 @@ async fn a_chain_goes_on_past_the_end_of_an_invocation() {
 }
 
 #[tokio::test]
-async fn a_job_that_would_outlive_its_invocation_is_stopped_in_time() {
+async fn job_outliving_its_invocation_is_stopped_in_time() {
     let cloud = Cloud::start(&[cmd("endless", "sleep 600")]).await;
     cloud.deploy_dispatcher();
     cloud.deploy_worker("core", 8, 1);
@@ -205,7 +205,7 @@ async fn commands_get_credentials_only_when_their_job_asks() {
 }
 
 #[tokio::test]
-async fn a_running_job_is_stopped_when_somebody_cancels_it() {
+async fn cancelled_running_job_is_stopped() {
     let cloud = Cloud::start(&[cmd("slow", "sleep 600")]).await;
     cloud.deploy_dispatcher();
     cloud.deploy_worker("core", 60, 1);
@@ -221,7 +221,7 @@ async fn a_running_job_is_stopped_when_somebody_cancels_it() {
 }
 
 #[test]
-fn a_function_that_cannot_work_says_so_in_its_log() {
+fn misconfigured_function_says_so_in_its_log() {
     // Each environment, and what is said of it.
     let cases: [(&[(&str, &str)], &str); 3] = [
         (&[], "LAVA_REALM: must name the realm"),

@@ -1,5 +1,5 @@
-//! A record that somebody removes while its run goes on: the run is at rest, and its job is not started
-//! a second time by the message that tells of it.
+//! A record that is removed by hand while its run goes on: the run is at rest, and the message about it
+//! does not start its job a second time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -62,7 +62,7 @@ impl RunStore for Vanishing {
 }
 
 #[tokio::test]
-async fn a_record_that_is_removed_before_any_write_leaves_its_run_at_rest() {
+async fn record_removed_before_a_write_leaves_its_run_at_rest() {
     // The writes: the claim, the end of the attempt, the first action, that nothing is left to do.
     for (pass, marks) in [(0, 0), (1, 1), (2, 1), (3, 1)] {
         let realm = Arc::new(Faulty::start(&[log_job("note")]).await);
@@ -90,7 +90,7 @@ fn wide_job() -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn a_spec_that_outlived_its_record_is_in_nobodys_way() {
+async fn spec_that_outlived_its_record_stops_no_new_run() {
     let realm = Faulty::start(&[wide_job()]).await;
     let mut asked = request("wide");
     asked.idempotency_key = Some("once".to_owned());
@@ -104,7 +104,7 @@ async fn a_spec_that_outlived_its_record_is_in_nobodys_way() {
 }
 
 #[tokio::test]
-async fn a_table_that_is_another_than_expected_is_told_of_as_such() {
+async fn table_with_unexpected_keys_is_reported() {
     let realm = Faulty::start(&[log_job("note")]).await;
     let dispatcher = realm.dispatcher().await;
     let other = Fault::Invalid("The provided key element does not match the schema");

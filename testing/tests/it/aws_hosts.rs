@@ -108,7 +108,7 @@ async fn nodes_all_runs_once_on_each_host_that_is_alive() {
         assert_eq!((run.crashes, run.attempt, run.epoch), (0, 1, 1), "{run:?}");
     }
 
-    // One is stopped in order: the next slot is for the other alone, and what it had not begun ends.
+    // One is stopped in order: the next slot is for the other alone, and its runs that had not begun end.
     let id = one.host.id.clone();
     one.stop.send(()).expect("it works");
     one.working.await.expect("it stops");

@@ -1,5 +1,5 @@
-//! What is too large for an item of a table: kept in S3 where there is a place for it, and else an error
-//! that says what to do, told once.
+//! Values too large for an item of a table: offloaded to S3 if there is a place for them, and else an
+//! error that says what to do, once.
 
 use pumice_core::engine::Handled;
 use pumice_core::ports::{Catalog, RunQuery, RunStore};
@@ -7,7 +7,7 @@ use pumice_core::run::{Part, Run, Status};
 use pumice_testing::standins::{Fault, Faulty, dispatch, key_of, log_job, request};
 use serde_json::{Value, json};
 
-/// What DynamoDB says of an item that it cannot keep.
+/// DynamoDB's message about an item that it cannot keep.
 const TOO_LARGE: &str = "Item size has exceeded the maximum allowed size";
 
 /// A realm with these jobs and no place in S3.
@@ -33,7 +33,7 @@ async fn runs_of(realm: &Faulty, job: &str) -> Vec<Run> {
     realm.cloud.realm.store().list(&query).await.expect("it answers")
 }
 
-/// What the reason of a run must say.
+/// Checks that the reason of a run contains these parts.
 fn assert_told(run: &Run, parts: &[&str]) {
     let reason = run.reason.as_deref().unwrap_or_default();
     for part in parts {
@@ -42,7 +42,7 @@ fn assert_told(run: &Run, parts: &[&str]) {
 }
 
 #[tokio::test]
-async fn a_result_without_a_place_for_it_fails_the_attempt_once_and_says_the_fix() {
+async fn result_without_a_place_fails_the_attempt_with_the_fix() {
     let realm = bare(&[log_job("note")]).await;
     realm.cloud.put_jobs(&[wordy_job(&realm)]).await;
     let run = dispatch(&realm.dispatcher().await, request("wordy")).await.expect("it is taken");
@@ -56,7 +56,7 @@ async fn a_result_without_a_place_for_it_fails_the_attempt_once_and_says_the_fix
 }
 
 #[tokio::test]
-async fn a_failure_whose_result_has_no_place_is_told_as_what_it_is() {
+async fn failure_whose_result_has_no_place_keeps_its_reason() {
     let realm = bare(&[log_job("note")]).await;
     let mut job = wordy_job(&realm);
     job["payload"] = format!("sh -c 'exit 3' {}", "x".repeat(100_000)).into();
@@ -69,7 +69,7 @@ async fn a_failure_whose_result_has_no_place_is_told_as_what_it_is() {
 }
 
 #[tokio::test]
-async fn what_is_rendered_at_the_start_without_a_place_for_it_is_left_out() {
+async fn rendered_values_without_a_place_are_left_out() {
     let mut job = log_job("wide");
     job["render_at"] = "run".into();
     job["payload"] = json!({ "text": "x".repeat(100_000) });
@@ -81,7 +81,7 @@ async fn what_is_rendered_at_the_start_without_a_place_for_it_is_left_out() {
 }
 
 #[tokio::test]
-async fn a_plan_without_a_place_for_it_fails_before_its_first_step() {
+async fn plan_without_a_place_fails_before_its_first_step() {
     let step = "a-step-whose-name-is-long";
     let chain = json!({ "job_id": "all", "type": "chain", "worker": "core", "enabled": true,
         "render_at": "run", "payload": vec![step; 5_000] });
@@ -93,7 +93,7 @@ async fn a_plan_without_a_place_for_it_fails_before_its_first_step() {
 }
 
 #[tokio::test]
-async fn a_step_whose_spec_has_no_place_fails_the_chain() {
+async fn step_whose_spec_has_no_place_fails_the_chain() {
     let mut step = log_job("step");
     step["payload"] = json!({ "text": "x".repeat(200_000) });
     let chain =
@@ -118,7 +118,7 @@ async fn one_request_that_is_too_large_does_not_stop_the_others() {
 }
 
 #[tokio::test]
-async fn an_end_that_the_table_does_not_take_is_recorded_without_its_result() {
+async fn end_refused_by_the_table_is_recorded_without_result() {
     for (job, write, fault) in [
         ("free", "UpdateItem", Fault::Invalid(TOO_LARGE)),
         ("locked", "TransactWriteItems", Fault::Cancelled("ValidationError")),
@@ -137,13 +137,13 @@ async fn an_end_that_the_table_does_not_take_is_recorded_without_its_result() {
 }
 
 #[tokio::test]
-async fn a_claim_that_the_table_does_not_take_does_without_its_event_log() {
+async fn claim_refused_by_the_table_drops_its_event_log() {
     let mut logged = log_job("logged");
     logged["event_log"] = json!({ "number": 1 });
     let step =
         json!({ "job_id": "all", "type": "chain", "worker": "core", "enabled": true, "payload": "logged" });
     let realm = Faulty::start(&[logged, step]).await;
-    // What is refused is the claim of the run, and the making of the step, which is its claim as well.
+    // The refused write is the claim of the run, and the making of the step, which is its claim as well.
     for (job, write, pass, of) in [("logged", "UpdateItem", 0, "/"), ("all", "PutItem", 1, "/1.0")] {
         realm.proxy.fail_after(write, pass, Fault::Invalid(TOO_LARGE), 1);
         let run = dispatch(&realm.dispatcher().await, request(job)).await.expect("it is taken");
@@ -160,7 +160,7 @@ async fn a_claim_that_the_table_does_not_take_does_without_its_event_log() {
 }
 
 #[tokio::test]
-async fn a_run_whose_claim_the_table_never_takes_has_failed() {
+async fn run_whose_claim_the_table_never_takes_fails() {
     let mut queued = log_job("queued");
     queued["overlap"] = "queue".into();
     let realm = Faulty::start(&[log_job("note"), queued]).await;
@@ -177,7 +177,7 @@ async fn a_run_whose_claim_the_table_never_takes_has_failed() {
 }
 
 #[tokio::test]
-async fn a_chain_that_cannot_wait_for_its_steps_has_failed() {
+async fn chain_that_cannot_wait_for_its_steps_fails() {
     let chain =
         json!({ "job_id": "all", "type": "chain", "worker": "core", "enabled": true, "payload": "step" });
     let realm = Faulty::start(&[]).await;
@@ -238,7 +238,7 @@ async fn retrying_with(realm: &Faulty, line: &str) -> Run {
 }
 
 #[tokio::test]
-async fn a_result_that_is_gone_from_s3_is_told_of_and_in_nobodys_way() {
+async fn result_missing_in_s3_is_logged_and_stops_nothing() {
     let realm = Faulty::start(&[log_job("note")]).await;
     let run = retrying(&realm).await;
     assert_eq!((run.status, &run.result["error"]), (Status::Retrying, &json!("Failed with exit status 3")));
@@ -257,7 +257,7 @@ async fn a_result_that_is_gone_from_s3_is_told_of_and_in_nobodys_way() {
 }
 
 #[tokio::test]
-async fn lists_and_the_sweeper_do_without_what_is_large_and_lose_nothing() {
+async fn lists_and_sweeper_skip_offloaded_values_without_loss() {
     let realm = Faulty::start(&[log_job("note")]).await;
     let run = retrying(&realm).await;
     let later = realm.housekeeper_at(realm.skewed_site(1_200).await);
@@ -274,7 +274,7 @@ async fn lists_and_the_sweeper_do_without_what_is_large_and_lose_nothing() {
 }
 
 #[tokio::test]
-async fn a_run_is_watched_without_what_is_large() {
+async fn run_is_watched_without_offloaded_values() {
     let realm = Faulty::start(&[log_job("note")]).await;
     let folder = tempfile::tempdir().expect("a folder");
     let (first, gate) = (folder.path().join("first"), folder.path().join("gate"));
@@ -304,7 +304,7 @@ async fn a_run_is_watched_without_what_is_large() {
 }
 
 #[tokio::test]
-async fn what_stands_in_s3_stays_there_when_the_realm_has_no_place_any_more() {
+async fn offloaded_values_stay_when_the_realm_loses_its_place() {
     let realm = Faulty::start(&[log_job("note")]).await;
     let run = retrying(&realm).await;
     let document = json!({ "realm": "test" }).as_object().cloned().expect("an object");
@@ -320,7 +320,7 @@ async fn what_stands_in_s3_stays_there_when_the_realm_has_no_place_any_more() {
 }
 
 #[tokio::test]
-async fn a_spec_that_is_gone_fails_its_run() {
+async fn missing_spec_fails_its_run() {
     let realm = Faulty::start(&[log_job("note")]).await;
     let mut large = request("note");
     large.globals.insert("x".to_owned(), Value::String("x".repeat(500_000)));
@@ -332,7 +332,7 @@ async fn a_spec_that_is_gone_fails_its_run() {
 }
 
 #[tokio::test]
-async fn a_plan_that_is_gone_fails_its_run_and_is_not_made_anew() {
+async fn missing_plan_fails_its_run_and_is_not_made_anew() {
     let realm = Faulty::start(&[]).await;
     let step = "a-step-whose-name-is-long";
     let chain = json!({ "job_id": "all", "type": "chain", "worker": "core", "enabled": true,

@@ -69,7 +69,7 @@ impl Table {
             self.store
                 .commit(&Change { run, lock: None, permit: None, message: None })
                 .await
-                .expect("nobody else writes");
+                .expect("no other writer");
         }
     }
 
@@ -83,7 +83,7 @@ impl Table {
         }
     }
 
-    /// The item that tells how far the index can be relied on.
+    /// The item that records how far the index can be relied on.
     async fn mark(&self) -> HashMap<String, AttributeValue> {
         let key = |name: &str| AttributeValue::S(name.to_owned());
         let mark = self.clients.dynamodb.get_item().table_name(self.names.runs());
@@ -160,7 +160,7 @@ async fn records_older_than_the_index_are_listed_with_those_in_it() {
 }
 
 #[tokio::test]
-async fn list_that_found_no_record_older_than_the_index_says_so_for_the_next() {
+async fn list_without_older_records_marks_so_for_the_next() {
     let table = Table::lacking("").await;
     table.make(7..=12).await;
     mark_index(&table.clients, &table.names, at(7).timestamp_micros()).await;

@@ -1,4 +1,4 @@
-//! What is logged when something goes wrong on AWS: once, with what one would search for.
+//! Log lines of faults on AWS: one each, with the words to search for.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -13,13 +13,13 @@ use serde_json::json;
 /// Every call from now on.
 const ALWAYS: usize = usize::MAX;
 
-/// What this thread logs.
+/// The log of this thread.
 #[derive(Clone, Default)]
 struct Heard(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Heard {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("nobody panicked").write(bytes)
+        self.0.lock().expect("no thread panicked").write(bytes)
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
@@ -37,7 +37,7 @@ impl Heard {
 
     /// The lines that say this.
     fn saying(&self, text: &str) -> Vec<String> {
-        let all = String::from_utf8(self.0.lock().expect("nobody panicked").clone()).expect("it is text");
+        let all = String::from_utf8(self.0.lock().expect("no thread panicked").clone()).expect("it is text");
         all.lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
     }
 
@@ -53,7 +53,7 @@ impl Heard {
 }
 
 #[tokio::test]
-async fn a_message_that_is_not_sent_is_told_with_its_run() {
+async fn message_not_sent_is_logged_with_its_run() {
     let fails = json!({ "job_id": "fails", "type": "cmd", "worker": "core", "enabled": true, "payload": "false", "iteration_limit": 2 });
     let realm = Faulty::start(&[log_job("note"), fails]).await;
     let (dispatcher, engine) = (realm.dispatcher().await, realm.engine().await);
@@ -70,7 +70,7 @@ async fn a_message_that_is_not_sent_is_told_with_its_run() {
 }
 
 #[tokio::test]
-async fn a_record_that_vanishes_while_its_job_runs_is_told_of_once() {
+async fn record_vanishing_during_its_job_is_logged_once() {
     let realm = Faulty::start(&[]).await;
     let cmd = |id: &str, seconds: f32| {
         let line = format!(
@@ -101,7 +101,7 @@ async fn a_record_that_vanishes_while_its_job_runs_is_told_of_once() {
 }
 
 #[tokio::test]
-async fn a_table_and_a_queue_that_are_missing_are_named_by_dispatcher_and_worker() {
+async fn missing_table_and_queue_are_named_in_the_log() {
     let realm = Faulty::start(&[log_job("note")]).await;
     let (dispatcher, engine) = (realm.dispatcher().await, realm.engine().await);
     let worker = pumice_core::ids::WorkerName::new("core").expect("a name");
@@ -115,7 +115,7 @@ async fn a_table_and_a_queue_that_are_missing_are_named_by_dispatcher_and_worker
     let sqs = &realm.cloud.clients.sqs;
     let url = sqs.get_queue_url().queue_name("lava-test-core").send().await.expect("it is there");
     sqs.delete_queue().set_queue_url(url.queue_url).send().await.expect("it is deleted");
-    // The run is recorded; its message is sent once somebody has deployed the queue.
+    // The run is recorded; its message is sent once the queue is deployed.
     let unsent = key_of(&dispatch(&dispatcher, request("note")).await.expect("it is recorded"));
     heard.assert_told_once("a message was not sent", &unsent, "note");
     names(&heard.saying("a message was not sent")[0], "queue lava-test-core");
@@ -131,7 +131,7 @@ async fn a_table_and_a_queue_that_are_missing_are_named_by_dispatcher_and_worker
 }
 
 #[tokio::test]
-async fn a_schedule_that_cannot_be_made_is_told_with_its_run_and_costs_the_request_nothing() {
+async fn failed_schedule_is_logged_with_its_run_and_fails_nothing() {
     let realm = Faulty::start(&[log_job("report")]).await;
     realm.cloud.make_schedule_group().await;
     let dispatcher = realm.dispatcher_at(realm.site(&realm.realm_with_schedules().await).await);

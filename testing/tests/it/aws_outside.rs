@@ -1,4 +1,4 @@
-//! What actions and `lambda` jobs reach on AWS, on a stand-in.
+//! Services that actions and `lambda` jobs reach on AWS, on a stand-in.
 
 use aws_config::SdkConfig;
 use chrono::Utc;
@@ -10,7 +10,7 @@ use pumice_core::ports::{
 use pumice_testing::standins::{Server, config, until};
 use serde_json::{Value, json};
 
-/// A stand-in with a queue that hears what a topic and a bus are told.
+/// A stand-in with a queue that receives the messages of a topic and a bus.
 struct World {
     _server: Server,
     sqs: aws_sdk_sqs::Client,

@@ -75,7 +75,7 @@ impl Table {
         counts
     }
 
-    /// What a query gives, page by page.
+    /// The runs of a query, page by page.
     async fn follow(&self, query: &RunQuery) -> Vec<RunKey> {
         let (mut query, mut found) = (query.clone(), Vec::new());
         loop {
@@ -113,7 +113,7 @@ async fn many_runs_at_once_stand_in_parts_and_are_listed_in_order() {
         table.keys("job_id").await,
         BTreeMap::from([("check".to_owned(), 21), ("load".to_owned(), 20)])
     );
-    // Two batches of many beside each other in time, and a small one after them.
+    // Two batches of many, interleaved in time, and a small one after them.
     all.extend(table.make((100..=800).step_by(2), "load").await);
     all.extend(table.make((101..=801).step_by(2), "load").await);
     all.extend(table.make(900..=910, "load").await);
@@ -161,7 +161,7 @@ async fn many_runs_at_once_stand_in_parts_and_are_listed_in_order() {
 }
 
 #[tokio::test]
-async fn what_a_run_dispatches_in_great_numbers_is_found_in_its_tree() {
+async fn children_in_great_numbers_are_found_in_the_tree() {
     let table = Table::start().await;
     use_parts(&table.clients, &table.names).await;
     let root = table.make(1..=1, "load").await.remove(0);
@@ -174,7 +174,7 @@ async fn what_a_run_dispatches_in_great_numbers_is_found_in_its_tree() {
     }
     let keys = table.keys("dispatched_by").await;
     assert_eq!((keys.len(), keys[root.key.as_str()]), (9, 20), "{keys:?}");
-    // What the run writes afterwards takes nothing of that away.
+    // Later writes of the run take nothing of that away.
     table.put(root.clone(), Status::Complete).await;
     let query = RunQuery { tree_of: Some(root.key.clone()), ..RunQuery::default() };
     let page = table.store.page(&query).await.expect("it answers");

@@ -47,7 +47,7 @@ impl Stage {
         self.realm.work(&self.engine, &key_of(&accepted)).await.run
     }
 
-    /// What objects were asked for since this was asked last: lists and fetches.
+    /// How many requests for objects there were since the last call: lists and fetches.
     fn gets(&self) -> usize {
         self.realm.proxy.calls().get("GET").copied().unwrap_or_default()
     }
@@ -158,7 +158,7 @@ async fn object_that_changed_since_it_was_listed_is_not_fetched() {
 }
 
 #[tokio::test]
-async fn store_that_does_not_answer_fails_the_attempt_and_the_next_one_goes_on() {
+async fn silent_store_fails_the_attempt_and_the_next_goes_on() {
     let mut steps = job("steps", "exe", "once.sh", json!({}));
     steps["iteration_limit"] = json!(2);
     let stage = Stage::new(&[steps], &[("once.sh", b"#!/bin/sh\necho done")]).await;

@@ -1,5 +1,5 @@
-//! Runs that are due long after they are asked for, in a realm that makes schedules for them. Nobody but
-//! the test that says so sweeps.
+//! Runs that are due long after they are asked for, in a realm that makes schedules for them. Only the
+//! test that says so sweeps.
 
 use aws_sdk_scheduler::types::{ActionAfterCompletion, FlexibleTimeWindowMode};
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
@@ -14,8 +14,8 @@ use pumice_testing::standins::{
 };
 use serde_json::{Value, json};
 
-/// How slow the clock of a dispatcher is, in seconds: what is due in a moment is more than 15 minutes
-/// ahead for it, and its schedule comes in a moment.
+/// How slow the clock of a dispatcher is, in seconds: a run that is due in a moment is more than 15
+/// minutes ahead for it, and its schedule fires in a moment.
 const SLOW: i64 = 1_000;
 
 fn ahead(job: &str, at: DateTime<Utc>) -> DispatchRequest {
@@ -32,7 +32,7 @@ async fn realm_with(job: impl FnOnce(&Faulty) -> Value) -> (Faulty, Dispatcher) 
     (realm, dispatcher)
 }
 
-/// What becomes of the next messages that come.
+/// The outcomes of the next messages.
 async fn handled(realm: &Faulty, count: usize) -> Vec<Handled> {
     let engine = realm.engine().await;
     let mut handled = Vec::new();
@@ -45,7 +45,7 @@ async fn handled(realm: &Faulty, count: usize) -> Vec<Handled> {
 }
 
 #[tokio::test]
-async fn the_dispatcher_makes_a_schedule_of_a_run_that_is_far_ahead() {
+async fn dispatcher_makes_a_schedule_of_a_run_far_ahead() {
     let cloud = Cloud::start(&[log_job("report")]).await;
     cloud.make_schedule_group().await;
     cloud.deploy(&FunctionSpec {
@@ -72,7 +72,7 @@ async fn the_dispatcher_makes_a_schedule_of_a_run_that_is_far_ahead() {
     assert_eq!(target.retry_policy().and_then(|it| it.maximum_event_age_in_seconds()), Some(3_600));
     let message: Message = serde_json::from_str(target.input().expect("an input")).expect("a message");
     assert_eq!((message.key(), message.job_id.as_str()), (key.clone(), "report"));
-    // What the request gave stands in the record, not in a schedule for others to read.
+    // The request's parameters are in the record, not in a schedule for others to read.
     assert_eq!((&message.parameters, &message.globals), (&None, &None));
     let run = cloud.realm.store().load(&key).await.expect("it answers").expect("it is there");
     assert_eq!(run.due_at, Some(run.not_before - TimeDelta::minutes(15)), "the sweeper's way is as it was");
@@ -84,7 +84,7 @@ async fn the_dispatcher_makes_a_schedule_of_a_run_that_is_far_ahead() {
 }
 
 #[tokio::test]
-async fn a_run_begins_by_its_schedule_alone() {
+async fn run_begins_by_its_schedule_alone() {
     let (realm, slow) = realm_with(|realm| realm.marking_job("report", 0)).await;
     let due = Utc::now() + TimeDelta::seconds(10);
     let key = key_of(&dispatch(&slow, ahead("report", due)).await.expect("it is taken"));
@@ -99,7 +99,7 @@ async fn a_run_begins_by_its_schedule_alone() {
 }
 
 #[tokio::test]
-async fn a_run_that_the_sweeper_woke_runs_once() {
+async fn run_woken_by_the_sweeper_runs_once() {
     let (realm, slow) = realm_with(|realm| realm.marking_job("report", 0)).await;
     let due = Utc::now() + TimeDelta::seconds(2);
     let key = key_of(&dispatch(&slow, ahead("report", due)).await.expect("it is taken"));
@@ -110,7 +110,7 @@ async fn a_run_that_the_sweeper_woke_runs_once() {
 }
 
 #[tokio::test]
-async fn a_cancelled_run_whose_schedule_comes_never_starts() {
+async fn cancelled_run_whose_schedule_fires_never_starts() {
     let (realm, slow) = realm_with(|realm| realm.marking_job("report", 0)).await;
     let due = Utc::now() + TimeDelta::seconds(2);
     let key = key_of(&dispatch(&slow, ahead("report", due)).await.expect("it is taken"));
@@ -121,7 +121,7 @@ async fn a_cancelled_run_whose_schedule_comes_never_starts() {
 }
 
 #[tokio::test]
-async fn a_schedule_that_was_made_without_an_answer_is_made_once() {
+async fn schedule_made_without_an_answer_is_made_once() {
     let (realm, slow) = realm_with(|_| log_job("report")).await;
     // Of the services that are asked only Scheduler is asked with this method.
     realm.proxy.fail("POST", Fault::Unanswered, 1);
@@ -132,7 +132,7 @@ async fn a_schedule_that_was_made_without_an_answer_is_made_once() {
 }
 
 #[tokio::test]
-async fn a_run_with_large_parameters_has_a_schedule_as_any_other() {
+async fn run_with_large_parameters_has_a_schedule() {
     let (realm, slow) = realm_with(|_| log_job("report")).await;
     let mut large = ahead("report", Utc::now() + TimeDelta::hours(1));
     large.parameters.insert("text".to_owned(), "x".repeat(300 * 1024).into());
@@ -141,7 +141,7 @@ async fn a_run_with_large_parameters_has_a_schedule_as_any_other() {
 }
 
 #[tokio::test]
-async fn a_schedule_that_comes_when_its_record_is_gone_starts_nothing() {
+async fn schedule_without_its_record_starts_nothing() {
     let (realm, slow) = realm_with(|realm| realm.marking_job("report", 0)).await;
     let due = Utc::now() + TimeDelta::seconds(2);
     let key = key_of(&dispatch(&slow, ahead("report", due)).await.expect("it is taken"));
@@ -152,7 +152,7 @@ async fn a_schedule_that_comes_when_its_record_is_gone_starts_nothing() {
 }
 
 #[tokio::test]
-async fn the_command_makes_schedules_too_and_says_what_is_missing() {
+async fn command_makes_schedules_and_names_missing_parts() {
     let cloud = Cloud::start(&[log_job("report")]).await;
     cloud.make_schedule_group().await;
     let at = (Utc::now() + TimeDelta::hours(1)).to_rfc3339();
@@ -175,7 +175,7 @@ fn look_before(slot: DateTime<Utc>) -> String {
 }
 
 #[tokio::test]
-async fn slot_far_ahead_has_a_look_of_its_own_and_an_edit_makes_it_harmless() {
+async fn slot_far_ahead_has_its_own_look_and_edits_disarm_it() {
     let cloud = Cloud::start(&[]).await;
     cloud.make_schedule_group().await;
     cloud.deploy(&FunctionSpec {

@@ -1,4 +1,4 @@
-//! What runs use is signed: a record that anybody but Pumice has written is not run.
+//! Signed specs of runs: a record that was not written by Pumice is not run.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use pumice_core::ids::{RunKey, WorkerName};
@@ -44,7 +44,7 @@ fn text(text: &str) -> AttributeValue {
     AttributeValue::S(text.to_owned())
 }
 
-/// Writes an attribute of a run's record, as whoever has the credentials of some worker may.
+/// Writes an attribute of a run's record, as a process with the credentials of some worker may.
 async fn write(cloud: &Cloud, key: &RunKey, name: &str, value: AttributeValue) {
     let update = cloud.clients.dynamodb.update_item().table_name(cloud.names().runs());
     let update = update.key("run_id", text(key.as_str())).key("path", text("/"));

@@ -83,7 +83,7 @@ async fn timed_run_behind_a_backlog_is_sent_by_the_next_sweep() {
 }
 
 #[tokio::test]
-async fn records_that_cannot_be_read_are_put_off_and_in_nobodys_way() {
+async fn unreadable_records_are_put_off_and_stop_no_sweep() {
     let realm = Faulty::start(&[log_job("note")]).await;
     let keys = dispatch(&realm, 120, TimeDelta::hours(1)).await;
     // As after a rollback: a version to come has written what this one does not know.

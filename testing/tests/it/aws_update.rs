@@ -72,7 +72,7 @@ async fn update_publishes_versions_and_runs_go_on() {
     completes(&realm, &cloud.dispatch(&json!({ "job_id": "quick" }))).await;
     assert_eq!([alias(&realm, DISPATCHER), alias(&realm, WORKER)], ["2", "1"]);
 
-    // What changes no function publishes nothing.
+    // A change that concerns no function publishes nothing.
     realm.update(&["LogLevel=debug", "AlarmErrors=9"]);
     assert_eq!([alias(&realm, DISPATCHER), alias(&realm, WORKER)], ["2", "1"]);
 }

@@ -18,7 +18,7 @@ async fn children(cloud: &Cloud, run: &Run) -> Vec<Run> {
     children.expect("the store answers")
 }
 
-/// What the last step of a run printed.
+/// The output of a run's last step.
 async fn printed(cloud: &Cloud, run: &Run) -> String {
     let steps = children(cloud, run).await;
     let last = steps.last().expect("steps");
@@ -58,7 +58,7 @@ async fn files_go_along_when_a_step_is_tried_again_after_a_delay() {
 }
 
 #[tokio::test]
-async fn files_that_are_lost_fail_the_step_that_needs_them_unless_the_job_does_without() {
+async fn lost_files_fail_the_step_unless_the_job_starts_fresh() {
     let first = cmd("first", "echo 42 > data");
     let mut second = cmd("second", "ls; test -e data && exit 1; echo none");
     second["iteration_limit"] = json!(2);

@@ -42,7 +42,7 @@ impl Clock for Skewed {
     }
 }
 
-/// A store that gives no answer while it is told so.
+/// A store that gives no answer while `hangs` is set.
 struct Hanging {
     store: Memory,
     hangs: Arc<AtomicBool>,
@@ -140,9 +140,9 @@ impl Realm {
 }
 
 #[tokio::test]
-async fn report_29_host_whose_clock_is_wrong_starts_nothing_and_says_so() {
+async fn report_29_host_with_a_wrong_clock_says_so_and_starts_none() {
     let realm = Realm::new().await;
-    // What this host takes for nine o'clock is in the future.
+    // Nine o'clock by this host's clock is in the future.
     realm.clock.advance_to(instant("2026-03-01T09:00:00Z"));
     for (seconds, wanted) in [
         (-61, "the clock of host box is 61s ahead of the store's"),
@@ -160,7 +160,7 @@ async fn report_29_host_whose_clock_is_wrong_starts_nothing_and_says_so() {
 }
 
 #[tokio::test]
-async fn report_30_store_that_hangs_in_the_fire_is_given_up_until_the_next_sweep() {
+async fn report_30_store_hanging_in_the_fire_waits_for_next_sweep() {
     let realm = Realm::new().await;
     let housekeeper = realm.housekeeper(TimeDelta::zero());
     realm.clock.advance_to(instant("2026-03-01T09:00:00Z"));

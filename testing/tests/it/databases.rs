@@ -175,7 +175,7 @@ fn run(specs: &Value, job: &str) -> Output {
     output
 }
 
-/// What the commands of a run printed, without the names of their jobs.
+/// The output of a run's commands, without the names of their jobs.
 fn printed(output: &Output) -> String {
     assert!(output.status.success(), "{output:?}");
     let lines = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -234,7 +234,7 @@ fn values_of_mariadb_are_shown_as_lava_has_them() {
     assert_eq!(rows(&server, "select 1 as a from dual where false"), "a\n");
 }
 
-/// What each server must do alike.
+/// Checks that all servers must pass.
 fn serves_jobs(server: &Server) {
     let connection = server.connection(json!({}));
     // Committed as a whole, or not at all.

@@ -84,7 +84,7 @@ impl RunStore for Slow {
     }
 }
 
-/// The queues in memory, which may be out of order, and may tell which runs have a message on them.
+/// The queues in memory, which may be out of order, and may list the runs that have a message on them.
 struct Troubled {
     memory: Memory,
     told: Arc<Mutex<Option<Vec<RunKey>>>>,
@@ -110,7 +110,7 @@ impl Queue for Troubled {
     }
 }
 
-/// lava's table of events, in which there is nothing yet.
+/// lava's table of events, which is empty.
 struct Silent;
 
 #[async_trait]
@@ -291,7 +291,7 @@ async fn runs_in_a_backlog_get_no_second_message_and_are_left_alone() {
     assert_eq!(realm.run(&keys[0]).await.status, Status::Dispatched);
 }
 
-/// What the queue of a worker of lava's refuses for what it holds would be sent for ever.
+/// A message that the queue of a lava worker refuses for its contents would be sent for ever.
 #[tokio::test]
 async fn run_whose_message_is_refused_ends_with_the_reason() {
     for at_dispatch in [true, false] {
@@ -314,7 +314,7 @@ async fn run_whose_message_is_refused_ends_with_the_reason() {
 }
 
 #[tokio::test]
-async fn queue_that_tells_its_runs_gets_no_second_message_but_for_what_was_lost() {
+async fn queue_listing_its_runs_is_sent_only_lost_messages_again() {
     let realm = Realm::new(TimeDelta::zero());
     realm.memory.put_job(job("a"));
     let keys = realm.dispatch(3, TimeDelta::zero()).await;
@@ -381,7 +381,7 @@ async fn message_put_back_is_run_once_its_job_is_there() {
         let run = realm.run(&key).await;
         assert_eq!((run.status, run.job_type.as_str(), run.reason), (Status::Complete, "log", None));
         let statuses: Vec<Status> = run.log.entries.iter().map(|entry| entry.status).collect();
-        assert!(statuses.contains(&Status::Rejected), "what came before is told: {statuses:?}");
+        assert!(statuses.contains(&Status::Rejected), "the earlier statuses are reported: {statuses:?}");
         // A third delivery finds a run that has ended.
         assert_eq!(realm.engine.handle(&message("late"), 2, None).await, Handled::Delete);
         assert_eq!(realm.run(&key).await.epoch, run.epoch);

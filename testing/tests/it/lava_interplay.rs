@@ -1,4 +1,4 @@
-//! Pumice beside lava itself, on one realm: each dispatches what the other runs.
+//! Pumice and lava itself, on one realm: each dispatches jobs that the other runs.
 
 use std::process::Command;
 use std::time::Duration;
@@ -69,7 +69,7 @@ fn lava(cloud: &Cloud, program: &str, home: &std::path::Path) -> Command {
 }
 
 #[tokio::test]
-async fn what_lava_dispatches_pumice_runs() {
+async fn run_dispatched_by_lava_is_run_by_pumice() {
     let mut reads = job("reads", "core", "cmd", json!("echo '{{ state.mark }}' '{{ globals.who }}'"));
     reads["state"] = json!({ "mark": "none" });
     let cloud = Cloud::start(&[reads]).await;
@@ -93,14 +93,14 @@ async fn what_lava_dispatches_pumice_runs() {
 }
 
 #[tokio::test]
-async fn what_pumice_dispatches_lava_runs_and_pumice_records_its_end() {
+async fn run_dispatched_to_lava_has_its_end_recorded() {
     let realm = Faulty::start(&[job("note", "other", "log", Value::Null)]).await;
     add_lavas(&realm.cloud, "other").await;
     realm.cloud.deploy_dispatcher();
     let key = realm.cloud.dispatch(&json!({ "job_id": "note", "globals": { "who": "pumice" } }));
     assert!(realm.load(&key).await.is_some_and(|run| run.handed_over.is_some()), "it is given once");
     work_as_lava(&realm.cloud, &key).await;
-    // Two minutes later the sweeper looks what became of it.
+    // Two minutes later the sweeper looks at its outcome.
     assert_eq!(realm.housekeeper_at(realm.skewed_site(120).await).sweep().await.expect("it sweeps"), 1);
     let run = realm.load(&key).await.expect("it is there");
     assert_eq!((run.status, run.due_at, run.reason), (Status::Complete, None, None));
@@ -109,7 +109,7 @@ async fn what_pumice_dispatches_lava_runs_and_pumice_records_its_end() {
 }
 
 #[tokio::test]
-async fn a_worker_of_lavas_that_no_setting_names_is_known_by_what_it_tells() {
+async fn lava_worker_without_a_setting_is_known_by_its_events() {
     let realm = Faulty::start(&[job("note", "other", "log", Value::Null)]).await;
     add_lavas(&realm.cloud, "").await;
     let run = dispatch(&realm.dispatcher().await, request("note")).await.expect("it is taken");
@@ -122,7 +122,7 @@ async fn a_worker_of_lavas_that_no_setting_names_is_known_by_what_it_tells() {
 }
 
 #[tokio::test]
-async fn a_run_far_ahead_is_sent_to_lava_in_time_with_all_it_was_asked_for_with() {
+async fn run_far_ahead_is_sent_to_lava_in_time_with_its_request() {
     let realm = Faulty::start(&[job("note", "other", "log", Value::Null)]).await;
     add_lavas(&realm.cloud, "oth*").await;
     let mut far = request("note");
@@ -149,7 +149,7 @@ async fn a_run_far_ahead_is_sent_to_lava_in_time_with_all_it_was_asked_for_with(
         sent[0]["ts_dispatch"].as_str().and_then(|at| at.parse::<chrono::DateTime<chrono::Utc>>().ok());
     assert!(told.is_some_and(|at| at > SystemClock.now() + chrono::TimeDelta::minutes(59)), "{told:?}");
     let later = realm.housekeeper_at(realm.skewed_site(4_000).await);
-    assert_eq!(later.sweep().await.expect("it sweeps"), 1, "lava has told nothing yet");
+    assert_eq!(later.sweep().await.expect("it sweeps"), 1, "lava has reported nothing yet");
     assert_eq!(messages(&realm).await, Vec::<Value>::new(), "it is sent once");
     let cancelled = later.dispatcher().cancel(&key).await.expect("it is let go");
     assert!(cancelled.reason.is_some_and(|reason| reason.contains("may run it all the same")));
@@ -157,7 +157,7 @@ async fn a_run_far_ahead_is_sent_to_lava_in_time_with_all_it_was_asked_for_with(
 }
 
 #[tokio::test]
-async fn what_lava_tells_nothing_of_fails_when_no_queue_can_have_it_any_more() {
+async fn run_without_lava_events_fails_when_no_queue_can_have_it() {
     let realm = Faulty::start(&[job("note", "other", "log", Value::Null)]).await;
     add_lavas(&realm.cloud, "other").await;
     let run = dispatch(&realm.dispatcher().await, request("note")).await.expect("it is taken");
@@ -182,11 +182,11 @@ async fn jobs_of_types_that_only_lava_has_are_sent_to_lava() {
     let dispatcher = realm.dispatcher().await;
     dispatch(&dispatcher, request("theirs")).await.expect("it is lava's to check");
     assert_eq!(messages(&realm).await.len(), 1);
-    let refused = dispatch(&dispatcher, request("ours")).await.expect_err("nobody can run it").to_string();
+    let refused = dispatch(&dispatcher, request("ours")).await.expect_err("no worker can run it").to_string();
     assert!(refused.contains("no such job type"), "{refused}");
 }
 
-/// What is in the queue of worker `other`; it is taken out.
+/// The messages in the queue of worker `other`; they are taken out.
 async fn messages(realm: &Faulty) -> Vec<Value> {
     let (queues, other) = (realm.cloud.realm.queues(), WorkerName::new("other").expect("a name"));
     let taken = queues.receive(&other, 10, Duration::from_secs(1)).await.expect("the queue answers");
@@ -194,7 +194,7 @@ async fn messages(realm: &Faulty) -> Vec<Value> {
     taken.iter().map(|it| serde_json::from_str(&it.body).expect("it is JSON")).collect()
 }
 
-/// Lets lava's own worker take what is there for it, until it has told that a run is complete.
+/// Lets a lava worker take its messages, until its events say that a run is complete.
 async fn work_as_lava(cloud: &Cloud, key: &RunKey) {
     let home = tempfile::tempdir().expect("a folder");
     let mut worker = lava(cloud, "lava-worker", home.path());
@@ -225,7 +225,7 @@ async fn work_as_lava(cloud: &Cloud, key: &RunKey) {
 }
 
 #[tokio::test]
-async fn lavas_tools_show_what_pumice_ran_where_the_realm_asks_for_it() {
+async fn lava_tools_show_pumice_runs_if_the_realm_asks() {
     let mut breaks = job("breaks", "core", "cmd", json!("exit 3"));
     breaks["iteration_limit"] = json!(2);
     breaks["iteration_delay"] = json!("1s");

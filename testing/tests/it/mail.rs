@@ -132,7 +132,7 @@ fn login(more: Value) -> Value {
 }
 
 #[test]
-fn email_of_a_failed_run_arrives_with_what_it_printed() {
+fn email_of_a_failed_run_arrives_with_its_output() {
     let world = World::new("plain", json!({}), json!(["ann@example.com", "bob@example.com"]));
     assert_eq!(world.tested()["works"], true);
     let log = world.dispatched();

@@ -1,4 +1,4 @@
-//! What takes stand-ins, lava, servers or the simulation, in one binary, so that all of it is linked once.
+//! Tests that take stand-ins, lava, servers or the simulation, in one binary, so that all of it is linked once.
 
 mod actions;
 #[cfg(feature = "standins")]

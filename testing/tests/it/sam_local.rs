@@ -68,7 +68,7 @@ impl Local {
         local
     }
 
-    /// What functions are told of the realm, and nothing built.
+    /// The functions' environment of the realm, and nothing built.
     fn new() -> Self {
         let local = Self { folder: tempfile::tempdir().expect("a folder is made") };
         let parameters = json!({ "Parameters": {

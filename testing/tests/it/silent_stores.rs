@@ -1,4 +1,4 @@
-//! Stores that do not answer: what was not done is reported, or done later, and never taken for done.
+//! Stores that do not answer: unfinished work is reported, or done later, and never taken for done.
 
 use std::sync::{Arc, Mutex};
 
@@ -22,7 +22,7 @@ use pumice_host::DiskWorkspaces;
 use pumice_testing::memory::{ManualClock, Memory, SeededRandom};
 use serde_json::{Value, json};
 
-/// What a store does not answer.
+/// The calls that a store does not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Silent {
     Nothing,
@@ -242,7 +242,7 @@ async fn withdrawal_unanswered_is_made_by_the_next_look() {
             assert_eq!(realm.housekeeper().strike(AHEAD).await.expect("it answers").started, 1);
             realm.put_scheduled(enabled, schedule).await;
             realm.set(silent);
-            let struck = realm.housekeeper().strike(AHEAD).await.expect("what is left is due");
+            let struck = realm.housekeeper().strike(AHEAD).await.expect("the rest is due");
             assert_eq!((struck.moved, realm.runs().await[0].status), (0, Status::Dispatched));
             realm.set(Silent::Nothing);
             realm.housekeeper().strike(AHEAD).await.expect("it answers");

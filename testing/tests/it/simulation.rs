@@ -43,11 +43,11 @@ const FOUND: [(u64, &str, &str); 17] = [
     (17, "foreach", "a refused read after a claim left the run held, and its attempt was made twice"),
     (31, "foreach", "a store that did not answer the write of an outcome lost the outcome"),
     (265, "mix", "a child was run after its parent had ended"),
-    (13, "mix", "a host that stood still after its claim ran the job beside its successor"),
+    (13, "mix", "a host that stood still after its claim ran the job at the same time as its successor"),
     (125, "mix", "a record that was read did not equal the one that was written"),
     (1_577, "retry", "the same, by nanoseconds of a random delay"),
     (10_955, "queue", "a run whose worker was lost was made to wait for its own lock"),
-    (3_049_446, "fanout", "an action that was told to be done twice stood for the one after it"),
+    (3_049_446, "fanout", "an action recorded as done twice counted for the one after it"),
     (
         11_075_247,
         "keyed",
@@ -57,8 +57,8 @@ const FOUND: [(u64, &str, &str); 17] = [
     (4_298, "dag", "a step that ended elsewhere was noticed only when one that ran here had ended"),
     (968, "timed", "the timeout of a job of steps was counted anew by each invocation"),
     (1_314, "late", "a host that stood still rejected as too late a run that others had started meanwhile"),
-    (6_329, "queue", "a run that was held meanwhile was taken for one that was called"),
-    (4_968, "queue", "a run that got into line just after the lock was free was called by nobody"),
+    (6_329, "queue", "a run that was held meanwhile was taken for one that was woken"),
+    (4_968, "queue", "a run that got into line just after the lock was free was woken by no other run"),
     (146_908, "skip", "a host that stood still claimed a child after its parent had ended"),
 ];
 
@@ -71,7 +71,7 @@ fn seeds_that_found_bugs_hold() {
 }
 
 #[test]
-fn a_seed_gives_the_same_steps_each_time() {
+fn seed_gives_the_same_steps_each_time() {
     for seed in 0..28 {
         let [one, other] = [(); 2].map(|()| simulate(seed, scenario_of(seed), None, true));
         assert_eq!(one.trace, other.trace, "seed {seed}");
@@ -105,7 +105,7 @@ fn seed_for(scenario: &'static Scenario, limit: u64) -> (u64, u64) {
 
 /// One crash before or after each port call, in every scenario.
 #[test]
-fn a_crash_at_any_call_is_survived() {
+fn crash_at_any_call_is_survived() {
     for scenario in &SCENARIOS {
         for limit in [40, 150] {
             let (seed, calls) = seed_for(scenario, limit);
@@ -138,11 +138,11 @@ fn two_crashes_at_any_calls_are_survived() {
     }
 }
 
-/// The page that tells users what they can rely on names each bug that would break a promise.
+/// The page of promises to users names each bug that would break one.
 #[test]
-fn the_lifecycle_page_names_every_mutant() {
+fn lifecycle_page_names_every_mutant() {
     let page = include_str!("../../../docs/LIFECYCLE.md");
     for mutant in Mutant::ALL {
-        assert!(page.contains(&format!("`{mutant:?}`")), "{mutant:?} stands for no promise");
+        assert!(page.contains(&format!("`{mutant:?}`")), "{mutant:?} breaks no promise of the page");
     }
 }

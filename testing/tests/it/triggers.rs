@@ -1,4 +1,4 @@
-//! What a record says of what started its run, as a realm's folder keeps it.
+//! A record's account of what started its run, as a realm's folder keeps it.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ fn request() -> Vec<DispatchRequest> {
 }
 
 #[tokio::test]
-async fn run_says_what_triggered_it_whoever_asked() {
+async fn run_names_its_trigger_for_every_caller() {
     let folder = tempfile::tempdir().expect("a folder");
     let (home, housekeeper) = realm(folder.path()).await;
     let dispatcher = housekeeper.dispatcher();

@@ -1,4 +1,4 @@
-//! The worker loop, over queues in memory that record what becomes of each message.
+//! The worker loop, over queues in memory that record the fate of each message.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -269,7 +269,7 @@ async fn message_worked_on_is_kept_hidden() {
 }
 
 #[tokio::test]
-async fn queue_out_of_reach_fails_at_the_start_and_is_tried_again_later() {
+async fn unreachable_queue_fails_at_start_and_is_tried_again_later() {
     let realm = Realm::new();
     realm.dispatch("a", "log", "core").await;
     let recorder = Recorder::of(realm.memory.clone());

@@ -1,4 +1,4 @@
-//! What each step must have printed and kept, as its script says.
+//! The expected output and files of each step, by its script.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use pumice_core::run::Run;
 
 use super::jobs::LINES;
 
-/// What one attempt of a step leaves.
+/// The output and files of one attempt of a step.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Left {
     pub(super) stdout: Vec<u8>,
@@ -24,7 +24,7 @@ pub(super) fn attempts(job: &str) -> u32 {
     }
 }
 
-/// What an attempt of an honest step leaves. `id` is how its script names it: its place and its attempt.
+/// The output and files of an attempt of an honest step. `id` is its name in its script: its place and its attempt.
 pub(super) fn left(run: &Run, attempt: u32, id: &str) -> Left {
     let mut left = Left::default();
     let job = run.job_id.as_str();

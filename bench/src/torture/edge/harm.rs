@@ -1,4 +1,4 @@
-//! What is done to a server.
+//! Harms that are done to a server.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -28,7 +28,7 @@ pub(super) enum Harm {
 }
 
 impl Harm {
-    /// What happens in a round. In every third one nothing that may cost an execution.
+    /// The harms of a round. In every third one none that may cost an execution.
     pub(super) fn of_round(number: usize) -> Vec<Self> {
         match number % 3 {
             0 => vec![Self::Kill, Self::Disk, Self::Freeze, Self::Stop, Self::Descriptors, Self::Halt],

@@ -13,7 +13,7 @@ pub(super) const LINES: usize = 2_000;
 /// How many items a foreach has.
 pub(super) const ITEMS: usize = 4;
 
-/// What scripts need to know of the place that they run in.
+/// The scripts' knowledge of the place that they run in.
 pub(super) struct Place<'a> {
     /// The file that each execution adds a line to.
     pub(super) marks: &'a Path,
@@ -25,7 +25,7 @@ pub(super) struct Place<'a> {
     pub(super) line: u64,
 }
 
-/// What every script begins with: it knows its step and its attempt, and says that it ran.
+/// The beginning of every script: it knows its step and its attempt, and records that it ran.
 fn script(place: &Place<'_>, then: &str) -> String {
     format!(
         "set -e\nid=\"${{LAVA_S3_TMP#*/temp/}} $TRY\"\necho \"$id\" >> '{}'\n{then}",

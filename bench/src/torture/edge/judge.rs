@@ -1,4 +1,4 @@
-//! What must hold once all is done.
+//! Checks once all is done.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -99,7 +99,7 @@ impl Judged<'_> {
         wrong
     }
 
-    /// What is kept of each attempt is what its script printed.
+    /// Checks that the kept output of each attempt is its script's.
     fn kept(&self) -> Vec<String> {
         let run = self.run;
         let usual = expected::attempts(run.job_id.as_str());
@@ -108,7 +108,7 @@ impl Judged<'_> {
         if run.attempt != usual && !was_full {
             wrong.push(format!("took {} attempts", run.attempt));
         }
-        // What a failed attempt printed while the disk was full is lost.
+        // The output of an attempt that failed while the disk was full is lost.
         let first = if was_full { run.attempt } else { 1 };
         for attempt in first..=run.attempt {
             let (place, id) = lost::id(run, attempt);
@@ -119,7 +119,7 @@ impl Judged<'_> {
             let kept =
                 self.round.home.path().join("temp").join(id.rsplit_once(' ').map_or("", |(kept, _)| kept));
             let last = format!("{attempt}.txt");
-            // What an attempt that failed for want of room has written is not promised.
+            // The files of an attempt that failed for want of room are not promised.
             let is_promised = |name: &str| {
                 attempt == run.attempt && (!was_full || run.job_id.as_str() != "keep" || name == last)
             };

@@ -1,4 +1,4 @@
-//! What must not be left of a realm that was tortured.
+//! Leftovers that a tortured realm must not have.
 
 use std::path::Path;
 use std::process::Command;

@@ -30,7 +30,7 @@ pub(super) fn id(run: &Run, attempt: u32) -> (String, String) {
     (place(attempt), format!("{seen} {attempt}"))
 }
 
-/// What kills and halts have cost. The engine's own count of crashes plays no part in it: a freeze that the engine
+/// The cost of kills and halts. The engine's own count of crashes plays no part in it: a freeze that the engine
 /// takes for a crash must not allow an execution.
 #[derive(Default)]
 pub(super) struct Lost {
@@ -51,12 +51,12 @@ impl Lost {
         }
     }
 
-    /// A server was told to stop what ran, and nothing of it is alive any more.
+    /// A server stopped its running attempts, and none of their processes is alive any more.
     pub(super) fn halted(&mut self, runs: &[Run], marks: &Executions) {
         for run in runs.iter().filter(|run| !run.status.is_end() && run.attempt > 0) {
             let mark = id(run, run.attempt).1;
             let lost = self.executions.entry(mark.clone()).or_default();
-            // One at most: more of them were no harm's.
+            // One at most: the harm did not cause any more.
             *lost += usize::from(marks.get(&mark).is_some_and(|made| made > lost));
         }
     }

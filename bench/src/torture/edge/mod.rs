@@ -57,18 +57,18 @@ pub struct Edge {
     pub seed: u64,
 }
 
-/// What came of it.
+/// The outcome.
 #[derive(Clone, Debug, Default)]
 pub struct Borne {
     /// Runs that were accepted, children included.
     pub runs: usize,
     /// Commands that were started.
     pub commands: usize,
-    /// What was done, by name, and how often.
+    /// The harms that were done, by name, and how often.
     pub harms: std::collections::BTreeMap<&'static str, usize>,
-    /// What could not be tried here, and why.
+    /// The harm that could not be tried here, and why.
     pub left_out: Option<String>,
-    /// What should not be: empty when all is well.
+    /// The faults that were found: empty when all is well.
     pub wrong: Vec<String>,
 }
 
@@ -143,7 +143,7 @@ struct Round {
     edge: Edge,
     number: usize,
     chance: Prng,
-    /// A name of the program of this round's own: whatever runs under it was started here.
+    /// A name of the program of this round's own: every process under it was started here.
     pumice: PathBuf,
     /// In the folder: it goes first.
     disk: Option<SmallDisk>,
@@ -269,7 +269,7 @@ impl Round {
         jobs::MIX[0].0
     }
 
-    /// Asks for a run; tells whether it was accepted: a full disk takes none.
+    /// Asks for a run and returns whether it was accepted: a full disk takes none.
     async fn dispatch(&mut self, job: &'static str) -> bool {
         let Ok(job_id) = JobId::new(job) else { return false };
         match self.dispatcher.dispatch(vec![DispatchRequest::new(job_id)], None).await.pop() {
@@ -347,7 +347,7 @@ impl Round {
         Ok(())
     }
 
-    /// What a server logged that no server should.
+    /// Lines in a server's log that no server should write.
     fn heard(&self, server: &Server, borne: &mut Borne) {
         let panics = server.log().into_iter().filter(|line| line.contains("panicked at"));
         borne.wrong.extend(panics.map(|line| format!("round {}: {line}", self.number)));
@@ -401,7 +401,7 @@ impl Round {
             pause(Duration::from_millis(50)).await;
         }
         self.end(borne).await?;
-        // What a server could not remove, the next one does when it starts.
+        // The next server removes at its start the files that the last one could not.
         self.serve(borne)?;
         let began = Instant::now();
         while judge::has_shared(self) && began.elapsed() < CLEARING {

@@ -89,7 +89,7 @@ async fn email_without_connection_goes_by_the_realms() {
 }
 
 #[tokio::test]
-async fn email_attaches_what_is_kept_within_the_limits() {
+async fn email_attaches_kept_files_within_the_limits() {
     let (mut world, _) = world();
     world.settings.email_max_attachment_size = 10;
     world.settings.email_max_size = 25;

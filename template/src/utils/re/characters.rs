@@ -53,7 +53,7 @@ impl Translator<'_> {
         Ok(())
     }
 
-    /// The character of an escape that stands for one.
+    /// The character of an escape that means one.
     fn character(&mut self, c: char) -> Outcome<char> {
         Ok(match c {
             'a' => '\x07',

@@ -105,7 +105,7 @@ impl Translator<'_> {
         }
         self.at += letters.len() + 1;
         self.open.push(start);
-        // What the engine has no letter for is its default.
+        // A flag for which the engine has no letter is its default.
         let kept: String = letters.chars().filter(|c| "ims-".contains(*c)).collect();
         let kept = kept.trim_end_matches('-');
         self.out.push_str(&format!("(?{kept}:"));

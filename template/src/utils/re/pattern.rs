@@ -140,7 +140,7 @@ impl RegexCache {
 /// Whether a regular expression is matched by backtracking: others take a
 /// time that text and pattern together bound.
 fn backtracks(regex: &Regex) -> bool {
-    // The engine tells in no other way.
+    // The engine shows it in no other way.
     !DebugRegex(regex).to_string().starts_with("wrapped Regex")
 }
 
@@ -360,7 +360,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn engine_tells_which_patterns_backtrack() {
+    fn engine_reports_patterns_that_backtrack() {
         let regexes = RegexCache::new(&Limits::default());
         let hard = |pattern: &str| backtracks(&regexes.build(pattern, 1_000).unwrap());
         for linear in ["a+b", r"(\d{4})-(\d\d)", "(?i)abc|d", r"^\s+"] {

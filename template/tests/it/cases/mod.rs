@@ -31,8 +31,8 @@ pub(crate) fn check(renderer: &Renderer, case: &Json) -> Result<(), String> {
             let structure: Json = serde_json::from_str(template).unwrap();
             let got = renderer.render_json(&structure, &ctx);
             if let (Ok(got), false) = (&got, is_error) {
-                // lava writes the rendered text between the quotes as it is,
-                // which often is no JSON any more.
+                // lava writes the rendered text between the quotes as it is, which often is not
+                // JSON any more.
                 let escaped = |text: &str| text.replace('\\', "\\\\");
                 return compare(&Json::from(raw_text(got, 0, &escaped)), expected)
                     .or_else(|_| compare(&Json::from(raw_text(got, 0, &str::to_owned)), expected))

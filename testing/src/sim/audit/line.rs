@@ -1,4 +1,4 @@
-//! What must hold of those who wait for their job's lock.
+//! Invariants of runs that wait for their job's lock.
 
 use pumice_core::Timestamp;
 use pumice_core::run::{Run, Status};
@@ -8,7 +8,7 @@ use super::{Audit, PROMPT};
 use crate::memory::RunTable;
 
 impl Audit {
-    /// Where nothing goes wrong, whoever is next in line starts as soon as the lock is free.
+    /// Without faults, the next run in line starts as soon as the lock is free.
     pub(super) fn line(&mut self, before: &Run, after: &Run, runs: &RunTable, now: Timestamp) {
         if after.overlap == Overlap::Allow {
             return;
@@ -17,7 +17,7 @@ impl Audit {
             let free = self.free.get(&after.job_id).copied().unwrap_or(now);
             let since = self.in_line.get(&after.key).map_or(free, |since| free.max(*since));
             let since = self.unpaused.iter().filter(|at| **at <= now).fold(since, |since, at| since.max(*at));
-            self.expect(now - since <= PROMPT + self.late, "who is next in line starts promptly", || {
+            self.expect(now - since <= PROMPT + self.late, "the next run in line starts promptly", || {
                 format!("{} waited {} s for a lock that was free", after.key, (now - since).num_seconds())
             });
         }

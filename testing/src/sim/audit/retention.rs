@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::Audit;
 
-/// How far the clocks of those who make a run and of those who end it may be apart, and more.
+/// How far the clocks of the process that makes a run and of the one that ends it may be apart, and more.
 const SLACK: TimeDelta = TimeDelta::days(1);
 
 /// How long the realm of the simulation keeps records.

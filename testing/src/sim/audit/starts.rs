@@ -1,4 +1,4 @@
-//! What must hold of how runs start: when, with what, and whether at all.
+//! Invariants of the start of runs: when, with which rendering, and whether at all.
 
 use chrono::TimeDelta;
 use pumice_core::Timestamp;
@@ -19,7 +19,7 @@ use crate::memory::RunTable;
 const MAX_SWEEPS: i32 = 2;
 
 impl Audit {
-    /// A run that a queue could not hold until its time is sent once it can, whatever else is due.
+    /// A run that a queue could not hold until its time is sent once the queue can, even if others are due.
     pub(super) fn sent_in_time(&mut self, before: &Run, after: &Run, now: Timestamp) {
         let is_free = |run: &Run| run.lease.is_none() && !run.status.is_end();
         let was_unsent = is_free(before) && before.due_at.is_some_and(|due| due < before.not_before);
@@ -32,12 +32,12 @@ impl Audit {
         });
     }
 
-    /// A task stood still for so long.
     /// How long a task stood still so far.
     pub(crate) fn stood_still_for(&self, task: TaskId) -> TimeDelta {
         self.still.get(&task).copied().unwrap_or_default()
     }
 
+    /// A task stood still for so long.
     pub(crate) fn stood_still(&mut self, task: TaskId, pause: TimeDelta) {
         *self.still.entry(task).or_default() += pause;
     }
@@ -56,7 +56,7 @@ impl Audit {
             .and_then(|(_, spec)| Span::parse(spec.job.get("max_run_delay")?.as_str()?).ok());
         let Some(limit) = limit else { return };
         let due = before.ts_dispatch.max(before.not_before);
-        // Later on it may have been told to wait for its job's lock.
+        // Later on it may wait for its job's lock.
         let waited = now - *self.due.entry(after.key.clone()).or_insert(due);
         // Between the look at the clock and the write a host may stand still, and the store refuse.
         let still = self.still.get(&task).copied().unwrap_or_default();
@@ -73,12 +73,12 @@ impl Audit {
         );
     }
 
-    /// What a job runs with was rendered with this attempt when it is to be rendered at the start of
-    /// each, else when the run was made; and the plan that it is a step of likewise.
+    /// A job's payload was rendered at this attempt if its job is rendered at the start of each,
+    /// else when the run was made; and the plan that it is a step of likewise.
     pub(crate) fn rendered(&mut self, run: &Run, job: &JobSpec, payload: &Value, runs: &RunTable) {
-        let invariant = "what runs is rendered as its job says";
+        let invariant = "payloads are rendered as their job says";
         if job.document.get("x-wanted") == Some(&Value::Bool(false)) {
-            self.fail("what is not enabled does not run", run.key.to_string());
+            self.fail("disabled jobs do not run", run.key.to_string());
         }
         if let Some(stamp) = payload.get("stamp") {
             let expected = if at_run(&job.document) { run.attempt } else { 1 };

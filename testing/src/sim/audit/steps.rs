@@ -1,4 +1,4 @@
-//! What must hold of the steps of a chain, a dag or a foreach.
+//! Invariants of the steps of a chain, a dag or a foreach.
 
 use chrono::TimeDelta;
 use pumice_core::Timestamp;
@@ -20,7 +20,7 @@ const TOLD: TimeDelta = TimeDelta::seconds(WATCH.cast_signed());
 impl Audit {
     /// A child is made once, as its parent's plan says, after all that it waits for.
     pub(super) fn child_created(&mut self, run: &Run, runs: &RunTable, now: Timestamp) {
-        let invariant = "a child is made once, after what it waits for";
+        let invariant = "a child is made once, after its predecessors";
         let found = run.key.parent().and_then(|parent| runs.get_with_spec(&parent));
         let Some((parent, spec)) = found else {
             return self.fail(invariant, format!("{} has no parent", run.key));
@@ -34,7 +34,7 @@ impl Audit {
             return self.fail(invariant, format!("{} is not in its parent's plan", run.key));
         };
         if run.kept.is_some() {
-            // It has ended already, whatever comes before it.
+            // It has ended already, even if its predecessors have not.
             return;
         }
         let siblings = runs.children(&parent.key, attempt);

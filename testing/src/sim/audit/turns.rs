@@ -1,4 +1,4 @@
-//! What must hold of runs that make way for newer ones of their job.
+//! Invariants of runs that make way for newer ones of their job.
 
 use chrono::TimeDelta;
 use pumice_core::Timestamp;
@@ -36,7 +36,7 @@ impl Audit {
         let stopped = after.cancel && by.is_some_and(|by| by.overlap == Overlap::CancelRunning);
         self.expect(
             if left_out { agreed } else { stopped },
-            "who was there first gives way only where it may",
+            "an older run gives way only where it may",
             || format!("{before:?} -> {after:?}"),
         );
     }
@@ -58,7 +58,7 @@ impl Audit {
         // Of those that are to wait for good the next may have had the lock meanwhile.
         let mut others = runs.all().filter(|other| other.job_id == run.job_id);
         let stops = run.overlap == Overlap::CancelRunning && others.all(|other| other.overlap.newest_wins());
-        self.expect(!stops || waited <= STOPPED, "who takes a place starts soon", || {
+        self.expect(!stops || waited <= STOPPED, "a run that takes a place starts soon", || {
             format!("{} waited {} s", run.key, waited.num_seconds())
         });
     }

@@ -29,7 +29,7 @@ enum Times {
 pub(crate) struct Entry {
     times: Times,
     pub(crate) jitter: TimeDelta,
-    /// For how long a slot that was missed is made up for; none is where there is none.
+    /// For how long a missed slot is made up for; none if it is not made up for.
     pub(crate) made_up_for: Option<TimeDelta>,
     /// Whether each slot must be started, however late.
     pub(crate) is_full: bool,
@@ -126,7 +126,7 @@ impl Entry {
                 Timestamp::from_timestamp((after.timestamp().div_euclid(seconds) + 1) * seconds, 0)
             }
             Times::Daily(hour, minutes) => {
-                // Whatever the clock is set to, it is four or five hours behind.
+                // With or without daylight saving time, the clock is four or five hours behind.
                 let days = (-1..3).map(|days| (after + TimeDelta::days(days)).date_naive());
                 let times = days.flat_map(|day| {
                     minutes.iter().filter_map(move |minute| day.and_hms_opt(*hour, *minute, 0))

@@ -32,15 +32,15 @@ pub(crate) struct Fill {
     operators: usize,
 }
 
-/// What is known of backfills besides their records.
+/// The audit's knowledge of backfills besides their records.
 #[derive(Debug, Default)]
 pub(crate) struct Fills {
     /// As they were begun, with the entries of their jobs then.
     known: BTreeMap<String, (Backfill, Vec<Entry>)>,
     /// Since when each is cancelled.
     cancelled: BTreeMap<String, Timestamp>,
-    /// Runs that were made while their jobs were edited: what an entry gives to its runs tells them apart, so that one
-    /// process may make the run of a slot as it was before, and another as it is since.
+    /// Runs that were made while their jobs were edited: the values that an entry gives to its runs distinguish them,
+    /// so that one process may make the run of a slot as it was before, and another as it is since.
     excused: BTreeSet<RunKey>,
 }
 
@@ -69,7 +69,7 @@ impl Runner {
             let (housekeeper, begun) = (self.engine.housekeeper().clone(), begun.clone());
             self.spawn(Role::Striker, |_| {
                 Box::pin(async move {
-                    // An operator who gets no answer asks again, or does not.
+                    // An operator that gets no answer asks again, or does not.
                     let _ = housekeeper.begin_backfill(begun).await;
                     Done::Nothing
                 })
@@ -202,7 +202,7 @@ impl World {
 
     /// The keys that runs of a backfill have for a slot of these entries of its job, by what they give to their runs.
     fn fill_keys(&self, backfill: &Backfill, entries: &[Entry], slot: Timestamp) -> Vec<String> {
-        // What is given to runs may be edited meanwhile; when they are due may not.
+        // The values given to runs may be edited meanwhile; their due times may not.
         let edited = self.entries_since(&backfill.job_id, backfill.begun - super::judge::SLACK);
         let edited = edited.iter().filter(|one| entries.iter().any(|entry| entry.is_due_with(one)));
         let due = entries.iter().chain(edited).filter(|entry| entry.is_due(slot));
@@ -216,14 +216,14 @@ impl World {
     /// A run is made that a backfill started.
     pub(super) fn is_filled(&mut self, run: &Run, id: &str, slot: Timestamp) {
         let Some((backfill, entries)) = self.clocks.fills.known.get(id).cloned() else {
-            self.audit.fail("a backfill starts what it was asked for", format!("{} of {id}", run.key));
+            self.audit.fail("a backfill starts only the slots asked for", format!("{} of {id}", run.key));
             return;
         };
         let key = run.keyed.as_ref().map_or("", |keyed| keyed.key.as_str());
         let is_asked = backfill.from <= slot && slot <= backfill.to;
         if !is_asked || !self.fill_keys(&backfill, &entries, slot).iter().any(|one| one == key) {
             let detail = format!("{} for {slot} under {key:?}: {backfill:?}", run.key);
-            self.audit.fail("a backfill starts what it was asked for", detail);
+            self.audit.fail("a backfill starts only the slots asked for", detail);
         }
         let of_it = |other: &&Run| {
             !other.is_child() && other.scheduled.as_ref().is_some_and(|s| s.backfill.as_deref() == Some(id))
@@ -252,7 +252,7 @@ impl World {
         }
     }
 
-    /// What must hold of backfills when all is over.
+    /// Checks backfills when all is over.
     pub(super) fn fills_end(&mut self) {
         let all: Vec<(Backfill, Vec<Entry>)> = self.clocks.fills.known.values().cloned().collect();
         for (begun, entries) in all {
@@ -279,7 +279,7 @@ impl World {
         }
     }
 
-    /// What must hold of a slot of a backfill that is complete.
+    /// Checks a slot of a backfill that is complete.
     fn fill_ends(&mut self, begun: &Backfill, entries: &[Entry], entry: &Entry, slot: Timestamp) {
         let keys = self.fill_keys(begun, std::slice::from_ref(entry), slot);
         let has_run = keys.iter().any(|key| self.run_under(&begun.job_id, key).is_some());
@@ -287,7 +287,7 @@ impl World {
             Only::Missing | Only::All => true,
             Only::Failed => self.had_failed(begun, entry, slot),
         };
-        // What another backfill made of it is no less a run: it may have come before this one looked.
+        // A run that another backfill made counts too: it may have come before this one looked.
         let is_of_another = |run: &Run| {
             let keyed = run.keyed.as_ref().map_or("", |keyed| keyed.key.as_str());
             let is_of_slot = keys.iter().any(|key| keyed.ends_with(&format!(":{key}")));

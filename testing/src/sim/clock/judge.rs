@@ -1,4 +1,4 @@
-//! What must hold of what the clock starts.
+//! Invariants of the runs that the clock starts.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ pub(super) const SLACK: TimeDelta = TimeDelta::seconds(60);
 /// From then on nothing goes wrong.
 pub(super) const CALM: TimeDelta = TimeDelta::hours(2);
 
-/// What a job's schedule was from a time on.
+/// A job's schedule from a time on.
 #[derive(Clone, Debug)]
 pub(crate) struct Phase {
     pub(super) from: Timestamp,
@@ -40,7 +40,7 @@ impl World {
     pub(super) fn is_put(&mut self, job: &JobSpec) {
         let (from, realm) = (self.now, self.realm.clone());
         let is_enabled = job.fields.enabled != Enabled::Static(false);
-        // What was put and replaced while nobody looked was never there.
+        // A schedule that was put and replaced between two looks was never there.
         let looked = self.clocks.looked.get(&job.fields.job_id).copied().unwrap_or(BEGIN);
         let before = self.phases_within(&job.fields.job_id, looked, from);
         let before: Vec<Entry> =
@@ -64,7 +64,7 @@ impl World {
         let paused =
             |last: Option<&Phase>| Phase { from, is_paused: true, ..last.expect("it was put").clone() };
         self.phase(job_id, paused);
-        // The end of a pause is no act of anybody: whoever is judged then is judged by it.
+        // A pause ends without an act of any caller: later starts are judged by its end.
         self.clocks.pauses.insert(job_id.clone(), until);
     }
 
@@ -127,14 +127,14 @@ impl World {
         let is_wanted = phases.iter().any(|phase| phase.entries.iter().any(|entry| is_wanted(phase, entry)));
         if !is_wanted {
             let detail = format!("{} of {} for {slot} at {now}: {phases:?}", run.key, run.job_id);
-            self.audit.fail("only what a schedule wants is started", detail);
+            self.audit.fail("only slots of a schedule are started", detail);
         }
         let made = self.clocks.made.entry((task, run.job_id.clone())).or_default();
         *made += 1;
         let is_full = |phase: &Phase| phase.entries.iter().any(|entry| entry.is_full);
         if *made > 2 * (20 + 4) && !phases.iter().any(is_full) {
             self.audit
-                .fail("what is made up for at once is bounded", format!("{made} runs of {}", run.job_id));
+                .fail("slots made up for at once are bounded", format!("{made} runs of {}", run.job_id));
         }
     }
 
@@ -220,7 +220,7 @@ impl World {
             self.audit.fail("the next slot is the next", detail);
         }
         let in_time = self.now - IN_TIME + SLACK;
-        // What was due during a pause that is over, or before the job was enabled, is not made up for.
+        // Slots that were due during a pause that is over, or before the job was enabled, are not made up for.
         let paused = match before.state {
             State::Paused { until: Some(until), .. } => until + SLACK,
             State::Disabled => phases.last().map_or(self.now, |phase| phase.from + SLACK),
@@ -244,7 +244,7 @@ impl World {
         }
     }
 
-    /// What must hold when all is over: from when nothing goes wrong on, what was due is there.
+    /// Checks when all is over: every slot that was due after the faults ended has its run.
     pub(crate) fn clock_ends(&mut self) {
         self.fills_end();
         let slack = TimeDelta::minutes(4);

@@ -1,4 +1,4 @@
-//! What must hold of dead-man limits, as the judge counts them: by the records of runs when all is over, and not as the
+//! Invariants of dead-man limits, counted by the judge: from the records of runs when all is over, and not as the
 //! engine finds them.
 
 use chrono::TimeDelta;
@@ -69,7 +69,7 @@ pub(super) fn limit_entries(prng: &mut Prng, document: &mut Value) {
     }
 }
 
-/// What names an alert among all: two entries may have the same limit of a run, and it is one.
+/// The identity of an alert: two entries may have the same limit of a run, and it is one.
 pub(crate) type Told = (JobId, LimitKind, Timestamp, Option<RunId>, u32);
 
 impl World {
@@ -116,7 +116,7 @@ impl World {
         self.phases_within(job_id, BEGIN - SLACK, self.now).iter().any(|phase| phase.entries.iter().any(of))
     }
 
-    /// Whether a run ended well in a time that is told to be without one.
+    /// Whether a run ended well in a time that an alert reports to be without one.
     fn was_heard(&self, job_id: &JobId, late: &Late) -> bool {
         let phases = self.phases_within(job_id, BEGIN - SLACK, self.now);
         // Of several entries that come and go, whose run was it?
@@ -155,7 +155,8 @@ impl World {
         }
     }
 
-    /// A cursor was written: a slot that was started is open, and whoever failed too seldom is not paused.
+    /// Checks a cursor that was written: a slot that was started is open, and a job that failed too seldom is not
+    /// paused.
     pub(super) fn is_watched(&mut self, job_id: &JobId, index: usize, before: &Cursor, after: &Cursor) {
         let phases = self.phases_within(job_id, began(self, self.current) - SLACK, self.now);
         let entries: Vec<&Entry> = phases.iter().filter_map(|phase| phase.entries.get(index)).collect();
@@ -183,7 +184,7 @@ impl World {
             self.clocks.opened_by.contains(&(job_id.clone(), after.fingerprint.clone(), key))
         };
         let runs = self.starts_of(job_id).into_iter().filter(is_of_it);
-        // Of one that a backfill made nobody can tell from here whether it counted: only what is surely none is left out.
+        // A backfill's run may or may not have counted: only runs that surely did not are left out.
         let counts = |run: &&Run| is_bad(run) || !is_filled(run);
         let mut ends: Vec<(Timestamp, bool)> = runs.filter(counts).filter_map(end_of).collect();
         ends.sort_unstable();
@@ -204,7 +205,7 @@ impl World {
         }
     }
 
-    /// What must hold of limits when all is over: from when nothing goes wrong on, what was broken was told.
+    /// Checks limits when all is over: every limit that was broken after the faults ended was reported.
     pub(super) fn limits_end(&mut self, job_id: &JobId, phases: &[(Phase, Timestamp)]) {
         let calm = BEGIN + CALM + SOON;
         let mut missing = None;
@@ -246,7 +247,7 @@ impl World {
             }
         }
         if let Some(missing) = missing {
-            self.audit.fail("each limit that is broken is told", missing);
+            self.audit.fail("each broken limit is reported", missing);
         }
         for (phase, end) in phases {
             self.pauses_in_time(job_id, phase, *end);

@@ -29,7 +29,7 @@ use crate::prng::Prng;
 /// For how long jobs are started by the clock, in seconds.
 const LASTS: u64 = 3 * 3_600 + 1_800;
 
-/// What somebody does about a schedule.
+/// An act on a schedule.
 #[derive(Clone, Debug)]
 pub(crate) enum Act {
     /// Puts a job, over one that may be there.
@@ -49,7 +49,7 @@ pub(crate) enum Act {
 /// How the clock is looked at.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Clock {
-    /// What is done about schedules, and when, in milliseconds.
+    /// The acts on schedules, and their times in milliseconds.
     pub(crate) acts: Vec<(u64, Act)>,
     /// How far ahead runs are made, in seconds.
     pub(crate) ahead: u64,
@@ -61,11 +61,11 @@ pub(crate) struct Clock {
     pub(crate) gap: Option<(u64, u64)>,
 }
 
-/// What is known of schedules besides their timetables.
+/// The audit's knowledge of schedules besides their timetables.
 #[derive(Debug, Default)]
 pub(crate) struct Clocks {
     pub(crate) setup: Clock,
-    /// What each job's schedule was, phase by phase.
+    /// Each job's schedule, phase by phase.
     phases: BTreeMap<JobId, Vec<Phase>>,
     /// Until when each job that was paused last is.
     pauses: BTreeMap<JobId, Option<Timestamp>>,
@@ -73,7 +73,7 @@ pub(crate) struct Clocks {
     looked: BTreeMap<JobId, Timestamp>,
     /// How many starts each sweep made of each job.
     made: BTreeMap<(TaskId, JobId), u32>,
-    /// What is known of backfills.
+    /// The audit's knowledge of backfills.
     fills: Fills,
     /// The alerts that were given.
     told: BTreeMap<Told, RunKey>,
@@ -203,7 +203,7 @@ impl Runner {
         count
     }
 
-    /// Somebody does something about a schedule.
+    /// An operator changes a schedule.
     pub(super) fn act(&mut self, index: usize) {
         self.to_come -= 1;
         let mut world = lock(&self.world);
@@ -244,7 +244,7 @@ impl Runner {
                 return;
             }
             let latest = now + TimeDelta::seconds(period.cast_signed());
-            // What is due later than that is not looked for again and again.
+            // A slot that is due later than that is not looked for again and again.
             let next = world.timetables.next_due().map_or(now + TimeDelta::seconds(20), |due| due - ahead);
             world.schedule(latest.max(next.min(now + TimeDelta::seconds(20))), What::Strike);
             let is_out = gap.is_some_and(|(from, to)| at(from) <= now && now < at(to));
@@ -258,7 +258,7 @@ impl Runner {
             let housekeeper = self.engine.housekeeper().clone();
             self.spawn(Role::Striker, |_| {
                 Box::pin(async move {
-                    // What could not be done now is done next time.
+                    // The next strike repeats a failed one.
                     let _ = housekeeper.strike(ahead).await;
                     Done::Nothing
                 })

@@ -1,4 +1,4 @@
-//! What must hold of runs that were made ahead and are no longer wanted.
+//! Invariants of runs that were made ahead and are no longer wanted.
 
 use pumice_core::clock::Timetable;
 use pumice_core::ids::{RunId, RunKey};
@@ -23,7 +23,7 @@ impl World {
             if !run.status.is_end() && !run.cancel {
                 let detail =
                     format!("{} is {}, but its timetable is written without it", run.key, run.status);
-                self.audit.fail("what is no longer wanted is withdrawn", detail);
+                self.audit.fail("unwanted runs are withdrawn", detail);
             }
         }
     }

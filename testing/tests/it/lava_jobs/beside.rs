@@ -1,4 +1,4 @@
-//! lava's own code, in a process of its own.
+//! lava's code, in a process of its own.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -51,7 +51,7 @@ impl Lava {
         Self { child, input, output, _home: home, _server: server }
     }
 
-    /// What becomes of a case.
+    /// The outcome of a case.
     pub(crate) fn run(&mut self, case: &Case) -> Came {
         let asked = json!({
             "jobs": case.jobs(), "request": case.request(), "state": case.state, "config": case.config,

@@ -9,9 +9,9 @@ use serde_json::{Map, Value, json};
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Case {
-    /// What it shows.
+    /// The behaviour that it shows.
     pub(crate) name: String,
-    /// The jobs by id. What every job has is added: its id, a worker, that it is enabled.
+    /// The jobs by id. Fields that every job has are added: its id, a worker, that it is enabled.
     jobs: BTreeMap<String, Map<String, Value>>,
     /// The job that is dispatched; the first if not given.
     run: Option<String>,
@@ -30,7 +30,7 @@ pub(crate) struct Case {
     /// Fields of the realm.
     #[serde(default)]
     pub(crate) realm: Map<String, Value>,
-    /// Files, by name; `FILES` in a job stands for their folder.
+    /// Files, by name; `FILES` in a job is replaced by their folder.
     #[serde(default)]
     files: BTreeMap<String, String>,
     /// The differences that it shows, by the ids in `meant.rs`.
@@ -51,7 +51,7 @@ impl Case {
         self.jobs.iter().map(job).collect()
     }
 
-    /// What is asked for.
+    /// The dispatch request.
     pub(crate) fn request(&self) -> Value {
         let first = self.jobs.keys().next().expect("a case has jobs");
         let request = json!({

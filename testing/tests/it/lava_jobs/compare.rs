@@ -1,11 +1,11 @@
-//! What differs between what became of a case with lava and with Pumice.
+//! Differences between the outcomes of a case with lava and with Pumice.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::{Map, Value};
 
-/// What became of a case.
+/// The outcome of a case.
 #[derive(Debug, Default)]
 pub(crate) struct Came {
     /// Why it was not dispatched at all.
@@ -23,7 +23,7 @@ pub(crate) struct Ran {
     pub(crate) job_id: String,
     /// The delay it was dispatched with, in whole seconds.
     pub(crate) delay: u64,
-    /// What happened.
+    /// The events.
     pub(crate) events: Vec<Event>,
 }
 
@@ -53,7 +53,7 @@ impl fmt::Display for Difference {
 const COMPARED: [&str; 8] =
     ["logging", "skipped", "rejected", "retrying", "complete", "failed", "action_failed", "refused"];
 
-/// All places where what became of a case differs.
+/// All places where the outcomes of a case differ.
 pub(crate) fn differences(lava: &Came, pumice: &Came) -> Vec<Difference> {
     let mut found = Vec::new();
     let refused = |came: &Came| Value::from(came.refused.as_deref());
@@ -117,7 +117,7 @@ fn compare_runs(name: &str, lava: &Ran, pumice: &Ran, found: &mut Vec<Difference
     }
 }
 
-/// What lava has must be there; Pumice may have more fields.
+/// Lava's fields must be there; Pumice may have more.
 fn compare(place: &str, lava: &Value, pumice: &Value, found: &mut Vec<Difference>) {
     match (lava, pumice) {
         (Value::Object(left), Value::Object(right)) => {

@@ -1,12 +1,12 @@
-//! Differences from lava that are meant. The guide has them under "What differs from lava".
+//! Differences from lava that are meant. The guide has them under "Differences from lava".
 
 use crate::lava_jobs::compare::Difference;
 
 /// A difference that is meant.
 pub(crate) struct Meant {
-    /// What cases call it.
+    /// Its name in cases.
     pub(crate) id: &'static str,
-    /// What the guide says of it.
+    /// Its text in the guide.
     pub(crate) why: &'static str,
     /// Whether it may show in any case; else only in those that name it.
     pub(crate) everywhere: bool,

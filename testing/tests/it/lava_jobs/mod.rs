@@ -1,5 +1,5 @@
-//! The same jobs with lava's own code and with Pumice's program: what became of every run, what commands printed, what
-//! children received, what state is left.
+//! The same jobs with lava's code and with Pumice's program: the outcome of every run, the output of commands, the
+//! children's parameters, the state that is left.
 
 mod beside;
 mod cases;
@@ -41,37 +41,37 @@ fn alike(file: &str) {
 }
 
 #[test]
-fn commands_do_what_they_do_with_lava() {
+fn commands_do_the_same_as_with_lava() {
     alike("cmd");
 }
 
 #[test]
-fn attempts_do_what_they_do_with_lava() {
+fn attempts_do_the_same_as_with_lava() {
     alike("attempts");
 }
 
 #[test]
-fn templates_see_what_they_see_with_lava() {
+fn templates_see_the_same_as_with_lava() {
     alike("templates");
 }
 
 #[test]
-fn chains_and_dags_do_what_they_do_with_lava() {
+fn chains_and_dags_do_the_same_as_with_lava() {
     alike("steps");
 }
 
 #[test]
-fn loops_do_what_they_do_with_lava() {
+fn loops_do_the_same_as_with_lava() {
     alike("foreach");
 }
 
 #[test]
-fn dispatched_jobs_receive_what_they_receive_with_lava() {
+fn dispatched_jobs_receive_the_same_as_with_lava() {
     alike("dispatch");
 }
 
 #[test]
-fn state_is_what_it_is_with_lava() {
+fn state_is_the_same_as_with_lava() {
     alike("state");
 }
 
@@ -95,9 +95,9 @@ fn reason(case: &Case, difference: &Difference) -> Option<&'static str> {
 }
 
 #[test]
-fn the_guide_says_what_differs() {
+fn guide_lists_the_differences() {
     let guide = std::fs::read_to_string("../docs/guide.md").expect("the guide is there");
-    let (_, section) = guide.split_once("## What differs from lava").expect("it has the section");
+    let (_, section) = guide.split_once("## Differences from lava").expect("it has the section");
     for meant in &MEANT {
         let flat = section.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(flat.contains(meant.why), "the guide does not say: {}", meant.why);

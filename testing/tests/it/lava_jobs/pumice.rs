@@ -25,7 +25,7 @@ struct Served {
 }
 
 impl Pumice {
-    /// What becomes of a case.
+    /// The outcome of a case.
     pub(crate) fn run(&mut self, case: &Case) -> Came {
         let mut realm = json!({ "realm": "test", "config": case.config });
         realm.as_object_mut().expect("an object").extend(case.realm.clone());
@@ -44,7 +44,7 @@ impl Served {
             .stderr(Stdio::piped())
             .spawn()
             .expect("it starts");
-        // It says that it serves; what it says after that nobody reads, but it must have somewhere to go.
+        // It says that it serves; its later output is not read, but must have somewhere to go.
         let mut told = BufReader::new(server.stderr.take().expect("a pipe"));
         let mut line = String::new();
         told.read_line(&mut line).expect("it says so");

@@ -32,7 +32,7 @@ const LONGEST: [(&str, usize); 16] = [
 ];
 /// The most characters between the two ARNs of a right to invoke a function with and without its alias.
 const MAX_BETWEEN: usize = 100;
-/// Properties of a function that are not a version's, and what SAM makes of others.
+/// Properties of a function that are not a version's, and resources that SAM makes of others.
 const NOT_OF_A_VERSION: [&str; 6] = [
     "Events",
     "ReservedConcurrentExecutions",
@@ -63,7 +63,7 @@ fn uses(value: &Value, function: &str, path: &str, found: &mut Vec<(String, Valu
 fn is_of_all_versions(path: &str, used: &Value) -> bool {
     let is_alarm = path.contains("Alarm/Properties/Dimensions");
     let is_config = path.contains("InvokeConfig/Properties/FunctionName");
-    // What was made before there was an alias goes on.
+    // Resources that were made before there was an alias go on working.
     let of_before = path.contains("MayDispatchByName/Properties/FunctionName")
         || path.ends_with("OperatorPolicy/Properties/PolicyDocument/Statement/Resource");
     let by_alias = used["Fn::Sub"].as_str().is_some_and(|it| it.ends_with(&format!("}}:{ALIAS}")));
@@ -183,7 +183,7 @@ pub(crate) fn versions(templates: &Templates) -> Vec<String> {
     wrong.0
 }
 
-/// What CodeDeploy is to do, and the alarm on which it goes back.
+/// Checks CodeDeploy's settings, and the alarm on which it goes back.
 pub(crate) fn rollback(templates: &Templates) -> Vec<String> {
     let mut wrong = Wrong::default();
     for (template, alarm) in

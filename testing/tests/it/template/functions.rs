@@ -1,4 +1,4 @@
-//! The functions, what they are told, and what invokes them.
+//! The functions, their settings, and what invokes them.
 
 use std::collections::BTreeSet;
 
@@ -144,11 +144,14 @@ pub(crate) fn schedules(templates: &Templates) -> Vec<String> {
         format!("what is an object: {}", objects["EventPattern"]),
     );
     let target = &objects["Targets"][0];
-    wrong.unless(target["Arn"] == json!({"Ref": "Dispatcher.Alias"}), "another function is told of objects");
+    wrong.unless(
+        target["Arn"] == json!({"Ref": "Dispatcher.Alias"}),
+        "another function is notified of objects",
+    );
     let failed = json!({"Fn::GetAtt": "DispatcherDeadLetters.Arn"});
-    wrong.unless(target["DeadLetterConfig"]["Arn"] == failed, "what the rule cannot deliver is lost");
+    wrong.unless(target["DeadLetterConfig"]["Arn"] == failed, "events that the rule cannot deliver are lost");
     let bucket = &realm.properties("RealmBucket")["NotificationConfiguration"]["EventBridgeConfiguration"];
-    wrong.unless(bucket["EventBridgeEnabled"] == true, "the bucket tells nobody of its objects");
+    wrong.unless(bucket["EventBridgeEnabled"] == true, "the bucket sends no events of its objects");
     let named = &objects["Name"]["Fn::Sub"];
     wrong.unless(named.as_str().is_some_and(|it| it.starts_with("${Prefix}-${Realm}-")), "the rule's name");
     // A rule may invoke the dispatcher, and leave what fails, only under such a name.
@@ -163,7 +166,7 @@ pub(crate) fn schedules(templates: &Templates) -> Vec<String> {
     let failed = &subscribed["RedrivePolicy"]["deadLetterTargetArn"];
     wrong.unless(
         *failed == json!({"Fn::GetAtt": "DispatcherDeadLetters.Arn"}),
-        "what the topic cannot deliver is lost",
+        "messages that the topic cannot deliver are lost",
     );
     wrong.0
 }

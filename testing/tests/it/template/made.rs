@@ -1,4 +1,4 @@
-//! What is made with which parameters: nothing that is made names a resource that is not.
+//! The resources that are made with each set of parameters: none of them names a resource that is not made.
 
 use std::collections::BTreeMap;
 
@@ -131,7 +131,7 @@ pub(crate) fn references(templates: &Templates) -> Vec<String> {
     wrong.0
 }
 
-/// What comes back with `Create=none` after the stack was removed: it is kept then, and nothing else is made twice.
+/// Checks `Create=none` after the stack was removed: kept resources are not made a second time.
 pub(crate) fn kept(templates: &Templates) -> Vec<String> {
     let mut wrong = Wrong::default();
     let realm = &templates.realm;
@@ -144,7 +144,7 @@ pub(crate) fn kept(templates: &Templates) -> Vec<String> {
     let key = &realm.document["Resources"]["SigningKey"];
     wrong.unless(
         key["DeletionPolicy"] == "RetainExceptOnCreate",
-        "the key goes with the stack, and with it what was signed",
+        "the key goes with the stack, and with it all signed runs",
     );
     wrong.0
 }

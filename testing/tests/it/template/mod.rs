@@ -1,5 +1,5 @@
-//! What template.yaml and worker.yaml promise, read from the files themselves. Each check is also shown
-//! to fail: [`mutants`] breaks the templates one way at a time.
+//! The promises of template.yaml and worker.yaml, read from the files themselves. Each check is also
+//! shown to fail: [`mutants`] breaks the templates one way at a time.
 
 mod aliases;
 mod functions;
@@ -58,10 +58,10 @@ const CHECKS: [Check; 21] = [
     ("messages are tried five times, then kept, with an alarm", queues::dead_letters),
     ("the worker takes messages as it should", queues::event_source),
     ("queues refuse connections without TLS", queues::unencrypted),
-    ("what is made names nothing that is not", made::references),
+    ("made resources name no resource that is not made", made::references),
     ("a realm comes back after its stack was removed", made::kept),
-    ("roles name what they may use", roles::resources),
-    ("who looks changes nothing", roles::viewer),
+    ("roles name the resources that they may use", roles::resources),
+    ("readers change nothing", roles::viewer),
     ("everything is encrypted", storage::encryption),
     ("tables keep their promises", storage::tables),
     ("logs are JSON and end some day", functions::logs),
@@ -73,12 +73,12 @@ const CHECKS: [Check; 21] = [
     ("every change of a function is a version", aliases::versions),
     ("an update that fails is taken back", aliases::rollback),
     ("names are never too long", names::lengths),
-    ("alarms watch what they should", watching::alarms),
-    ("the dashboard shows what it should", watching::dashboard),
+    ("alarms watch their metrics", watching::alarms),
+    ("the dashboard shows its metrics", watching::dashboard),
 ];
 
 #[test]
-fn the_templates_keep_every_promise() {
+fn templates_keep_every_promise() {
     let templates = Templates::read();
     for (name, check) in CHECKS {
         let wrong = check(&templates);

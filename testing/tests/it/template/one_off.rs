@@ -41,12 +41,12 @@ pub(crate) fn schedules(templates: &Templates) -> Vec<String> {
 
     let variables = &realm.properties("Dispatcher")["Environment"]["Variables"];
     let group = chosen(json!({ "Ref": GROUP }));
-    wrong.unless(variables["PUMICE_SCHEDULE_GROUP"] == group, "the dispatcher is told another group");
+    wrong.unless(variables["PUMICE_SCHEDULE_GROUP"] == group, "the dispatcher is given another group");
     let role = chosen(json!({ "Fn::GetAtt": format!("{ROLE}.Arn") }));
-    wrong.unless(variables["PUMICE_SCHEDULE_ROLE_ARN"] == role, "the dispatcher is told another role");
+    wrong.unless(variables["PUMICE_SCHEDULE_ROLE_ARN"] == role, "the dispatcher is given another role");
 
     let clock = chosen(json!({ "Fn::Sub": DISPATCHER }));
-    wrong.unless(variables["PUMICE_CLOCK_FUNCTION"] == clock, "the dispatcher is told another function");
+    wrong.unless(variables["PUMICE_CLOCK_FUNCTION"] == clock, "the dispatcher is given another function");
     let name = &realm.properties("Dispatcher")["FunctionName"]["Fn::Sub"];
     let is_it = name.as_str().is_some_and(|name| DISPATCHER.ends_with(&format!(":function:{name}:live")));
     wrong.unless(is_it, format!("the dispatcher is {name}"));
@@ -92,7 +92,7 @@ pub(crate) fn schedules(templates: &Templates) -> Vec<String> {
                 let of_before = DISPATCHER.trim_end_matches(":live");
                 statement["Resource"] == json!([{ "Fn::Sub": of_before }, { "Fn::Sub": DISPATCHER }])
             }
-            // SQS asks for both of whoever sends to a queue under a key of the user's.
+            // SQS requires both to send to a queue under a key of the user's.
             ["kms:Decrypt", "kms:GenerateDataKey"] => statement["Resource"] == json!({ "Ref": "KeyArn" }),
             _ => false,
         };

@@ -64,7 +64,7 @@ pub(crate) fn dead_letters(templates: &Templates) -> Vec<String> {
     wrong.0
 }
 
-/// How many runs an invocation takes: unless told, at least and at most.
+/// How many runs an invocation takes: by default, at least and at most.
 fn worker_batch(worker: &Template) -> [Option<u64>; 3] {
     ["Default", "MinValue", "MaxValue"].map(|what| worker.parameter("Batch")[what].as_u64())
 }
@@ -88,13 +88,13 @@ pub(crate) fn event_source(templates: &Templates) -> Vec<String> {
     wrong.unless(*most == json!({"Ref": "Batch"}), format!("an invocation takes {most}"));
     wrong.unless(
         batch == [Some(1), Some(1), Some(10)],
-        format!("a batch, unless told, at least and at most: {batch:?}"),
+        format!("a batch by default, at least and at most: {batch:?}"),
     );
     let enabled = &source["Enabled"];
     wrong.unless(
         *enabled == json!({"Fn::If": ["FunctionTakes", true, false]})
             && templates.worker.parameter("Takes")["Default"] == "function",
-        format!("the function takes nothing unless told to: {enabled}"),
+        format!("the function takes no message by default: {enabled}"),
     );
     let most = &source["ScalingConfig"]["MaximumConcurrency"];
     wrong.unless(*most == json!({"Ref": "Concurrency"}), "MaximumConcurrency is not the parameter");
@@ -115,7 +115,7 @@ pub(crate) fn unencrypted(templates: &Templates) -> Vec<String> {
     let arn = |queue: &str| json!({"Fn::GetAtt": format!("{queue}.Arn")});
     for template in templates.each() {
         let default = &template.parameter("RequireTls")["Default"];
-        wrong.unless(*default == "yes", format!("RequireTls is {default} unless told"));
+        wrong.unless(*default == "yes", format!("RequireTls is {default} by default"));
     }
     let policy = &templates.worker.document["Resources"]["QueuesPolicy"];
     let queues = json!([{"Ref": "Queue"}, {"Ref": "DeadLetters"}]);

@@ -1,4 +1,4 @@
-//! What functions, schedules and people may do.
+//! The rights of functions, schedules and people.
 
 use serde_json::{Value, json};
 
@@ -25,8 +25,8 @@ const WILDCARDS: [(&str, &str); 11] = [
     ("${Prefix}-${Realm}-*-dlq", "the dead letters of any worker of the realm, and of the dispatcher"),
 ];
 
-/// Who may take a role. Scheduler acts for whoever has schedules: AWS advises to name the group (EventBridge
-/// Scheduler, confused deputy prevention).
+/// The service that may assume a role. Scheduler acts for every account with schedules: AWS advises to name
+/// the group (EventBridge Scheduler, confused deputy prevention).
 fn trusted(role: &str) -> Value {
     let scheduler = |group: &str| {
         let account = json!({"Ref": "AWS::AccountId"});
@@ -95,7 +95,7 @@ pub(crate) fn resources(templates: &Templates) -> Vec<String> {
             format!("{name} has policies of AWS's: {managed}"),
         );
         let trust = &role["Properties"]["AssumeRolePolicyDocument"]["Statement"];
-        wrong.unless(*trust == trusted(name), format!("who may take {name}: {trust}"));
+        wrong.unless(*trust == trusted(name), format!("{name} may be assumed by another: {trust}"));
         for policy in role["Properties"]["Policies"].as_array().into_iter().flatten() {
             statements_name_resources(name, policy, &mut wrong);
         }
@@ -113,7 +113,7 @@ pub(crate) fn resources(templates: &Templates) -> Vec<String> {
     wrong.0
 }
 
-/// What reads, and nothing else, is in the policy of those who look.
+/// The reading actions, and no others, are in the policy of readers.
 const READS: [&str; 8] = [
     "dynamodb:GetItem",
     "dynamodb:BatchGetItem",
@@ -129,7 +129,7 @@ pub(crate) fn viewer(templates: &Templates) -> Vec<String> {
     let mut wrong = Wrong::default();
     let policy = &templates.realm.properties("ViewerPolicy")["PolicyDocument"];
     let statements = policy["Statement"].as_array();
-    wrong.unless(statements.is_some_and(|it| !it.is_empty()), "there is no policy for those who look");
+    wrong.unless(statements.is_some_and(|it| !it.is_empty()), "there is no policy for readers");
     for statement in statements.into_iter().flatten() {
         let statement = statement["Fn::If"].get(1).unwrap_or(statement);
         let actions = names(&statement["Action"]);

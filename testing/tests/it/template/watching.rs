@@ -49,7 +49,7 @@ pub(crate) fn alarms(templates: &Templates) -> Vec<String> {
         let told = json!({"Fn::If": ["HasAlarmTopic", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]});
         wrong.unless(
             alarm["AlarmActions"] == told && alarm["OKActions"] == told,
-            format!("{name} tells nobody"),
+            format!("{name} notifies no topic"),
         );
     }
     for (name, _) in &found {
