@@ -110,7 +110,7 @@ fn made(rt: &Runtime<'_>, given: Vec<(&'static str, Val)>) -> Outcome {
     }
     let week_start = match of("wkst") {
         Some(Val::Weekday(weekday)) => weekday.day.into(),
-        Some(value) => call::int(rt, "rrule", "wkst", value)?.rem_euclid(7),
+        Some(value) => weekday(rt, "wkst", value)?,
         None => 0,
     };
     let numbers = |name: &'static str| numbers(rt, name, of(name));
@@ -120,6 +120,7 @@ fn made(rt: &Runtime<'_>, given: Vec<(&'static str, Val)>) -> Outcome {
         week_start,
         count: int("count")?,
         until,
+        never: false,
         positions: numbers("bysetpos")?.unwrap_or_default(),
         months: sorted(numbers("bymonth")?.unwrap_or_default()),
         month_days: sorted(numbers("bymonthday")?.unwrap_or_default()),
@@ -143,6 +144,9 @@ fn made(rt: &Runtime<'_>, given: Vec<(&'static str, Val)>) -> Outcome {
         rule.date_of_start(of("bymonth").is_none());
     }
     rule.clock_of_start()?;
+    // Day 0 of a month is no condition (dateutil: neither of the days from the start nor of those from the end).
+    rule.month_days.retain(|day| *day != 0);
+    rule.never = rule.asks_for_the_impossible();
     rule.given = given;
     Ok(Val::Object(Arc::new(Object::Rule(Box::new(rule)))))
 }
@@ -182,7 +186,7 @@ fn weekdays(rt: &Runtime<'_>, rule: &mut Rule, value: Option<&Val>) -> Outcome<(
             }
             Val::Weekday(Weekday { n: Some(0), .. }) => return fail("rrule(): a weekday's n is never 0"),
             Val::Weekday(weekday) => rule.weekdays.push(weekday.day.into()),
-            other => rule.weekdays.push(call::int(rt, "rrule", "byweekday", other)?),
+            other => rule.weekdays.push(weekday(rt, "byweekday", other)?),
         }
     }
     rule.weekdays = sorted(std::mem::take(&mut rule.weekdays));
@@ -191,7 +195,29 @@ fn weekdays(rt: &Runtime<'_>, rule: &mut Rule, value: Option<&Val>) -> Outcome<(
     Ok(())
 }
 
+/// A day of the week by its number, from 0 for Monday.
+fn weekday(rt: &Runtime<'_>, name: &'static str, value: &Val) -> Outcome<i64> {
+    match call::int(rt, "rrule", name, value)? {
+        day @ 0..=6 => Ok(day),
+        day => fail(format!("rrule(): {name} has {day}, which is not a weekday: 0 is Monday, 6 Sunday")),
+    }
+}
+
 impl Rule {
+    /// Whether a list has nothing but numbers that no date has: dateutil looks through all years for them.
+    fn asks_for_the_impossible(&self) -> bool {
+        let none_within = |list: &[i64], most: i64, back: bool| {
+            let least = if back { -most } else { 1 };
+            let is_possible = |number: &i64| (least..=most).contains(number) && *number != 0;
+            !list.is_empty() && !list.iter().any(is_possible)
+        };
+        none_within(&self.months, 12, false)
+            || none_within(&self.month_days, 31, true)
+            || none_within(&self.year_days, 366, true)
+            || none_within(&self.weeks, 53, true)
+            || [&self.hours, &self.minutes, &self.seconds].into_iter().flatten().any(Vec::is_empty)
+    }
+
     /// Without days of its own a rule recurs on the day it starts.
     fn date_of_start(&mut self, any_month: bool) {
         let day = self.start.wall.date();
@@ -225,7 +251,7 @@ impl Rule {
                     let step = interval.gcd(&base);
                     let reached = |number: &i64| freq != unit || (number - now).rem_euclid(step) == 0;
                     let kept: Vec<i64> = given.into_iter().filter(reached).collect();
-                    if kept.is_empty() {
+                    if kept.is_empty() && freq == unit {
                         return fail("rrule(): the rule never recurs at one of its times");
                     }
                     if kept.iter().any(|number| !(0..base).contains(number)) {

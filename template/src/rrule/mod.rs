@@ -64,6 +64,8 @@ pub(crate) struct Rule {
     hours: Option<Vec<i64>>,
     minutes: Option<Vec<i64>>,
     seconds: Option<Vec<i64>>,
+    /// Whether no time fits, whatever the year.
+    never: bool,
     /// The arguments that were given, for `replace` and `str`.
     given: Vec<(&'static str, Val)>,
 }

@@ -36,6 +36,9 @@ struct Given<'r> {
 impl Rule {
     /// Shows the times one by one to `each`, until it wants no more.
     pub(super) fn walk(&self, rt: &Runtime<'_>, each: Each<'_>) -> Outcome<()> {
+        if self.never {
+            return Ok(());
+        }
         let (day, time) = (self.start.wall.date(), self.start.wall.time());
         let mut at = At {
             year: day.year().into(),
@@ -54,6 +57,9 @@ impl Rule {
         loop {
             let (from, to) = self.days(&year, &at);
             rt.step(4 + (to - from) as u64)?;
+            if given.is_over(&year, from)? {
+                return Ok(());
+            }
             let fitting: Vec<usize> = (from..to).filter(|day| year.fits(self, *day)).collect();
             let more = if self.positions.is_empty() || times.is_empty() {
                 given.all(rt, &year, &fitting, &times, each)?
@@ -236,6 +242,15 @@ impl Given<'_> {
         let date =
             NaiveDate::from_num_days_from_ce_opt(ordinal).filter(|date| date.year() <= LAST_YEAR as i32)?;
         Some(DateTime::new(date.and_time(time), self.rule.start.tz.clone()))
+    }
+
+    /// Whether a period that begins with a day lies beyond the end of the rule, even if none of its days fits.
+    fn is_over(&self, year: &Year, day: usize) -> Outcome<bool> {
+        let Some(until) = &self.rule.until else { return Ok(false) };
+        match self.time(year, day, NaiveTime::MIN) {
+            Some(first) => later(&first, &until.clone().into_val(), false),
+            None => Ok(true),
+        }
     }
 
     /// Gives one time; `false` if it is the end.

@@ -1,4 +1,4 @@
-//! Differences from lava that are meant. The guide has them under "Differences from lava".
+//! Differences from lava that are meant. The guide has them under "What differs from lava".
 
 use crate::lava_jobs::compare::Difference;
 
