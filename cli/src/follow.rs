@@ -14,10 +14,11 @@ use pumice_service::Realm as _;
 use pumice_service::runs::{
     Notice, Outputs, RunTree, ShowRun, Watcher, all_complete, are_complete, follow, show,
 };
+use unicode_width::UnicodeWidthStr;
 
 use crate::args::Global;
 use crate::failure::Failure;
-use crate::output::{tell_line, tell_text};
+use crate::output::{cut_middle, tell_line, tell_text, terminal_width};
 use crate::printed::{Kept, first_lines};
 use crate::realm::Realm;
 use crate::target::Target;
@@ -237,6 +238,9 @@ impl Watcher for Teller<'_> {
     }
 }
 
+/// The least of a job's id that the line of progress shows, in columns.
+const LEAST_JOB: usize = 8;
+
 impl<'a> Teller<'a> {
     /// Shows runs whose outputs are read there; `unserved` is what to say when nothing starts them.
     pub(crate) fn new(tell: Tell, outputs: &'a dyn Outputs, kept: Kept, unserved: String) -> Self {
@@ -260,13 +264,13 @@ impl<'a> Teller<'a> {
         let took = duration(deepest.ts_start, deepest.ts_end, now).map(short).unwrap_or_default();
         let blue = style(Status::Running);
         let ended = runs.len() - live.len();
-        let text = format!(
-            "{blue}{}{blue:#} {} {took}  ({ended} of {} ended)",
-            deepest.status,
-            escaped(deepest.job_id.as_str()),
-            runs.len()
-        );
-        tell_text(&format!("\r\x1b[K{text}"));
+        let (status, rest) =
+            (deepest.status.to_string(), format!(" {took}  ({ended} of {} ended)", runs.len()));
+        // A line that the terminal breaks could not be taken back. The last column stays free: some terminals go on in the
+        // next line then.
+        let room = terminal_width().saturating_sub(status.width() + 1 + rest.width() + 1);
+        let job_id = cut_middle(&escaped(deepest.job_id.as_str()), room.max(LEAST_JOB));
+        tell_text(&format!("\r\x1b[K{blue}{status}{blue:#} {job_id}{rest}"));
         self.drawn = true;
     }
 

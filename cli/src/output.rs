@@ -225,6 +225,12 @@ fn tell(global: &Global, colour: anstyle::AnsiColor, word: &str, lines: &[String
 
 /// The width that a list fits in, in columns of a terminal.
 pub(crate) const WIDTH: usize = 80;
+
+/// The width of the terminal on standard error, in columns; [`WIDTH`] where it does not say.
+pub(crate) fn terminal_width() -> usize {
+    let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok();
+    size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).unwrap_or(WIDTH)
+}
 /// The mark of a cut.
 const CUT: char = '…';
 
@@ -314,16 +320,27 @@ fn narrow(heading: &[Column], widths: &mut [usize]) {
 }
 
 /// A text in lines that fit in 80 columns unless the format is wide, broken between words; each line but the first begins with so
-/// many blanks. A word that is wider stays whole.
+/// many blanks. A wider word is broken.
 pub(crate) fn wrapped(format: Format, text: &str, indent: usize) -> Vec<String> {
     let shown = |text: &str| anstream::adapter::strip_str(text).to_string().width();
     let mut lines = Vec::new();
     let mut line = String::new();
-    for word in text.split_inclusive(' ') {
-        let fits = format == Format::Wide || shown(&line) + shown(word.trim_end()) <= WIDTH;
-        if !fits && !line.trim().is_empty() {
+    let fits =
+        |line: &str, word: &str| format == Format::Wide || shown(line) + shown(word.trim_end()) <= WIDTH;
+    for mut word in text.split_inclusive(' ') {
+        if !fits(&line, word) && !line.trim().is_empty() {
             lines.push(line.trim_end().to_owned());
             line = " ".repeat(indent);
+        }
+        // A word in colours is short.
+        while !fits(&line, word) && !word.contains('\u{1b}') {
+            let begins = beginning(word, WIDTH.saturating_sub(shown(&line)));
+            if begins.is_empty() {
+                break;
+            }
+            lines.push(format!("{line}{begins}"));
+            line = " ".repeat(indent);
+            word = &word[begins.len()..];
         }
         line.push_str(word);
     }
@@ -431,10 +448,9 @@ mod tests {
         assert_eq!(lines.join(" ").split_whitespace().count(), 81);
         assert_eq!(wrapped(Format::Wide, &text, 9).len(), 1);
         let long = "x".repeat(200);
-        assert_eq!(
-            wrapped(Format::Table, &format!("a {long} b"), 2),
-            ["a".to_owned(), format!("  {long}"), "  b".to_owned()]
-        );
+        let (line, rest) = (&long[..78], &long[..44]);
+        let broken = ["a".to_owned(), format!("  {line}"), format!("  {line}"), format!("  {rest} b")];
+        assert_eq!(wrapped(Format::Table, &format!("a {long} b"), 2), broken);
         assert_eq!(wrapped(Format::Table, "", 2), [""]);
     }
 

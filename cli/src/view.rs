@@ -11,6 +11,9 @@ use pumice_core::text::escaped;
 use pumice_service::runs::{RunShown, RunTree, Unstarted, attempt_above};
 use unicode_width::UnicodeWidthStr;
 
+use crate::args::Format;
+use crate::output::{cut_middle, wrapped};
+
 /// What started a run.
 pub(crate) fn trigger_line(run: &RunShown) -> String {
     match &run.trigger {
@@ -140,8 +143,16 @@ pub(crate) fn local_time(at: Timestamp) -> String {
     at.with_timezone(&chrono::Local).format("%Y-%m-%d %H:%M:%S").to_string()
 }
 
+/// The widest label of a tree, in columns, unless the format is wide; and how much is left of one that stands deep.
+const MAX_LABEL: usize = 44;
+const LEAST_LABEL: usize = 12;
+/// The columns between a label and its remark: status, time and blanks.
+const BEFORE_REMARK: usize = 22;
+/// The furthest that the second line of a remark is indented.
+const MAX_INDENT: usize = 50;
+
 /// The lines of a tree of runs, each parent above what it started.
-pub(crate) fn tree(tree: &RunTree, now: Timestamp) -> Vec<String> {
+pub(crate) fn tree(format: Format, tree: &RunTree, now: Timestamp) -> Vec<String> {
     let runs = &tree.runs;
     let mut rows = Vec::new();
     let is_root = |run: &&RunShown| {
@@ -150,22 +161,30 @@ pub(crate) fn tree(tree: &RunTree, now: Timestamp) -> Vec<String> {
     for root in runs.iter().filter(is_root) {
         branch(root, tree, Indent::default(), &mut rows);
     }
+    if format != Format::Wide {
+        for (label, _) in &mut rows {
+            let begins = label.find(|c| !" │├└─".contains(c)).unwrap_or(0);
+            let room = MAX_LABEL.saturating_sub(label[..begins].width()).max(LEAST_LABEL);
+            *label = format!("{}{}", &label[..begins], cut_middle(&label[begins..], room));
+        }
+    }
     let width = rows.iter().map(|(label, _)| label.width()).max().unwrap_or(0);
+    // Further lines of a remark stand below its first one, where there is room for words.
+    let indent = if width + BEFORE_REMARK <= MAX_INDENT { width + BEFORE_REMARK } else { 4 };
     rows.into_iter()
-        .map(|(label, row)| {
+        .flat_map(|(label, row)| {
             let label = format!("{label}{}", " ".repeat(width - label.width()));
             let run = match row {
                 Row::Run(run) => run,
                 Row::Unstarted(step) => {
                     let (status, why) = (if step.waits { "waiting" } else { "not run" }, &step.why);
-                    return format!("{label}  {status:<10} {:>7}  {why}", "").trim_end().to_owned();
+                    return wrapped(format, &format!("{label}  {status:<10} {:>7}  {why}", ""), indent);
                 }
             };
             let took = took(run, now).map(short).unwrap_or_default();
             let above = runs.iter().find(|other| run.parent.as_ref() == Some(&other.run_key));
             let remark = remark_with(run, reason_below(run, above).as_deref());
-            let line = format!("{label}  {} {took:>7}  {remark}", coloured(run.status, 10));
-            line.trim_end().to_owned()
+            wrapped(format, &format!("{label}  {} {took:>7}  {remark}", coloured(run.status, 10)), indent)
         })
         .collect()
 }
@@ -240,6 +259,7 @@ mod tests {
         let now = Timestamp::UNIX_EPOCH;
         let shown = runs.iter().map(|run| RunShown::of(run, None, Viewpoint { now, served: None }));
         tree(
+            Format::Table,
             &RunTree {
                 runs: shown.collect(),
                 unstarted: Vec::new(),

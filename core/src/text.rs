@@ -118,11 +118,20 @@ pub fn quoted(text: &str) -> String {
 /// normalisation).
 #[must_use]
 pub fn look(text: &str) -> String {
-    let visible =
-        text.nfkc().filter(|c| !matches!(blemish_of(*c), Some(Blemish::Control(_) | Blemish::Invisible(_))));
-    let small: String = visible.flat_map(char::to_lowercase).collect();
+    let small: String = visible(text).flat_map(char::to_lowercase).collect();
     let skeleton: String = unicode_security::skeleton(&small).collect();
     skeleton.to_lowercase()
+}
+
+/// The skeleton of a text as it is written, in which a capital I is a small l.
+#[must_use]
+pub fn look_as_written(text: &str) -> String {
+    let written: String = visible(text).collect();
+    unicode_security::skeleton(&written).collect()
+}
+
+fn visible(text: &str) -> impl Iterator<Item = char> {
+    text.nfkc().filter(|c| !matches!(blemish_of(*c), Some(Blemish::Control(_) | Blemish::Invisible(_))))
 }
 
 #[cfg(test)]
@@ -168,6 +177,8 @@ mod tests {
         ] {
             assert_eq!(look(one), look(other), "{one} {other}");
         }
+        assert_eq!(look_as_written("etl/load"), look_as_written("etl/Ioad"));
+        assert_ne!(look_as_written("mail"), look_as_written("mall"));
         for (one, other) in [("etl/load/01", "etl/load/02"), ("a-b", "a_b"), ("café", "cafe"), ("a", "b")] {
             assert_ne!(look(one), look(other), "{one} {other}");
         }

@@ -16,26 +16,66 @@ const SIGNS: [&str; 8] = ["||", "&&", "&", ">>", "2>", "2>&1", "|&", "#"];
 /// Warnings about the command line of a payload.
 pub(crate) fn advise(line: &str) -> Vec<Problem> {
     let path = JsonPath::root().field("payload");
+    let mut advice = advise_signs(line, path.clone());
     let words = split_command_line(line).unwrap_or_default();
-    let program = words.first().map(String::as_str).unwrap_or_default();
-    let mut advice = Vec::new();
-    if let Some(sign) = shell_sign(line, &words) {
-        let message = format!("{sign} means nothing here: no shell runs the command");
-        advice.push(
-            Problem::warning("shell-sign", path.clone(), message).with_hint("for a shell, say sh -c '…'"),
-        );
-    }
-    if program.contains('/')
-        && !program.starts_with('/')
-        && !program.contains("{{")
-        && !program.starts_with('~')
-    {
+    if let Some(program) = relative_program(&words) {
         let message =
             format!("{} is looked for in the directory of the run, which is empty at first", quoted(program));
         let told = Problem::warning("relative-program", path, message);
         advice.push(told.with_hint("give the whole path of the program"));
     }
     advice
+}
+
+/// A warning about the first sign of a command line that only a shell acts on.
+pub(crate) fn advise_signs(line: &str, path: JsonPath) -> Vec<Problem> {
+    let words = split_command_line(line).unwrap_or_default();
+    let sign = shell_sign(line, &words);
+    let told = sign.map(|sign| {
+        let message = format!("{sign} means nothing here: no shell runs the command");
+        Problem::warning("shell-sign", path, message).with_hint("for a shell, say sh -c '…'")
+    });
+    told.into_iter().collect()
+}
+
+/// Programs that start the program which their arguments name.
+const STARTERS: [&str; 9] = ["env", "ionice", "nice", "nohup", "setsid", "stdbuf", "sudo", "time", "timeout"];
+/// Programs that run the file which their first argument names.
+const INTERPRETERS: [&str; 12] =
+    ["bash", "dash", "ksh", "node", "perl", "php", "python", "python3", "Rscript", "ruby", "sh", "zsh"];
+
+/// Options of interpreters after which code or the name of a module follows in place of a file.
+const WITHOUT_FILE: [&str; 4] = ["-c", "-e", "-m", "-r"];
+/// How the names of scripts end.
+const SCRIPTS: [&str; 8] = [".R", ".bash", ".js", ".php", ".pl", ".py", ".rb", ".sh"];
+
+/// The program or script of a command line that is named by a relative path.
+fn relative_program(words: &[String]) -> Option<&str> {
+    fn name(word: &str) -> &str {
+        word.rsplit('/').next().unwrap_or(word)
+    }
+    // Options, variables and a time stand before the program that a starter starts.
+    let is_own = |word: &str| {
+        word.starts_with(|c: char| c == '-' || c.is_ascii_digit())
+            || (word.contains('=') && !word.contains('/'))
+    };
+    let is_relative = |word: &str| {
+        !word.starts_with(['/', '~']) && !["{{", "{%", "://"].iter().any(|sign| word.contains(sign))
+    };
+    let mut words = words.iter().map(String::as_str);
+    let mut program = words.next()?;
+    while STARTERS.contains(&name(program)) {
+        program = words.find(|word| !is_own(word))?;
+    }
+    if program.contains('/') && is_relative(program) {
+        return Some(program);
+    }
+    if !INTERPRETERS.contains(&name(program)) {
+        return None;
+    }
+    let file = words.find(|word| !word.starts_with('-') || WITHOUT_FILE.contains(word))?;
+    let is_file = file.contains('/') || SCRIPTS.iter().any(|end| file.ends_with(end));
+    (is_file && is_relative(file)).then_some(file)
 }
 
 /// The first shell sign of a command line that is neither quoted nor part of a template.
@@ -68,6 +108,17 @@ fn shell_sign(line: &str, words: &[String]) -> Option<String> {
                     return rest.split(|c: char| c.is_whitespace() || c == '"').next().map(str::to_owned);
                 }
                 '*' | '|' | ';' | '<' | '>' | '`' if quote.is_none() => return Some(c.to_string()),
+                '$' if quote.is_none() && rest[1..].starts_with(PARAMETERS) => {
+                    return Some(rest[..2].to_owned());
+                }
+                '&' if quote.is_none() && is_last(rest) => return Some(c.to_string()),
+                '?' | '[' | '{' if quote.is_none() => {
+                    let expanded =
+                        expansion(rest, line[..at].rsplit(char::is_whitespace).next().unwrap_or_default());
+                    if expanded.is_some() {
+                        return expanded;
+                    }
+                }
                 '~' if quote.is_none() && before.is_whitespace() => return Some(c.to_string()),
                 _ => {}
             }
@@ -78,6 +129,33 @@ fn shell_sign(line: &str, words: &[String]) -> Option<String> {
         .iter()
         .find(|sign| words.iter().any(|word| word == *sign) && line.split(' ').any(|part| part == **sign));
     sign.map(ToString::to_string)
+}
+
+/// Names of a shell's own parameters: `$1`, `$?`, `$@`.
+const PARAMETERS: [char; 17] =
+    ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', '?', '@', '#', '$', '!', '*', '-'];
+
+/// Whether a sign ends its word.
+fn is_last(rest: &str) -> bool {
+    rest.chars().nth(1).is_none_or(char::is_whitespace)
+}
+
+/// The sign with which a shell would put other words in place of the word whose rest this is: `a?.csv`, `[0-9].csv`,
+/// `{a,b}.csv`. In a URL such signs mean what they say.
+fn expansion(rest: &str, before: &str) -> Option<String> {
+    if before.contains("://") {
+        return None;
+    }
+    let word = rest.split(char::is_whitespace).next().unwrap_or_default();
+    let pair = |close: char| word.get(1..).and_then(|inner| inner.split_once(close)).map(|(inner, _)| inner);
+    let is_expanded = match word.chars().next()? {
+        '?' => true,
+        '[' => pair(']').is_some_and(|inner| !inner.is_empty() && !inner.contains(['"', '\''])),
+        _ => pair('}').is_some_and(|inner| {
+            (inner.contains(',') || inner.contains("..")) && !inner.contains(['"', '\'', '{'])
+        }),
+    };
+    is_expanded.then(|| word.chars().take(1).collect())
 }
 
 fn begins_variable(rest: &str) -> bool {
@@ -98,6 +176,21 @@ pub(crate) struct Timed {
     pub(crate) timeout: Option<Span>,
 }
 
+/// Warnings about the parameter `timeout`.
+pub(crate) fn advise_timeout(fields: &JobFields, timed: &Timed) -> Vec<Problem> {
+    let path = JsonPath::root().field("parameters").field("timeout");
+    let Timed { what, timeout } = timed;
+    let mut advice: Vec<Problem> = zero_timeout(*timeout, path.clone()).into_iter().collect();
+    if let (Some(whole), Some(own)) = (fields.timeout, timeout)
+        && whole > *own
+    {
+        let message = format!("{what} is stopped after {own}, before the {whole} of the job's timeout");
+        let told = Problem::warning("timeout-above-command", path, message);
+        advice.push(told.with_hint(format!("without it, the job's timeout is {what}'s")));
+    }
+    advice
+}
+
 /// Warnings about the parameters of what runs commands: `timeout`, `env`, `args`.
 pub(crate) fn advise_parameters<'a>(
     fields: &JobFields,
@@ -106,15 +199,7 @@ pub(crate) fn advise_parameters<'a>(
     jinja: Option<bool>,
 ) -> Vec<Problem> {
     let path = JsonPath::root().field("parameters");
-    let Timed { what, timeout } = timed;
-    let mut advice: Vec<Problem> = zero_timeout(*timeout, path.field("timeout")).into_iter().collect();
-    if let (Some(whole), Some(own)) = (fields.timeout, timeout)
-        && whole > *own
-    {
-        let message = format!("{what} is stopped after {own}, before the {whole} of the job's timeout");
-        let told = Problem::warning("timeout-above-command", path.field("timeout"), message);
-        advice.push(told.with_hint(format!("without it, the job's timeout is {what}'s")));
-    }
+    let mut advice = advise_timeout(fields, timed);
     advice.extend(advise_environment(env.map(String::as_str)));
     if jinja != Some(false) {
         advice.extend(advise_comments(&fields.payload, &JsonPath::root().field("payload")));
@@ -198,6 +283,16 @@ mod tests {
             ("sh x.sh *.csv", "*"),
             ("A=1 env", "A= before the program"),
             ("echo a # b", "#"),
+            ("/bin/ls a?.csv", "?"),
+            ("cat [0-9].csv", "["),
+            ("cat {a,b}.csv", "{"),
+            ("cat {1..3}.csv", "{"),
+            ("echo $1", "$1"),
+            ("echo $?", "$?"),
+            ("echo $$ x", "$$"),
+            ("echo $@", "$@"),
+            ("sleep 3& x", "&"),
+            ("sleep 3&", "&"),
         ] {
             let told = told(line);
             let wanted = format!("payload: {sign} means nothing here: no shell runs the command");

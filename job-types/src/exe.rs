@@ -79,10 +79,13 @@ impl JobType for Exe {
     }
 
     fn advise(&self, given: &Given<'_, Self>, _: &Settings) -> Vec<Problem> {
-        let Some(parameters) = &given.parameters else { return Vec::new() };
+        let line = given.job.fields.payload.as_str().unwrap_or_default();
+        let mut advice = command_line::advise_signs(line, JsonPath::root().field("payload"));
+        let Some(parameters) = &given.parameters else { return advice };
         let timed = Timed { what: "the payload", timeout: parameters.timeout };
         let env = parameters.env.iter().flat_map(|env| env.keys());
-        command_line::advise_parameters(&given.job.fields, &timed, env, parameters.jinja)
+        advice.extend(command_line::advise_parameters(&given.job.fields, &timed, env, parameters.jinja));
+        advice
     }
 
     /// The key as it stands, and the arguments.

@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 
 use pumice_core::duration::Span;
-use pumice_core::job_type::{Given, JobType, Template};
+use pumice_core::job_type::{Given, JobType, Template, zero_timeout};
 use pumice_core::number::Whole;
 use pumice_core::problem::{JsonPath, Problem};
+use pumice_core::spec::Settings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use crate::cmd::Text;
+use crate::command_line::{self, Timed};
 use crate::web::{Content, Method, check_headers, check_url};
 
 /// Most tries after the first.
@@ -156,6 +158,15 @@ impl JobType for Http {
             problems.push(Problem::new(path.field("ok"), message));
         }
         problems
+    }
+
+    fn advise(&self, given: &Given<'_, Self>, _: &Settings) -> Vec<Problem> {
+        let Some(parameters) = &given.parameters else { return Vec::new() };
+        let timed = Timed { what: "the request", timeout: parameters.timeout };
+        let mut advice = command_line::advise_timeout(&given.job.fields, &timed);
+        let path = JsonPath::root().field("parameters").field("request_timeout");
+        advice.extend(zero_timeout(parameters.request_timeout, path));
+        advice
     }
 }
 

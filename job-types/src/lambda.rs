@@ -1,10 +1,14 @@
 //! Job type `lambda`: calls a function and waits for its answer. lava has no such type.
 
 use pumice_core::duration::Span;
-use pumice_core::job_type::{JobType, Template};
+use pumice_core::job_type::{Given, JobType, Template};
+use pumice_core::problem::Problem;
+use pumice_core::spec::Settings;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
+
+use crate::command_line::{self, Timed};
 
 /// Parameters of a lambda job.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -44,4 +48,12 @@ impl JobType for Lambda {
     const ABOUT: &'static str = "Calls an AWS Lambda function, waits for its answer, and keeps it.";
     type Payload = Template<Function>;
     type Parameters = Parameters;
+
+    fn advise(&self, given: &Given<'_, Self>, _: &Settings) -> Vec<Problem> {
+        let Some(parameters) = &given.parameters else { return Vec::new() };
+        command_line::advise_timeout(
+            &given.job.fields,
+            &Timed { what: "the call", timeout: parameters.timeout },
+        )
+    }
 }

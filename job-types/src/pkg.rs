@@ -137,7 +137,14 @@ impl JobType for Pkg {
         let Some(parameters) = &given.parameters else { return Vec::new() };
         let timed = Timed { what: "the package", timeout: parameters.timeout };
         let env = parameters.env.iter().flat_map(|env| env.keys());
-        command_line::advise_parameters(&given.job.fields, &timed, env, parameters.jinja)
+        let mut advice = command_line::advise_parameters(&given.job.fields, &timed, env, parameters.jinja);
+        let path = JsonPath::root().field("parameters");
+        for (name, line) in [("command", &parameters.command), ("main", &parameters.main)] {
+            if let Some(CommandLine(Line(line))) = line {
+                advice.extend(command_line::advise_signs(line, path.field(name)));
+            }
+        }
+        advice
     }
 
     /// The keys as they stand, the command and its arguments.

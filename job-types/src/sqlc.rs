@@ -5,10 +5,12 @@ use pumice_core::ids::ConnId;
 use pumice_core::job_type::{Given, JobType};
 use pumice_core::payload::bad_key;
 use pumice_core::problem::{JsonPath, Problem};
+use pumice_core::spec::Settings;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::command_line::{self, Timed};
 use crate::sql::Texts;
 use crate::words::Text;
 
@@ -52,5 +54,13 @@ impl JobType for Sqlc {
             bad_key(key).map(|why| Problem::new(path, why))
         };
         keys.iter().enumerate().filter_map(problem).collect()
+    }
+
+    fn advise(&self, given: &Given<'_, Self>, _: &Settings) -> Vec<Problem> {
+        let Some(parameters) = &given.parameters else { return Vec::new() };
+        command_line::advise_timeout(
+            &given.job.fields,
+            &Timed { what: "the file", timeout: parameters.timeout },
+        )
     }
 }

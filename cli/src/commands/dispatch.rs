@@ -83,7 +83,9 @@ pub(super) async fn dispatch(global: &Global, options: Dispatch) -> Result<(), F
         let roots = std::mem::take(&mut taking.roots);
         let followed = follow_to_end(global, &target, &roots, options.allow_skipped).await?;
         taking.outcomes.runs = Some(followed.tree.runs.clone());
-        print(global.output, &taking.outcomes, || crate::view::tree(&followed.tree, SystemClock.now()))?;
+        print(global.output, &taking.outcomes, || {
+            crate::view::tree(global.output, &followed.tree, SystemClock.now())
+        })?;
         failed = !followed.is_complete;
     }
     taking.outcome()?;

@@ -230,7 +230,7 @@ async fn jobs_of_home(global: &Global, asked: &JobId) -> Result<Given, Failure> 
 /// Prints runs: the tree for people, everything for programs.
 async fn show(global: &Global, store: &dyn RunStore, runs: &[RunRecord]) -> Result<(), Failure> {
     let tree = tree(global, store, runs).await?;
-    print(global.output, &tree, || view::tree(&tree, SystemClock.now()))
+    print(global.output, &tree, || view::tree(global.output, &tree, SystemClock.now()))
 }
 
 /// Runs as a tree, with what the format of the results needs.

@@ -21,7 +21,7 @@ use serde_json::Value;
 
 use crate::args::{BulkActs, Format, Global, Runs};
 use crate::failure::Failure;
-use crate::output::{Column, columns, note, print, write_raw};
+use crate::output::{Column, columns, note, print, wrapped, write_raw};
 use crate::target::Target;
 use crate::view;
 
@@ -72,7 +72,7 @@ pub(super) async fn runs(global: &Global, command: Runs) -> Result<(), Failure> 
         }
         Runs::Show { run, .. } => {
             let tree = realm.ask(show, &ShowRun { run, details }).await?;
-            print(global.output, &tree, || tree_lines(&tree))?;
+            print(global.output, &tree, || tree_lines(global.output, &tree))?;
             if !details {
                 note_unserved(global, &tree);
             }
@@ -206,15 +206,15 @@ fn asked_lines(run: &RunShown) -> Vec<String> {
     lines
 }
 
-fn tree_lines(tree: &RunTree) -> Vec<String> {
+fn tree_lines(format: Format, tree: &RunTree) -> Vec<String> {
     let mut lines: Vec<String> = tree.why.iter().flat_map(why_lines).collect();
     if !lines.is_empty() {
         lines.push(String::new());
     }
-    lines.extend(view::tree(tree, SystemClock.now()));
+    lines.extend(view::tree(format, tree, SystemClock.now()));
     let Some(root) = tree.runs.first() else { return lines };
     lines.push(escaped(&view::trigger_line(root)).into_owned());
-    lines.extend(tree.by.iter().map(|by| format!("asked for {}", by_words(by))));
+    lines.extend(tree.by.iter().flat_map(|by| wrapped(format, &format!("asked for {}", by_words(by)), 2)));
     lines.extend(asked_lines(root));
     lines.push(String::new());
     lines.extend(log_lines(root));

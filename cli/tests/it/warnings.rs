@@ -106,6 +106,93 @@ fn one_job_is_warned_of_by_name() {
             "which is empty at first",
         ),
         (
+            "relative-program",
+            json!([job("a", &json!({ "payload": "timeout 5 env A=1 ./load.sh" }))]),
+            "\"./load.sh\" is looked for",
+        ),
+        (
+            "relative-program",
+            json!([job("a", &json!({ "payload": "python3 -u scripts/load.py x" }))]),
+            "\"scripts/load.py\" is looked for",
+        ),
+        (
+            "relative-program",
+            json!([job("a", &json!({ "payload": "bash load.sh" }))]),
+            "\"load.sh\" is looked for",
+        ),
+        ("shell-sign", json!([job("a", &json!({ "payload": "/bin/ls a?.csv" }))]), "payload: ? means"),
+        ("shell-sign", json!([job("a", &json!({ "payload": "cat {a,b}.csv" }))]), "payload: { means"),
+        (
+            "shell-sign",
+            json!([job("a", &json!({ "type": "exe", "payload": "bin/x *.csv" }))]),
+            "payload: * means",
+        ),
+        (
+            "shell-sign",
+            json!([job(
+                "a",
+                &json!({ "type": "pkg", "payload": "x.zip",
+                "parameters": { "command": "run.sh > out" } })
+            )]),
+            "parameters.command: > means",
+        ),
+        (
+            "zero-timeout",
+            json!([job(
+                "a",
+                &json!({ "type": "http", "payload": "https://a.example",
+                "parameters": { "timeout": 0 } })
+            )]),
+            "parameters.timeout: a timeout of 0",
+        ),
+        (
+            "zero-timeout",
+            json!([job(
+                "a",
+                &json!({ "type": "http", "payload": "https://a.example",
+                "parameters": { "request_timeout": "0s" } })
+            )]),
+            "parameters.request_timeout: a timeout of 0",
+        ),
+        (
+            "timeout-above-command",
+            json!([job(
+                "a",
+                &json!({ "type": "lambda", "payload": "f", "timeout": "20m",
+                "parameters": { "timeout": "1m" } })
+            )]),
+            "parameters.timeout: the call is stopped after 1m, before the 20m",
+        ),
+        (
+            "globals-not-rendered",
+            json!([job("a", &params(json!({ "vars": { "a": "{{ x }}" } })))]),
+            "parameters.vars.a: vars are never rendered",
+        ),
+        (
+            "globals-not-rendered",
+            json!([job(
+                "a",
+                &json!({ "timezone": "UTC",
+                "schedule": [{ "crontab": "0 3 * * *", "globals": { "a": "{{ start }}" } }] })
+            )]),
+            "schedule[0].globals.a: globals are never rendered",
+        ),
+        (
+            "globals-not-rendered",
+            json!([job("a", &json!({ "globals": { "{{ k }}": 1 } }))]),
+            "globals are never rendered",
+        ),
+        (
+            "unknown-variable",
+            json!([job("a", &json!({ "concurrency": { "key": "{{ nope }}", "max": 1 } }))]),
+            "concurrency.key: unknown variable \"nope\"",
+        ),
+        (
+            "look-alike",
+            json!([job("etl/load", &json!({})), job("etl/Ioad", &json!({}))]),
+            "looks like the other job \"etl/load\"",
+        ),
+        (
             "shell-comment",
             json!([job("a", &json!({ "payload": "sh -c 'echo ${#A} #}'" }))]),
             "payload: {# of ${#",
@@ -281,6 +368,7 @@ fn warnings_are_silenced_by_name_where_they_stand() {
     assert_eq!(count("a.yaml", &yaml("a", "  # pumice: allow shell-sign")), 0);
     assert_eq!(count("a.yaml", &format!("# pumice: allow shell-sign, circle\n{}", yaml("a", ""))), 0);
     assert_eq!(count("a.yaml", &yaml("a", "\nx-allow: shell-sign")), 0);
+    assert_eq!(count("a.yaml", &yaml("a", "\nX-Allow: shell-sign")), 0);
     assert_eq!(count("a.yaml", &yaml("a", "\nx-allow: [shell-sign]")), 0);
     assert_eq!(count("a.yaml", &yaml("a", "\nx-allow: circle")), 1);
     let two = format!("{}---\n{}", yaml("a", " # pumice: allow shell-sign"), yaml("b", ""));

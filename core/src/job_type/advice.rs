@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::variables::unknown_to_any_job;
 use super::{Registry, unknown_variables};
 use crate::duration::Span;
 use crate::problem::{JsonPath, Problem, did_you_mean, nearest, show};
@@ -67,15 +68,25 @@ impl Registry {
             advice.push(told.with_hint("say `enabled: true`"));
         }
         advice.extend(zero_timeout(job.fields.timeout, root.field("timeout")));
-        if let Some(globals) = job.document.get("globals")
-            && let Some(path) = template_in(globals, &root.field("globals"))
-        {
-            let message = "globals are never rendered: templates see this text as it stands";
-            advice.push(Problem::warning("globals-not-rendered", path, message));
-        }
+        advice.extend(advise_unrendered(job));
         advice.extend(self.advise_templates(job));
         if let Some(job_type) = self.job_type(&job.fields.r#type) {
             advice.extend(job_type.advise(job, settings, self.renderer()));
+        }
+        advice
+    }
+
+    /// Warnings about the actions of a realm: variables that the runs of no job have.
+    #[must_use]
+    pub fn advise_realm(&self, realm: &RealmSpec) -> Vec<Problem> {
+        let (root, actions) = (JsonPath::root(), realm.actions());
+        let mut advice = Vec::new();
+        for when in ActionsWhen::ALL {
+            for (index, action) in actions.get(when).unwrap_or_default().iter().enumerate() {
+                let path = root.field(when.field()).item(index);
+                let more: &[&str] = if when == ActionsWhen::OnLate { &["late"] } else { &["result"] };
+                advice.extend(unknown_to_any_job(self.renderer(), &action.fields(), &path, more));
+            }
         }
         advice
     }
@@ -89,6 +100,10 @@ impl Registry {
         let mut advice = Vec::new();
         if let Enabled::Template(source) = &job.fields.enabled {
             advice.extend(unknown(&Value::String(source.clone()), &root.field("enabled"), &[]));
+        }
+        if let Some(key) = job.fields.concurrency.as_ref().and_then(|concurrency| concurrency.key.as_ref()) {
+            let path = root.field("concurrency").field("key");
+            advice.extend(unknown(&Value::String(key.to_string()), &path, &[]));
         }
         if let Some(event_log) = &job.fields.event_log {
             advice.extend(unknown(event_log, &root.field("event_log"), &[]));
@@ -114,15 +129,54 @@ pub fn zero_timeout(timeout: Option<Span>, path: JsonPath) -> Option<Problem> {
     })
 }
 
-/// Where a structure has a text that looks like a template.
-fn template_in(value: &Value, path: &JsonPath) -> Option<JsonPath> {
-    match value {
-        Value::String(text) => (text.contains("{{") || text.contains("{%")).then(|| path.clone()),
-        Value::Array(items) => {
-            items.iter().enumerate().find_map(|(index, item)| template_in(item, &path.item(index)))
+/// Warnings about templates in values that are never rendered.
+fn advise_unrendered(job: &JobSpec) -> Vec<Problem> {
+    let root = JsonPath::root();
+    let mut places = Vec::new();
+    let document = |name: &str| job.document.get(name);
+    places.extend(document("globals").map(|globals| ("globals", globals, root.field("globals"))));
+    let vars = document("parameters").and_then(|parameters| parameters.get("vars"));
+    places.extend(vars.map(|vars| ("vars", vars, root.field("parameters").field("vars"))));
+    // One entry, or a list of them.
+    let path = root.field("schedule");
+    match document("schedule") {
+        Some(Value::Array(entries)) => {
+            places.extend(entries.iter().enumerate().filter_map(|(index, entry)| {
+                Some(("globals", entry.get("globals")?, path.item(index).field("globals")))
+            }))
         }
-        Value::Object(fields) => fields.iter().find_map(|(name, item)| template_in(item, &path.field(name))),
-        _ => None,
+        Some(entry) => {
+            places.extend(entry.get("globals").map(|globals| ("globals", globals, path.field("globals"))));
+        }
+        None => {}
+    }
+    let mut advice = Vec::new();
+    for (what, value, path) in places {
+        for path in templates_in(value, &path) {
+            let message = format!("{what} are never rendered: templates see this text as it stands");
+            advice.push(Problem::warning("globals-not-rendered", path, message));
+        }
+    }
+    advice
+}
+
+/// Where a structure has names or texts that look like templates.
+fn templates_in(value: &Value, path: &JsonPath) -> Vec<JsonPath> {
+    let is_template = |text: &str| text.contains("{{") || text.contains("{%");
+    match value {
+        Value::String(text) => is_template(text).then(|| path.clone()).into_iter().collect(),
+        Value::Array(items) => {
+            let items = items.iter().enumerate();
+            items.flat_map(|(index, item)| templates_in(item, &path.item(index))).collect()
+        }
+        Value::Object(fields) => {
+            let own = |(name, item): (&String, &Value)| {
+                let path = path.field(name);
+                if is_template(name) { vec![path] } else { templates_in(item, &path) }
+            };
+            fields.iter().flat_map(own).collect()
+        }
+        _ => Vec::new(),
     }
 }
 
@@ -160,7 +214,16 @@ impl RealmSpec {
                 advice.push(told);
             }
         }
-        advice.extend(zero_timeout(Some(self.settings.cmd_timeout), config.field("CMD_TIMEOUT")));
+        let settings = &self.settings;
+        for (name, timeout) in [
+            ("CMD_TIMEOUT", settings.cmd_timeout),
+            ("EXE_TIMEOUT", settings.exe_timeout),
+            ("PKG_TIMEOUT", settings.pkg_timeout),
+            ("PKG_UNPACK_TIMEOUT", settings.pkg_unpack_timeout),
+            ("SQLC_TIMEOUT", settings.sql.client_timeout),
+        ] {
+            advice.extend(zero_timeout(Some(timeout), config.field(name)));
+        }
         let places = [("s3_temp", &self.fields.s3_temp), ("s3_payloads", &self.fields.s3_payloads)];
         for (name, place) in places {
             let bucket = place.as_deref().and_then(bucket_of);

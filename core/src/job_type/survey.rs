@@ -1,6 +1,6 @@
 //! Checks over all jobs of a realm together: references, circles, look-alikes.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::Registry;
 use crate::duration::Span;
@@ -8,7 +8,7 @@ use crate::engine::MAX_DEPTH;
 use crate::ids::JobId;
 use crate::problem::{JsonPath, Problem, did_you_mean};
 use crate::spec::{Actions, ActionsWhen, JobSpec, Overlap, RealmSpec};
-use crate::text::{escaped, look, quoted};
+use crate::text::{escaped, look, look_as_written, quoted};
 
 /// Most jobs of a circle that are named.
 const MAX_NAMED: usize = 8;
@@ -239,16 +239,18 @@ impl Survey<'_> {
     }
 
     fn look_alikes(&self) -> Vec<(usize, Problem)> {
-        let mut looks: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        let mut looks: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
         for index in 0..self.jobs.len() {
-            looks.entry(look(self.id(index))).or_default().push(index);
+            for look in [look(self.id(index)), look_as_written(self.id(index))] {
+                looks.entry(look).or_default().insert(index);
+            }
         }
-        let mut told = Vec::new();
+        let (mut told, mut warned) = (Vec::new(), BTreeSet::new());
         for alike in looks.into_values().filter(|alike| alike.len() > 1) {
             for &index in &alike {
                 let Some(&other) = alike.iter().find(|other| **other != index) else { continue };
                 // Of two given jobs the later one has the warning.
-                if self.jobs[other].given && other > index {
+                if (self.jobs[other].given && other > index) || !warned.insert(index) {
                     continue;
                 }
                 let odd = odd_letters(self.id(index), self.id(other));

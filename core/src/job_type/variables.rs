@@ -37,6 +37,26 @@ pub fn unknown_variables(
     path: &JsonPath,
     more: &[&str],
 ) -> Vec<Problem> {
+    all_unknown(Some(job), renderer, value, path, more)
+}
+
+/// The same of templates for the runs of any job.
+pub(super) fn unknown_to_any_job(
+    renderer: &Renderer,
+    value: &Value,
+    path: &JsonPath,
+    more: &[&str],
+) -> Vec<Problem> {
+    all_unknown(None, renderer, value, path, more)
+}
+
+fn all_unknown(
+    job: Option<&JobSpec>,
+    renderer: &Renderer,
+    value: &Value,
+    path: &JsonPath,
+    more: &[&str],
+) -> Vec<Problem> {
     let mut found = Vec::new();
     visit(value, path, &mut |text, path| {
         // `check_template` reports syntax errors.
@@ -70,7 +90,7 @@ fn visit(value: &Value, path: &JsonPath, each: &mut dyn FnMut(&str, &JsonPath)) 
     }
 }
 
-fn unknown(job: &JobSpec, used: &Variable, path: &JsonPath, more: &[&str]) -> Option<Problem> {
+fn unknown(job: Option<&JobSpec>, used: &Variable, path: &JsonPath, more: &[&str]) -> Option<Problem> {
     let warning = |whole: &str, hint: Option<String>| {
         let told =
             Problem::warning("unknown-variable", path.clone(), format!("unknown variable {}", quoted(whole)));
@@ -91,12 +111,13 @@ fn unknown(job: &JobSpec, used: &Variable, path: &JsonPath, more: &[&str]) -> Op
     };
     match name {
         "job" => {
+            let job = job?;
             let known = || job.document.keys().map(String::as_str).chain(OF_JOB).chain(schema_fields());
             (!known().any(|known| known == member))
                 .then(|| warning(&whole(), did_you_mean(member, known())))?
         }
         "state" => {
-            let declared = keys(job.document.get("state"));
+            let declared = keys(job?.document.get("state"));
             let known = || declared.iter().map(String::as_str);
             let hint = || {
                 did_you_mean(member, known()).or_else(|| {
@@ -113,6 +134,7 @@ fn unknown(job: &JobSpec, used: &Variable, path: &JsonPath, more: &[&str]) -> Op
             (!OF_LAVA.contains(&own.as_str())).then(|| warning(&whole(), did_you_mean(own, OF_LAVA)))?
         }
         "globals" | "vars" => {
+            let job = job?;
             let parameters = job.parameters();
             let given =
                 keys(if name == "vars" { parameters.get("vars") } else { job.document.get("globals") });

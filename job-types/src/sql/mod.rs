@@ -8,12 +8,14 @@ use pumice_core::job_type::{Given, JobType, check_template};
 use pumice_core::number::Count;
 use pumice_core::payload::bad_key;
 use pumice_core::problem::{JsonPath, Problem};
-use pumice_core::spec::JobSpec;
+use pumice_core::spec::{JobSpec, Settings};
 use pumice_core::text::quoted;
 use pumice_template::Renderer;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
+
+use crate::command_line::{self, Timed};
 
 pub use split::{Dialect, Statement, split};
 
@@ -117,6 +119,14 @@ impl JobType for Sql {
         }));
         problems
     }
+
+    fn advise(&self, given: &Given<'_, Self>, _: &Settings) -> Vec<Problem> {
+        let Some(parameters) = &given.parameters else { return Vec::new() };
+        command_line::advise_timeout(
+            &given.job.fields,
+            &Timed { what: "the SQL", timeout: parameters.timeout },
+        )
+    }
 }
 
 impl JobType for Sqli {
@@ -137,6 +147,14 @@ impl JobType for Sqli {
             problems.extend(texts.iter().flat_map(|text| template_problems(text, is_raw)));
         }
         problems
+    }
+
+    fn advise(&self, given: &Given<'_, Self>, _: &Settings) -> Vec<Problem> {
+        let Some(parameters) = &given.parameters else { return Vec::new() };
+        command_line::advise_timeout(
+            &given.job.fields,
+            &Timed { what: "the SQL", timeout: parameters.timeout },
+        )
     }
 }
 

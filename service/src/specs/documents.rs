@@ -239,7 +239,7 @@ impl Place {
 /// The warnings that a document itself silences.
 #[must_use]
 pub fn allowed(document: &Map<String, Value>) -> Vec<String> {
-    match document.get("x-allow") {
+    match document.get("x-allow").or_else(|| document.get("X-Allow")) {
         Some(Value::String(text)) => warning_names(text).collect(),
         Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).flat_map(warning_names).collect(),
         _ => Vec::new(),
@@ -441,7 +441,9 @@ impl Reader<'_> {
         if let (Some(realm), Some(place)) = (&self.specs.realm, self.realm.take()) {
             let name = realm.fields.realm.to_string();
             let in_folder = if there.is_aws { Vec::new() } else { realm.advice_in_folder() };
-            let advice = [realm.advice(), in_folder, self.registry.survey_realm(realm, &surveyed)].concat();
+            let of_actions = self.registry.advise_realm(realm);
+            let over_all = self.registry.survey_realm(realm, &surveyed);
+            let advice = [realm.advice(), of_actions, in_folder, over_all].concat();
             self.advise(&place, ("realm", &name), advice);
         }
         self.survey_triggers(&surveyed, realm, there.is_aws);

@@ -43,7 +43,7 @@ pub(super) async fn start(global: &Global, realm: &Target, options: RunEntry) ->
     let Followed { tree, is_complete } = follow_to_end(global, realm, &roots, false).await?;
     let outcomes =
         Outcomes { accepted: accepted.to_vec(), runs: Some(tree.runs.clone()), ..Outcomes::default() };
-    print(global.output, &outcomes, || crate::view::tree(&tree, SystemClock.now()))?;
+    print(global.output, &outcomes, || crate::view::tree(global.output, &tree, SystemClock.now()))?;
     if is_complete { Ok(()) } else { Err(Failure::RunFailed) }
 }
 
