@@ -123,6 +123,36 @@ async fn act_stopped_in_the_midst_says_where_and_goes_on() {
     assert!(refused.message().contains("is complete"), "{refused}");
 }
 
+/// A store that fails for one run, and a stop that comes before the record says so.
+#[tokio::test]
+async fn act_stopped_after_a_failure_tells_the_failure() {
+    let realm = Folder::new().await;
+    waiting(&realm, 3).await;
+    let request = cancel();
+    let mut id = String::new();
+    let mut heard = |step: Step<'_>| {
+        if let Step::Begun { id: begun, .. } = step {
+            begun.clone_into(&mut id);
+            realm.change(&format!(
+                "CREATE TRIGGER fails BEFORE UPDATE ON runs WHEN old.key = '{}'
+                 BEGIN SELECT RAISE(FAIL, 'the disk is wet'); END",
+                key(1)
+            ));
+            meanwhile(runs::stop_bulk(&realm, &stop(begun))).unwrap();
+        }
+    };
+    let failed = runs::cancel_many_heard(&realm, &request, &mut heard).await.unwrap_err();
+    for wanted in ["the disk is wet", "stopped by tester", &format!("resume act {id}")] {
+        assert!(failed.message().contains(wanted), "{wanted}: {failed}");
+    }
+    let page = shown(&realm, &id).await;
+    assert_eq!(page["bulk"]["state"], "stopped", "{page}");
+    assert!(page["bulk"]["left"].as_u64() > Some(0), "{page}");
+    realm.change("DROP TRIGGER fails");
+    let changed = resumed(&realm, &id).await.unwrap();
+    assert_eq!((changed.bulk.state.as_str(), changed.bulk.done, changed.bulk.left), ("complete", 3, 0));
+}
+
 /// A record as a process that was killed leaves it: some runs in hand, one of them dealt with.
 fn left_behind(now: Timestamp, in_hand: Vec<RunKey>) -> BulkAct {
     let at = now - SILENCE - TimeDelta::seconds(1);
