@@ -274,3 +274,30 @@ pub(crate) async fn looked_at(api: &Api, realm: &Folder) {
     let resumed = api.response("runs bulk resume", &runs::resume_bulk(realm, &resume).await.unwrap());
     assert_eq!((&resumed["bulk"]["state"], &resumed["bulk"]["done"]), (&json!("complete"), &json!(1)));
 }
+
+#[tokio::test]
+async fn act_is_named_by_the_beginning_of_its_id() {
+    let realm = Folder::new().await;
+    let ids = ["01a226ff-8f0d-7001-8000-000000000001", "01a226ff-8f0d-7002-8000-000000000001"];
+    for id in ids {
+        let act = BulkAct { id: id.to_owned(), ..left_behind(realm.now(), Vec::new()) };
+        realm.bulk().create_bulk(&act).await.unwrap();
+    }
+    assert_eq!(shown(&realm, "01A226FF-8F0D-7001").await["bulk"]["id"], ids[0]);
+    let error = async |id: &str| {
+        let request = runs::ShowBulk { id: id.to_owned(), outcome: None, cursor: 0 };
+        runs::show_bulk(&realm, &request).await.unwrap_err()
+    };
+    let several = error("01a226ff-8f0d").await;
+    assert!(ids.iter().all(|id| several.message().contains(id)), "{several}");
+    assert_eq!(several.kind(), ErrorKind::Invalid);
+    for none in ["01a226ff-8f0", "01a226ff-8f0e", ""] {
+        assert_eq!(error(none).await.kind(), ErrorKind::NotFound, "{none}");
+    }
+    let stopped = runs::stop_bulk(&realm, &stop(&ids[1][..18])).await.unwrap();
+    assert_eq!(stopped.bulk.id, ids[1]);
+    let entries =
+        pumice_service::audit::list(&realm, &serde_json::from_value(json!({})).unwrap()).await.unwrap();
+    let entry = serde_json::to_value(&entries.entries[0]).unwrap();
+    assert!(entry["what"].to_string().contains(ids[1]), "the audit has the whole id: {entry}");
+}
