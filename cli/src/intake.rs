@@ -1,39 +1,48 @@
 //! Takes requests for runs: into a realm that is open here, or through a console.
 
 use pumice_core::request::{DispatchRequest, When};
+use pumice_service::Error;
 use pumice_service::dispatch::{
-    Batch, Counts, Dispatch, Intake, Keys, Outcomes, Placed, RefusedRequest, dispatch,
+    Batch, Batches, Counts, Dispatch, Intake, Keys, Outcomes, Placed, Prepared, RefusedRequest, dispatch,
 };
 use serde_json::{Value, json};
+use tokio::sync::mpsc::Receiver;
 
 use crate::target::Target;
 
 /// Most bytes of requests that are sent to a console at once: it takes bodies of a mebibyte.
 const MAX_SENT: usize = 700 * 1024;
 
-/// Takes requests and counts them.
+/// Takes the batches of requests that come, and counts them.
 pub(crate) enum Taker<'a> {
-    /// Into a realm.
-    Here(Box<Intake>),
+    /// Into a realm, which has a batch prepared while it writes another.
+    Here(Box<Intake>, Receiver<Result<Prepared, Error>>),
     /// Through a console.
-    There(Sender<'a>),
+    There(Sender<'a>, Batches),
 }
 
 impl Taker<'_> {
     /// How many requests there were, and what became of them.
     pub(crate) fn counts(&self) -> Counts {
         match self {
-            Self::Here(intake) => intake.counts(),
-            Self::There(sender) => sender.counts,
+            Self::Here(intake, _) => intake.counts(),
+            Self::There(sender, _) => sender.counts,
         }
     }
 
-    /// Takes a batch, each request by itself.
-    pub(crate) async fn take(&mut self, batch: Vec<Placed>) -> Batch {
-        match self {
-            Self::Here(intake) => intake.take(batch).await,
-            Self::There(sender) => sender.take(batch).await,
-        }
+    /// Takes the next batch, each request by itself; `None` after the last.
+    pub(crate) async fn next(&mut self) -> Option<Result<Batch, Error>> {
+        let taken = match self {
+            Self::Here(intake, prepared) => match prepared.recv().await? {
+                Ok(batch) => Ok(intake.take(batch).await),
+                Err(error) => Err(error),
+            },
+            Self::There(sender, batches) => match batches.recv().await? {
+                Ok(batch) => Ok(sender.take(batch).await),
+                Err(error) => Err(error),
+            },
+        };
+        Some(taken)
     }
 }
 

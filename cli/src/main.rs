@@ -18,6 +18,7 @@ mod outside;
 mod printed;
 mod python;
 mod realm;
+mod refusals;
 mod remote;
 mod signals;
 mod supervisor;

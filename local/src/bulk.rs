@@ -27,12 +27,36 @@ fn page(row: &Row<'_>) -> Result<ReceiptPage, rusqlite::Error> {
     Ok(ReceiptPage { number: number.cast_unsigned(), receipts })
 }
 
-/// Removes records that have expired, with their receipts.
-pub(crate) fn remove_expired(connection: &Connection, now: Timestamp) -> Result<(), rusqlite::Error> {
-    let at = [now.timestamp_micros()];
-    let sql = "DELETE FROM bulk_receipts WHERE id IN (SELECT id FROM bulk_acts WHERE expires < ?)";
-    connection.prepare_cached(sql)?.execute(at)?;
-    connection.prepare_cached("DELETE FROM bulk_acts WHERE expires < ?")?.execute(at).map(drop)
+/// How many pages of receipts one transaction removes: those who write wait for it, and a page has up to 500 receipts.
+const MAX_REMOVED: usize = 20;
+
+/// Removes some of the receipts whose records have expired. Gives whether there may be more.
+fn remove_receipts(connection: &Connection, now: Timestamp) -> Result<bool, rusqlite::Error> {
+    let sql = "DELETE FROM bulk_receipts WHERE rowid IN (
+                   SELECT bulk_receipts.rowid FROM bulk_acts JOIN bulk_receipts USING (id)
+                   WHERE bulk_acts.expires < ? LIMIT ?)";
+    let removed = connection
+        .prepare_cached(sql)?
+        .execute(params![now.timestamp_micros(), MAX_REMOVED.cast_signed()])?;
+    Ok(removed == MAX_REMOVED)
+}
+
+/// Removes records that have expired and have no receipts any more.
+fn remove_acts(connection: &Connection, now: Timestamp) -> Result<(), rusqlite::Error> {
+    let sql = "DELETE FROM bulk_acts WHERE expires < ?
+               AND NOT EXISTS (SELECT 1 FROM bulk_receipts WHERE bulk_receipts.id = bulk_acts.id)";
+    connection.prepare_cached(sql)?.execute([now.timestamp_micros()]).map(drop)
+}
+
+impl Database {
+    /// Removes records of acts that have expired, after their receipts: what is interrupted goes on the next time.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be reached.
+    pub(crate) async fn remove_expired_acts(&self, now: Timestamp) -> Result<(), StoreError> {
+        while self.run(move |connection| remove_receipts(connection, now)).await? {}
+        self.run(move |connection| remove_acts(connection, now)).await
+    }
 }
 
 #[async_trait]
@@ -100,5 +124,43 @@ impl BulkStore for Database {
             found.collect()
         })
         .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn count(connection: &Connection, id: &str) -> [usize; 2] {
+        ["bulk_acts", "bulk_receipts"].map(|table| {
+            let sql = format!("SELECT count(*) FROM {table} WHERE id = ?");
+            connection.query_row(&sql, [id], |row| row.get::<_, u32>(0)).unwrap() as usize
+        })
+    }
+
+    #[test]
+    fn expired_receipts_leave_in_bounded_transactions_and_before_their_act() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        crate::schema::migrate(&mut connection).unwrap();
+        let now = Timestamp::from_timestamp_micros(1_000).unwrap();
+        let pages = 2 * MAX_REMOVED + 5;
+        for (id, expires) in [("old", Some(999)), ("new", Some(1_000)), ("kept", None)] {
+            let sql = "INSERT INTO bulk_acts VALUES (?, 1, ?, '{}')";
+            connection.execute(sql, params![id, expires]).unwrap();
+            for page in 0..pages {
+                let sql = "INSERT INTO bulk_receipts VALUES (?, ?, '[]')";
+                connection.execute(sql, params![id, page.cast_signed()]).unwrap();
+            }
+        }
+        for left in [MAX_REMOVED + 5, 5, 0] {
+            let is_more = remove_receipts(&connection, now).unwrap();
+            assert_eq!((is_more, count(&connection, "old")), (left > 0, [1, left]));
+            // A process that was killed here finds the rest by the record.
+            remove_acts(&connection, now).unwrap();
+            assert_eq!(count(&connection, "old"), [usize::from(left > 0), left]);
+        }
+        for id in ["new", "kept"] {
+            assert_eq!(count(&connection, id), [1, pages], "{id}");
+        }
     }
 }

@@ -78,9 +78,9 @@ impl Database {
 
     /// Removes what else is kept for a time: backfills and acts on many runs that have expired, and counts of days long past.
     pub(crate) async fn remove_past(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.remove_expired_acts(now).await?;
         self.run(move |connection| {
             crate::backfills::remove_expired(connection, now)?;
-            crate::bulk::remove_expired(connection, now)?;
             tally::forget_empty(connection)?;
             let oldest = now.date_naive().checked_sub_days(COUNTS_KEPT).unwrap_or_default();
             let sql = "DELETE FROM past_counts WHERE day < ?";

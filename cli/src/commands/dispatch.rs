@@ -1,5 +1,6 @@
 //! `dispatch`: asks for runs.
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
@@ -8,13 +9,13 @@ use pumice_core::audit::{Entry, Outcome};
 use pumice_core::ids::{JobId, RunKey};
 use pumice_core::ports::Clock;
 use pumice_core::request::{DispatchRequest, When, check_key};
-use pumice_core::text::{escaped, shown};
+use pumice_core::text::escaped;
 use pumice_local::SystemClock;
 use pumice_service::Realm as _;
 use pumice_service::audit::Act;
 use pumice_service::dispatch::{
-    AcceptedRun, Again, BATCH, Batch, Counts, FileDigest, Intake, Keys, ListName, Outcomes, Placed,
-    RefusedRequest, Source, Unchanged, read,
+    AcceptedRun, Again, BATCH, Batch, Batches, Counts, FileDigest, Giver, Intake, Keys, ListName, Outcomes,
+    RefusedRequest, Source, Unchanged, batches, read,
 };
 use serde_json::{Value, json};
 
@@ -25,6 +26,7 @@ use crate::follow::follow_to_end;
 use crate::intake::{Sender, Taker};
 use crate::output::{note, print, tell_line, tell_text, warn, write_out};
 use crate::realm::Realm;
+use crate::refusals::{KeptRefusals, Refusals};
 use crate::target::Target;
 
 /// Requests between two progress notes when standard error is not a terminal.
@@ -43,12 +45,15 @@ pub(super) async fn dispatch(global: &Global, options: Dispatch) -> Result<(), F
         let how = format!("pumice dispatch --file {file} --resume {}", name.as_str());
         note(global, &[format!("should it be interrupted, it goes on with: {how}")]);
     }
+    let (giver, batches) = batches();
     let mut taking = Taking {
         global,
-        intake: list.taker(&target, &options).await?,
+        intake: list.taker(&target, &options, batches).await?,
         // Those that are followed are shown together, and so is YAML.
         keeps: options.wait || global.output == Format::Yaml,
         outcomes: Outcomes::default(),
+        refusals: Refusals::default(),
+        kept: KeptRefusals::new(),
         roots: Vec::new(),
         printed: 0,
     };
@@ -59,7 +64,10 @@ pub(super) async fn dispatch(global: &Global, options: Dispatch) -> Result<(), F
         Target::There(_) => None,
     };
     let asked = match &options.file {
-        Some(file) => taking.file(file, &list, zone.tz()).await,
+        Some(file) => {
+            list.read(file, zone.tz(), giver);
+            taking.file(file, &list).await
+        }
         None => {
             let requests = from_options(&options, zone)?;
             if let (Some(at), Some(When::At(instant))) =
@@ -69,10 +77,13 @@ pub(super) async fn dispatch(global: &Global, options: Dispatch) -> Result<(), F
                 note(global, &[format!("--at {at} is past: what is asked for starts now")]);
             }
             let placed = requests.into_iter().map(|request| Ok((request.job_id.to_string(), request)));
-            taking.take(placed.collect()).await
+            // It is received below.
+            let _ = giver.send(Ok(placed.collect())).await;
+            drop(giver);
+            taking.options().await
         }
     };
-    if let (Some(entry), Target::Here(realm), Taker::Here(intake)) = (entry, &target, &taking.intake) {
+    if let (Some(entry), Target::Here(realm), Taker::Here(intake, _)) = (entry, &target, &taking.intake) {
         end(realm, &act, entry, intake, &asked).await;
     }
     let follows = options.wait && !taking.roots.is_empty() && asked.is_ok();
@@ -179,28 +190,50 @@ impl List {
     }
 
     /// What takes its requests, with what tells those that were taken before.
-    async fn taker<'a>(&self, target: &'a Target, options: &Dispatch) -> Result<Taker<'a>, Failure> {
+    async fn taker<'a>(
+        &self,
+        target: &'a Target,
+        options: &Dispatch,
+        batches: Batches,
+    ) -> Result<Taker<'a>, Failure> {
         let key = options.key.as_deref().filter(|_| self.is_keyed);
         let keys = key.map(Keys::new).transpose().map_err(|error| of_option("--key", error))?;
         let realm = match target {
             Target::Here(realm) => realm,
-            Target::There(_) => return Ok(Taker::There(Sender::new(target, keys))),
+            Target::There(_) => return Ok(Taker::There(Sender::new(target, keys), batches)),
         };
         let again = match (keys, &self.name) {
             (Some(keys), _) => Again::Keyed(keys),
             (None, Some(name)) => Again::Listed(name.as_str().to_owned()),
             (None, None) => Again::Never,
         };
-        Ok(Taker::Here(Box::new(Intake::new(&**realm, again).await?)))
+        let (intake, preparer) = Intake::new(&**realm, again).await?;
+        Ok(Taker::Here(Box::new(intake), preparer.ahead(batches)))
+    }
+
+    /// Has the file read, batch by batch.
+    fn read(&self, file: &Path, zone: chrono_tz::Tz, to: Giver) {
+        let (path, digest): (PathBuf, Option<FileDigest>) = (file.to_owned(), self.digest.clone());
+        let open = move || match (path == Path::new("-"), digest) {
+            (true, _) => Ok(Box::new(std::io::stdin()) as Source),
+            // What was added since its digest was taken is not part of it.
+            (false, Some(digest)) => Ok(Box::new(Unchanged::new(File::open(path)?, digest)) as Source),
+            (false, None) => Ok(Box::new(File::open(path)?) as Source),
+        };
+        read(file.display().to_string(), open, zone, to);
     }
 }
 
-/// Dispatches requests batch by batch and prints the outcome of each.
+/// Takes requests batch by batch and prints the outcome of each.
 struct Taking<'a> {
     global: &'a Global,
     intake: Taker<'a>,
     keeps: bool,
     outcomes: Outcomes,
+    /// What is told of refused requests.
+    refusals: Refusals,
+    /// Refused requests of a response that is printed as it comes.
+    kept: KeptRefusals,
     /// The runs to follow, if any are.
     roots: Vec<RunKey>,
     /// How many accepted requests were printed, or kept.
@@ -213,35 +246,23 @@ impl Taking<'_> {
     }
 
     /// Dispatches the requests of a file as they are read.
-    async fn file(&mut self, file: &Path, list: &List, zone: chrono_tz::Tz) -> Result<(), Failure> {
-        let (path, digest): (PathBuf, Option<FileDigest>) = (file.to_owned(), list.digest.clone());
-        let open = move || match (path == Path::new("-"), digest) {
-            (true, _) => Ok(Box::new(std::io::stdin()) as Source),
-            // What was added since its digest was taken is not part of it.
-            (false, Some(digest)) => Ok(Box::new(Unchanged::new(File::open(path)?, digest)) as Source),
-            (false, None) => Ok(Box::new(File::open(path)?) as Source),
-        };
-        let mut batches = read(file.display().to_string(), open, zone);
-        let mut broken = None;
-        while let Some(batch) = batches.recv().await {
-            let batch = match batch {
-                Ok(batch) => batch,
+    async fn file(&mut self, file: &Path, list: &List) -> Result<(), Failure> {
+        while let Some(batch) = self.intake.next().await {
+            match batch {
+                Ok(batch) => self.tell(batch).map_err(|failure| {
+                    self.clear();
+                    self.interrupted(failure, list)
+                })?,
+                // The file cannot be read further.
                 Err(error) => {
-                    broken = Some(error);
-                    break;
+                    self.clear();
+                    let message = format!("{error} ({})", self.counts().summary());
+                    return Err(error.because(message).into());
                 }
-            };
-            if let Err(failure) = self.take(batch).await {
-                self.clear();
-                return Err(self.interrupted(failure, list));
             }
             self.progress();
         }
         self.clear();
-        if let Some(error) = broken {
-            let message = format!("{error} ({})", self.counts().summary());
-            return Err(error.because(message).into());
-        }
         if self.counts().all() == 0 {
             return Err(Failure::wrong(format!("{} holds no request", file.display())));
         }
@@ -251,65 +272,79 @@ impl Taking<'_> {
         Ok(())
     }
 
-    /// Dispatches a batch.
-    async fn take(&mut self, batch: Vec<Placed>) -> Result<(), Failure> {
-        let Batch { outcomes, failed, .. } = self.intake.take(batch).await;
-        for refused in outcomes.refused {
-            self.refuse(refused);
+    /// Dispatches the requests of options.
+    async fn options(&mut self) -> Result<(), Failure> {
+        while let Some(batch) = self.intake.next().await {
+            self.tell(batch?)?;
         }
+        Ok(())
+    }
+
+    /// Tells what became of a batch.
+    fn tell(&mut self, batch: Batch) -> Result<(), Failure> {
+        let Batch { outcomes, failed, .. } = batch;
         let mut lines = String::new();
         for accepted in outcomes.accepted {
-            lines.push_str(&self.accept(accepted));
+            self.accept(accepted, &mut lines);
         }
         if !lines.is_empty() {
             self.clear();
             write_out(&lines)?;
         }
+        outcomes.refused.into_iter().try_for_each(|refused| self.refuse(refused))?;
         failed.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    /// Keeps an accepted request for later, or returns the line to print for it.
-    fn accept(&mut self, accepted: AcceptedRun) -> String {
+    /// Keeps an accepted request for later, or adds the line to print for it.
+    fn accept(&mut self, accepted: AcceptedRun, lines: &mut String) {
         if let Some(warning) = &accepted.warning {
             self.clear();
             warn(self.global, &[format!("{}: {warning}", escaped(accepted.job_id.as_str()))]);
         }
         self.printed += 1;
-        let line = match self.global.output {
+        // Writing to a text never fails.
+        let _ = match self.global.output {
             Format::Table | Format::Wide => {
                 let note = if accepted.existing { "  (was there already)" } else { "" };
-                format!("{}  {}{note}\n", accepted.run_id, escaped(accepted.job_id.as_str()))
+                writeln!(lines, "{}  {}{note}", accepted.run_id, escaped(accepted.job_id.as_str()))
             }
             Format::Json if !self.keeps => {
                 let begin = if self.printed == 1 { "{\n  \"accepted\": [\n    " } else { ",\n    " };
-                format!("{begin}{}", one_line(&accepted))
+                write!(lines, "{begin}{}", one_line(&accepted))
             }
-            _ => String::new(),
+            _ => Ok(()),
         };
         if self.keeps {
             self.roots.push(RunKey::root(accepted.run_id));
             self.outcomes.accepted.push(accepted);
         }
-        line
     }
 
-    fn refuse(&mut self, refused: RefusedRequest) {
-        self.clear();
-        let red = anstyle::Style::new().bold().fg_color(Some(anstyle::AnsiColor::Red.into()));
-        let RefusedRequest { request, error } = &refused;
-        tell_line(&format!("{red}refused{red:#}: {}: {}", shown(request), escaped(error)));
-        if !self.global.output.is_table() {
-            self.outcomes.refused.push(refused);
+    fn refuse(&mut self, refused: RefusedRequest) -> Result<(), Failure> {
+        if let Some(line) = self.refusals.take(&refused) {
+            self.clear();
+            tell_refused(&line);
         }
+        if self.keeps {
+            self.outcomes.refused.push(refused);
+        } else if self.global.output == Format::Json {
+            self.kept.keep(&refused).map_err(|error| {
+                let why = format!("cannot keep the refused requests for the response: {error}");
+                Failure::store(why)
+            })?;
+        }
+        Ok(())
     }
 
     /// Prints the rest of the results, unless they are printed with the runs that are followed.
-    fn end(&self, follows: bool) -> Result<(), Failure> {
+    fn end(&mut self, follows: bool) -> Result<(), Failure> {
+        self.refusals.rest().iter().for_each(|line| tell_refused(line));
         match self.global.output {
             Format::Json if !self.keeps => {
                 let begin = if self.printed == 0 { "{\n  \"accepted\": [" } else { "\n  " };
-                let refused = one_line(&self.outcomes.refused);
-                write_out(&format!("{begin}],\n  \"refused\": {refused}\n}}\n"))
+                write_out(&format!("{begin}],\n  \"refused\": ["))?;
+                self.kept.write(write_out)?;
+                write_out("]\n}\n")
             }
             Format::Json | Format::Yaml if !follows => print(self.global.output, &self.outcomes, Vec::new),
             _ => Ok(()),
@@ -357,6 +392,12 @@ impl Taking<'_> {
             tell_text("\r\x1b[K");
         }
     }
+}
+
+/// Tells a line about refused requests.
+fn tell_refused(line: &str) {
+    let red = anstyle::Style::new().bold().fg_color(Some(anstyle::AnsiColor::Red.into()));
+    tell_line(&format!("{red}refused{red:#}: {line}"));
 }
 
 /// JSON on one line. Responses always serialise.

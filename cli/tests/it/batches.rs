@@ -40,6 +40,37 @@ fn more_requests_than_any_batch_are_taken() {
 }
 
 #[test]
+fn requests_refused_for_one_reason_are_told_together() {
+    let pumice = realm();
+    let text: String = (1..=2_400).map(|n| if n % 2 == 0 { "nowhere\n" } else { "a\n" }).collect();
+    pumice.write("many.txt", text + "-x\n");
+    let told = |printed: &crate::pumice::Printed| -> Vec<String> {
+        printed.err.lines().filter(|line| line.contains("refused: ")).map(str::to_owned).collect()
+    };
+    let printed = pumice.run(&["dispatch", "--file", "many.txt"]);
+    let lines = told(&printed);
+    assert_eq!((printed.status, lines.len()), (2, 3), "{printed:?}");
+    assert!(lines[0].contains("refused: line 2: no such job nowhere"), "{lines:?}");
+    assert!(lines[1].contains("refused: line 2401: "), "{lines:?}");
+    assert!(
+        lines[2].contains("refused: lines 4, 6, 8, 10 and 1195 more, as line 2: no such job nowhere"),
+        "{lines:?}"
+    );
+    let printed = pumice.run(&["dispatch", "--file", "many.txt", "-o", "json"]);
+    let response = printed.json();
+    let refused: Vec<&str> = response["refused"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|one| one["request"].as_str())
+        .collect();
+    assert_eq!((refused.len(), refused[1], refused[1_200]), (1_201, "line 4", "line 2401"));
+    assert_eq!((told(&printed).len(), response["accepted"].as_array().map(Vec::len)), (3, Some(1_200)));
+    let printed = pumice.run(&["dispatch", "--file", "many.txt", "-o", "yaml"]);
+    assert_eq!(printed.out.matches("request: line ").count(), 1_201, "{}", printed.err);
+}
+
+#[test]
 fn requests_of_a_pipe_do_not_wait_for_its_end() {
     use std::io::{BufRead, BufReader, Write};
     let pumice = realm();

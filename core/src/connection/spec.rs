@@ -265,7 +265,7 @@ fn fields<T: schemars::JsonSchema + DeserializeOwned>(
     reading: Reading,
 ) -> Result<Box<T>, SpecError> {
     if reading == Reading::Given {
-        return schema::read_known(document).map(Box::new);
+        return schema::read_known(&schema::schema_of::<T>(), document).map(Box::new);
     }
     let schema = schema_of::<T>();
     let properties = schema["properties"].as_object();

@@ -89,11 +89,21 @@ enum Taking {
 }
 
 /// A run about to be made, with its message.
+#[derive(Debug)]
 struct Prepared {
     new: NewRun,
     first: First,
     worker: WorkerKind,
     warning: Option<String>,
+}
+
+/// Requests that were read, checked and rendered, of which nothing is recorded yet.
+#[derive(Debug)]
+pub struct PreparedBatch {
+    /// The runs that are to be made.
+    runs: Vec<Prepared>,
+    /// Of each request why it is refused, if it is.
+    refused: Vec<Option<DispatchError>>,
 }
 
 /// Work that is left when a run has been made.
@@ -175,15 +185,27 @@ impl Dispatcher {
         self.take(requests, Asker::Call(call), Taking::Each).await
     }
 
-    /// The same for requests of a list that may be given again, in whatever parts: each makes one run by its place in the
-    /// list. `list` names it, among all lists, calls and events that there are.
-    pub async fn dispatch_listed(
+    /// Reads, checks and renders requests of a list, and records nothing: [`Dispatcher::make`] makes their runs. So one batch
+    /// can be prepared while another is written. Each request makes one run by its place in the list, in whatever parts the list is
+    /// given again; `list` names it, among all lists, calls and events that there are.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the realm's documents cannot be read.
+    pub async fn prepare_listed(
         &self,
         requests: Vec<(u64, DispatchRequest)>,
         list: &str,
-    ) -> Vec<Result<Accepted, DispatchError>> {
+    ) -> Result<PreparedBatch, StoreError> {
         let (places, requests): (Vec<u64>, Vec<DispatchRequest>) = requests.into_iter().unzip();
-        self.take(requests, Asker::List(list, &places), Taking::Each).await
+        self.prepare_all(requests, Asker::List(list, &places)).await
+    }
+
+    /// The same for a caller that asks once.
+    ///
+    /// # Errors
+    /// As [`Dispatcher::prepare_listed`].
+    pub async fn prepare_each(&self, requests: Vec<DispatchRequest>) -> Result<PreparedBatch, StoreError> {
+        self.prepare_all(requests, Asker::Caller).await
     }
 
     /// The same for a trigger, whose requests make one run each, however often its event comes. A second request for the
@@ -243,11 +265,26 @@ impl Dispatcher {
         asker: Asker<'_>,
         taking: Taking,
     ) -> Result<Vec<Result<Accepted, DispatchError>>, StoreError> {
+        let prepared = self.prepare_all(requests, asker).await?;
+        if taking == Taking::AllOrNone && prepared.runs.len() < prepared.refused.len() {
+            let withheld = |refused: Option<_>| Err(refused.unwrap_or(DispatchError::Withheld));
+            return Ok(prepared.refused.into_iter().map(withheld).collect());
+        }
+        self.make(prepared).await
+    }
+
+    async fn prepare_all(
+        &self,
+        requests: Vec<DispatchRequest>,
+        asker: Asker<'_>,
+    ) -> Result<PreparedBatch, StoreError> {
         let realm = self.site().ports.jobs.realm().await?;
         let ids: Vec<JobId> = requests.iter().map(|request| request.job_id.clone()).collect();
         let jobs = self.site().ports.jobs.jobs(&ids).await?;
-        let mut outcomes = Vec::with_capacity(requests.len());
-        let mut batch = Vec::new();
+        let mut prepared = PreparedBatch {
+            runs: Vec::with_capacity(requests.len()),
+            refused: Vec::with_capacity(requests.len()),
+        };
         for (index, (request, job)) in requests.into_iter().zip(jobs).enumerate() {
             let index = match asker {
                 // The list may be edited between two deliveries.
@@ -255,23 +292,31 @@ impl Dispatcher {
                 _ => index,
             };
             match self.prepare(&request, job, &realm, asker, index).await {
-                Ok(prepared) => {
-                    batch.push(prepared);
-                    outcomes.push(None);
+                Ok(run) => {
+                    prepared.runs.push(run);
+                    prepared.refused.push(None);
                 }
                 Err(DispatchError::Store(error)) => return Err(error),
-                Err(error) => outcomes.push(Some(Err(error))),
+                Err(error) => prepared.refused.push(Some(error)),
             }
         }
-        if taking == Taking::AllOrNone && batch.len() < outcomes.len() {
-            return Ok(outcomes.into_iter().map(|o| o.unwrap_or(Err(DispatchError::Withheld))).collect());
-        }
-        let mut made = self.create(batch).await?.into_iter();
-        let outcomes = outcomes.into_iter().map(|outcome| outcome.or_else(|| made.next()));
+        Ok(prepared)
+    }
+
+    /// Makes the runs of requests that were prepared. The outcomes are in the order of the requests.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be reached: some of the runs may be made then.
+    pub async fn make(
+        &self,
+        prepared: PreparedBatch,
+    ) -> Result<Vec<Result<Accepted, DispatchError>>, StoreError> {
+        let PreparedBatch { runs, refused } = prepared;
+        let mut made = self.create(runs).await?.into_iter();
         // Every request that was prepared has its outcome from `create`.
-        Ok(outcomes
-            .map(|o| o.unwrap_or_else(|| Err(StoreError::new("the store lost a run").into())))
-            .collect())
+        let lost = || Err(StoreError::new("the store lost a run").into());
+        let outcome = |refused: Option<_>| refused.map_or_else(|| made.next().unwrap_or_else(lost), Err);
+        Ok(refused.into_iter().map(outcome).collect())
     }
 
     /// Makes the runs, and sends their messages or has them sent at their time.

@@ -17,6 +17,7 @@ use crate::run::{IllegalTransition, Input, NOT_ENABLED, RetryRule, Run, Status, 
 use crate::spec::{Asked, JobSpec};
 
 /// The first message of a run.
+#[derive(Debug)]
 pub(super) enum First {
     /// There is none: the run has ended already, the sweeper alone sends it, or one host looks for it.
     None,

@@ -22,7 +22,7 @@ mod trouble;
 mod work;
 
 pub use answer::Accepted;
-pub use dispatch::{Dispatcher, Preview};
+pub use dispatch::{Dispatcher, PreparedBatch, Preview};
 pub use halt::Halt;
 pub use housekeeping::Housekeeper;
 pub use housekeeping::backfill::{BackfillError, Begun};

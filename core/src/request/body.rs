@@ -1,5 +1,7 @@
 //! Reads requests from what callers send.
 
+use std::sync::LazyLock;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -37,6 +39,9 @@ pub struct RequestFields {
     #[serde(default)]
     pub idempotency_key: Option<String>,
 }
+
+/// The schema of a request, which is asked for each of a million.
+static SCHEMA: LazyLock<Value> = LazyLock::new(schema::schema_of::<RequestFields>);
 
 /// Reads a body: a JSON object, a JSON list of them, or text with a request a line.
 /// `zone` is the zone of instants that name none.
@@ -94,7 +99,7 @@ fn bad(number: usize, problem: Problem) -> BadRequest {
 /// # Errors
 /// [`SpecError`] with every mistake found.
 pub fn parse_object(item: &Value, zone: chrono_tz::Tz) -> Result<DispatchRequest, SpecError> {
-    let fields: RequestFields = schema::read_known(item)?;
+    let fields: RequestFields = schema::read_known(&SCHEMA, item)?;
     let root = JsonPath::root();
     let mut problems = Vec::new();
     let when = match (fields.delay, &fields.at) {

@@ -1,7 +1,7 @@
 //! Makes a backup of a realm's folder, while it is served.
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, BufWriter, Read, Seek};
+use std::io::{self, BufWriter, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -25,13 +25,42 @@ use crate::home::{LOCK, SCRATCH, STORE, WORK};
 
 /// How long to wait for a process that changes the store's form.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// By how much the thread of a backup stands behind those of the server for the processor (nice(2)): it gets a tenth of one
+/// that is busy, so that it comes to its end, and all of one that has nothing else to do.
+pub(super) const NICE: i32 = 10;
+/// After how many bytes what is written is put on the disk. Else the server's next wait for its log would be one for
+/// all of it too: the file system writes what is new of all files at once.
+const STEP: usize = 4 * 1024 * 1024;
 
 /// Copies a realm's folder into a file that is not there yet. The store is as it was at one moment, whatever is written
 /// meanwhile; the other files are read after it. `left_out` says what else is not in it. The file gets its name once all of it was read back and found whole.
+/// All this is done on a thread that gives way to others.
 ///
 /// # Errors
 /// [`BackupError`] when the file exists, the disk is full, or a file cannot be read: nothing of it stays then.
 pub fn back_up(
+    folder: &Path,
+    realm: &RealmName,
+    file: &Path,
+    left_out: Vec<String>,
+    now: Timestamp,
+    heard: Heard<'_>,
+) -> Result<Manifest, BackupError> {
+    let work = || {
+        // One that may not give way is slower for others, and no less whole.
+        if let Err(error) = rustix::process::nice(NICE) {
+            tracing::debug!(%error, "the backup does not give way to the server");
+        }
+        make(folder, realm, file, left_out, now, heard)
+    };
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("backup".to_owned()).spawn_scoped(scope, work);
+        let made = thread.map_err(|error| io_error("begin", file)(error))?.join();
+        made.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+fn make(
     folder: &Path,
     realm: &RealmName,
     file: &Path,
@@ -54,6 +83,28 @@ pub fn back_up(
     }
     partial.finish(&file)?;
     Ok(manifest)
+}
+
+/// Writes to a file, and puts it on the disk after every [`STEP`] bytes.
+struct Paced<'f> {
+    file: &'f File,
+    written: usize,
+}
+
+impl Write for Paced<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.written += written;
+        if self.written >= STEP {
+            self.written = 0;
+            self.file.sync_data()?;
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }
 
 /// The file of a backup, by a path that does not change; refuses one that is there, or is in the folder.
@@ -155,7 +206,7 @@ fn snapshot(store: &Path, to: &Path) -> Result<i64, BackupError> {
 
 /// An archive that is written.
 struct Archive<'a> {
-    tar: tar::Builder<GzEncoder<BufWriter<&'a File>>>,
+    tar: tar::Builder<GzEncoder<BufWriter<Paced<'a>>>>,
     files: Vec<BackedUpFile>,
     left_out: Vec<String>,
     bytes: u64,
@@ -170,7 +221,7 @@ fn write(
     heard: Heard<'_>,
 ) -> Result<Manifest, BackupError> {
     let failed = io_error("write", &partial.archive);
-    let buffered = BufWriter::with_capacity(CHUNK, &partial.file);
+    let buffered = BufWriter::with_capacity(CHUNK, Paced { file: &partial.file, written: 0 });
     let mut archive = Archive {
         tar: tar::Builder::new(GzEncoder::new(buffered, Compression::fast())),
         files: Vec::new(),
@@ -187,8 +238,8 @@ fn write(
     let manifest = Manifest { heading, files, left_out };
     archive.text(MANIFEST, &manifest)?;
     let buffered = archive.tar.into_inner().and_then(GzEncoder::finish).map_err(&failed)?;
-    let file = buffered.into_inner().map_err(|error| failed(error.into_error()))?;
-    file.sync_all().map_err(&failed)?;
+    buffered.into_inner().map_err(|error| failed(error.into_error()))?;
+    partial.file.sync_all().map_err(&failed)?;
     // Read back from its beginning, by its name.
     (&partial.file).rewind().map_err(&failed)?;
     Ok(manifest)

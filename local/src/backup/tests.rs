@@ -64,6 +64,22 @@ impl Place {
 }
 
 #[tokio::test]
+async fn backup_gives_way_on_a_thread_of_its_own() {
+    let place = Place::new().await;
+    let priority = || rustix::process::getpriority_process(None).unwrap();
+    let (own, mut during) = (priority(), Vec::new());
+    let realm = RealmName::new("local").unwrap();
+    let file = place.at("one.backup");
+    back_up(&place.home(), &realm, &file, Vec::new(), SystemClock.now(), &mut |_| during.push(priority()))
+        .unwrap();
+    assert!(
+        during.len() > 2 && during.iter().all(|during| *during == (own + make::NICE).min(19)),
+        "{own}: {during:?}"
+    );
+    assert_eq!(priority(), own, "the caller stays as it was");
+}
+
+#[tokio::test]
 async fn backup_restored_elsewhere_has_everything_and_is_paused() {
     let place = Place::new().await;
     let manifest = place.make("one.backup").unwrap();

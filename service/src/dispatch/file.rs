@@ -20,7 +20,7 @@ use crate::failure::Error;
 /// Requests that are dispatched together.
 pub const BATCH: usize = 500;
 /// Batches that are read ahead.
-const AHEAD: usize = 2;
+const AHEAD: usize = 1;
 /// How much of a file is read at a time, in bytes.
 const READ_BYTES: usize = 64 * 1024;
 /// Longest line, in bytes.
@@ -34,15 +34,27 @@ pub type Placed = Result<(String, DispatchRequest), BadRequest>;
 /// A file or standard input.
 pub type Source = Box<dyn Read>;
 
+/// Batches of requests as a file is read. The last one may be an [`Error`]: the file cannot be opened or read further, or
+/// is not JSON.
+pub type Batches = Receiver<Result<Vec<Placed>, Error>>;
+
+/// The other end of [`Batches`].
+pub type Giver = Sender<Result<Vec<Placed>, Error>>;
+
+/// The way of batches from the one that reads them to the one that takes them.
+#[must_use]
+pub fn batches() -> (Giver, Batches) {
+    channel(AHEAD)
+}
+
 /// Reads the requests of a file on a thread of its own, which opens it first: a pipe may wait for its writer. `name` is
-/// the file's, for messages. The last batch may be an [`Error`]: the file cannot be opened or read further, or is
-/// not JSON.
+/// the file's, for messages.
 pub fn read(
     name: String,
     open: impl FnOnce() -> std::io::Result<Source> + Send + 'static,
     zone: chrono_tz::Tz,
-) -> Receiver<Result<Vec<Placed>, Error>> {
-    let (batches, receiver) = channel(AHEAD);
+    batches: Giver,
+) {
     tokio::task::spawn_blocking(move || {
         let mut sending = Sending { batches, batch: Vec::with_capacity(BATCH) };
         let opened = open().map_err(Broken::Unreadable);
@@ -55,7 +67,6 @@ pub fn read(
             let _ = sending.batches.blocking_send(Err(error));
         }
     });
-    receiver
 }
 
 /// Why a file was not read to its end.
@@ -74,7 +85,7 @@ type Reader = BufReader<Source>;
 
 /// Puts requests together to batches.
 struct Sending {
-    batches: Sender<Result<Vec<Placed>, Error>>,
+    batches: Giver,
     batch: Vec<Placed>,
 }
 
@@ -329,7 +340,8 @@ mod tests {
         std::fs::write(&file, text).unwrap();
         let (mut found, mut failed) = (Vec::new(), None);
         let open = move || Ok(Box::new(std::fs::File::open(file)?) as Source);
-        let mut batches = read("requests".to_owned(), open, chrono_tz::UTC);
+        let (sender, mut batches) = batches();
+        read("requests".to_owned(), open, chrono_tz::UTC, sender);
         while let Some(batch) = batches.recv().await {
             match batch {
                 Ok(batch) => {

@@ -2,13 +2,15 @@
 
 use std::collections::HashMap;
 
-use pumice_core::engine::Dispatcher;
+use pumice_core::engine::{Dispatcher, PreparedBatch};
 use pumice_core::ids::RunId;
 use pumice_core::job_type::DispatchError;
+use pumice_core::ports::StoreError;
 use pumice_core::request::{BadRequest, DispatchRequest, parse_value};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::sync::mpsc::{Receiver, channel};
 
 use super::file::{Keys, Placed, check_list_key};
 use super::{AcceptedRun, Outcomes, RefusedRequest};
@@ -47,14 +49,32 @@ pub struct Batch {
 #[derive(Debug)]
 pub struct Intake {
     dispatcher: Dispatcher,
-    again: Again,
-    /// How many requests there were, those that could not be read among them.
-    place: u64,
     counts: Counts,
     /// The first runs that it made.
     first: Vec<RunId>,
 }
 
+/// Reads, checks and renders the requests of batches for an intake.
+#[derive(Debug)]
+pub struct Preparer {
+    dispatcher: Dispatcher,
+    again: Again,
+    /// How many requests there were, those that could not be read among them.
+    place: u64,
+}
+
+/// A batch that is prepared: nothing of it is recorded yet.
+#[derive(Debug)]
+pub struct Prepared {
+    /// What the requests are called, without those that could not be read.
+    places: Vec<String>,
+    /// Those that could not be read.
+    unread: Vec<RefusedRequest>,
+    runs: Result<PreparedBatch, StoreError>,
+}
+
+/// Batches that are prepared before they are asked for.
+const AHEAD: usize = 1;
 /// Most runs that an intake remembers.
 const MAX_FIRST: usize = 100;
 
@@ -69,14 +89,67 @@ pub enum Again {
     Listed(String),
 }
 
+impl Preparer {
+    /// Prepares a batch, each request by itself.
+    pub async fn prepare(&mut self, batch: Vec<Placed>) -> Prepared {
+        let mut unread = Vec::new();
+        let mut places = Vec::with_capacity(batch.len());
+        let mut requests: Vec<(u64, DispatchRequest)> = Vec::with_capacity(batch.len());
+        for placed in batch {
+            self.place += 1;
+            match placed {
+                Ok((place, mut request)) => {
+                    if let Again::Keyed(keys) = &mut self.again {
+                        keys.give(&mut request);
+                    }
+                    places.push(place);
+                    requests.push((self.place, request));
+                }
+                Err(bad) => {
+                    unread.push(RefusedRequest { request: bad.place, error: bad.error.to_string() });
+                }
+            }
+        }
+        let runs = match &self.again {
+            Again::Listed(name) => self.dispatcher.prepare_listed(requests, name).await,
+            Again::Never | Again::Keyed(_) => {
+                self.dispatcher.prepare_each(requests.into_iter().map(|(_, request)| request).collect()).await
+            }
+        };
+        Prepared { places, unread, runs }
+    }
+
+    /// Prepares batches as they come, on a task of its own: one is prepared while another is written.
+    #[must_use]
+    pub fn ahead(
+        mut self,
+        mut batches: Receiver<Result<Vec<Placed>, Error>>,
+    ) -> Receiver<Result<Prepared, Error>> {
+        let (ready, receiver) = channel(AHEAD);
+        tokio::spawn(async move {
+            // A place first: no more than one batch lies ready, or is made so, while another is written.
+            while let Ok(place) = ready.reserve().await
+                && let Some(batch) = batches.recv().await
+            {
+                place.send(match batch {
+                    Ok(batch) => Ok(self.prepare(batch).await),
+                    Err(error) => Err(error),
+                });
+            }
+        });
+        receiver
+    }
+}
+
 impl Intake {
-    /// An intake of a realm.
+    /// An intake of a realm, and what prepares the requests for it.
     ///
     /// # Errors
     /// [`Error`] when the realm's definition cannot be read.
-    pub async fn new(realm: &dyn Realm, again: Again) -> Result<Self, Error> {
+    pub async fn new(realm: &dyn Realm, again: Again) -> Result<(Self, Preparer), Error> {
         let dispatcher = Dispatcher::new(realm.site().await?, realm.registry().clone());
-        Ok(Self { dispatcher, again, place: 0, counts: Counts::default(), first: Vec::new() })
+        let preparer = Preparer { dispatcher: dispatcher.clone(), again, place: 0 };
+        Ok((Self { dispatcher, counts: Counts::default(), first: Vec::new() }, preparer))
     }
 
     /// How many requests there were, and what became of them.
@@ -92,34 +165,18 @@ impl Intake {
     }
 
     /// Takes a batch, each request by itself.
-    pub async fn take(&mut self, batch: Vec<Placed>) -> Batch {
-        let mut outcomes = Outcomes::default();
-        let (mut places, mut requests): (Vec<String>, Vec<(u64, DispatchRequest)>) = (Vec::new(), Vec::new());
-        for placed in batch {
-            self.place += 1;
-            match placed {
-                Ok((place, mut request)) => {
-                    if let Again::Keyed(keys) = &mut self.again {
-                        keys.give(&mut request);
-                    }
-                    places.push(place);
-                    requests.push((self.place, request));
-                }
-                Err(bad) => {
-                    outcomes
-                        .refused
-                        .push(RefusedRequest { request: bad.place, error: bad.error.to_string() });
-                }
-            }
-        }
+    pub async fn take(&mut self, batch: Prepared) -> Batch {
+        let Prepared { places, unread, runs } = batch;
+        let mut outcomes = Outcomes { refused: unread, ..Outcomes::default() };
         let (mut failed, mut key_taken) = (None, None);
-        let taken = match &self.again {
-            Again::Listed(name) => self.dispatcher.dispatch_listed(requests, name).await,
-            Again::Never | Again::Keyed(_) => {
-                let requests = requests.into_iter().map(|(_, request)| request).collect();
-                self.dispatcher.dispatch(requests, None).await
-            }
+        let taken = match runs {
+            Ok(runs) => self.dispatcher.make(runs).await,
+            Err(error) => Err(error),
         };
+        let taken = taken.unwrap_or_else(|error| {
+            failed = Some(Error::from(error));
+            Vec::new()
+        });
         for (request, outcome) in places.into_iter().zip(taken) {
             match outcome {
                 Ok(run) => {
@@ -185,7 +242,7 @@ pub async fn dispatch(realm: &dyn Realm, request: &Dispatch) -> Result<Outcomes,
 }
 
 async fn taking(realm: &dyn Realm, request: &Dispatch) -> Result<Outcomes, Error> {
-    let mut intake = Intake::new(realm, Again::Never).await?;
+    let (mut intake, mut preparer) = Intake::new(realm, Again::Never).await?;
     let zone = realm.site().await?.zone.tz();
     let mut parsed = parse_value(&Value::Array(request.requests.clone()), zone);
     if !request.places.is_empty() && request.places.len() != request.requests.len() {
@@ -213,7 +270,7 @@ async fn taking(realm: &dyn Realm, request: &Dispatch) -> Result<Outcomes, Error
             (Err(bad), Some(place)) => Err(BadRequest { place: place.clone(), ..bad }),
             (Err(bad), None) => Err(bad),
         });
-    let Batch { outcomes, failed, key_taken } = intake.take(placed.collect()).await;
+    let Batch { outcomes, failed, key_taken } = intake.take(preparer.prepare(placed.collect()).await).await;
     let counted = |why: &str| format!("{why} ({})", intake.counts().summary());
     match (failed, key_taken.filter(|_| request.key.is_some())) {
         (None, None) => Ok(outcomes),

@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use crate::failure::Error;
 
-/// How much of a file is compared at a time, in bytes.
-const CHUNK: usize = 1024 * 1024;
+/// How much of a file is compared at a time, in bytes: it is in memory as a whole.
+const CHUNK: usize = 256 * 1024;
 /// Bytes of a digest that a name has.
 const DIGEST_BYTES: usize = 8;
 /// How many digits of a name are there by chance, and how many check it: one that is mistyped would begin anew.
@@ -37,8 +37,9 @@ impl FileDigest {
     /// What the system says when it cannot be read.
     pub fn of(mut file: impl Read) -> std::io::Result<Self> {
         let (mut hash, mut chunks, mut length) = (Sha256::new(), Vec::new(), 0);
+        let mut chunk = Vec::with_capacity(CHUNK);
         loop {
-            let chunk = next_chunk(&mut file, CHUNK)?;
+            next_chunk(&mut file, CHUNK, &mut chunk)?;
             hash.update(&chunk);
             length += chunk.len() as u64;
             let is_last = chunk.len() < CHUNK;
@@ -66,11 +67,11 @@ impl FileDigest {
     }
 }
 
-/// So many bytes, or fewer at the end.
-fn next_chunk(file: &mut impl Read, most: usize) -> std::io::Result<Vec<u8>> {
-    let mut chunk = Vec::with_capacity(most);
-    file.take(most as u64).read_to_end(&mut chunk)?;
-    Ok(chunk)
+/// Reads so many bytes, or fewer at the end, in place of what was read before.
+fn next_chunk(file: &mut impl Read, most: usize, chunk: &mut Vec<u8>) -> std::io::Result<()> {
+    chunk.clear();
+    // Half of a chunk is not compared with anything.
+    file.take(most as u64).read_to_end(chunk).map(drop).inspect_err(|_| chunk.clear())
 }
 
 /// Reads a file as it was when its digest was taken. A chunk that is another by now is not handed on: it is an error that says
@@ -100,15 +101,18 @@ impl<R: Read> Read for Unchanged<R> {
         let Some(wanted) = self.of.chunks.get(self.read) else { return Ok(0) };
         let before = (self.read * CHUNK) as u64;
         let most = usize::try_from(self.of.length - before).map_or(CHUNK, |rest| rest.min(CHUNK));
-        let chunk = next_chunk(&mut self.file, most)?;
-        let digest: [u8; 32] = Sha256::digest(&chunk).into();
+        let chunk = self.chunk.get_mut();
+        next_chunk(&mut self.file, most, chunk)?;
+        let digest: [u8; 32] = Sha256::digest(&*chunk).into();
         if digest != *wanted {
+            // Nothing of it is handed on, however often it is asked for.
+            chunk.clear();
             return Err(std::io::Error::other(format!(
                 "it was changed while it was read: nothing is taken of what follows on its first {before} bytes"
             )));
         }
         self.read += 1;
-        self.chunk = std::io::Cursor::new(chunk);
+        self.chunk.set_position(0);
         self.chunk.read(buffer)
     }
 }

@@ -25,6 +25,13 @@ const MAX_PAGES: usize = 20;
 /// How often a stop is written again whose act wrote its record meanwhile.
 const MAX_TRIES: usize = 16;
 
+/// Fewest characters of an id that name its act: its time, to the millisecond.
+pub const MIN_BEGINNING: usize = 13;
+/// How long an id is.
+const ID_LENGTH: usize = 36;
+/// Most acts that a message names.
+const FEW: usize = 4;
+
 /// Who stopped an act.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BulkStop {
@@ -144,7 +151,7 @@ pub struct BulkList {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ShowBulk {
-    /// Its id.
+    /// Its id, or the beginning of it: 13 characters or more.
     pub id: String,
     /// Only receipts with this outcome.
     #[serde(default)]
@@ -170,7 +177,7 @@ pub struct BulkDetails {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StopBulk {
-    /// Its id.
+    /// Its id, or the beginning of it: 13 characters or more.
     pub id: String,
     /// Why.
     #[serde(default)]
@@ -184,7 +191,7 @@ pub struct StopBulk {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ResumeBulk {
-    /// Its id.
+    /// Its id, or the beginning of it: 13 characters or more.
     pub id: String,
     /// Show what would change, and change nothing.
     #[serde(default)]
@@ -232,7 +239,8 @@ pub async fn show_bulk(realm: &dyn Realm, request: &ShowBulk) -> Result<BulkDeta
 /// # Errors
 /// [`Error`] when there is no such act, it is over, or the store cannot be reached.
 pub async fn stop_bulk(realm: &dyn Realm, request: &StopBulk) -> Result<BulkChanged, Error> {
-    let act = Act::new("runs bulk stop", request).on("bulk act", [&request.id]).dry(request.dry_run);
+    let id = whole_id(realm, &request.id).await;
+    let act = Act::new("runs bulk stop", request).on("bulk act", [&id]).dry(request.dry_run);
     act.record(realm, stopping(realm, request)).await
 }
 
@@ -278,7 +286,8 @@ pub async fn resume_bulk_heard(
     request: &ResumeBulk,
     heard: Heard<'_>,
 ) -> Result<BulkChanged, Error> {
-    let act = Act::new("runs bulk resume", request).on("bulk act", [&request.id]).dry(request.dry_run);
+    let id = whole_id(realm, &request.id).await;
+    let act = Act::new("runs bulk resume", request).on("bulk act", [&id]).dry(request.dry_run);
     act.record(realm, resuming(realm, request, heard)).await
 }
 
@@ -340,8 +349,36 @@ async fn asked_for(realm: &dyn Realm, record: &BulkAct) -> Result<(OnRun, ManyRu
 }
 
 async fn stored(realm: &dyn Realm, id: &str) -> Result<BulkAct, Error> {
-    let found = realm.bulk().load_bulk(id).await?;
-    found.ok_or_else(|| {
-        Error::not_found(format!("no such act on many runs: {}", pumice_core::text::quoted(id)))
-    })
+    if let Some(found) = realm.bulk().load_bulk(id).await? {
+        return Ok(found);
+    }
+    let mut found = beginning(realm, id).await?;
+    let quoted = pumice_core::text::quoted(id);
+    match (found.pop(), found.len()) {
+        (Some(one), 0) => Ok(one),
+        (Some(last), _) => {
+            let ids: Vec<&str> = found.iter().chain([&last]).take(FEW).map(|act| act.id.as_str()).collect();
+            Err(Error::invalid(format!("{quoted} is the beginning of several ids: {}", ids.join(", "))))
+        }
+        (None, _) => Err(Error::not_found(format!("no such act on many runs: {quoted}"))),
+    }
+}
+
+/// The acts whose ids begin so, of the newest.
+async fn beginning(realm: &dyn Realm, id: &str) -> Result<Vec<BulkAct>, Error> {
+    let id = id.to_ascii_lowercase();
+    if !(MIN_BEGINNING..ID_LENGTH).contains(&id.len()) {
+        return Ok(Vec::new());
+    }
+    let mut acts = realm.bulk().bulk_acts(MAX_LISTED).await?;
+    acts.retain(|act| act.id.starts_with(&id));
+    Ok(acts)
+}
+
+/// The whole id of an act for the audit; as it was given where it names none.
+async fn whole_id(realm: &dyn Realm, id: &str) -> String {
+    match beginning(realm, id).await.as_deref() {
+        Ok([one]) => one.id.clone(),
+        _ => id.to_owned(),
+    }
 }

@@ -23,8 +23,8 @@ mod window;
 
 pub(crate) use asked::{parsed, query};
 pub use bulk::{
-    BulkChanged, BulkDetails, BulkList, BulkShown, BulkStop, ListBulk, ResumeBulk, ShowBulk, StopBulk,
-    list_bulk, resume_bulk, resume_bulk_heard, show_bulk, stop_bulk,
+    BulkChanged, BulkDetails, BulkList, BulkShown, BulkStop, ListBulk, MIN_BEGINNING, ResumeBulk, ShowBulk,
+    StopBulk, list_bulk, resume_bulk, resume_bulk_heard, show_bulk, stop_bulk,
 };
 pub use cancel::{CancelOutcome, CancelRuns, Cancelled, CancelledRun, NotCancelled, cancel};
 pub use export::{EXPORT_PAGE, ExportRuns, ExportedRuns, export};

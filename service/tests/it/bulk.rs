@@ -123,6 +123,36 @@ async fn act_stopped_in_the_midst_says_where_and_goes_on() {
     assert!(refused.message().contains("is complete"), "{refused}");
 }
 
+/// A store that fails for one run, and a stop that comes before the record says so.
+#[tokio::test]
+async fn act_stopped_after_a_failure_tells_the_failure() {
+    let realm = Folder::new().await;
+    waiting(&realm, 3).await;
+    let request = cancel();
+    let mut id = String::new();
+    let mut heard = |step: Step<'_>| {
+        if let Step::Begun { id: begun, .. } = step {
+            begun.clone_into(&mut id);
+            realm.change(&format!(
+                "CREATE TRIGGER fails BEFORE UPDATE ON runs WHEN old.key = '{}'
+                 BEGIN SELECT RAISE(FAIL, 'the disk is wet'); END",
+                key(1)
+            ));
+            meanwhile(runs::stop_bulk(&realm, &stop(begun))).unwrap();
+        }
+    };
+    let failed = runs::cancel_many_heard(&realm, &request, &mut heard).await.unwrap_err();
+    for wanted in ["the disk is wet", "stopped by tester", &format!("resume act {id}")] {
+        assert!(failed.message().contains(wanted), "{wanted}: {failed}");
+    }
+    let page = shown(&realm, &id).await;
+    assert_eq!(page["bulk"]["state"], "stopped", "{page}");
+    assert!(page["bulk"]["left"].as_u64() > Some(0), "{page}");
+    realm.change("DROP TRIGGER fails");
+    let changed = resumed(&realm, &id).await.unwrap();
+    assert_eq!((changed.bulk.state.as_str(), changed.bulk.done, changed.bulk.left), ("complete", 3, 0));
+}
+
 /// A record as a process that was killed leaves it: some runs in hand, one of them dealt with.
 fn left_behind(now: Timestamp, in_hand: Vec<RunKey>) -> BulkAct {
     let at = now - SILENCE - TimeDelta::seconds(1);
@@ -243,4 +273,31 @@ pub(crate) async fn looked_at(api: &Api, realm: &Folder) {
     let resume = api.request("runs bulk resume", json!({ "id": "act" }));
     let resumed = api.response("runs bulk resume", &runs::resume_bulk(realm, &resume).await.unwrap());
     assert_eq!((&resumed["bulk"]["state"], &resumed["bulk"]["done"]), (&json!("complete"), &json!(1)));
+}
+
+#[tokio::test]
+async fn act_is_named_by_the_beginning_of_its_id() {
+    let realm = Folder::new().await;
+    let ids = ["01a226ff-8f0d-7001-8000-000000000001", "01a226ff-8f0d-7002-8000-000000000001"];
+    for id in ids {
+        let act = BulkAct { id: id.to_owned(), ..left_behind(realm.now(), Vec::new()) };
+        realm.bulk().create_bulk(&act).await.unwrap();
+    }
+    assert_eq!(shown(&realm, "01A226FF-8F0D-7001").await["bulk"]["id"], ids[0]);
+    let error = async |id: &str| {
+        let request = runs::ShowBulk { id: id.to_owned(), outcome: None, cursor: 0 };
+        runs::show_bulk(&realm, &request).await.unwrap_err()
+    };
+    let several = error("01a226ff-8f0d").await;
+    assert!(ids.iter().all(|id| several.message().contains(id)), "{several}");
+    assert_eq!(several.kind(), ErrorKind::Invalid);
+    for none in ["01a226ff-8f0", "01a226ff-8f0e", ""] {
+        assert_eq!(error(none).await.kind(), ErrorKind::NotFound, "{none}");
+    }
+    let stopped = runs::stop_bulk(&realm, &stop(&ids[1][..18])).await.unwrap();
+    assert_eq!(stopped.bulk.id, ids[1]);
+    let entries =
+        pumice_service::audit::list(&realm, &serde_json::from_value(json!({})).unwrap()).await.unwrap();
+    let entry = serde_json::to_value(&entries.entries[0]).unwrap();
+    assert!(entry["what"].to_string().contains(ids[1]), "the audit has the whole id: {entry}");
 }

@@ -23,7 +23,7 @@ pub(crate) struct Folder {
     home: Home,
     registry: Arc<Registry>,
     /// It goes with the realm.
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 struct NoOutputs;
@@ -40,12 +40,19 @@ impl Folder {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::open(folder.path(), None, true, Durability::Normal).await.unwrap();
         let registry = Arc::new(pumice_job_types::registry().unwrap());
-        Self { home, registry, _folder: folder }
+        Self { home, registry, folder }
     }
 
     /// As it is while a process serves it, until what is given is dropped.
     pub(crate) async fn served(&self) -> pumice_local::ServeLock {
         self.home.lock(SystemClock.now()).await.unwrap().unwrap()
+    }
+
+    /// Changes the store behind the realm's back.
+    pub(crate) fn change(&self, sql: &str) {
+        let store = rusqlite::Connection::open(self.folder.path().join("pumice.db")).unwrap();
+        store.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
+        store.execute_batch(sql).unwrap();
     }
 
     pub(crate) fn database(&self) -> &pumice_local::Database {

@@ -5,6 +5,7 @@
 
 mod bulk;
 mod folder;
+mod listed;
 mod operating;
 
 use std::collections::BTreeSet;

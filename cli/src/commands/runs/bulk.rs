@@ -1,20 +1,26 @@
 //! `runs bulk`: acts on many runs, looked at, stopped and resumed.
 
+use std::collections::HashSet;
+
+use pumice_core::Timestamp;
+use pumice_core::ports::Clock;
 use pumice_core::text::escaped;
+use pumice_local::SystemClock;
 use pumice_service::runs::{
-    BulkChanged, BulkDetails, BulkList, BulkShown, ListBulk, ManyOutcome, ResumeBulk, ShowBulk, StopBulk,
-    list_bulk, resume_bulk, resume_bulk_heard, show_bulk, stop_bulk,
+    BulkChanged, BulkDetails, BulkList, BulkShown, ListBulk, MIN_BEGINNING, ManyOutcome, ResumeBulk,
+    ShowBulk, StopBulk, list_bulk, resume_bulk, resume_bulk_heard, show_bulk, stop_bulk,
 };
 
 use super::many::{Progress, goes_on};
-use crate::args::{BulkActs, Global};
+use crate::args::{BulkActs, Format, Global};
 use crate::failure::Failure;
 use crate::output::{Column, columns, note, print};
 use crate::target::Target;
 use crate::view;
 
-/// How wide the terms of an act stay in a list before other columns give way.
-const TERMS: usize = 30;
+/// How wide the terms of an act stay in a list before other columns give way, and the one who began it.
+const TERMS: usize = 24;
+const BY: usize = 6;
 /// Most receipts that are shown to a person.
 const MAX_SHOWN: usize = 1_000;
 
@@ -23,7 +29,7 @@ pub(super) async fn bulk(global: &Global, realm: &Target, command: BulkActs) -> 
     match command {
         BulkActs::List { limit } => {
             let found = realm.ask(list_bulk, &ListBulk { limit }).await?;
-            print(global.output, &found, || table(global, &found))
+            print(global.output, &found, || table(global.output, &found, SystemClock.now()))
         }
         BulkActs::Show { id, outcome, cursor } => {
             let found = realm.ask(show_bulk, &ShowBulk { id, outcome, cursor }).await?;
@@ -54,13 +60,17 @@ pub(super) async fn bulk(global: &Global, realm: &Target, command: BulkActs) -> 
     }
 }
 
-fn table(global: &Global, found: &BulkList) -> Vec<String> {
+fn table(format: Format, found: &BulkList, now: Timestamp) -> Vec<String> {
+    let is_wide = format == Format::Wide;
+    let beginning = |one: &BulkShown| one.id.get(..MIN_BEGINNING).unwrap_or(&one.id).to_owned();
+    let beginnings: HashSet<String> = found.bulk.iter().map(beginning).collect();
+    let is_short = !is_wide && beginnings.len() == found.bulk.len();
     let row = |one: &BulkShown| {
         vec![
-            one.id.clone(),
+            if is_short { beginning(one) } else { one.id.clone() },
             one.act.as_str().to_owned(),
             one.state.clone(),
-            view::local_time(one.begun.0),
+            if is_wide { view::local_time(one.begun.0) } else { view::short_time(one.begun.0, now) },
             format!("{}/{}", one.count - one.left, one.count),
             escaped(&one.by).into_owned(),
             escaped(&one.filter).into_owned(),
@@ -72,10 +82,10 @@ fn table(global: &Global, found: &BulkList) -> Vec<String> {
         Column::Whole("STATE"),
         Column::Whole("BEGUN"),
         Column::Whole("RUNS"),
-        Column::Whole("BY"),
+        Column::Text("BY", BY),
         Column::Reason("WHERE", TERMS),
     ];
-    columns(global.output, &heading, &found.bulk.iter().map(row).collect::<Vec<_>>())
+    columns(format, &heading, &found.bulk.iter().map(row).collect::<Vec<_>>())
 }
 
 /// An act in a few lines.
@@ -137,4 +147,45 @@ fn print_changed(global: &Global, changed: &BulkChanged) -> Result<(), Failure> 
         all.extend(changed.dry_run.then(|| "(dry run: nothing was changed)".to_owned()));
         all
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use unicode_width::UnicodeWidthStr;
+
+    use super::*;
+
+    fn act(id: &str, filter: &str) -> serde_json::Value {
+        json!({
+            "id": id, "act": "cancel", "state": "interrupted", "where": filter,
+            "before": "2026-11-28T10:00:00Z", "by": "arn:aws:sts::1:assumed-role/ops/ada", "from": "cli",
+            "begun": "2026-11-28T10:00:00Z", "last_write": "2026-11-28T10:00:01Z", "ended": null,
+            "count": 100_000, "done": 90_000, "already": 0, "refused": 0, "left": 10_000,
+        })
+    }
+
+    #[test]
+    fn terms_of_an_act_are_cut_with_a_mark_and_whole_when_wide() {
+        let now = "2026-11-29T10:00:00Z".parse().unwrap();
+        let filter =
+            "job:etl/customers/* status:dispatched,waiting,active worker:core reason:\"exit status 3\"";
+        let ids = ["01a226ff-8f0d-72b8-929f-8fd573c0c005", "01a226ff-8f48-72b8-929f-8fd573c0c005"];
+        let list = |ids: &[&str]| -> BulkList {
+            let acts: Vec<_> = ids.iter().map(|id| act(id, filter)).collect();
+            serde_json::from_value(json!({ "bulk": acts })).unwrap()
+        };
+        let lines = table(Format::Table, &list(&ids), now);
+        assert!(lines.iter().all(|line| line.width() <= 80), "{lines:#?}");
+        for (line, id) in lines[1..].iter().zip(ids) {
+            let terms = line.rsplit("  ").next().unwrap();
+            assert!(terms.contains('…') && terms.starts_with("job:"), "{line}");
+            assert!(line.starts_with(&id[..MIN_BEGINNING]), "{line}");
+        }
+        let wide = table(Format::Wide, &list(&ids), now);
+        assert!(wide[1].contains(filter) && wide[1].contains(ids[0]), "{wide:#?}");
+        // Ids that begin alike are whole: each names its act.
+        let alike = table(Format::Table, &list(&[ids[0], "01a226ff-8f0d-7fff-929f-8fd573c0c005"]), now);
+        assert!(alike[1].starts_with(ids[0]) && alike[1].contains('…'), "{alike:#?}");
+    }
 }

@@ -62,7 +62,7 @@ impl Carrier<'_> {
             receipts.into_iter().for_each(|receipt| done.take(receipt));
             match self.write(&next, page.as_ref()).await {
                 Ok(()) => self.record = next,
-                Err(CommitError::Conflict) => return self.overtaken(page, done).await,
+                Err(CommitError::Conflict) => return self.overtaken(page, failed, done).await,
                 // What failed first is worth more than that the record could not say so.
                 Err(error) => {
                     let error = failed.unwrap_or_else(|| unwritten(&self.record.id, error));
@@ -151,8 +151,14 @@ impl Carrier<'_> {
     }
 
     /// Another wrote the record: the act was stopped, or another process carries it out. What was done to the page is put
-    /// into the record of one that was stopped.
-    async fn overtaken(self, page: Option<ReceiptPage>, done: &mut ManyDone) -> Result<BulkAct, Error> {
+    /// into the record of one that was stopped. An act that had failed when it was stopped ends with the failure: some runs of
+    /// the page may not have been dealt with because of it.
+    async fn overtaken(
+        self,
+        page: Option<ReceiptPage>,
+        failed: Option<Error>,
+        done: &mut ManyDone,
+    ) -> Result<BulkAct, Error> {
         let (store, id) = (self.realm.bulk(), &self.record.id);
         let stored = store.load_bulk(id).await?;
         let stored = stored.ok_or_else(|| Error::not_found(format!("the record of act {id} is gone")))?;
@@ -164,6 +170,10 @@ impl Carrier<'_> {
                 format!("another process has gone on with act {id}: this one has stopped"),
             ));
         };
+        let failed = failed.map(|error| {
+            let why = format!("{error}; the act was stopped by {by} meanwhile");
+            error.because(why)
+        });
         done.stopped = Some(BulkStop { by: by.clone(), why: why.clone() });
         let receipts = page.as_ref().map_or(&[][..], |page| &page.receipts);
         let mut last = stored.after(receipts, self.realm.now(), self.keep);
@@ -173,12 +183,15 @@ impl Carrier<'_> {
             done.stopped = None;
         }
         match store.put_bulk(&last, page.as_ref()).await {
-            Ok(()) => Ok(last),
+            Ok(()) => match failed {
+                None => Ok(last),
+                Some(error) => Err(left(&last, error)),
+            },
             Err(CommitError::Conflict) => Err(Error::new(
                 ErrorKind::Conflict,
                 format!("act {id} was stopped, and another process has gone on with it"),
             )),
-            Err(error) => Err(unwritten(id, error)),
+            Err(error) => Err(failed.map_or_else(|| unwritten(id, error), |failed| left(&last, failed))),
         }
     }
 }
