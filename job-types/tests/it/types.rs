@@ -1,6 +1,8 @@
 //! The specs of job types and actions: checks, warnings, the jobs that they name, their plans, and how their templates
 //! are rendered.
 
+use std::collections::BTreeSet;
+
 use pumice_core::ids::{JobId, RunId};
 use pumice_core::job_type::{LavaGlobals, Named, Registry, Rendered, Scene, Templates, Uses};
 use pumice_core::spec::{JobSpec, Settings};
@@ -92,13 +94,24 @@ fn left_alone(job: &JobSpec) {
 
 #[test]
 fn every_type_parameter_unknown_or_of_the_wrong_type_is_refused() {
-    for (job_type, payload, least) in [
+    let least = [
         ("chain", json!("a"), json!({})),
         ("cmd", json!("a"), json!({})),
         ("dag", json!({ "a": null }), json!({})),
         ("dispatch", json!("a"), json!({})),
+        ("exe", json!("a"), json!({})),
         ("foreach", json!("a"), json!({ "foreach": { "type": "range", "stop": 1 } })),
-    ] {
+        ("http", json!("https://a.example"), json!({})),
+        ("lambda", json!("a"), json!({})),
+        ("pkg", json!("a.zip"), json!({ "command": "a" })),
+        ("sql", json!("a.sql"), json!({ "conn_id": "db" })),
+        ("sqlc", json!("a.sql"), json!({ "conn_id": "db" })),
+        ("sqli", json!("select 1"), json!({ "conn_id": "db" })),
+    ];
+    let covered = least.iter().map(|(name, ..)| *name).chain(["log"]).collect::<BTreeSet<_>>();
+    let registry = registry();
+    assert_eq!(covered, registry.job_types().map(|one| one.name()).collect(), "log takes anything");
+    for (job_type, payload, least) in least {
         holds(job_type, payload.clone(), least.clone());
         let mut more = least.clone();
         more["no_such"] = json!(1);
@@ -120,6 +133,13 @@ fn every_type_parameter_unknown_or_of_the_wrong_type_is_refused() {
         ("dispatch", json!("a"), "jinja"),
         ("dispatch", json!("a"), "job_prefix"),
         ("dispatch", json!("a"), "parameters"),
+        ("exe", json!("a"), "args"),
+        ("exe", json!("a"), "connections"),
+        ("http", json!("https://a.example"), "headers"),
+        ("http", json!("https://a.example"), "method"),
+        ("http", json!("https://a.example"), "request_timeout"),
+        ("lambda", json!("a"), "timeout"),
+        ("pkg", json!("a.zip"), "command"),
     ] {
         refused(job_type, payload, json!({ name: -1 }), &format!("parameters.{name}: expected"));
     }
@@ -374,11 +394,20 @@ fn action_problems(action: Value) -> Vec<String> {
 
 #[test]
 fn every_action_is_checked_by_its_fields_and_templates() {
-    for action in [
+    let actions = [
         json!({ "action": "log", "message": "{{ result.error }}" }),
         json!({ "action": "dispatch", "job_id": "a", "delay": "15m", "parameters": { "a": "{{ result }}" } }),
+        json!({ "action": "email", "to": ["a@b.c", "d@e.f"], "subject": "{{ job.job_id }}", "message": "m" }),
+        json!({ "action": "event", "detail": { "a": "{{ result }}" } }),
+        json!({ "action": "slack", "slack_conn": "chat", "subject": "s", "message": "m" }),
+        json!({ "action": "sns", "topic": "arn:aws:sns:eu-west-1:1:t", "message": { "a": 1 }, "subject": "s" }),
+        json!({ "action": "sqs", "queue": "q", "message": "m" }),
         json!({ "action": "state", "state_id": "a", "value": null, "type": "raw", "ttl": "", "publisher": "x" }),
-    ] {
+        json!({ "action": "webhook", "url": "https://a.example", "body": { "a": 1 } }),
+    ];
+    let covered: BTreeSet<&str> = actions.iter().filter_map(|action| action["action"].as_str()).collect();
+    assert_eq!(covered, registry().actions().map(|one| one.name()).collect());
+    for action in actions {
         assert_eq!(action_problems(action.clone()), [] as [&str; 0], "{action}");
         let mut unknown = action.clone();
         unknown["no_such"] = json!(1);
@@ -404,6 +433,19 @@ fn every_action_is_checked_by_its_fields_and_templates() {
             "on_fail[0].type: \"odd\" is none of",
         ),
         (json!({ "action": "state", "state_id": "a", "value": "{{ x" }), "on_fail[0].value: "),
+        (
+            json!({ "action": "email", "to": "nobody", "subject": "s", "message": "m" }),
+            "on_fail[0].to: \"nobody\" is not an e-mail address",
+        ),
+        (
+            json!({ "action": "email", "to": "a@b.c", "message": "m" }),
+            "on_fail[0]: the field \"subject\" is missing",
+        ),
+        (json!({ "action": "sns", "message": "m" }), "on_fail[0]: the field \"topic\" is missing"),
+        (json!({ "action": "sqs", "message": "m" }), "on_fail[0]: the field \"queue\" is missing"),
+        (json!({ "action": "slack", "slack_conn": 5, "message": "m" }), "on_fail[0].slack_conn: expected"),
+        (json!({ "action": "webhook" }), "on_fail[0]: "),
+        (json!({ "action": "webhook", "url": "{{ x" }), "on_fail[0].url: "),
     ] {
         let told = action_problems(action.clone());
         assert!(told.len() == 1 && told[0].starts_with(wanted), "{action}: {told:?}");
