@@ -12,6 +12,7 @@ mod files;
 mod follow;
 mod ground;
 mod intake;
+mod lean;
 mod meters;
 mod output;
 mod outside;
@@ -45,6 +46,9 @@ fn main() -> ExitCode {
         return ExitCode::from(processes::run_guard(&arguments.collect::<Vec<_>>()));
     }
     let cli = Cli::try_parse().unwrap_or_else(|error| refuse(error));
+    if matches!(cli.command, Command::Console(_)) {
+        lean::begin_lean();
+    }
     let traces = start_log(&cli);
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,

@@ -22,6 +22,7 @@ mod pieces;
 mod pool;
 mod queries;
 mod servers;
+mod starts;
 mod state;
 mod triggers;
 mod workspaces;
@@ -55,6 +56,7 @@ pub use pieces::{Fetched, MAX_LISTED, MAX_PIECE, Object, ObjectPage, Piece};
 pub use pool::{AtOnce, BlockingPool, PoolError};
 pub use queries::{BadCursor, Counts, Cursor, Order, Pager, PastCount, RunCount, RunPage, RunQuery};
 pub use servers::{Servers, WITHOUT_SQL};
+pub use starts::{Minute, MinuteCount, Starts};
 pub use state::{StateItem, StateStore, StateType};
 pub use triggers::{AppliedTrigger, TriggerStore};
 pub use workspaces::{TempDir, Workspace, Workspaces};
@@ -238,7 +240,18 @@ pub trait RunStore: Send + Sync {
     /// # Errors
     /// [`StoreError`] when the store cannot be reached.
     async fn count(&self, query: &RunQuery) -> Result<Option<u64>, StoreError> {
+        if !query.is_counted() {
+            return Ok(None);
+        }
         Ok(self.counts().await?.and_then(|counts| counts.of(query)))
+    }
+    /// How many runs of their own were dispatched in each minute from `since` until `until`, which is the present one. A run
+    /// that a clock which was put back has dispatched later than that counts for `until`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be reached.
+    async fn starts(&self, since: Minute, until: Minute) -> Result<Starts, StoreError> {
+        starts::read(self, since, until).await
     }
     /// Runs of their own whose keys begin with a text, up to `limit`.
     async fn beginning(&self, prefix: &str, limit: usize) -> Result<Beginning, StoreError> {

@@ -13,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::database::Database;
 use crate::housekeeping::remove_outputs;
 use crate::stored::text;
-use crate::tally::{self, Tally};
+use crate::tally::{self, Counted, Tally};
 
 /// A run and its steps. Keys have nothing in them that sorts after a slash and before a zero.
 const FAMILY: &str = "key = ?1 OR (key > ?1 || '/' AND key < ?1 || '0')";
@@ -82,6 +82,7 @@ impl Database {
         self.run(move |connection| {
             crate::backfills::remove_expired(connection, now)?;
             tally::forget_empty(connection)?;
+            tally::forget_minutes(connection, now)?;
             let oldest = now.date_naive().checked_sub_days(COUNTS_KEPT).unwrap_or_default();
             let sql = "DELETE FROM past_counts WHERE day < ?";
             connection.prepare_cached(sql)?.execute([oldest.to_string()]).map(drop)
@@ -179,7 +180,7 @@ fn remove_family(
     let specs = format!("DELETE FROM long_specs WHERE id IN (SELECT id FROM runs WHERE {family})");
     connection.prepare_cached(&specs)?.execute([key])?;
     let sql = format!(
-        "DELETE FROM runs WHERE {family} RETURNING key, job_id, status,
+        "DELETE FROM runs WHERE {family} RETURNING key, job_id, status, id,
          CASE WHEN json_valid(record) AND record ->> '$.late' IS NULL THEN date((record ->> '$.ts_dispatch') / 1000000, 'unixepoch') END"
     );
     let mut statement = connection.prepare_cached(&sql)?;
@@ -190,8 +191,8 @@ fn remove_family(
         let (key, job_id, status) = (text(row, 0)?, text(row, 1)?, text(row, 2)?);
         let (Ok(job_id), Ok(status)) = (JobId::stored(&job_id), status.parse::<Status>()) else { continue };
         let is_step = key.contains('/');
-        tally.leaves(&job_id, status, is_step);
-        if let Some(day) = row.get::<_, Option<String>>(3)?.filter(|_| !is_step) {
+        tally.leaves(Counted { id: row.get(3)?, job_id: &job_id, is_step }, status);
+        if let Some(day) = row.get::<_, Option<String>>(4)?.filter(|_| !is_step) {
             *past.entry((day, job_id.clone(), status)).or_default() += 1;
         }
         if let Some(run_id) = key.parse::<RunKey>().ok().and_then(|key| key.run_id()) {

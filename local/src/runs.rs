@@ -9,8 +9,8 @@ use pumice_core::ids::{JobId, RunId, RunKey};
 use pumice_core::pauses::Pauses;
 use pumice_core::permits::{Gate, GateView, PermitChange};
 use pumice_core::ports::{
-    Beginning, Change, CommitError, Counts, Created, Outgoing, PastCount, RunPage, RunQuery, RunStore,
-    StoreError,
+    Beginning, Change, CommitError, Counts, Created, Minute, Outgoing, PastCount, RunPage, RunQuery,
+    RunStore, Starts, StoreError,
 };
 use pumice_core::run::{LockChange, NewRun, Run, Status};
 use pumice_core::spec::RunSpec;
@@ -24,7 +24,7 @@ use crate::stored::{
     LOAD_WITH_SPEC, beginning, broken, corrupt_record, load, read, read_if_good, run_of, stored, text, tree,
     unwritable,
 };
-use crate::tally::{self, Tally};
+use crate::tally::{self, Counted, Tally};
 
 /// The longest spec that stands beside its record, in bytes; a longer one has a row of its own, so that it
 /// is not written again with each change of the record.
@@ -98,7 +98,7 @@ fn create(
         }
         let id = connection.last_insert_rowid();
         numbered(connection, id, run.at)?;
-        tally.enters(&run.job_id, run.status, run.key.depth() > 0);
+        tally.enters(Counted { id, job_id: &run.job_id, is_step: run.key.depth() > 0 }, run.status);
         if beside.is_none() {
             connection
                 .prepare_cached("INSERT INTO long_specs VALUES (?, ?)")?
@@ -245,11 +245,11 @@ fn commit(
             id
         ])?;
     if status != writing.status.as_str() {
-        let is_step = writing.key.depth() > 0;
         // As the row has it: the counts are those of the rows.
         if let (Ok(status), Ok(job_id)) = (status.parse(), JobId::stored(&job_id)) {
-            tally.leaves(&job_id, status, is_step);
-            tally.enters(&job_id, writing.status, is_step);
+            let run = Counted { id, job_id: &job_id, is_step: writing.key.depth() > 0 };
+            tally.leaves(run, status);
+            tally.enters(run, writing.status);
         }
     }
     if let Some(letter) = &writing.message {
@@ -347,6 +347,15 @@ impl RunStore for Database {
 
     async fn counts(&self) -> Result<Option<Counts>, StoreError> {
         self.look(tally::counts).await
+    }
+
+    async fn count(&self, query: &RunQuery) -> Result<Option<u64>, StoreError> {
+        let query = query.clone();
+        self.look(move |connection| tally::count(connection, &query)).await
+    }
+
+    async fn starts(&self, since: Minute, until: Minute) -> Result<Starts, StoreError> {
+        self.look(move |connection| tally::starts(connection, since, until)).await
     }
 
     async fn past(&self, since: NaiveDate, until: NaiveDate) -> Result<Option<Vec<PastCount>>, StoreError> {

@@ -9,10 +9,10 @@ use rusqlite::Connection;
 use crate::database::explain;
 
 /// The version of the tables that this program writes, kept in SQLite's `user_version`.
-pub(crate) const VERSION: i64 = 13;
+pub(crate) const VERSION: i64 = 14;
 
 /// Statements that lead from each version to the next.
-const STEPS: [&str; 13] = [
+const STEPS: [&str; 14] = [
     "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE jobs (job_id TEXT PRIMARY KEY, spec TEXT NOT NULL) WITHOUT ROWID;
@@ -166,6 +166,14 @@ const STEPS: [&str; 13] = [
         receipts TEXT NOT NULL,
         PRIMARY KEY (id, page)
     );
+",
+    // A process of the version before would not count the runs that it ends.
+    "
+    CREATE TABLE run_minutes (minute INTEGER PRIMARY KEY, runs INTEGER NOT NULL, failed INTEGER NOT NULL);
+    INSERT INTO run_minutes
+        SELECT id / 60000000 AS minute, count(*), sum(status IN ('cancelled', 'failed', 'rejected')) FROM runs
+        WHERE id >= (unixepoch() - 10800) * 1000000 AND instr(key, '/') = 0
+        AND status IN ('complete', 'cancelled', 'failed', 'rejected', 'skipped') GROUP BY minute;
 ",
 ];
 

@@ -14,6 +14,7 @@ mod parts;
 mod permits;
 mod record;
 mod removed;
+mod starts;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,8 +27,8 @@ use pumice_core::ids::{JobId, RunKey};
 use pumice_core::pauses::Pauses;
 use pumice_core::permits::{Gate, GateView};
 use pumice_core::ports::{
-    Beginning, Change, CommitError, Created, DuePage, DuePlace, Outgoing, RunPage, RunQuery, RunStore,
-    StoreError,
+    Beginning, Change, CommitError, Created, DuePage, DuePlace, Minute, Outgoing, RunPage, RunQuery,
+    RunStore, Starts, StoreError,
 };
 use pumice_core::run::{Apart, NewRun, Part, Run};
 use pumice_core::spec::RunSpec;
@@ -200,6 +201,10 @@ impl RunStore for Store {
             }
             None => self.page_of(query).await,
         }
+    }
+
+    async fn starts(&self, since: Minute, until: Minute) -> Result<Starts, StoreError> {
+        self.starts_of(since, until).await
     }
 
     async fn beginning(&self, prefix: &str, limit: usize) -> Result<Beginning, StoreError> {

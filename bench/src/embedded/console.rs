@@ -11,7 +11,7 @@ use pumice_local::Durability;
 
 use super::queries;
 use super::realm::{LARGE_DAG, Realm, block_on, rate};
-use super::serve::{pumice, resident_mb};
+use super::serve::{memory_mb, pumice, resident_mb};
 
 /// Pages, each with the filters that people use; some look for what is not there.
 const PAGES: [&str; 10] = [
@@ -73,6 +73,8 @@ pub(super) fn measure(durability: Durability) -> Measured {
         let shown = console.clone();
         let mut figures = on_a_thread(move || first_bytes(&shown)).await?;
         figures.push(resident_mb(&console.process)?);
+        let [own, files] = ["RssAnon", "RssFile"].map(|name| memory_mb(&console.process, name));
+        eprintln!("the console: {:.1} MB of its own, {:.1} MB of pages of files", own?, files?);
         let (mut without, mut with) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             without.push(drain(&realm, None).await?);

@@ -60,10 +60,16 @@ fn served(folder: &Path, pause: Duration) -> Result<Vec<f64>, String> {
 
 /// The memory of a process, in MB (proc(5), VmRSS).
 pub(super) fn resident_mb(process: &Child) -> Result<f64, String> {
+    memory_mb(process, "VmRSS")
+}
+
+/// A figure of a process's memory that `/proc/PID/status` has in KiB, in MiB: `RssAnon` is what it has written, `RssFile` are
+/// pages of files, as of the program itself, which other processes of it share.
+pub(super) fn memory_mb(process: &Child, name: &str) -> Result<f64, String> {
     let status = std::fs::read_to_string(format!("/proc/{}/status", process.id()));
     let status = status.map_err(|error| error.to_string())?;
-    let resident = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse::<f64>().ok());
-    Ok(resident.ok_or("no VmRSS")? / 1024.0)
+    let figure = status.lines().find_map(|line| {
+        line.strip_prefix(name)?.strip_prefix(':')?.split_whitespace().next()?.parse::<f64>().ok()
+    });
+    Ok(figure.ok_or_else(|| format!("no {name}"))? / 1024.0)
 }

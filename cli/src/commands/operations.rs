@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use clap::CommandFactory;
+use pumice_console::{SCREENS, WITHOUT_SCREEN};
 use pumice_service::{APART, operations};
 
 use crate::args::Cli;
@@ -41,4 +42,16 @@ fn command_has_its_service_function_or_a_reason() {
     assert!(operations.is_disjoint(&apart));
     let listed: BTreeSet<String> = operations.union(&apart).cloned().collect();
     assert_eq!(found, listed);
+}
+
+#[test]
+fn command_has_its_page_in_the_console_or_a_reason() {
+    let mut found = BTreeSet::new();
+    commands(&Cli::command(), "", &mut found);
+    let shown = SCREENS.iter().map(|screen| screen.command);
+    let without = WITHOUT_SCREEN.iter().map(|(command, _)| *command);
+    let apart = APART.iter().map(|one| one.command);
+    let listed: BTreeSet<&str> = shown.chain(without).chain(apart).collect();
+    let missing: Vec<&String> = found.iter().filter(|command| !listed.contains(command.as_str())).collect();
+    assert!(missing.is_empty(), "these are neither in SCREENS, WITHOUT_SCREEN nor APART: {missing:?}");
 }

@@ -11,7 +11,7 @@ use pumice_service::{Access, Operation};
 pub enum Role {
     /// Looks at everything, and changes nothing.
     Viewer,
-    /// Starts and cancels runs, pauses and resumes schedules, begins backfills.
+    /// Starts and cancels runs, pauses and resumes schedules, jobs, workers and the realm, begins backfills.
     Operator,
     /// Changes what the realm is made of, too: specs, state items, triggers, connections, secrets.
     Editor,
@@ -48,7 +48,10 @@ impl Role {
             (Access::Read, _) => Self::Viewer,
             // What has happened is gone for good; an act that is resumed may be one that deletes.
             _ if matches!(operation.command, "runs delete" | "runs bulk resume") => Self::Editor,
-            (Access::Write, Some("dispatch" | "runs" | "schedules")) => Self::Operator,
+            (Access::Write, Some("dispatch" | "runs" | "schedules" | "workers" | "maintenance")) => {
+                Self::Operator
+            }
+            _ if matches!(operation.command, "jobs pause" | "jobs resume") => Self::Operator,
             (Access::Write, _) => Self::Editor,
         }
     }
@@ -92,6 +95,11 @@ mod tests {
         for (command, role) in [
             ("runs cancel", Role::Operator),
             ("schedules pause", Role::Operator),
+            ("jobs pause", Role::Operator),
+            ("jobs resume", Role::Operator),
+            ("jobs delete", Role::Editor),
+            ("workers drain", Role::Operator),
+            ("maintenance off", Role::Operator),
             ("dispatch", Role::Operator),
             ("runs retry --where", Role::Operator),
             ("runs delete", Role::Editor),

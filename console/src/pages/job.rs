@@ -2,13 +2,15 @@
 
 use axum::response::Response;
 use pumice_core::duration::Span;
-use pumice_core::glob::literal;
+use pumice_core::glob::{literal, matches};
 use pumice_core::ids::JobId;
+use pumice_core::pauses::{Pause, Scope};
 use pumice_core::ports::Doc;
 use pumice_core::request::set_dotted;
 use pumice_core::run::Status;
 use pumice_core::text::escaped;
 use pumice_service::dispatch::{Dispatch, dispatch};
+use pumice_service::pauses::PauseDetails;
 use pumice_service::render::{RenderJob, render as render_job};
 use pumice_service::runs::{ListRuns, RunShown, list as list_runs};
 use pumice_service::schedules::{ListSchedules, list};
@@ -18,6 +20,7 @@ use uuid::Uuid;
 
 use super::jobs::enabled;
 use super::now::blank;
+use super::pauses::{MAX_PAUSES, shown};
 use super::schedules::{rows as rows_of, upcoming};
 use super::{Head, render};
 use crate::access::Role;
@@ -72,7 +75,16 @@ async fn page(ask: Ask, id: &str, preview: Value) -> Result<Response, Fault> {
     } else {
         preview["form"].clone()
     };
+    let pauses = pauses_of(&ask, id, spec.as_ref()).await?;
+    let own_pause =
+        pauses.iter().find(|pause| matches!(&pause.scope, Scope::Job(one) if one == id || *one == pattern));
+    let word = if own_pause.is_some() { "resume" } else { "pause" };
     let own = json!({
+        "pauses": pauses.iter().map(|pause| shown(pause, &clock)).collect::<Vec<_>>(),
+        "own_pause": own_pause.map(|pause| shown(pause, &clock)),
+        "pattern": pattern,
+        "href": job_link(id),
+        "pause_command": ask.words(&["jobs", word, &pattern]).line(),
         "id": id,
         "job": escaped(id),
         "facts": spec.as_ref().map(facts).unwrap_or_default(),
@@ -96,6 +108,19 @@ async fn page(ask: Ask, id: &str, preview: Value) -> Result<Response, Fault> {
     });
     let head = Head::new(id, "jobs", &ask.words(&["jobs", "show", id])).live("runs");
     render(&ask, "job.html", head, own).await
+}
+
+/// The pauses that hold the runs of a job.
+async fn pauses_of(ask: &Ask, id: &str, spec: Option<&Doc>) -> Result<Vec<PauseDetails>, Fault> {
+    let worker = spec.and_then(|spec| spec.get("worker")).and_then(Value::as_str);
+    let pauses = ask.realm().runs().pauses().await?;
+    let holds = |pause: &&Pause| match &pause.scope {
+        Scope::Realm => true,
+        Scope::Worker(other) => Some(other.as_str()) == worker,
+        Scope::Job(pattern) => matches(pattern, id),
+    };
+    let live = pauses.live(ask.realm().now()).filter(holds).take(MAX_PAUSES);
+    Ok(live.map(PauseDetails::from).collect())
 }
 
 fn facts(spec: &Doc) -> Vec<(String, String)> {

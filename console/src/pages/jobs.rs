@@ -4,14 +4,17 @@ use std::collections::HashMap;
 
 use axum::response::Response;
 use pumice_core::glob::literal;
+use pumice_core::pauses::Scope;
 use pumice_core::ports::Doc;
 use pumice_core::text::escaped;
+use pumice_service::pauses::PauseDetails;
 use pumice_service::runs::{ListRuns, list as list_runs};
 use pumice_service::schedules::{ListSchedules, ScheduleRow, list as list_schedules};
 use pumice_service::specs::{ListJobs, list};
 use serde_json::{Value, json};
 
 use super::now::blank;
+use super::pauses::{MAX_PAUSES, shown};
 use super::{Head, render};
 use crate::answer::Fault;
 use crate::ask::Ask;
@@ -47,7 +50,12 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     }
     let end = rest.get(SHOWN - 1).filter(|_| rest.len() > SHOWN).map(|job| id_of(job));
     let filter: Vec<(&str, &str)> = pattern.map(|pattern| ("pattern", pattern)).into_iter().collect();
+    let pauses = ask.realm().runs().pauses().await?;
+    let pauses = pauses.live(clock.now).filter(|pause| matches!(pause.scope, Scope::Job(_)));
+    let pauses: Vec<Value> =
+        pauses.take(MAX_PAUSES).map(|pause| shown(&PauseDetails::from(pause), &clock)).collect();
     let own = json!({
+        "pauses": pauses,
         "rows": rows,
         "told": if found.jobs.len() == found.all { counted(found.all, "job") }
             else { format!("{} of {}", found.jobs.len(), counted(found.all, "job")) },

@@ -15,6 +15,7 @@ mod many;
 mod metrics;
 mod now;
 mod output;
+mod pauses;
 mod payloads;
 mod render;
 mod retry;
@@ -61,6 +62,8 @@ pub(crate) fn routes(router: Router<Arc<App>>) -> Router<Arc<App>> {
         .route("/job/edit", get(edit::show).post(edit::act))
         .route("/job/run", post(job::run))
         .route("/job/delete", post(job::delete))
+        .route("/jobs/pause", post(pauses::jobs_pause))
+        .route("/jobs/resume", post(pauses::jobs_resume))
         .route("/schedules", get(schedules::show))
         .route("/schedules/pause", post(schedules::pause))
         .route("/schedules/resume", post(schedules::resume))
@@ -70,6 +73,11 @@ pub(crate) fn routes(router: Router<Arc<App>>) -> Router<Arc<App>> {
         .route("/backfill/cancel", post(backfills::cancel))
         .route("/backfill/resume", post(backfills::resume))
         .route("/workers", get(workers::show))
+        .route("/workers/pause", post(pauses::workers_pause))
+        .route("/workers/resume", post(pauses::workers_resume))
+        .route("/workers/drain", post(pauses::workers_drain))
+        .route("/maintenance/on", post(pauses::maintenance_on))
+        .route("/maintenance/off", post(pauses::maintenance_off))
         .route("/dead", get(dead::show))
         .route("/dead/letter", get(dead::one))
         .route("/dead/redrive", post(dead::redrive))

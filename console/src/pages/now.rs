@@ -2,6 +2,7 @@
 
 use axum::response::Response;
 use pumice_core::duration::Span;
+use pumice_core::ports::{Minute, Starts};
 use pumice_core::run::Status;
 use pumice_service::runs::{ListRuns, RunList, list};
 use pumice_service::schedules::{ListSchedules, list as list_schedules};
@@ -18,9 +19,8 @@ use crate::view::{Clock, RunRow, link};
 const SHOWN: usize = 10;
 /// How many next starts are shown.
 const COMING: usize = 6;
-/// How many minutes the starts are counted for, and most runs that are counted.
-const MINUTES: usize = 60;
-const MAX_COUNTED: usize = 2_000;
+/// For how many minutes the starts are counted, the present one among them.
+const MINUTES: i64 = 60;
 /// How far back failures are shown.
 const LATELY: Span = Span::from_days(1);
 
@@ -37,16 +37,18 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     let running = list(realm, &of(&[Status::Running, Status::Retrying], None, SHOWN)).await?;
     let waiting = list(realm, &of(&[Status::Dispatched, Status::Waiting], None, SHOWN)).await?;
     let failed = list(realm, &of(&[Status::Failed, Status::Rejected], Some(LATELY), SHOWN)).await?;
-    let hour = list(realm, &of(&[], Some(Span::from_mins(MINUTES as u64)), MAX_COUNTED)).await?;
+    let present = Minute::of(clock.now);
+    let hour = realm.runs().starts(Minute(present.0 - MINUTES + 1), present).await?;
     let scheduled = list_schedules(realm, &ListSchedules::default()).await?;
-    let bars = starts(&hour, &clock);
+    let bars = bars(&hour, present);
     let own = json!({
         "running": panel(&running, &clock, "running,retrying", None),
         "waiting": panel(&waiting, &clock, "dispatched,waiting", None),
         "failed": panel(&failed, &clock, "failed,rejected", Some("1d")),
         "coming": next_of_each(&scheduled, COMING, &clock),
-        "starts": { "count": hour.runs.len(), "is_all": hour.next.is_none(), "svg": sparkline(&bars, "starts a minute, the last hour") },
-        "is_empty": hour.runs.is_empty() && running.runs.is_empty() && waiting.runs.is_empty() && failed.runs.is_empty(),
+        "starts": { "count": hour.all(), "is_cut": hour.is_cut, "since": clock.moment(hour.since.begin()),
+            "svg": sparkline(&bars, "starts a minute, the last hour") },
+        "is_empty": hour.all() == 0 && running.runs.is_empty() && waiting.runs.is_empty() && failed.runs.is_empty(),
     });
     let command = ask.words(&["runs", "list", "--status", "running,dispatched,waiting,retrying"]);
     render(&ask, "now.html", Head::new("Now", "now", &command).live("runs"), own).await
@@ -86,14 +88,30 @@ fn panel(found: &RunList, clock: &Clock, statuses: &str, since: Option<&str>) ->
 }
 
 /// The starts of each minute, the failures among them, the oldest minute first.
-fn starts(hour: &RunList, clock: &Clock) -> Vec<Bar> {
-    let mut bars = vec![Bar::default(); MINUTES];
-    for run in &hour.runs {
-        let minutes = (clock.now - run.ts_dispatch.0).num_minutes();
-        let place = usize::try_from(minutes).ok().and_then(|minutes| MINUTES.checked_sub(minutes + 1));
-        let Some(bar) = place.and_then(|place| bars.get_mut(place)) else { continue };
-        bar.all += 1;
-        bar.bad += usize::from(run.status.is_failure());
+fn bars(hour: &Starts, present: Minute) -> Vec<Bar> {
+    let number = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+    let bar = |minute: i64| {
+        let count = hour.by_minute.get(&Minute(minute)).copied().unwrap_or_default();
+        Bar { all: number(count.runs), bad: number(count.failed) }
+    };
+    (present.0 - MINUTES + 1..=present.0).map(bar).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use pumice_core::ports::MinuteCount;
+
+    use super::*;
+
+    #[test]
+    fn bars_are_those_of_the_last_hour_in_order() {
+        let mut hour = Starts::from(Minute(100));
+        for (minute, runs, failed) in [(99, 7, 0), (100, 1, 0), (159, 5, 2), (160, 9, 9)] {
+            hour.add(Minute(minute), MinuteCount { runs, failed });
+        }
+        let bars = bars(&hour, Minute(159));
+        assert_eq!(bars.len(), 60);
+        assert_eq!((bars[0], bars[59]), (Bar { all: 1, bad: 0 }, Bar { all: 5, bad: 2 }));
+        assert!(bars[1..59].iter().all(|bar| bar.all == 0));
     }
-    bars
 }

@@ -2,11 +2,12 @@
 
 use axum::response::Response;
 use pumice_core::ids::RunKey;
-use pumice_core::run::{Cause, Status};
+use pumice_core::run::{Cause, Run, Status};
 use pumice_core::text::escaped;
 use pumice_service::Realm;
 use pumice_service::runs::{
-    AskOutputs, CancelRuns, RunShown, RunTree, ShowRun, cancel as cancel_runs, output, show as show_run,
+    CancelRuns, RecordedTree, RunShown, RunTree, ShowRun, cancel as cancel_runs, output_of,
+    show_recorded as show_run,
 };
 use serde_json::{Map, Value, json};
 
@@ -33,10 +34,11 @@ const MAX_ENTRIES: usize = 200;
 pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     let id = ask.query.need("id")?;
     ask.app.refresh().await;
-    let tree = show_run(ask.realm(), &ShowRun { run: id.to_owned(), details: false }).await?;
+    let recorded = show_run(ask.realm(), &ShowRun { run: id.to_owned(), details: false }).await?;
     let clock = ask.clock().await?;
-    let root = root_of(&tree)?;
-    let mut own = context(ask.realm(), &tree, &clock, true).await?;
+    let mut own = context(ask.realm(), &recorded, &clock, true).await?;
+    let tree = &recorded.tree;
+    let root = root_of(tree)?;
     let key = root.run_key.as_str();
     // A step is done again with its run.
     let can_retry = root.status.is_end() && !root.is_child();
@@ -46,7 +48,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     let title = format!("{} · {}", root.job_id, root.status);
     let command = ask.words(&["runs", "show", key]);
     let head = Head::new(title, "runs", &command);
-    let head = if is_open(&tree) { head.live(root.run_id.to_string()) } else { head };
+    let head = if is_open(tree) { head.live(root.run_id.to_string()) } else { head };
     render(&ask, "run.html", head, own).await
 }
 
@@ -79,7 +81,12 @@ fn is_open(tree: &RunTree) -> bool {
 ///
 /// # Errors
 /// [`Fault`] when the store cannot be read.
-async fn context(realm: &dyn Realm, tree: &RunTree, clock: &Clock, is_linked: bool) -> Result<Value, Fault> {
+async fn context(
+    realm: &dyn Realm,
+    RecordedTree { tree, records }: &RecordedTree,
+    clock: &Clock,
+    is_linked: bool,
+) -> Result<Value, Fault> {
     let root = root_of(tree)?;
     let key = root.run_key.as_str();
     let spec = spec_of(realm, &root.run_key).await?;
@@ -93,7 +100,7 @@ async fn context(realm: &dyn Realm, tree: &RunTree, clock: &Clock, is_linked: bo
         };
         json!({ "status": shown(entry.status), "at": clock.moment(entry.ts_event.0), "info": crate::view::plain(&info) })
     }).collect();
-    let outputs = outputs(realm, key, is_open(tree)).await?;
+    let outputs = outputs(realm, records, is_open(tree)).await?;
     let (parents, trigger) = (parents(&root.run_key), trigger_words(root, clock));
     Ok(json!({
         "run": {
@@ -188,10 +195,11 @@ fn facts(tree: &RunTree, run: &RunShown, clock: &Clock) -> Vec<(String, String)>
 }
 
 /// The ends of what the commands of a run and its steps printed.
-async fn outputs(realm: &dyn Realm, key: &str, is_open: bool) -> Result<Vec<Value>, Fault> {
+async fn outputs(realm: &dyn Realm, records: &[Run], is_open: bool) -> Result<Vec<Value>, Fault> {
     let mut shown = Vec::new();
-    for (place, printed) in output(realm, &AskOutputs::of(key)).await?.iter().enumerate() {
-        let mut one = listed(key, printed);
+    let key = records.first().map(|run| run.key.to_string()).unwrap_or_default();
+    for (place, printed) in output_of(realm, records).await?.iter().enumerate() {
+        let mut one = listed(&key, printed);
         // What is over does not grow.
         let goes_on = is_open && !printed.lost && printed.epoch.is_some();
         one["is_slow"] = realm.is_aws().into();

@@ -14,12 +14,14 @@ const fn screen(command: &'static str, path: &'static str) -> Screen {
 }
 
 /// The commands that have a page.
-pub const SCREENS: [Screen; 59] = [
+pub const SCREENS: [Screen; 66] = [
     screen("jobs list", "/jobs"),
     screen("jobs show", "/job"),
     screen("apply", "/job/edit"),
     screen("plan", "/job/edit"),
     screen("jobs delete", "/job/delete"),
+    screen("jobs pause", "/jobs/pause"),
+    screen("jobs resume", "/jobs/resume"),
     screen("dispatch", "/job/run"),
     screen("render", "/job/run"),
     screen("runs list", "/runs"),
@@ -65,6 +67,11 @@ pub const SCREENS: [Screen; 59] = [
     screen("audit list", "/audit"),
     screen("audit show", "/audit/entry"),
     screen("workers list", "/workers"),
+    screen("workers pause", "/workers/pause"),
+    screen("workers resume", "/workers/resume"),
+    screen("workers drain", "/workers/drain"),
+    screen("maintenance on", "/maintenance/on"),
+    screen("maintenance off", "/maintenance/off"),
     screen("pools list", "/workers"),
     screen("dead list", "/dead"),
     screen("dead show", "/dead/letter"),
@@ -77,20 +84,13 @@ pub const SCREENS: [Screen; 59] = [
 ];
 
 /// The commands that have no page, with the reason.
-pub const WITHOUT_SCREEN: [(&str, &str); 15] = [
+pub const WITHOUT_SCREEN: [(&str, &str); 8] = [
     ("check", "specs are files under version control: they are checked there, or by the API"),
     ("realm show", "as check, which is for the realm's definition, too"),
     ("runs export", "it gives all records to another program: the API has it"),
     ("export", "it writes files on the machine that it is called on"),
     ("schedules simulate", "it answers what would happen in an outage that is planned: the API has it"),
     ("schedules export", "it makes a template for another service: the API has it"),
-    ("jobs pause", "it holds many jobs by a pattern: the API has it"),
-    ("jobs resume", "as jobs pause"),
-    ("workers pause", "it holds all runs of a worker: the API has it"),
-    ("workers resume", "as workers pause"),
-    ("workers drain", "as workers pause"),
-    ("maintenance on", "it holds the whole realm: the API has it"),
-    ("maintenance off", "as maintenance on"),
     ("payloads put", "it reads files of the machine that it is called on"),
     ("payloads get", "it writes a file of the machine that it is called on"),
 ];

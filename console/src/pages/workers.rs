@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 
 use axum::response::Response;
 use pumice_core::ids::{RunKey, WorkerName};
+use pumice_core::pauses::Scope;
 use pumice_core::ports::{Depth, Oldest, StoreError};
 use pumice_core::run::not_served;
 use pumice_core::text::escaped;
 use pumice_service::dead::counts;
+use pumice_service::pauses::PauseDetails;
 use pumice_service::pools::{ListPools, PoolShown, list_pools};
 use pumice_service::specs::{ListJobs, list};
 use serde_json::{Value, json};
 
+use super::pauses::shown;
 use super::{Head, render};
 use crate::answer::Fault;
 use crate::ask::Ask;
@@ -35,11 +38,16 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         }
     }
     let serves = ask.realm().served_workers().await?;
+    let pauses = ask.realm().runs().pauses().await?;
+    let pause_of = |scope: &Scope| {
+        let pause = pauses.live(clock.now).find(|pause| pause.scope == *scope)?;
+        Some(shown(&PauseDetails::from(pause), &clock))
+    };
     let mut rows = Vec::new();
     for (name, count) in jobs.iter().take(MAX_WORKERS) {
         let Ok(worker) = WorkerName::new(name) else {
             rows.push(json!({ "name": escaped(name), "jobs": count, "depth": Value::Null, "hosts": [],
-                "trouble": "it is not a name of a worker" }));
+                "trouble": "it is not a name of a worker", "worker": Value::Null, "pause": Value::Null }));
             continue;
         };
         let depth = site.ports.queue.depth(&worker).await;
@@ -55,9 +63,16 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
             "started": clock.moment(host.started) })
             })
             .collect();
-        rows.push(row(name, *count, depth, hosts, not_served(&worker, &serves)));
+        let mut row = row(name, *count, depth, hosts, not_served(&worker, &serves));
+        row["worker"] = json!(worker.as_str());
+        row["pause"] = json!(pause_of(&Scope::Worker(worker)));
+        rows.push(row);
     }
+    let realm_pause = pause_of(&Scope::Realm);
+    let word = if realm_pause.is_some() { "off" } else { "on" };
     let own = json!({
+        "realm_pause": realm_pause,
+        "maintenance_command": ask.words(&["maintenance", word]).line(),
         "dead": dead(&ask).await,
         "rows": rows,
         "told": counted(jobs.len(), "worker"),
@@ -65,7 +80,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         "pools": list_pools(ask.realm(), &ListPools {}).await?.pools.iter().take(MAX_POOLS).map(pool).collect::<Vec<_>>(),
         "has_hosts": site.ports.hosts.is_some(),
     });
-    let command = ask.words(&["runs", "list", "--status", "running,dispatched,waiting"]);
+    let command = ask.words(&["workers", "list"]);
     render(&ask, "workers.html", Head::new("Workers", "workers", &command), own).await
 }
 

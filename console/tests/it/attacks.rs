@@ -155,7 +155,7 @@ async fn role_that_is_not_enough_is_refused_by_each_act() {
     let viewer = server.session(VIEWER).await;
     let operator = server.session(OPERATOR).await;
     let id = run_id(1).to_string();
-    let acts: [Act<'_>; 23] = [
+    let acts: [Act<'_>; 30] = [
         ("/runs/cancel", &[("run", &id)], true),
         ("/run/cancel", &[("id", &id)], true),
         ("/run/retry", &[("id", &id)], true),
@@ -166,6 +166,13 @@ async fn role_that_is_not_enough_is_refused_by_each_act() {
         ("/bulk/resume", &[("id", "none")], false),
         ("/job/run", &[("id", "nightly")], true),
         ("/job/delete", &[("id", "nightly")], false),
+        ("/jobs/pause", &[("jobs", "nightly")], true),
+        ("/jobs/resume", &[("jobs", "nightly")], true),
+        ("/workers/pause", &[("worker", "core")], true),
+        ("/workers/drain", &[("worker", "core")], true),
+        ("/workers/resume", &[("worker", "core")], true),
+        ("/maintenance/on", &[], true),
+        ("/maintenance/off", &[], true),
         ("/schedules/pause", &[("id", "nightly"), ("entry", "0")], true),
         ("/schedules/resume", &[("id", "nightly"), ("entry", "0")], true),
         ("/schedules/run", &[("id", "nightly"), ("entry", "0")], true),
@@ -205,9 +212,10 @@ async fn role_that_is_not_enough_is_refused_by_each_act() {
         );
     }
     // Pages of a viewer offer no act.
-    for path in ["/runs", &format!("/run?id={id}"), "/job?id=nightly", "/schedules", "/state", "/secrets"] {
+    let run = format!("/run?id={id}");
+    for path in ["/runs", &run, "/job?id=nightly", "/jobs", "/workers", "/schedules", "/state", "/secrets"] {
         let page = server.see(&viewer, path).await.body;
-        assert!(!page.contains("class=\"danger\"") && !page.contains("/schedules/pause"), "{path}");
+        assert!(!page.contains("class=\"danger\"") && !page.contains("/pause\""), "{path}");
     }
 }
 

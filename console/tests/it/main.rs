@@ -12,4 +12,6 @@ mod hooks;
 mod if_match;
 mod live;
 mod pages;
+mod pauses;
 mod proxy;
+mod screens;

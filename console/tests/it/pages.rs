@@ -5,11 +5,9 @@ use std::io::Write;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use pumice_console::{SCREENS, WITHOUT_SCREEN};
 use pumice_core::bulk::{BulkAct, BulkState, Tally};
 use pumice_core::ids::RunKey;
 use pumice_service::runs::ManyRuns;
-use pumice_service::{APART, operations};
 use serde_json::json;
 
 use crate::client::{EDITOR, OPERATOR, Server, VIEWER, encoded};
@@ -20,7 +18,7 @@ use crate::folder::Folder;
 const MAX_PAGE: usize = 60 * 1024;
 
 /// The values of an attribute in a page, as a browser reads them.
-fn values(page: &str, attribute: &str) -> Vec<String> {
+pub(crate) fn values(page: &str, attribute: &str) -> Vec<String> {
     let begin = format!(" {attribute}=\"");
     let found = page.split(begin.as_str()).skip(1).filter_map(|rest| rest.split('"').next());
     let entities =
@@ -178,6 +176,14 @@ async fn act_of_a_page_says_what_became_of_it() {
             vec![("id", "nightly"), ("entry", "0"), ("back", "/schedules")],
             "1 run of nightly started",
         ),
+        ("/jobs/pause", vec![("jobs", "etl/*"), ("why", "disk"), ("until", "2h")], "job etl/* paused"),
+        ("/jobs/resume", vec![("jobs", "etl/*")], "job etl/* resumed"),
+        ("/jobs/resume", vec![("jobs", "etl/*")], "job etl/* was not paused"),
+        ("/workers/pause", vec![("worker", "core"), ("why", "move")], "worker core paused"),
+        ("/workers/resume", vec![("worker", "core")], "worker core resumed"),
+        ("/workers/drain", vec![("worker", "core")], "worker core paused: "),
+        ("/maintenance/on", vec![("why", "upgrade"), ("until", "1h")], "the realm paused"),
+        ("/maintenance/off", vec![], "the realm resumed"),
         ("/state/put", vec![("id", "x/y"), ("value", "{\"a\":1}")], "state item x/y put"),
         ("/state/delete", vec![("id", "x/y")], "state item x/y deleted"),
         ("/secrets/set", vec![("name", "new"), ("value", "form-canary-77")], "secret new set"),
@@ -387,31 +393,6 @@ async fn times_have_their_zone_on_every_page() {
             let time = time.split("</time>").next().unwrap_or_default();
             assert!(time.contains("<small>") && time.contains("datetime=\"20"), "{path}: {time}");
         }
-    }
-}
-
-#[test]
-fn command_has_its_screen_or_a_reason() {
-    let commands: BTreeSet<&str> = operations().iter().map(|one| one.command).collect();
-    let shown: BTreeSet<&str> = SCREENS.iter().map(|screen| screen.command).collect();
-    let without: BTreeSet<&str> = WITHOUT_SCREEN.iter().map(|(command, _)| *command).collect();
-    assert!(shown.is_disjoint(&without));
-    assert_eq!(shown.union(&without).copied().collect::<BTreeSet<_>>(), commands);
-    // Commands that ask nothing of a realm have no screen either.
-    assert!(APART.iter().all(|apart| !shown.contains(apart.command)));
-}
-
-#[tokio::test]
-async fn screen_of_each_command_is_there() {
-    let server = Server::start(Folder::lively().await).await;
-    let session = server.session(EDITOR).await;
-    for screen in SCREENS {
-        // A page that is asked for without what it needs says so; one that is not there is not found.
-        let got = server.get(screen.path).await;
-        let posted = server.post_as(&session, screen.path, &[]).await;
-        let is_there = |answer: &crate::client::Answer| !answer.body.contains("there is no such page");
-        assert!(is_there(&got) && is_there(&posted), "{}", screen.path);
-        assert!(got.status != 405 || posted.status != 405, "{}", screen.path);
     }
 }
 

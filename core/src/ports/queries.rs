@@ -69,6 +69,18 @@ pub struct RunQuery {
 }
 
 impl RunQuery {
+    /// Whether counts by job and status can tell how many runs it asks for.
+    #[must_use]
+    pub fn is_counted(&self) -> bool {
+        self.since.is_none()
+            && self.until.is_none()
+            && self.tree_of.is_none()
+            && self.cursor.is_none()
+            && self.backfill.is_none()
+            && !self.without_alerts
+            && self.filter.asks_for_jobs_alone()
+    }
+
     /// The query for the runs that a filter means: terms that indexes can answer have fields of their own. Times
     /// without a zone are in `zone`.
     ///
@@ -279,19 +291,12 @@ impl Counts {
     /// How many there are of those that a query asks for, whatever its limit; `None` where the counts do not cover it.
     #[must_use]
     pub fn of(&self, query: &RunQuery) -> Option<u64> {
-        let tells = query.since.is_none()
-            && query.until.is_none()
-            && query.tree_of.is_none()
-            && query.cursor.is_none()
-            && query.backfill.is_none()
-            && !query.without_alerts
-            && query.filter.asks_for_jobs_alone();
         let is_meant = |count: &&RunCount| {
             (query.statuses.is_empty() || query.statuses.contains(&count.status))
                 && query.takes_job(&count.job_id)
         };
         let number = |count: &RunCount| if query.children { count.runs + count.steps } else { count.runs };
-        tells.then(|| self.by_job.iter().filter(is_meant).map(number).sum())
+        query.is_counted().then(|| self.by_job.iter().filter(is_meant).map(number).sum())
     }
 
     /// How many were dispatched, by status.

@@ -8,7 +8,7 @@ use chrono::{DateTime, NaiveDate};
 use pumice_core::Timestamp;
 use pumice_core::duration::Span;
 use pumice_core::ids::{JobId, RunId, RunKey, WorkerName};
-use pumice_core::ports::{Order, RunPage, RunQuery, RunStore};
+use pumice_core::ports::{Minute, Order, RunPage, RunQuery, RunStore};
 use pumice_core::run::{NEVER, NewRun, Run, Status};
 use pumice_core::spec::RunSpec;
 use pumice_local::{Database, Durability};
@@ -151,7 +151,7 @@ async fn store_of_the_version_before_is_listed_and_counted() {
     before
         .execute_batch(
             "UPDATE runs SET id = (SELECT count(*) FROM runs AS earlier WHERE earlier.id <= runs.id);
-             DELETE FROM meta; DROP TABLE connections; DROP TABLE pauses; DROP TABLE audit; DROP TABLE permits; DROP TABLE gates; DROP TABLE past_counts; DROP TABLE bulk_acts; DROP TABLE bulk_receipts; DROP TABLE run_counts; DROP INDEX runs_bad;
+             DELETE FROM meta; DROP TABLE connections; DROP TABLE pauses; DROP TABLE audit; DROP TABLE permits; DROP TABLE gates; DROP TABLE past_counts; DROP TABLE bulk_acts; DROP TABLE bulk_receipts; DROP TABLE run_minutes; DROP TABLE run_counts; DROP INDEX runs_bad;
              ALTER TABLE runs RENAME COLUMN pinned TO spec; DROP TABLE triggers;
              DROP TABLE objects_seen; PRAGMA user_version = 5;",
         )
@@ -295,5 +295,23 @@ async fn reader_makes_no_file_in_place_of_one_that_is_gone() {
         assert_eq!(file.keys(RunQuery::default()).await, [key(1)], "{kept:?}");
         let left: Vec<_> = std::fs::read_dir(file.folder.path()).unwrap().flatten().collect();
         assert_eq!(left.len(), kept.len(), "{left:?}");
+    }
+}
+
+#[tokio::test]
+async fn starts_of_many_runs_under_way_say_that_they_are_cut() {
+    let file = File::new();
+    let runs: Vec<_> = (1..=20_001)
+        .map(|number| {
+            let made = new(number, at(i64::from(number) / 1_000));
+            let run = Run { status: Status::Dispatched, due_at: Some(at(0)), ..made.run };
+            (NewRun { run, ..made }, None)
+        })
+        .collect();
+    let minute = Minute::of(at(0));
+    for (some, all, is_cut) in [(&runs[..20_000], 20_000, false), (&runs[20_000..], 20_000, true)] {
+        file.database.create(some).await.unwrap();
+        let starts = file.database.starts(minute, minute).await.unwrap();
+        assert_eq!((starts.all(), starts.is_cut, starts.since), (all, is_cut, minute));
     }
 }

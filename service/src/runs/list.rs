@@ -188,6 +188,23 @@ fn filter(request: &ListRuns) -> Result<Filter, Error> {
 /// # Errors
 /// [`Error`] when there is no such run, or the store cannot be read.
 pub async fn show(realm: &dyn Realm, request: &ShowRun) -> Result<RunTree, Error> {
+    show_recorded(realm, request).await.map(|recorded| recorded.tree)
+}
+
+/// A run and everything that it started, with the records that say so: other looks at the same runs need not read them again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecordedTree {
+    /// What is shown.
+    pub tree: RunTree,
+    /// The records, as the store lists them: each parent before what it started.
+    pub records: Vec<Run>,
+}
+
+/// Shows a run as [`show`] does, with the records that were read.
+///
+/// # Errors
+/// As [`show`].
+pub async fn show_recorded(realm: &dyn Realm, request: &ShowRun) -> Result<RecordedTree, Error> {
     let key = find(realm, &request.run).await?;
     let found = trees(realm.runs(), std::slice::from_ref(&key)).await?;
     if found.is_empty() {
@@ -204,7 +221,7 @@ pub async fn show(realm: &dyn Realm, request: &ShowRun) -> Result<RunTree, Error
         let label = tree.runs[0].label.take();
         tree.runs[0] = RunShown { label, ..RunShown::of(&whole, Some(&spec), from) };
     }
-    Ok(tree)
+    Ok(RecordedTree { tree, records: found })
 }
 
 /// Runs as a tree. With `details` each is read whole, and steps without a record are left out.

@@ -32,13 +32,16 @@ pub use failures::{FailedJob, FailureGroup, FailureList, ListFailures, failures,
 pub use find::{RunName, find};
 pub use follow::{Notice, Unwatched, Watcher, all_complete, are_complete, follow, trees};
 pub use labels::attempt_above;
-pub use list::{ListRuns, RunList, RunTree, ShowRun, USUAL_LIMIT, list, show, tree};
+pub use list::{
+    ListRuns, RecordedTree, RunList, RunTree, ShowRun, USUAL_LIMIT, list, show, show_recorded, tree,
+};
 pub use many::{
     Heard, ManyDone, ManyOutcome, ManyRun, ManyRuns, Receipt, RetryMany, Step, cancel_many,
     cancel_many_heard, delete_many, delete_many_heard, retry_many, retry_many_heard,
 };
 pub use outputs::{
     AskOutputs, LiveOutput, Outputs, Printed, RunOutputs, Stream, copy, locate, of_last_attempt, output,
+    output_of,
 };
 pub use retry::{RetriedRun, RetryAction, RetryFrom, RetryRun, RetryStep, retry};
 pub use shown::{AskedShown, EventShown, LateShown, RunShown, ScheduledShown, Viewpoint};

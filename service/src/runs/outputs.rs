@@ -8,6 +8,7 @@ use pumice_core::ids::{JobId, RunKey};
 use pumice_core::job_type::{Execution, kept_at, live_name};
 use pumice_core::ports::{MAX_PIECE, Piece, StoreError};
 use pumice_core::run::{Run, Status};
+use pumice_core::secret::is_any_known;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -168,7 +169,10 @@ pub(super) async fn of_all_attempts(
         let is_last = attempt == run.attempt;
         let recorded =
             if is_last && run.status.is_end() { of_last_attempt(outputs, run) } else { Vec::new() };
-        let is_untold = is_last && run.status.is_end() && recorded.is_empty() && run.ts_start.is_some();
+        // A record that ended well names all that was printed.
+        let is_told = is_last && run.status == Status::Complete && !run.apart.iter().any(|part| part.gone);
+        let is_untold =
+            is_last && run.status.is_end() && recorded.is_empty() && run.ts_start.is_some() && !is_told;
         let is_under_way = is_last && run.ts_start.is_some() && !run.status.is_end();
         // A claim that did not end its attempt: its worker was lost, or has stopped.
         let is_lost = run.epoch > u64::from(run.attempt);
@@ -185,7 +189,7 @@ pub(super) async fn of_all_attempts(
                 if is_current { under_way.push(found) } else { all.push(found) }
             }
         }
-        if recorded.is_empty() {
+        if recorded.is_empty() && !is_told {
             // No record names the outputs of an earlier attempt, nor of one that was cancelled or lost.
             let kept = match &folder {
                 Some(folder) if run.ts_start.is_some() => kept(outputs, run, attempt, folder).await?,
@@ -285,21 +289,30 @@ pub struct RunOutputs {
 /// [`Error`] when there is no such run or step, or the store cannot be read.
 pub async fn locate(realm: &dyn Realm, request: &AskOutputs) -> Result<RunOutputs, Error> {
     let key = find(realm, &request.run).await?;
-    let store = realm.runs();
-    let tree = trees(store, std::slice::from_ref(&key)).await?;
+    let tree = trees(realm.runs(), std::slice::from_ref(&key)).await?;
+    locate_in(realm, request, &key, &tree).await
+}
+
+/// [`locate`], among the records of a run and what it started.
+async fn locate_in(
+    realm: &dyn Realm,
+    request: &AskOutputs,
+    key: &RunKey,
+    tree: &[Run],
+) -> Result<RunOutputs, Error> {
     let Some(root) = tree.first() else { return Err(Error::not_found(format!("no such run {key}"))) };
     let definition = realm.jobs().realm().await?;
     let s3_temp = definition.fields.s3_temp.as_deref();
     let (mut printed, mut is_step_there) = (Vec::new(), request.step.is_none());
     // The runs that it dispatched are runs of their own.
     for run in tree.iter().filter(|run| run.run_id == root.run_id) {
-        is_step_there |= AskOutputs { since: None, ..request.clone() }.wants(&key, run, realm.now());
-        if request.wants(&key, run, realm.now()) {
+        is_step_there |= AskOutputs { since: None, ..request.clone() }.wants(key, run, realm.now());
+        if request.wants(key, run, realm.now()) {
             printed.extend(of_run(realm, run, s3_temp).await?);
         }
     }
     if !is_step_there {
-        return Err(no_such_step(request, &tree));
+        return Err(no_such_step(request, tree));
     }
     Ok(RunOutputs { status: root.status, printed })
 }
@@ -330,8 +343,11 @@ pub(super) async fn of_run(
     if let Some(kept) = &run.kept {
         return of_kept(realm, kept, s3_temp).await;
     }
-    // A list leaves out what is large.
-    let whole = whole_record(realm.runs(), &run.key).await?;
+    // A list leaves out what is kept apart, and the spec, which says what is masked.
+    let whole = match is_any_known() || !run.apart.is_empty() {
+        true => whole_record(realm.runs(), &run.key).await?,
+        false => None,
+    };
     of_all_attempts(realm.outputs(), whole.as_ref().unwrap_or(run), s3_temp).await
 }
 
@@ -353,8 +369,23 @@ async fn of_kept(realm: &dyn Realm, kept: &RunKey, s3_temp: Option<&str>) -> Res
 /// # Errors
 /// [`Error`] when there is no such run, or the store cannot be read.
 pub async fn output(realm: &dyn Realm, request: &AskOutputs) -> Result<Vec<Printed>, Error> {
+    there(realm, locate(realm, request).await?).await
+}
+
+/// The same of all runs whose records were read, the first of which is the run that is asked about.
+///
+/// # Errors
+/// [`Error`] when there is none, or the store cannot be read.
+pub async fn output_of(realm: &dyn Realm, tree: &[Run]) -> Result<Vec<Printed>, Error> {
+    let Some(root) = tree.first() else { return Err(Error::not_found("no such run")) };
+    let request = AskOutputs::of(root.key.as_str());
+    there(realm, locate_in(realm, &request, &root.key, tree).await?).await
+}
+
+/// Those of the outputs that a record names or that are there.
+async fn there(realm: &dyn Realm, located: RunOutputs) -> Result<Vec<Printed>, Error> {
     let mut there = Vec::new();
-    for printed in locate(realm, request).await?.printed {
+    for printed in located.printed {
         if printed.is_recorded || realm.outputs().read(&printed.location, 0, 0).await?.is_some() {
             there.push(printed);
         }

@@ -1,6 +1,6 @@
 //! Planned steps that have no record yet, and why: trees show them after the recorded steps.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use pumice_core::ids::{JobId, RunKey};
@@ -42,6 +42,7 @@ pub(super) async fn unstarted(
         let planner = registry.job_type(&run.job_type).and_then(|job_type| job_type.planner());
         run.ts_start.is_some() && planner.is_some()
     };
+    let by_key: HashMap<&RunKey, &Run> = runs.iter().map(|run| (&run.key, run)).collect();
     let mut found = Vec::new();
     for run in runs.iter().filter(has_steps).take(MAX_PLANS) {
         let Some((whole, spec)) = store.load_with_spec(&run.key).await? else { continue };
@@ -53,26 +54,25 @@ pub(super) async fn unstarted(
             continue;
         };
         if let Ok(plan) = planner.plan(&job, &rendered) {
-            found.extend(of_run(run, &plan, runs));
+            found.extend(of_run(run, &plan, &by_key));
         }
     }
     Ok(found)
 }
 
 /// The steps of a run's last attempt that have no record among the runs.
-fn of_run(run: &Run, plan: &Plan, runs: &[Run]) -> Vec<Unstarted> {
-    let child = |step: usize| {
+fn of_run(run: &Run, plan: &Plan, runs: &HashMap<&RunKey, &Run>) -> Vec<Unstarted> {
+    let record = |step: usize| {
         let key = run.key.child(run.attempt, u32::try_from(step).unwrap_or(u32::MAX));
-        runs.iter().find(|other| other.key == key)
+        runs.get(&key).copied()
     };
-    let begun: HashSet<usize> = (0..plan.steps.len()).filter(|step| child(*step).is_some()).collect();
-    let missing: Vec<usize> = (0..plan.steps.len()).filter(|step| !begun.contains(step)).collect();
+    let records: Vec<Option<&Run>> = (0..plan.steps.len()).map(record).collect();
+    let child = |step: usize| records[step];
+    let missing: Vec<usize> = (0..records.len()).filter(|step| child(*step).is_none()).collect();
     let waits = !run.status.is_end();
-    let failed = begun
-        .iter()
-        .filter(|step| child(**step).is_some_and(|one| one.status.is_failure()) && !plan.forgives(**step))
-        .min()
-        .map(|step| name(&plan.steps[*step].job_id));
+    let failed = (0..records.len())
+        .find(|step| child(*step).is_some_and(|one| one.status.is_failure()) && !plan.forgives(*step))
+        .map(|step| name(&plan.steps[step].job_id));
     let why = |step: usize| {
         let before = plan.steps[step]
             .after
@@ -147,12 +147,13 @@ mod tests {
             let parent = run(root.clone(), status);
             let mut runs = vec![parent.clone()];
             runs.extend(first.map(|status| run(root.child(1, 0), status)));
-            let found = of_run(&parent, &plan, &runs);
+            let by_key = runs.iter().map(|run| (&run.key, run)).collect();
+            let found = of_run(&parent, &plan, &by_key);
             let told: Vec<&str> = found.iter().map(|one| one.why.as_str()).collect();
             assert_eq!((told.as_slice(), found[0].waits), (&whys[..], waits), "{status}");
         }
         let many = Plan::in_order(vec![jobs[0].clone(); 500], Vec::new());
-        let found = of_run(&run(root.clone(), Running), &many, &[]);
+        let found = of_run(&run(root.clone(), Running), &many, &HashMap::new());
         assert_eq!((found.len(), found[MAX_STEPS].label.as_str()), (MAX_STEPS + 1, "… and 480 more"));
     }
 }

@@ -259,6 +259,7 @@ macro_rules! conformance_cases {
             runs_listed::page_cut_by_its_look_limit_says_so_and_goes_on,
             runs_listed::page_with_a_cursor_of_the_other_order_is_refused,
             runs_listed::counts_follow_every_change,
+            runs_listed::starts_are_counted_by_their_minute,
             runs_found::alert_is_made_with_its_duties_and_left_out_where_asked,
             runs_found::tree_has_parents_before_their_children,
             state::item_is_read_as_it_was_put,

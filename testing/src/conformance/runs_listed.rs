@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use pumice_core::filter::Filter;
 use pumice_core::ids::RunKey;
-use pumice_core::ports::{Change, Order, RunPage, RunQuery};
+use pumice_core::ports::{Change, Minute, MinuteCount, Order, RunPage, RunQuery};
 use pumice_core::run::{NewRun, Run, Scheduled, Status};
 use pumice_core::spec::Timezone;
 
@@ -340,5 +340,44 @@ pub async fn counts_follow_every_change(on: &Adapters) {
         (RunQuery { backfill: Some("b".to_owned()), ..RunQuery::default() }, None),
     ] {
         assert_eq!(on.runs.count(&query).await.expect("the store answers"), expected, "{query:?}");
+    }
+}
+
+pub async fn starts_are_counted_by_their_minute(on: &Adapters) {
+    let (first, last) = (Minute::of(at(0)), Minute::of(at(400)));
+    let counted = async |since: Minute, until: Minute| {
+        let starts = on.runs.starts(since, until).await.expect("the store answers");
+        assert!(starts.since == since && !starts.is_cut, "few runs are counted whole: {starts:?}");
+        let counts = starts.by_minute.into_iter().filter(|(_, count)| *count != MinuteCount::default());
+        counts
+            .map(|(minute, count)| (minute.0 - first.0, (count.runs, count.failed)))
+            .collect::<BTreeMap<_, _>>()
+    };
+    assert_eq!(counted(first, last).await, BTreeMap::new());
+    // A run and a step each, of which the first of each minute fails; the last one is under way.
+    for number in [10, 20, 70, 200, 210, 220, 390] {
+        let run = run_of(number, ["etl/load", "report"][number as usize % 2]);
+        on.make([run.clone(), child_of(&run, 1, 0)]).await;
+        let ends = match number {
+            10 | 70 | 200 => Some(Status::Failed),
+            390 => None,
+            _ => Some(Status::Complete),
+        };
+        for key in [run.key.clone(), run.key.child(1, 0)] {
+            let Some(status) = ends else { continue };
+            on.change(&key, |run| (run.status, run.due_at, run.ts_end) = (status, None, Some(at(395)))).await;
+        }
+    }
+    let all = [(0, (2, 1)), (1, (1, 1)), (3, (3, 1)), (6, (1, 0))];
+    assert_eq!(counted(first, last).await, all.into());
+    assert_eq!(counted(Minute(first.0 + 1), last).await, all[1..].iter().copied().collect());
+    // What a clock that was put back has dispatched since counts for the present.
+    let present = Minute(first.0 + 3);
+    assert_eq!(counted(Minute(first.0 + 1), present).await, [(1, (1, 1)), (3, (4, 1))].into());
+    // One that failed is done again and ends well; one is removed.
+    on.change(&key(70), |run| (run.status, run.ts_end) = (Status::Complete, Some(at(399)))).await;
+    assert_eq!(counted(Minute(first.0 + 1), present).await, [(1, (1, 0)), (3, (4, 1))].into());
+    if on.runs.remove(&key(200)).await.expect("the store answers") {
+        assert_eq!(counted(Minute(first.0 + 1), present).await, [(1, (1, 0)), (3, (3, 0))].into());
     }
 }
