@@ -111,7 +111,9 @@ fn shell_sign(line: &str, words: &[String]) -> Option<String> {
                 '$' if quote.is_none() && rest[1..].starts_with(PARAMETERS) => {
                     return Some(rest[..2].to_owned());
                 }
-                '&' if quote.is_none() && is_last(rest) => return Some(c.to_string()),
+                '&' if quote.is_none() && is_last(rest) && before.is_alphanumeric() => {
+                    return Some(c.to_string());
+                }
                 '?' | '[' | '{' if quote.is_none() => {
                     let expanded =
                         expansion(rest, line[..at].rsplit(char::is_whitespace).next().unwrap_or_default());

@@ -209,7 +209,7 @@ impl Field {
 /// A warning about a crontab with day of month and weekday, of which either makes it due (crontab(5)).
 fn both_days(crontab: &Crontab, path: &JsonPath) -> Option<Problem> {
     let fields: Vec<&str> = crontab.as_str().split_whitespace().collect();
-    let is_given = |field: &&str| !matches!(*field, "*" | "?") && !field.starts_with("*,");
+    let is_given = |field: &&str| *field != "?" && !field.starts_with('*');
     let (days, weekdays) = (fields.get(2).filter(|f| is_given(f))?, fields.get(4).filter(|f| is_given(f))?);
     if weekdays.starts_with('+') {
         return None;

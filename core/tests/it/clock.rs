@@ -78,14 +78,21 @@ struct Fields {
 }
 
 fn fields() -> impl Strategy<Value = Fields> {
-    let day = prop_oneof![3 => Just(("*".to_owned(), (1..=31).collect::<BTreeSet<u32>>())), 1 => (1..=31_u32).prop_map(|day| (day.to_string(), BTreeSet::from([day])))];
-    let weekday = prop_oneof![3 => Just(("*".to_owned(), (0..=6).collect::<BTreeSet<u32>>())), 1 => (0..=6_u32).prop_map(|day| (day.to_string(), BTreeSet::from([day])))];
+    let days = |low: u32, high: u32| {
+        let step = (1..=3_u32).prop_map(move |step| {
+            (format!("*/{step}"), (low..=high).step_by(step as usize).collect::<BTreeSet<u32>>())
+        });
+        let one = (low..=high).prop_map(|day| (day.to_string(), BTreeSet::from([day])));
+        let all = Just(("*".to_owned(), (low..=high).collect::<BTreeSet<u32>>()));
+        prop_oneof![3 => all, 1 => one, 1 => step]
+    };
+    let (day, weekday) = (days(1, 31), days(0, 6));
     (field(0, 59), field(0, 23), day, field(1, 12), weekday).prop_map(
         |(minute, hour, day, month, weekday)| Fields {
             text: [&*minute.0, &*hour.0, &*day.0, &*month.0, &*weekday.0].join(" "),
             counts_hours: hour.0.starts_with('*'),
-            // Where both are given, either will do.
-            any_day: day.0 != "*" && weekday.0 != "*",
+            // Where both are given, either will do, unless one begins with a star.
+            any_day: !day.0.starts_with('*') && !weekday.0.starts_with('*'),
             values: vec![minute.1, hour.1, day.1, month.1, weekday.1],
         },
     )

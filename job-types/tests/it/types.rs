@@ -137,8 +137,6 @@ fn every_type_parameter_unknown_or_of_the_wrong_type_is_refused() {
         ("exe", json!("a"), "connections"),
         ("http", json!("https://a.example"), "headers"),
         ("http", json!("https://a.example"), "method"),
-        ("http", json!("https://a.example"), "request_timeout"),
-        ("lambda", json!("a"), "timeout"),
         ("pkg", json!("a.zip"), "command"),
     ] {
         refused(job_type, payload, json!({ name: -1 }), &format!("parameters.{name}: expected"));

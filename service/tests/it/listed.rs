@@ -12,7 +12,9 @@ use crate::job;
 
 async fn realm() -> Folder {
     let realm = Folder::new().await;
-    let apply = serde_json::from_value(json!({ "specs": [job("a", json!({}))] })).unwrap();
+    let apply =
+        serde_json::from_value(json!({ "specs": { "documents": [{ "document": job("a", json!({})) }] } }))
+            .unwrap();
     specs::apply(&realm, apply).await.unwrap();
     realm
 }

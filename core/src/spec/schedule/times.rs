@@ -90,7 +90,8 @@ const FIELDS: [(&str, &str); 5] = [
     ("weekday", "0 to 7 or Sun to Sat"),
 ];
 
-/// A list that begins with `*` is `*`, as cron takes it; elsewhere in a list `*` is the whole range.
+/// A list that begins with `*` is `*`, as cron takes it; elsewhere in a list `*` is the whole range. Where the day of the month or the
+/// weekday begins with `*`, as in `*/2`, days must fit both (crontab(5), Notes).
 fn in_croners_words(text: &str) -> String {
     let field = |(field, range): (&str, &str)| {
         if field.starts_with("*,") {
@@ -100,7 +101,15 @@ fn in_croners_words(text: &str) -> String {
         let items = field.split(',').map(|item| if whole && item == "*" { range } else { item });
         items.collect::<Vec<_>>().join(",")
     };
-    text.split_whitespace().zip(RANGES).map(field).collect::<Vec<_>>().join(" ")
+    let mut fields: Vec<String> = text.split_whitespace().zip(RANGES).map(field).collect();
+    if let [_, _, days, _, weekdays] = fields.as_mut_slice() {
+        let is_given = |field: &str| !matches!(field, "*" | "?") && !field.starts_with('+');
+        let is_star = days.starts_with('*') || weekdays.starts_with('*');
+        if is_star && is_given(days) && is_given(weekdays) {
+            weekdays.insert(0, '+');
+        }
+    }
+    fields.join(" ")
 }
 
 impl FromStr for Crontab {
