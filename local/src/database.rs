@@ -248,12 +248,6 @@ impl Database {
         Ok(names.filter_map(|name| WorkerName::new(name).ok()).collect())
     }
 
-    /// When the realm was served last, as the file has it.
-    pub(crate) async fn served_since(&self) -> Result<Option<String>, StoreError> {
-        let sql = "SELECT value FROM meta WHERE name = 'served'";
-        self.read(move |connection| connection.query_row(sql, [], |row| row.get(0)).optional()).await
-    }
-
     /// How often this process put the write-ahead log into the file so far; `None` while it does.
     pub(crate) fn puts(&self) -> Option<u64> {
         self.inner.line.log().puts()

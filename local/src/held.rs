@@ -207,7 +207,7 @@ impl Held {
 }
 
 /// What an index of a log says of the log (SQLite, "WAL-Mode File Format", The WAL-Index File Format).
-trait LogIndex {
+pub(crate) trait LogIndex {
     /// How long the log is at least, in bytes.
     fn pages_end(&self) -> Option<u64>;
 }

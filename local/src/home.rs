@@ -20,7 +20,7 @@ use pumice_template::{UnknownZone, Zone};
 use serde_json::json;
 
 use crate::database::{Database, Durability, OpenError};
-use crate::lock::{HeldLock, LeftByForce, ServeLock, check_beside_server, is_locked};
+use crate::lock::{HeldLock, ServeLock, check_files, is_locked};
 use crate::lost;
 use crate::objects::Folders;
 use crate::presence;
@@ -190,11 +190,7 @@ impl Home {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(folder(error)),
             _ => {}
         }
-        let left = LeftByForce::of(&path);
-        match &left {
-            Some(left) => left.check(&path, &file)?,
-            None => check_beside_server(&path, &file).await?,
-        }
+        let left = check_files(&path, &file).await?;
         let database = Database::open(&file, &path, durability)?;
         if let Some(left) = left {
             // SQLite puts the log into the store when the last one closes it, and removes it.
@@ -221,11 +217,7 @@ impl Home {
             return Err(HomeError::Missing(path.to_owned()));
         }
         let path = path.canonicalize().map_err(|error| HomeError::Folder { path: path.to_owned(), error })?;
-        // Who may not lock the folder cannot tell.
-        match LeftByForce::of(&path) {
-            Some(left) => left.check(&path, &file)?,
-            None => check_beside_server(&path, &file).await?,
-        }
+        check_files(&path, &file).await?;
         let database = Database::open_to_read(&file, &path)?;
         Self::holding(path, realm, database).await
     }

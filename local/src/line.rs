@@ -295,9 +295,14 @@ impl Failed {
 
 /// Whether the file is not what SQLite wrote.
 pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
-    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase, Unknown};
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase, SystemIoFailure, Unknown};
     match error.sqlite_error_code() {
         Some(DatabaseCorrupt | NotADatabase) => true,
+        // A file is shorter than what was written to it.
+        Some(SystemIoFailure) => {
+            let code = error.sqlite_error().map(|error| error.extended_code);
+            code == Some(rusqlite::ffi::SQLITE_IOERR_SHORT_READ)
+        }
         // A table that each version has is gone, or has another form.
         Some(Unknown) => {
             let told = error.to_string();

@@ -103,7 +103,7 @@ pub(crate) struct LeftByForce {
 
 impl LeftByForce {
     /// The lock of a folder where the process that served it last ended by force.
-    pub(crate) fn of(folder: &Path) -> Option<Self> {
+    fn of(folder: &Path) -> Option<Self> {
         // Most ended otherwise: they need not be locked out for a moment.
         Note::of(folder)?;
         let file = OpenOptions::new().read(true).write(true).open(folder.join(LOCK)).ok()?;
@@ -113,7 +113,7 @@ impl LeftByForce {
 
     /// Looks, before the store is opened to be written, whether it has what that process wrote. SQLite would not miss its
     /// log, nor take another one for another.
-    pub(crate) fn check(&self, folder: &Path, store: &Path) -> Result<(), HomeError> {
+    fn check(&self, folder: &Path, store: &Path) -> Result<(), HomeError> {
         let log = aftermath::log_of(store);
         match &log {
             Ok(Log::Torn(pages)) => {
@@ -158,16 +158,25 @@ pub(crate) fn is_locked(folder: &Path) -> bool {
     matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock))
 }
 
-/// Looks, before the store is opened, whether its files are those that the process which serves the folder has open.
-pub(crate) async fn check_beside_server(folder: &Path, store: &Path) -> Result<(), HomeError> {
+/// Looks, before the store is opened, whether its files are those that the process has open which serves the folder, or had
+/// which ended by force: gives that one's lock.
+///
+/// # Errors
+/// [`HomeError`] when they are not.
+pub(crate) async fn check_files(folder: &Path, store: &Path) -> Result<Option<LeftByForce>, HomeError> {
     for _ in 1..LOOKS {
+        if let Some(left) = LeftByForce::of(folder) {
+            left.check(folder, store)?;
+            return Ok(Some(left));
+        }
+        // Who may not lock the folder cannot tell.
         if fault_beside_server(store, folder).is_none() || !is_locked(folder) {
-            return Ok(());
+            return Ok(None);
         }
         // Another process may just begin to serve the folder, and note its files next.
         tokio::time::sleep(PAUSE).await;
     }
-    fault_beside_server(store, folder).map_or(Ok(()), |fault| Err(HomeError::Replaced(fault)))
+    fault_beside_server(store, folder).map_or(Ok(None), |fault| Err(HomeError::Replaced(fault)))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use pumice_core::ports::StoreError;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::database::Database;
-use crate::held::FileId;
+use crate::held::{FileId, LogIndex};
 use crate::schema;
 
 /// How often the files are looked at.
@@ -23,6 +23,8 @@ pub(crate) struct Presence {
     /// The store's file. It is never closed: with any descriptor of a file a process gives up all its locks on that file
     /// (POSIX, `fcntl`), SQLite's too, and others would take the store for one that nobody has open.
     store: Option<&'static File>,
+    /// The log's index, which is never closed either.
+    index: Option<&'static File>,
 }
 
 /// A file as it was seen.
@@ -78,8 +80,9 @@ impl Presence {
     /// The files of a realm's folder as they are now.
     pub(crate) fn of(home: &Path) -> Self {
         let files = ["pumice.db", "lock", "pumice.db-wal", "pumice.db-shm"].map(|name| home.join(name));
-        let store = File::open(&files[0]).ok().map(|file| &*Box::leak(Box::new(file)));
-        Self { files: files.into_iter().map(|path| (path.clone(), seen(&path))).collect(), store }
+        let open = |path: &Path| File::open(path).ok().map(|file| &*Box::leak(Box::new(file)));
+        let (store, index) = (open(&files[0]), open(&files[3]));
+        Self { files: files.into_iter().map(|path| (path.clone(), seen(&path))).collect(), store, index }
     }
 
     /// What is wrong with the files, if anything is. One that appears counts from then on.
@@ -101,6 +104,11 @@ impl Presence {
                 }
             }
             *known = found;
+        }
+        // It may have grown and been cut since the last look. In this order: the log has what its index names.
+        let wanted = self.index.and_then(LogIndex::pages_end);
+        if wanted > seen(&self.files[2].0).map(|log| log.length) {
+            return Some(format!("{} was cut short while it was served", self.files[2].0.display()));
         }
         // What was emptied may be as long again when it is looked at next: others write where they were.
         let (store, log) = (&self.files[0].0, &self.files[2].0);
@@ -279,6 +287,21 @@ mod tests {
                 presence.fault().unwrap().ends_with(&format!("{name} was overwritten while it was served"))
             );
         }
+    }
+
+    #[test]
+    fn log_that_grew_and_was_cut_between_two_looks_is_a_fault() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pumice.db");
+        let connection = Connection::open(&path).unwrap();
+        connection.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (x)").unwrap();
+        let mut presence = Presence::of(folder.path());
+        let log = std::fs::OpenOptions::new().write(true).open(folder.path().join("pumice.db-wal")).unwrap();
+        let known = log.metadata().unwrap().len();
+        connection.execute_batch("INSERT INTO t VALUES (hex(randomblob(9999)))").unwrap();
+        assert_eq!(presence.clone().fault(), None);
+        log.set_len(known).unwrap();
+        assert!(presence.fault().unwrap().ends_with("pumice.db-wal was cut short while it was served"));
     }
 
     #[test]
