@@ -124,13 +124,15 @@ impl Presence {
 /// another version changed their form, or, after an unclean end, they are damaged.
 pub(crate) async fn fault(mut presence: Presence, database: Database, check: bool) -> String {
     let file = presence.files[0].0.clone();
+    let mut form = Form::default();
+    // As it is from the beginning.
+    form.changed(&database).await;
     let looked_through = file.clone();
     if check && let Ok(Some(damage)) = tokio::task::spawn_blocking(move || damage(&looked_through)).await {
         return damage;
     }
     let look = || Written::now(&file, || database.puts());
     let mut written = look();
-    let mut form = Form::default();
     loop {
         tokio::time::sleep(EVERY).await;
         if let Some(fault) = presence.fault() {
