@@ -62,7 +62,7 @@ fn outputs_and_files_of_a_job_leave_each_other_alone() {
     clears["parameters"]["env"] = json!({ "TRY": "{{ globals.lava.iteration }}" });
     let mut blocks = shell(
         "blocks",
-        "echo x > $LAVA_S3_TMP/attempt-2 || true; echo x > $LAVA_S3_TMP-attempt-2; echo try-$TRY; test $TRY = 2",
+        "if test $TRY = 1; then echo x > $LAVA_S3_TMP/attempt-2; echo x > $LAVA_S3_TMP-attempt-2; fi; echo try-$TRY; test $TRY = 2",
     );
     blocks["iteration_limit"] = json!(2);
     blocks["render_at"] = json!("run");
@@ -86,7 +86,7 @@ fn outputs_and_files_of_a_job_leave_each_other_alone() {
     let outputs = pumice.path().join(".pumice/temp/.output");
     assert!(outputs.join("blocks").exists());
     for job in ["keeps", "clears", "blocks"] {
-        let deleted = pumice.run(&["runs", "delete", &format!("latest:{job}")]);
+        let deleted = pumice.run(&["runs", "delete", "--where", &format!("job:{job}"), "--expect", "1"]);
         assert_eq!(deleted.status, 0, "{deleted:?}");
         let temp = outputs.with_file_name(job);
         assert!(!outputs.join(job).exists() && !temp.exists(), "{job}");
