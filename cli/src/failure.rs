@@ -86,8 +86,15 @@ pub(crate) fn of_home(error: HomeError) -> Error {
     let kind = match &error {
         HomeError::OtherRealm { .. } | HomeError::Environment(_) | HomeError::Zone(_) => ErrorKind::Invalid,
         HomeError::Missing(_) => ErrorKind::NotFound,
-        HomeError::Empty(_) | HomeError::LogGone { .. } => ErrorKind::Corrupt,
+        HomeError::Empty(_)
+        | HomeError::NotAFile(_)
+        | HomeError::LogGone { .. }
+        | HomeError::Replaced(_)
+        | HomeError::Open(OpenError::Replaced(_)) => ErrorKind::Corrupt,
         HomeError::Store(error) => error.kind.into(),
+        HomeError::Folder { error, .. } if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            ErrorKind::Denied
+        }
         HomeError::Folder { .. } | HomeError::Open(_) => ErrorKind::Unreachable,
     };
     let message = match &error {

@@ -111,6 +111,30 @@ impl Span {
     }
 }
 
+/// Units of a span, and how many seconds each has, the largest first.
+const UNITS: [(&str, u64); 4] = [("w", 604_800), ("d", 86_400), ("h", 3_600), ("m", 60)];
+
+impl Span {
+    fn write_parts(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut seconds = self.0.as_secs();
+        let is_fraction = self.0.subsec_nanos() != 0;
+        if seconds == 0 && !is_fraction {
+            return f.write_str("0s");
+        }
+        for (unit, size) in UNITS {
+            if seconds >= size {
+                write!(f, "{}{unit}", seconds / size)?;
+                seconds %= size;
+            }
+        }
+        match (seconds, is_fraction) {
+            (0, false) => Ok(()),
+            (_, false) => write!(f, "{seconds}s"),
+            (_, true) => write!(f, "{}s", Duration::new(seconds, self.0.subsec_nanos()).as_secs_f64()),
+        }
+    }
+}
+
 fn unit_seconds(unit: char) -> Option<f64> {
     match unit {
         's' => Some(1.0),
@@ -144,13 +168,17 @@ impl From<Duration> for Span {
     }
 }
 
+/// One number and unit, as lava reads it; `{:#}` writes several where people may: `15m1s`.
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0.as_secs();
+        if f.alternate() {
+            return self.write_parts(f);
+        }
         if self.0.subsec_nanos() != 0 {
             return write!(f, "{}s", self.0.as_secs_f64());
         }
-        for (unit, size) in [("w", 604_800), ("d", 86_400), ("h", 3_600), ("m", 60)] {
+        for (unit, size) in UNITS {
             if seconds != 0 && seconds.is_multiple_of(size) {
                 return write!(f, "{}{unit}", seconds / size);
             }
@@ -247,6 +275,21 @@ impl JsonSchema for Span {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn span_is_written_in_parts_where_people_read_it() {
+        for (text, wanted) in [
+            ("15m1s", "15m1s"),
+            ("901", "15m1s"),
+            ("90m", "1h30m"),
+            ("0", "0s"),
+            ("61.5", "1m1.5s"),
+            ("14d", "2w"),
+        ] {
+            assert_eq!(format!("{:#}", Span::parse(text).unwrap()), wanted, "{text}");
+        }
+        assert_eq!(Span::parse("15m1s").unwrap().to_string(), "901s");
+    }
 
     #[test]
     fn reads_lava_forms() {

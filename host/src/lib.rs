@@ -10,6 +10,7 @@ mod http;
 #[cfg(feature = "mail")]
 mod mail;
 mod messages;
+mod own;
 mod pool;
 #[cfg(feature = "processes")]
 pub mod processes;
@@ -26,6 +27,7 @@ pub use http::Web;
 #[cfg(feature = "mail")]
 pub use mail::Smtp;
 pub use messages::{handle, settle};
+pub use own::OwnFolder;
 pub use pool::Pool;
 #[cfg(feature = "processes")]
 pub use scratch::Scratch;

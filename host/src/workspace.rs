@@ -1,15 +1,15 @@
 //! The directories that the jobs of one invocation work in.
 
-use std::fs::DirBuilder;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use pumice_core::ports::{TempDir, Workspace, Workspaces};
 
-use crate::clean::{PRIVATE, is_clean};
+use crate::clean::is_clean;
+use crate::own::OwnFolder;
 
 /// The directories of one invocation, each made when it is first asked for. The directory that the steps of the run
 /// share is kept until the run has ended, if the site has a place for it; all else is removed with this.
@@ -68,6 +68,11 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Whether this is a folder, and no link to one.
+fn is_folder(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|found| found.is_dir())
+}
+
 /// A clean directory of a scratch folder, if there is one.
 fn take_clean(scratch: &Path) -> Option<Own> {
     loop {
@@ -76,8 +81,8 @@ fn take_clean(scratch: &Path) -> Option<Own> {
             let at = clean.iter().rposition(|(of, _)| of == scratch)?;
             clean.remove(at).1
         };
-        // The folder may have been cleared since, or something put into it.
-        if own.path.is_dir() && own.empty.iter().all(|path| is_clean(path)) {
+        // The folder may have been cleared since, or something put into it or in its place.
+        if is_folder(scratch) && is_folder(&own.path) && own.empty.iter().all(|path| is_clean(path)) {
             return Some(own);
         }
         remove_apart(&own.path);
@@ -142,6 +147,15 @@ impl DiskWorkspace {
         })
     }
 
+    /// The folder that the user chose, below which the directories that are kept are.
+    fn root(&self) -> &Path {
+        match &self.shared {
+            // The folder of all shared directories is between them.
+            Some(shared) => above(shared, 2),
+            None => above(&self.scratch, 1),
+        }
+    }
+
     /// One of the directories, made unless it is there.
     fn made<'a>(&'a self, known: &'a OnceLock<PathBuf>, name: &str) -> io::Result<&'a Path> {
         if let Some(path) = known.get() {
@@ -149,7 +163,7 @@ impl DiskWorkspace {
         }
         let path = self.base().join(name);
         if self.shared.is_some() || !self.own().empty.contains(&path) {
-            make(&path)?;
+            make(self.root(), &path)?;
         }
         Ok(known.get_or_init(|| path))
     }
@@ -181,7 +195,7 @@ impl Workspace for DiskWorkspace {
                 // Numbers are never used again: a directory passes from one invocation to others.
                 let number = NUMBER.fetch_add(1, Ordering::Relaxed);
                 let path = own.path.join(format!("{TEMP}{number}"));
-                make(&path)?;
+                make(above(&self.scratch, 1), &path)?;
                 path
             }
         };
@@ -208,9 +222,14 @@ impl Drop for DiskWorkspace {
 /// How the names of directories for temporary files begin.
 const TEMP: &str = "tmp-";
 
-/// Makes a directory that only this user can enter, and those above it.
-fn make(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(PRIVATE).create(path)
+/// The folder so many levels above a path.
+fn above(path: &Path, levels: usize) -> &Path {
+    path.ancestors().nth(levels).unwrap_or(path)
+}
+
+/// Makes a directory that only this user can enter, and those between `root` and it.
+fn make(root: &Path, path: &Path) -> io::Result<()> {
+    OwnFolder::make(root, path).map(drop)
 }
 
 /// Removes a directory; one with many files on a thread of its own, for the caller has others to see to.

@@ -5,10 +5,10 @@
 //! name, so all that is read later is read through the file that was opened.
 
 use std::convert::Infallible;
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -18,6 +18,7 @@ use pumice_core::duration::Span;
 use pumice_core::job_type::{JobContext, JobError, PIECE_BYTES, is_exhausted, live_output};
 use pumice_core::ports::Clock;
 use pumice_core::secret::{begun, longest};
+use pumice_host::OwnFolder;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::shipment::Shipment;
@@ -218,7 +219,11 @@ impl<'a> Capture<'a> {
                 Err(error) if is_exhausted(&error) && self.clock.now() - began < self.patience().delta() => {
                     self.clock.sleep_until(self.clock.now() + PAUSE).await;
                 }
-                written => return written,
+                Err(error) => {
+                    let path = self.path.display();
+                    return Err(io::Error::new(error.kind(), format!("{path}: {error}")));
+                }
+                Ok(()) => return Ok(()),
             }
         }
     }
@@ -338,19 +343,27 @@ fn write_all(mut file: &File, bytes: &mut Vec<u8>) -> io::Result<()> {
     Ok(())
 }
 
+/// How many levels above a file the folder is which the user chose: files are in the folder `live` of a scratch folder.
+const LEVELS: usize = 3;
+
 /// Makes a file that did not exist, which every write goes to the end of.
 fn create(path: &Path) -> io::Result<File> {
-    let open = || OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(path);
+    let (Some(base), Some(folder), Some(name)) =
+        (path.ancestors().nth(LEVELS), path.parent(), path.file_name())
+    else {
+        return Err(ErrorKind::InvalidInput.into());
+    };
+    // A job may have put a link there, or something that is no folder.
+    let folder = OwnFolder::make(base, folder)?;
+    let path = folder.path().join(name);
+    let open = || OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(&path);
     match open() {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            if let Some(folder) = path.parent() {
-                DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-            }
-            open()
-        }
         // Of an attempt that this worker lost: nothing writes there any more.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            std::fs::remove_file(path)?;
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() == ErrorKind::IsADirectory => std::fs::remove_dir_all(&path)?,
+                removed => removed?,
+            }
             open()
         }
         other => other,
@@ -405,12 +418,29 @@ mod tests {
     #[tokio::test]
     async fn other_failure_is_reported_at_once() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("file"), "").unwrap();
         let clock = clock();
-        let capture = capture(&folder.path().join("file/out"), &clock);
+        let capture = capture(&folder.path().join("realm/scratch/live/out"), &clock);
         let error = capture.record(&b"printed"[..]).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::NotADirectory);
+        assert_eq!(error.kind(), ErrorKind::NotFound);
         assert_eq!(clock.0.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn output_stays_in_the_realm_whatever_takes_the_place_of_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let path = folder.path().join("scratch/live/out");
+        for place in ["scratch", "scratch/live"] {
+            let place = folder.path().join(place);
+            let clock = clock();
+            let _ = std::fs::remove_dir_all(&place);
+            std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+            std::os::unix::fs::symlink(elsewhere.path(), &place).unwrap();
+            let capture = capture(&path, &clock);
+            capture.record(&b"printed"[..]).await.unwrap();
+            assert_eq!(std::fs::read(&path).unwrap(), b"printed");
+            assert_eq!(std::fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+        }
     }
 
     #[tokio::test]

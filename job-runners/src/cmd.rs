@@ -79,7 +79,7 @@ mod tests {
     }
 
     fn place(stream: &str) -> String {
-        format!("s3://bucket/tmp/top/{}/{stream}", uuid::Uuid::from_u128(1))
+        format!("s3://bucket/tmp/.output/top/{}/{stream}", uuid::Uuid::from_u128(1))
     }
 
     #[tokio::test]
@@ -114,7 +114,7 @@ mod tests {
             let parameters = json!({ "env": { "THEIRS": 5 }, "aws_credentials": credentials });
             let (ended, world) = run(script, parameters, change).await;
             assert!(ended.is_ok(), "{ended:?}");
-            let temp = place("stdout").replace("/stdout", "");
+            let temp = place("stdout").replace("/stdout", "").replace("/.output", "");
             assert_eq!(
                 world.kept.objects()[&place("stdout")],
                 format!("o 5 {key}top ann test core {temp}\n")

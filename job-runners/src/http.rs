@@ -108,7 +108,7 @@ mod tests {
     }
 
     fn place() -> String {
-        format!("s3://bucket/tmp/top/{}/stdout", uuid::Uuid::from_u128(1))
+        format!("s3://bucket/tmp/.output/top/{}/stdout", uuid::Uuid::from_u128(1))
     }
 
     #[tokio::test]

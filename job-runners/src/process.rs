@@ -82,7 +82,9 @@ pub(crate) async fn within_temp<T>(
     let objects = context.objects;
     if let Some(place) = &place {
         let made = objects.make_folder(place).await;
-        made.map_err(|error| JobError::cannot_begin(format!("cannot make LAVA_S3_TMP: {error}"), &error))?;
+        made.map_err(|error| {
+            JobError::cannot_begin(format!("cannot make LAVA_S3_TMP {place}: {error}"), &error)
+        })?;
     }
     let done = work.await;
     if let Some(place) = &place {

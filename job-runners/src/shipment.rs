@@ -205,7 +205,7 @@ mod tests {
     use crate::fakes::World;
 
     fn at(name: &str) -> String {
-        format!("s3://bucket/tmp/top/{}/{name}", uuid::Uuid::from_u128(1))
+        format!("s3://bucket/tmp/.output/top/{}/{name}", uuid::Uuid::from_u128(1))
     }
 
     fn world(script: &str, every: Duration) -> World {

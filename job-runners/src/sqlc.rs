@@ -189,7 +189,7 @@ mod tests {
     }
 
     fn place(name: &str) -> String {
-        format!("s3://bucket/tmp/top/{}/{name}", uuid::Uuid::from_u128(1))
+        format!("s3://bucket/tmp/.output/top/{}/{name}", uuid::Uuid::from_u128(1))
     }
 
     #[tokio::test]

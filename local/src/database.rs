@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::checkpoint::{MAX_PAGES, WriteAheadLog};
+use crate::held::Held;
 use crate::line::{Failed, Line};
 use crate::queue::InFlight;
 use crate::readers::{Read, Readers};
@@ -70,6 +71,9 @@ pub enum OpenError {
     /// Another program wrote it.
     #[error("{0} is the store of another program")]
     Foreign(PathBuf),
+    /// A file of the store was removed or replaced while it was opened.
+    #[error("{0} was removed or replaced while the store was opened: try again")]
+    Replaced(PathBuf),
     /// SQLite says no.
     #[error("cannot open the store {path}: {}", explain(error))]
     Sqlite {
@@ -164,7 +168,11 @@ impl Database {
             Migration::Foreign => OpenError::Foreign(path.to_owned()),
             Migration::Sqlite(error) => failed(error),
         })?;
-        Ok(Self::on(connection, path, folder, Some(Arc::new(Readers::new(path)))))
+        let database = Self::on(connection, path, folder, Some(Arc::new(Readers::new(path))));
+        match database.held().first_not_open() {
+            Some(other) => Err(OpenError::Replaced(other)),
+            None => Ok(database),
+        }
     }
 
     /// Opens a file to read from it: nothing is written, and nothing waits for a process that writes. A file
@@ -197,7 +205,7 @@ impl Database {
         let inside = |name: &str| folder.join(name).display().to_string();
         let inner = Inner {
             readers,
-            line: Arc::new(Line::new(connection, Arc::new(WriteAheadLog::new(path)))),
+            line: Arc::new(Line::new(connection, Arc::new(WriteAheadLog::new(path)), Held::of(path, folder))),
             arrived: Notify::new(),
             cache: Mutex::default(),
             specs: Mutex::default(),
@@ -240,15 +248,14 @@ impl Database {
         Ok(names.filter_map(|name| WorkerName::new(name).ok()).collect())
     }
 
-    /// When the realm was served last, as the file has it.
-    pub(crate) async fn served_since(&self) -> Result<Option<String>, StoreError> {
-        let sql = "SELECT value FROM meta WHERE name = 'served'";
-        self.read(move |connection| connection.query_row(sql, [], |row| row.get(0)).optional()).await
-    }
-
     /// How often this process put the write-ahead log into the file so far; `None` while it does.
     pub(crate) fn puts(&self) -> Option<u64> {
         self.inner.line.log().puts()
+    }
+
+    /// The files of the store that this process has open.
+    pub(crate) fn held(&self) -> &Held {
+        self.inner.line.held()
     }
 
     /// What SQLite said when it found the file damaged, if it did.

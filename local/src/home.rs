@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,15 +15,15 @@ use pumice_core::ports::{Catalog, JobStore, Messaging, Ports, Servers, StoreErro
 use pumice_core::problem::SpecError;
 use pumice_core::secret::mark_names;
 use pumice_host::processes::kill_leftovers;
-use pumice_host::{DiskWorkspaces, Pool, SystemClock, SystemRandom, Web, remove_tree};
+use pumice_host::{DiskWorkspaces, OwnFolder, Pool, SystemClock, SystemRandom, Web, remove_tree};
 use pumice_template::{UnknownZone, Zone};
 use serde_json::json;
 
-use crate::aftermath::{self, Log};
 use crate::database::{Database, Durability, OpenError};
+use crate::lock::{HeldLock, ServeLock, check_files, is_locked};
 use crate::lost;
 use crate::objects::Folders;
-use crate::presence::{self, Presence};
+use crate::presence;
 use crate::secrets::{FolderSecrets, is_of_secrets};
 
 /// The file of a realm's store, in its folder.
@@ -61,9 +60,12 @@ pub enum HomeError {
         "{0} is empty: it was a realm's store, or was to become one; put a copy of it in its place, or remove it to begin anew"
     )]
     Empty(PathBuf),
+    /// The store's file is a folder, or something else that is no file.
+    #[error("{0} is not a regular file, as a realm's store is: move it away, or use another folder")]
+    NotAFile(PathBuf),
     /// The log of the store is gone.
     #[error(
-        "{log} is gone, and with it what was written last, since the process that served {} ended by force; put it back, or a copy of the folder, or remove {} to go on without it",
+        "{log} is gone or is another one, and with it what was written last, since the process that served {} ended by force; put it back, or a copy of the folder, or remove {} to go on without it",
         path.display(), path.join(LOCK).display()
     )]
     LogGone {
@@ -72,6 +74,9 @@ pub enum HomeError {
         /// The log's file.
         log: PathBuf,
     },
+    /// A file of the store is not the one that the process has open which serves the folder.
+    #[error("{0}: nothing is accepted until the realm is served anew, with `pumice serve`")]
+    Replaced(String),
     /// The folder holds another realm.
     #[error("{path} holds realm {found}, not {wanted}")]
     OtherRealm {
@@ -123,6 +128,21 @@ fn check_folder(path: &Path) -> Result<(), HomeError> {
     }
 }
 
+/// Whether there is a file of a store; an error where that cannot be one.
+fn check_store(file: &Path) -> Result<bool, HomeError> {
+    use std::io::ErrorKind::{NotADirectory, NotFound};
+    match std::fs::metadata(file) {
+        Ok(found) if !found.is_file() => Err(HomeError::NotAFile(file.to_owned())),
+        Ok(found) if found.len() == 0 => Err(HomeError::Empty(file.to_owned())),
+        Ok(_) => Ok(true),
+        Err(error) if matches!(error.kind(), NotFound | NotADirectory) => Ok(false),
+        Err(error) => {
+            let folder = file.parent().unwrap_or(file);
+            Err(HomeError::Folder { path: folder.to_owned(), error })
+        }
+    }
+}
+
 /// A realm in a folder.
 #[derive(Clone)]
 pub struct Home {
@@ -145,92 +165,6 @@ fn private_file(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
-/// The right to run jobs of a folder; given up when dropped.
-#[derive(Debug)]
-pub struct ServeLock {
-    file: File,
-    after_unclean_end: bool,
-}
-
-/// What the lock's file begins with while a process serves the folder, and once another has opened it after an unclean end.
-const SERVED: &[u8] = b"served";
-const LEFT: &[u8] = b"left";
-
-/// The lock of a folder that a process served which ended by force.
-struct LeftByForce {
-    file: File,
-    /// When that process began to serve it.
-    since: String,
-}
-
-/// The lock's file of a folder, locked, where the process that served it last ended by force.
-fn after_force(path: &Path) -> Option<LeftByForce> {
-    // Most ended otherwise: they need not be locked out for a moment.
-    let mark = || std::fs::read(path.join(LOCK)).ok().filter(|mark| mark.starts_with(SERVED));
-    mark()?;
-    let file = OpenOptions::new().read(true).write(true).open(path.join(LOCK)).ok()?;
-    file.try_lock().ok()?;
-    let since = String::from_utf8_lossy(&mark()?[SERVED.len()..]).trim().to_owned();
-    Some(LeftByForce { file, since })
-}
-
-/// Looks after an unclean end at the log of the store, which SQLite would not miss. Tells whether it is gone.
-fn is_log_gone(store: &Path) -> bool {
-    match aftermath::log_of(store) {
-        Ok(log) => {
-            if let Log::Torn(pages) = log {
-                tracing::error!(
-                    pages,
-                    "the end of the store's log cannot be read: what was written last is lost"
-                );
-            }
-            log == Log::Gone
-        }
-        Err(error) => {
-            tracing::warn!(%error, "the store's log could not be looked through");
-            false
-        }
-    }
-}
-
-/// What a log that is gone means: its beginning is in the store where somebody put it there, as whoever closes the store
-/// last does.
-async fn check_log_gone(
-    path: &Path,
-    store: &Path,
-    since: &str,
-    database: &Database,
-) -> Result<(), HomeError> {
-    let log = store.with_extension("db-wal");
-    if !since.is_empty() && database.served_since().await?.as_deref() != Some(since) {
-        return Err(HomeError::LogGone { path: path.to_owned(), log });
-    }
-    tracing::warn!(log = %log.display(), "the store's log is gone since the process that served it ended by force: what was written last is lost, unless another program put it into the store");
-    Ok(())
-}
-
-fn write_mark(file: &mut File, mark: &[u8], since: &str) -> std::io::Result<()> {
-    file.rewind()?;
-    file.set_len(0)?;
-    file.write_all(&[mark, b" ", since.as_bytes()].concat())
-}
-
-impl ServeLock {
-    fn new(mut file: File, since: &str) -> std::io::Result<Self> {
-        let mut before = Vec::new();
-        file.read_to_end(&mut before)?;
-        write_mark(&mut file, SERVED, since)?;
-        Ok(Self { file, after_unclean_end: before.starts_with(SERVED) || before.starts_with(LEFT) })
-    }
-
-    /// Gives it up at the end of a process that put everything in order.
-    fn end(self) {
-        if let Err(error) = self.file.set_len(0) {
-            tracing::debug!(%error, "the next start takes this end for an unclean one");
-        }
-    }
-}
-
 impl Home {
     /// Opens a folder, making it and its realm when `create`.
     ///
@@ -244,10 +178,8 @@ impl Home {
     ) -> Result<Self, HomeError> {
         check_folder(path)?;
         let file = path.join(STORE);
-        match std::fs::metadata(&file) {
-            Err(_) if !create => return Err(HomeError::Missing(path.to_owned())),
-            Ok(found) if found.len() == 0 => return Err(HomeError::Empty(file)),
-            _ => {}
+        if !check_store(&file)? && !create {
+            return Err(HomeError::Missing(path.to_owned()));
         }
         let folder = |error| HomeError::Folder { path: path.to_owned(), error };
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(folder)?;
@@ -258,15 +190,11 @@ impl Home {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(folder(error)),
             _ => {}
         }
-        let left = after_force(&path);
-        let gone = left.is_some() && is_log_gone(&file);
+        let left = check_files(&path, &file).await?;
         let database = Database::open(&file, &path, durability)?;
-        if let Some(mut left) = left {
-            if gone {
-                check_log_gone(&path, &file, &left.since, &database).await?;
-            }
+        if let Some(left) = left {
             // SQLite puts the log into the store when the last one closes it, and removes it.
-            write_mark(&mut left.file, LEFT, "").map_err(folder)?;
+            left.forget().map_err(folder)?;
         }
         let found = database.realm_document().await?;
         if found.is_none() {
@@ -285,18 +213,12 @@ impl Home {
     pub async fn open_to_read(path: &Path, realm: Option<&RealmName>) -> Result<Self, HomeError> {
         let file = path.join(STORE);
         check_folder(path)?;
-        match std::fs::metadata(&file) {
-            Err(_) => return Err(HomeError::Missing(path.to_owned())),
-            Ok(found) if found.len() == 0 => return Err(HomeError::Empty(file)),
-            Ok(_) => {}
+        if !check_store(&file)? {
+            return Err(HomeError::Missing(path.to_owned()));
         }
         let path = path.canonicalize().map_err(|error| HomeError::Folder { path: path.to_owned(), error })?;
-        // Who may not lock the folder cannot tell.
-        let gone = after_force(&path).filter(|_| is_log_gone(&file));
+        check_files(&path, &file).await?;
         let database = Database::open_to_read(&file, &path)?;
-        if let Some(left) = gone {
-            check_log_gone(&path, &file, &left.since, &database).await?;
-        }
         Self::holding(path, realm, database).await
     }
 
@@ -341,9 +263,7 @@ impl Home {
     /// Whether a process serves the folder, as far as this one may see.
     #[must_use]
     pub fn is_served(&self) -> bool {
-        let Ok(file) = File::open(self.path.join(LOCK)) else { return false };
-        // It is let go at once; one that starts to serve meanwhile tries again.
-        matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock))
+        is_locked(&self.path)
     }
 
     /// The workers that the process serves which serves the folder. None where it serves all, or there is no such process.
@@ -419,6 +339,7 @@ impl Home {
                 Err(std::fs::TryLockError::Error(error)) => return Err(folder(error)),
             }
         }
+        let held = HeldLock::new(file).map_err(folder)?;
         // While it is served there is a log with something in it.
         let since = now.to_rfc3339();
         self.database.begin_log(since.clone(), workers).await?;
@@ -434,21 +355,27 @@ impl Home {
         if let Err(error) = remove_tree(&self.scratch()) {
             tracing::warn!(%error, "cannot remove old work directories");
         }
-        DirBuilder::new().recursive(true).mode(0o700).create(self.scratch()).map_err(folder)?;
-        ServeLock::new(file, &since).map(Ok).map_err(folder)
+        OwnFolder::make(&self.path, &self.scratch()).map_err(folder)?;
+        let lock = held.serve(&self.path, &since).map_err(folder)?;
+        self.database.held().serve();
+        Ok(Ok(lock))
     }
 
     /// Ends serving the folder, once everything is in order.
-    pub async fn end(&self, lock: ServeLock) {
-        lock.end();
+    ///
+    /// # Errors
+    /// [`StoreError`] when the realm's files are not those that were served: what was written last may be lost.
+    pub async fn end(&self, lock: ServeLock) -> Result<(), StoreError> {
+        lock.end()?;
         if let Err(error) = self.database.put_log_away().await {
             tracing::debug!(%error, "the store's log is put into it by the next one");
         }
+        Ok(())
     }
 
     /// Returns what is wrong with the realm's files as soon as something is, while this process serves them.
     pub async fn fault(&self, lock: &ServeLock) -> StoreError {
-        let (presence, check) = (Presence::of(&self.path), lock.after_unclean_end);
+        let (presence, check) = (lock.presence(), lock.is_after_unclean_end());
         StoreError::new(presence::fault(presence, self.database.clone(), check).await)
     }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pumice_core::ids::RunId;
+use pumice_core::job_type::outputs_of;
 use pumice_core::ports::{AuditStore, JobStore, StoreError};
 use pumice_host::remove_tree;
 
@@ -18,6 +19,8 @@ const EVERY: Duration = Duration::from_secs(60);
 /// How many looks at records find nothing that has expired before the rest is left to the next time. Each is of
 /// hundreds of records and takes about a millisecond, so that millions are looked at in an hour.
 const MAX_LOOKS: usize = 200;
+/// What stands between a run's id and the number of a further attempt in the name of a folder.
+const ATTEMPT: &str = "-attempt-";
 /// How deep below the place for temporary files a run's folder may be: a job's id is a path.
 const MAX_DEPTH: usize = 64;
 
@@ -136,7 +139,9 @@ pub(crate) async fn remove_outputs(database: &Database, runs: &[Expired]) -> Res
     // Unless the realm has its place for temporary files elsewhere than on this machine.
     let temp = database.realm().await?.fields.s3_temp.as_deref().map(PathBuf::from);
     let Some(temp) = temp.filter(|temp| temp.is_absolute()) else { return Ok(Vec::new()) };
-    let mut folders: Vec<PathBuf> = runs.iter().map(|run| folder_of(&temp, run)).collect();
+    let outputs = PathBuf::from(outputs_of(&temp.to_string_lossy()));
+    let of = |run| [&temp, &outputs].into_iter().flat_map(move |place| folders_of(place, run));
+    let mut folders: Vec<PathBuf> = runs.iter().flat_map(of).collect();
     folders.sort();
     folders.dedup();
     Ok(remove_folders(folders, Some(temp)).await)
@@ -162,8 +167,11 @@ async fn remove_folders(folders: Vec<PathBuf>, below: Option<PathBuf>) -> Vec<St
     .await
 }
 
-fn folder_of(temp: &Path, run: &Expired) -> PathBuf {
-    temp.join(run.job_id.as_str()).join(run.run_id.to_string())
+/// The folders of a run below a place: its own, and those of its further attempts.
+fn folders_of(place: &Path, run: &Expired) -> Vec<PathBuf> {
+    let of_job = place.join(run.job_id.as_str());
+    let further = (2..=run.attempts).map(|attempt| of_job.join(format!("{}{ATTEMPT}{attempt}", run.run_id)));
+    std::iter::once(of_job.join(run.run_id.to_string())).chain(further).collect()
 }
 
 /// Folders below a place that have a run's id for a name, by run: a run with steps has several. A job's id may have such a
@@ -174,12 +182,17 @@ fn run_folders(
     jobs: &[String],
 ) -> std::collections::HashMap<RunId, Vec<PathBuf>> {
     let mut found = std::collections::HashMap::<RunId, Vec<PathBuf>>::new();
+    if place.is_symlink() {
+        // A job has put it there: what it leads to is not the realm's.
+        return found;
+    }
+    let outputs = outputs_of(&place.to_string_lossy());
     let mut open = vec![(place.to_owned(), depth)];
     while let Some((folder, depth)) = open.pop() {
         let Ok(entries) = std::fs::read_dir(folder) else { continue };
         for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
             let path = entry.path();
-            let below = path.strip_prefix(place).unwrap_or(&path);
+            let below = path.strip_prefix(&outputs).or_else(|_| path.strip_prefix(place)).unwrap_or(&path);
             let is_of_a_job = jobs.iter().any(|job| Path::new(job).starts_with(below));
             match entry.file_name().to_str().and_then(run_id).filter(|_| !is_of_a_job) {
                 Some(run_id) => found.entry(run_id).or_default().push(path),
@@ -191,9 +204,11 @@ fn run_folders(
     found
 }
 
-/// The run that a folder is named after, as ids are written.
+/// The run that a folder is named after, as ids are written: its own, or that of a further attempt.
 fn run_id(name: &str) -> Option<RunId> {
-    name.parse::<RunId>().ok().filter(|run_id| run_id.to_string() == name)
+    let (name, attempt) = name.split_once(ATTEMPT).unwrap_or((name, "1"));
+    let run_id = name.parse::<RunId>().ok().filter(|run_id| run_id.to_string() == name)?;
+    attempt.parse::<u32>().is_ok().then_some(run_id)
 }
 
 /// Does what may take long apart from the threads that others wait for.
@@ -210,14 +225,19 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (tenant, run) = ("3f2c1a52-0000-7000-8000-000000000000", "0190a0a0-0000-7000-8000-000000000001");
         let short = "0190a0a0000070008000000000000002";
-        for path in
-            [format!("tenant/{tenant}/load/{run}/1.0"), format!("{short}/{run}"), format!("plain/{run}")]
-        {
+        for path in [
+            format!("tenant/{tenant}/load/{run}/1.0"),
+            format!(".output/tenant/{tenant}/load/{run}/1.0"),
+            format!("{short}/{run}"),
+            format!("plain/{run}"),
+            format!(".output/plain/{run}-attempt-2"),
+            format!("plain/{run}-other"),
+        ] {
             std::fs::create_dir_all(folder.path().join(path)).unwrap();
         }
         let jobs = [format!("tenant/{tenant}/load"), short.to_owned()];
         let found = run_folders(folder.path(), MAX_DEPTH, &jobs);
         assert_eq!(found.keys().map(ToString::to_string).collect::<Vec<_>>(), [run]);
-        assert_eq!(found.values().next().map(Vec::len), Some(3));
+        assert_eq!(found.values().next().map(Vec::len), Some(5));
     }
 }

@@ -18,6 +18,7 @@ use tokio::task::yield_now;
 
 use crate::checkpoint::WriteAheadLog;
 use crate::database::explain;
+use crate::held::Held;
 use crate::tally::Tally;
 
 /// Most operations in one transaction.
@@ -80,15 +81,35 @@ pub(crate) struct Line {
     /// Whether a task of its own works the line off: callers leave it to that one.
     helped: AtomicBool,
     log: Arc<WriteAheadLog>,
+    /// The files that the connection has open.
+    held: Held,
     /// What SQLite said when it found the file damaged.
     damage: OnceLock<String>,
 }
 
+impl Drop for Line {
+    fn drop(&mut self) {
+        if self.held.is_in_place() {
+            return;
+        }
+        // The connection that closes the store last removes its log by name, and that is the log of other processes.
+        let connection = self.connection.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Ok(other) = Connection::open_in_memory() {
+            std::mem::forget(std::mem::replace(connection, other));
+        }
+    }
+}
+
 impl Line {
-    pub(crate) fn new(connection: Connection, log: Arc<WriteAheadLog>) -> Self {
+    pub(crate) fn new(connection: Connection, log: Arc<WriteAheadLog>, held: Held) -> Self {
         let (connection, waiting) = (Mutex::new(connection), Mutex::default());
         let (ahead, helped) = (Mutex::default(), AtomicBool::new(false));
-        Self { connection, waiting, ahead, helped, log, damage: OnceLock::new() }
+        Self { connection, waiting, ahead, helped, log, held, damage: OnceLock::new() }
+    }
+
+    /// The files of the store that this process has open.
+    pub(crate) fn held(&self) -> &Held {
+        &self.held
     }
 
     /// The write-ahead log, which the one who writes keeps short.
@@ -174,7 +195,7 @@ impl Line {
             let writes = batch.iter().any(|operation| operation.writes());
             let ahead = if writes { std::mem::take(&mut *self.ahead()) } else { Vec::new() };
             batch.splice(..0, ahead.iter().cloned().map(with_next));
-            let outcome = commit(&connection, &mut batch).map_err(|failed| {
+            let outcome = self.commit_held(&connection, &mut batch, writes).map_err(|failed| {
                 if let Failed::Sqlite(error) = &failed
                     && is_damage(error)
                 {
@@ -196,6 +217,23 @@ impl Line {
         }
         drop(connection);
         !self.waiting().is_empty()
+    }
+
+    /// Carries out operations in one transaction, if those that write write to the files that other processes see.
+    fn commit_held(
+        &self,
+        connection: &Connection,
+        batch: &mut [Box<dyn Operation>],
+        writes: bool,
+    ) -> Result<(), Failed> {
+        let check = || match writes.then(|| self.held.fault()).flatten() {
+            Some(fault) => Err(Failed::Replaced(fault)),
+            None => Ok(()),
+        };
+        check()?;
+        commit(connection, batch)?;
+        // They may have been replaced meanwhile: then nothing of it counts.
+        check()
     }
 
     /// Has a task of its own work off the line until nobody stands in it.
@@ -234,6 +272,8 @@ pub(crate) enum Failed {
     Sqlite(rusqlite::Error),
     #[error("an operation panicked")]
     Panicked,
+    #[error("{0}: what was to be written is not accepted")]
+    Replaced(String),
 }
 
 impl Failed {
@@ -247,6 +287,7 @@ impl Failed {
                 _ => StoreErrorKind::Unreachable,
             },
             Self::Panicked => StoreErrorKind::Unreachable,
+            Self::Replaced(_) => StoreErrorKind::Corrupt,
         };
         StoreError::of(kind, format!("the store failed: {self}")).caused_by(self)
     }
@@ -254,8 +295,23 @@ impl Failed {
 
 /// Whether the file is not what SQLite wrote.
 pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
-    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
-    matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase, SystemIoFailure, Unknown};
+    match error.sqlite_error_code() {
+        Some(DatabaseCorrupt | NotADatabase) => true,
+        // A file is shorter than what was written to it.
+        Some(SystemIoFailure) => {
+            let code = error.sqlite_error().map(|error| error.extended_code);
+            code == Some(rusqlite::ffi::SQLITE_IOERR_SHORT_READ)
+        }
+        // A table that each version has is gone, or has another form.
+        Some(Unknown) => {
+            let told = error.to_string();
+            ["no such table", "no such column", "has no column named", "no such index"]
+                .iter()
+                .any(|missing| told.contains(missing))
+        }
+        _ => false,
+    }
 }
 
 /// Carries out operations in one transaction. When one fails or panics, none took place.

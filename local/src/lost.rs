@@ -1,12 +1,11 @@
 //! What commands printed whose worker was lost: it stays readable for as long as the record of its run.
 
-use std::fs::DirBuilder;
-use std::io::{self, ErrorKind};
-use std::os::unix::fs::DirBuilderExt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use pumice_core::ids::RunId;
 use pumice_core::job_type::{live_folder, run_of_live_output};
+use pumice_host::OwnFolder;
 
 use crate::home::SCRATCH;
 
@@ -19,17 +18,19 @@ pub fn lost_outputs(home: &Path) -> PathBuf {
 
 /// Puts aside what was printed to a scratch folder, before that is removed.
 pub(crate) fn put_aside(home: &Path) -> io::Result<()> {
-    let lost = lost_outputs(home);
-    let entries = match std::fs::read_dir(live_folder(&home.join(SCRATCH))) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        entries => entries?,
-    };
-    for entry in entries {
+    // A command may have put a link there, to files of others.
+    let Some(live) = OwnFolder::find(home, &live_folder(&home.join(SCRATCH)))? else { return Ok(()) };
+    let mut lost = None;
+    for entry in std::fs::read_dir(live.path())? {
         let entry = entry?;
-        // A command may have put something else there.
+        // Nor is all that is there an output.
         if entry.file_type()?.is_file() {
-            DirBuilder::new().recursive(true).mode(0o700).create(&lost)?;
-            std::fs::rename(entry.path(), lost.join(entry.file_name()))?;
+            let made = match lost.take() {
+                Some(made) => made,
+                None => OwnFolder::make(home, &lost_outputs(home))?,
+            };
+            std::fs::rename(entry.path(), made.path().join(entry.file_name()))?;
+            lost = Some(made);
         }
     }
     Ok(())
@@ -41,4 +42,30 @@ pub(crate) fn of_runs(home: &Path) -> Vec<(RunId, PathBuf)> {
     let file =
         |entry: std::fs::DirEntry| Some((run_of_live_output(entry.file_name().to_str()?)?, entry.path()));
     entries.filter_map(file).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn link_in_place_of_the_folder_brings_no_files_of_others() {
+        let home = tempfile::tempdir().unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        std::fs::write(elsewhere.path().join("file"), "x").unwrap();
+        let live = live_folder(&home.path().join(SCRATCH));
+        std::fs::create_dir_all(live.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(elsewhere.path(), &live).unwrap();
+        put_aside(home.path()).unwrap();
+        assert!(elsewhere.path().join("file").exists());
+        std::fs::remove_file(&live).unwrap();
+        std::fs::create_dir(&live).unwrap();
+        for name in ["one", "two"] {
+            std::fs::write(live.join(name), "x").unwrap();
+        }
+        std::os::unix::fs::symlink(elsewhere.path(), lost_outputs(home.path())).unwrap();
+        put_aside(home.path()).unwrap();
+        assert_eq!(std::fs::read_dir(lost_outputs(home.path())).unwrap().count(), 2);
+        assert_eq!(std::fs::read_dir(elsewhere.path()).unwrap().count(), 1);
+    }
 }

@@ -10,6 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use async_trait::async_trait;
 use pumice_core::ids::RunId;
 use pumice_core::ports::{Fetched, Object, ObjectPage, ObjectStore, Piece, StoreError};
+use pumice_host::OwnFolder;
 use rustix::fs::{AtFlags, CWD, linkat};
 
 use crate::found;
@@ -45,7 +46,29 @@ impl Folders {
     /// Objects of a realm's folder.
     #[must_use]
     pub fn new(home: &Path) -> Self {
-        Self { home: home.to_owned(), spare: Spare::in_place(home.join(SCRATCH).join("spare")) }
+        Self { home: home.to_owned(), spare: Spare::below(home, home.join(SCRATCH).join("spare")) }
+    }
+}
+
+/// Where a file is to be made: in the realm's folder by the descriptor of its folder, since no link may lead out of there.
+struct Place {
+    target: PathBuf,
+    folder: Option<OwnFolder>,
+}
+
+impl Place {
+    /// The place of a path, whose folder is made where it is missing.
+    fn of(home: &Path, target: &Path) -> io::Result<Self> {
+        let (Some(folder), Some(name)) = (target.parent(), target.file_name()) else {
+            return Err(ErrorKind::InvalidInput.into());
+        };
+        if !folder.starts_with(home) {
+            remove_links(folder)?;
+            make_private(folder)?;
+            return Ok(Self { target: target.to_owned(), folder: None });
+        }
+        let folder = OwnFolder::make(home, folder)?;
+        Ok(Self { target: folder.path().join(name), folder: Some(folder) })
     }
 }
 
@@ -74,11 +97,8 @@ const MAX_TRIES: usize = 20;
 
 /// Gives an open file another name, or copies it where that cannot be. What has the name already stays as it is until
 /// all of the file is there: another execution of the same attempt may have put it there, and its record may promise it.
-fn keep(file: &File, target: &Path) -> io::Result<()> {
-    if let Some(folder) = target.parent() {
-        remove_links(folder)?;
-        make_private(folder)?;
-    }
+fn keep(file: &File, place: &Place) -> io::Result<()> {
+    let target = &*place.target;
     if link(file, target).is_ok() {
         return Ok(());
     }
@@ -90,11 +110,8 @@ fn keep(file: &File, target: &Path) -> io::Result<()> {
 }
 
 /// Makes a file beside its place, and gives it its name once all of it is there.
-fn make_fresh(target: &Path, make: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
-    if let Some(folder) = target.parent() {
-        remove_links(folder)?;
-        make_private(folder)?;
-    }
+fn make_fresh(place: &Place, make: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    let target = &*place.target;
     let fresh = beside(target)?;
     remove_any(&fresh)?;
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh);
@@ -149,15 +166,17 @@ impl ObjectStore for Folders {
         let target = checked(location).map_err(io::Error::other)?.to_owned();
         let file = File::from(file.try_clone_to_owned()?);
         // A file that must be copied may be large.
-        let kept = tokio::task::spawn_blocking(move || keep(&file, &target)).await;
+        let home = self.home.clone();
+        let kept = tokio::task::spawn_blocking(move || keep(&file, &Place::of(&home, &target)?)).await;
         kept.map_err(io::Error::other)?
     }
 
     async fn put_part(&self, location: &str, file: BorrowedFd<'_>, from: u64, length: u64) -> io::Result<()> {
         let target = checked(location).map_err(io::Error::other)?.to_owned();
         let file = File::from(file.try_clone_to_owned()?);
+        let home = self.home.clone();
         let kept = tokio::task::spawn_blocking(move || {
-            make_fresh(&target, |to| parts::copy_part(&file, from, length, to))
+            make_fresh(&Place::of(&home, &target)?, |to| parts::copy_part(&file, from, length, to))
         });
         kept.await.map_err(io::Error::other)?
     }
@@ -167,7 +186,10 @@ impl ObjectStore for Folders {
         let parts: Result<Vec<PathBuf>, _> =
             parts.iter().map(|part| checked(part).map(Path::to_owned)).collect();
         let parts = parts.map_err(io::Error::other)?;
-        let kept = tokio::task::spawn_blocking(move || make_fresh(&target, |to| parts::join(&parts, to)));
+        let home = self.home.clone();
+        let kept = tokio::task::spawn_blocking(move || {
+            make_fresh(&Place::of(&home, &target)?, |to| parts::join(&parts, to))
+        });
         kept.await.map_err(io::Error::other)?
     }
 
@@ -235,7 +257,12 @@ impl ObjectStore for Folders {
 
     async fn make_folder(&self, location: &str) -> io::Result<()> {
         let folder = checked(location).map_err(io::Error::other)?;
-        if self.spare.give(folder) { Ok(()) } else { make_private(folder) }
+        let place = Place::of(&self.home, folder)?;
+        match (self.spare.give(&place.target), &place.folder) {
+            (true, _) => Ok(()),
+            (false, Some(_)) => OwnFolder::make(&self.home, folder).map(drop),
+            (false, None) => make_private(folder),
+        }
     }
 
     async fn remove_empty_folder(&self, location: &str) {

@@ -1,7 +1,8 @@
 //! Whether a realm's files are still those that were opened, and whole.
 
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -9,6 +10,7 @@ use pumice_core::ports::StoreError;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::database::Database;
+use crate::held::{FileId, LogIndex};
 use crate::schema;
 
 /// How often the files are looked at.
@@ -21,20 +23,22 @@ pub(crate) struct Presence {
     /// The store's file. It is never closed: with any descriptor of a file a process gives up all its locks on that file
     /// (POSIX, `fcntl`), SQLite's too, and others would take the store for one that nobody has open.
     store: Option<&'static File>,
+    /// The log's index, which is never closed either.
+    index: Option<&'static File>,
 }
 
 /// A file as it was seen.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
     /// Which one it is, whatever its name.
-    id: (u64, u64),
+    id: FileId,
     /// How long it is, in bytes.
     length: u64,
 }
 
 fn seen(path: &Path) -> Option<Seen> {
     let found = std::fs::symlink_metadata(path).ok()?;
-    Some(Seen { id: (found.dev(), found.ino()), length: found.len() })
+    Some(Seen { id: FileId::of(&found), length: found.len() })
 }
 
 /// When the store's file was written last, beside how often this process put its log into it.
@@ -60,7 +64,7 @@ impl Written {
 
 /// What the file of each store of SQLite's begins with, and its log, but for the last bit (SQLite, "Database File Format").
 const MAGIC: &[u8] = b"SQLite format 3\0";
-const LOG_MAGIC: &[u8] = &[0x37, 0x7f, 0x06];
+pub(crate) const LOG_MAGIC: &[u8; 3] = &[0x37, 0x7f, 0x06];
 
 /// Whether a file begins so. One that cannot be read is another look's; so is an empty one.
 fn begins(file: &File, magic: &[u8]) -> bool {
@@ -75,9 +79,10 @@ fn begins(file: &File, magic: &[u8]) -> bool {
 impl Presence {
     /// The files of a realm's folder as they are now.
     pub(crate) fn of(home: &Path) -> Self {
-        let files = ["pumice.db", "lock", "pumice.db-wal"].map(|name| home.join(name));
-        let store = File::open(&files[0]).ok().map(|file| &*Box::leak(Box::new(file)));
-        Self { files: files.into_iter().map(|path| (path.clone(), seen(&path))).collect(), store }
+        let files = ["pumice.db", "lock", "pumice.db-wal", "pumice.db-shm"].map(|name| home.join(name));
+        let open = |path: &Path| File::open(path).ok().map(|file| &*Box::leak(Box::new(file)));
+        let (store, index) = (open(&files[0]), open(&files[3]));
+        Self { files: files.into_iter().map(|path| (path.clone(), seen(&path))).collect(), store, index }
     }
 
     /// What is wrong with the files, if anything is. One that appears counts from then on.
@@ -86,7 +91,7 @@ impl Presence {
             let found = seen(path);
             match (*known, found) {
                 (None, _) => {}
-                // Neither the store nor its log ever gets shorter while it is open.
+                // Neither the store nor its log, nor the log's index, ever gets shorter while it is open.
                 (Some(known), Some(found)) if known.id == found.id && found.length < known.length => {
                     return Some(format!("{} was cut short while it was served", path.display()));
                 }
@@ -99,6 +104,11 @@ impl Presence {
                 }
             }
             *known = found;
+        }
+        // It may have grown and been cut since the last look. In this order: the log has what its index names.
+        let wanted = self.index.and_then(LogIndex::pages_end);
+        if wanted > seen(&self.files[2].0).map(|log| log.length) {
+            return Some(format!("{} was cut short while it was served", self.files[2].0.display()));
         }
         // What was emptied may be as long again when it is looked at next: others write where they were.
         let (store, log) = (&self.files[0].0, &self.files[2].0);
@@ -114,6 +124,9 @@ impl Presence {
 /// another version changed their form, or, after an unclean end, they are damaged.
 pub(crate) async fn fault(mut presence: Presence, database: Database, check: bool) -> String {
     let file = presence.files[0].0.clone();
+    let mut form = Form::default();
+    // As it is from the beginning.
+    form.changed(&database).await;
     let looked_through = file.clone();
     if check && let Ok(Some(damage)) = tokio::task::spawn_blocking(move || damage(&looked_through)).await {
         return damage;
@@ -145,6 +158,49 @@ pub(crate) async fn fault(mut presence: Presence, database: Database, check: boo
             let known = schema::VERSION;
             return format!("another program changed the store to version {found}; this one knows {known}");
         }
+        if let Some(changed) = form.changed(&database).await {
+            let file = file.display();
+            return format!(
+                "another program changed {changed} of the store {file}; put a copy of it in its place"
+            );
+        }
+    }
+}
+
+/// The form of a store's tables, as it was when they were looked at first.
+#[derive(Debug, Default)]
+struct Form {
+    /// SQLite's own count of changes (`PRAGMA schema_version`).
+    version: i64,
+    /// Each table, index and trigger, and how it was made.
+    parts: BTreeMap<String, Option<String>>,
+}
+
+impl Form {
+    /// What has been removed or changed of it since, if anything. What another program adds for itself counts for nothing.
+    async fn changed(&mut self, database: &Database) -> Option<String> {
+        let known = self.version;
+        let read = database.read(move |connection| {
+            let version: i64 = connection.query_row("PRAGMA schema_version", [], |row| row.get(0))?;
+            if version == known {
+                return Ok(None);
+            }
+            let sql =
+                "SELECT type || ' ' || name, sql FROM sqlite_schema WHERE tbl_name NOT LIKE 'sqlite_stat%'";
+            let mut statement = connection.prepare(sql)?;
+            let parts = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok(Some(Self { version, parts: parts.collect::<Result<_, rusqlite::Error>>()? }))
+        });
+        let found = read.await.ok().flatten()?;
+        if self.version == 0 {
+            *self = found;
+            return None;
+        }
+        // A table that is gone takes its indexes along, which sort before it.
+        let other = self.parts.iter().rev().find(|(name, sql)| found.parts.get(*name) != Some(*sql));
+        let other = other.map(|(name, _)| name.clone());
+        self.version = found.version;
+        other
     }
 }
 
@@ -175,6 +231,10 @@ pub(crate) fn damage(file: &Path) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use crate::database::Durability;
+
     use super::*;
 
     #[test]
@@ -187,8 +247,9 @@ mod tests {
         assert_eq!(presence.fault(), None);
         // It is made with the first write.
         std::fs::write(file("pumice.db-wal"), LOG_MAGIC).unwrap();
+        std::fs::write(file("pumice.db-shm"), "index").unwrap();
         assert_eq!(presence.fault(), None);
-        for name in ["pumice.db", "lock", "pumice.db-wal"] {
+        for name in ["pumice.db", "lock", "pumice.db-wal", "pumice.db-shm"] {
             std::fs::rename(file(name), file("kept")).unwrap();
             assert!(presence.fault().unwrap().ends_with("was removed while it was served"), "{name}");
             std::fs::copy(file("kept"), file(name)).unwrap();
@@ -205,7 +266,7 @@ mod tests {
         let store = [MAGIC, b"and more"].concat();
         for name in ["pumice.db", "pumice.db-wal"] {
             std::fs::write(file("pumice.db"), &store).unwrap();
-            std::fs::write(file("pumice.db-wal"), [LOG_MAGIC, b"a log"].concat()).unwrap();
+            std::fs::write(file("pumice.db-wal"), [&LOG_MAGIC[..], b"a log"].concat()).unwrap();
             let whole = Presence::of(folder.path());
             assert_eq!(whole.clone().fault(), None);
             let mut grown = whole.clone();
@@ -220,7 +281,7 @@ mod tests {
         }
         for name in ["pumice.db", "pumice.db-wal"] {
             std::fs::write(file("pumice.db"), &store).unwrap();
-            std::fs::write(file("pumice.db-wal"), [LOG_MAGIC, b"a log"].concat()).unwrap();
+            std::fs::write(file("pumice.db-wal"), [&LOG_MAGIC[..], b"a log"].concat()).unwrap();
             let mut presence = Presence::of(folder.path());
             // As long as before, with nothing in it but what came last.
             std::fs::write(file(name), [0; 24]).unwrap();
@@ -228,6 +289,21 @@ mod tests {
                 presence.fault().unwrap().ends_with(&format!("{name} was overwritten while it was served"))
             );
         }
+    }
+
+    #[test]
+    fn log_that_grew_and_was_cut_between_two_looks_is_a_fault() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pumice.db");
+        let connection = Connection::open(&path).unwrap();
+        connection.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (x)").unwrap();
+        let mut presence = Presence::of(folder.path());
+        let log = std::fs::OpenOptions::new().write(true).open(folder.path().join("pumice.db-wal")).unwrap();
+        let known = log.metadata().unwrap().len();
+        connection.execute_batch("INSERT INTO t VALUES (hex(randomblob(9999)))").unwrap();
+        assert_eq!(presence.clone().fault(), None);
+        log.set_len(known).unwrap();
+        assert!(presence.fault().unwrap().ends_with("pumice.db-wal was cut short while it was served"));
     }
 
     #[test]
@@ -267,6 +343,28 @@ mod tests {
             assert_eq!(after.is_of_another(before), expected, "{after:?}");
         }
         assert!(!Written { at: at(2), puts: Some(4) }.is_of_another(Written { puts: None, ..before }));
+    }
+
+    #[tokio::test]
+    async fn form_changed_by_another_program_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pumice.db");
+        let database = Database::open(&file, folder.path(), Durability::Normal).unwrap();
+        let mut form = Form::default();
+        assert_eq!(form.changed(&database).await, None);
+        let other = Connection::open(&file).unwrap();
+        other.execute_batch("CREATE TABLE own (x); ANALYZE").unwrap();
+        assert_eq!(form.changed(&database).await, None, "what is added is the other's own");
+        for (change, wanted) in [
+            ("DROP INDEX runs_due", "index runs_due"),
+            ("ALTER TABLE state ADD COLUMN more", "table state"),
+            ("DROP TABLE runs", "table runs"),
+        ] {
+            other.execute_batch(change).unwrap();
+            assert_eq!(form.changed(&database).await.as_deref(), Some(wanted), "{change}");
+            form = Form::default();
+            assert_eq!(form.changed(&database).await, None);
+        }
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub struct Expired {
     pub run_id: RunId,
     /// Its job.
     pub job_id: JobId,
+    /// How many attempts it made.
+    pub attempts: u32,
 }
 
 /// What a look at some of the records came to.
@@ -181,6 +183,7 @@ fn remove_family(
     connection.prepare_cached(&specs)?.execute([key])?;
     let sql = format!(
         "DELETE FROM runs WHERE {family} RETURNING key, job_id, status, id,
+         iif(json_valid(record), record ->> '$.attempt', 1),
          CASE WHEN json_valid(record) AND record ->> '$.late' IS NULL THEN date((record ->> '$.ts_dispatch') / 1000000, 'unixepoch') END"
     );
     let mut statement = connection.prepare_cached(&sql)?;
@@ -192,11 +195,12 @@ fn remove_family(
         let (Ok(job_id), Ok(status)) = (JobId::stored(&job_id), status.parse::<Status>()) else { continue };
         let is_step = key.contains('/');
         tally.leaves(Counted { id: row.get(3)?, job_id: &job_id, is_step }, status);
-        if let Some(day) = row.get::<_, Option<String>>(4)?.filter(|_| !is_step) {
+        if let Some(day) = row.get::<_, Option<String>>(5)?.filter(|_| !is_step) {
             *past.entry((day, job_id.clone(), status)).or_default() += 1;
         }
         if let Some(run_id) = key.parse::<RunKey>().ok().and_then(|key| key.run_id()) {
-            removed.push(Expired { run_id, job_id });
+            let attempts = row.get::<_, Option<u32>>(4)?.unwrap_or(1);
+            removed.push(Expired { run_id, job_id, attempts });
         }
     }
     for ((day, job_id, status), runs) in past {

@@ -1,13 +1,11 @@
 //! A pool of clean folders for commands. On ext4, making and removing a folder takes longer than everything else that a
 //! short command costs; a rename takes a fraction of that.
 
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use pumice_host::{PRIVATE, is_clean};
+use pumice_host::{OwnFolder, is_clean};
 
 /// Most folders that are kept.
 const MAX_SPARE: usize = 64;
@@ -15,14 +13,15 @@ const MAX_SPARE: usize = 64;
 /// A pool of clean folders, kept in a place that is removed with the process's scratch folder.
 #[derive(Clone, Debug)]
 pub(crate) struct Spare {
+    home: PathBuf,
     place: PathBuf,
     folders: Arc<Mutex<Vec<PathBuf>>>,
 }
 
 impl Spare {
-    /// An empty pool that keeps its folders in `place`.
-    pub(crate) fn in_place(place: PathBuf) -> Self {
-        Self { place, folders: Arc::default() }
+    /// An empty pool that keeps its folders in `place`, below `home`.
+    pub(crate) fn below(home: &Path, place: PathBuf) -> Self {
+        Self { home: home.to_owned(), place, folders: Arc::default() }
     }
 
     /// Moves a folder of the pool to `wanted`, whose parent must exist. Returns false when the pool is empty or the folder
@@ -49,13 +48,11 @@ impl Spare {
         if self.lock().len() >= MAX_SPARE || !is_clean(folder) {
             return false;
         }
-        let own = self.place.join(NUMBER.fetch_add(1, Ordering::Relaxed).to_string());
-        let moved = std::fs::rename(folder, &own).is_ok() || {
-            let made = DirBuilder::new().recursive(true).mode(PRIVATE).create(&self.place);
-            made.is_ok() && std::fs::rename(folder, &own).is_ok()
-        };
+        let name = NUMBER.fetch_add(1, Ordering::Relaxed).to_string();
+        let Ok(place) = OwnFolder::make(&self.home, &self.place) else { return false };
+        let moved = std::fs::rename(folder, place.path().join(&name)).is_ok();
         if moved {
-            self.lock().push(own);
+            self.lock().push(self.place.join(name));
         }
         moved
     }
@@ -68,6 +65,11 @@ impl Spare {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::DirBuilder;
+    use std::os::unix::fs::DirBuilderExt;
+
+    use pumice_host::PRIVATE;
+
     use super::*;
 
     fn made(path: PathBuf) -> PathBuf {
@@ -79,7 +81,7 @@ mod tests {
     fn clean_folder_is_reused_and_used_one_is_not_taken() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        let spare = Spare::in_place(at("scratch/spare"));
+        let spare = Spare::below(folder.path(), at("scratch/spare"));
         assert!(!spare.give(&at("wanted")));
         assert!(spare.take(&made(at("clean"))) && !at("clean").exists());
         let used = made(at("used"));
@@ -96,7 +98,7 @@ mod tests {
     #[test]
     fn folder_written_to_in_the_pool_is_not_given() {
         let folder = tempfile::tempdir().unwrap();
-        let spare = Spare::in_place(folder.path().join("spare"));
+        let spare = Spare::below(folder.path(), folder.path().join("spare"));
         assert!(spare.take(&made(folder.path().join("clean"))));
         let kept = spare.lock()[0].clone();
         std::fs::write(kept.join("late"), "x").unwrap();

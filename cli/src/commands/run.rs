@@ -88,9 +88,10 @@ pub(super) async fn run(global: &Global, options: Run) -> Result<(), Failure> {
     drop(ended);
     // The workers end by themselves; what they have to say was logged.
     let _ = serving.await;
-    home.end(lock).await;
+    let ended = home.end(lock).await;
     let runs = followed?;
     show(global, &database, &runs).await?;
+    ended.map_err(|fault| Failure::store(fault.to_string()))?;
     if let Some(kept) = &options.keep
         && !global.quiet
     {

@@ -68,8 +68,7 @@ pub(super) async fn serve(global: &Global, options: Serve) -> Result<(), Failure
                 console.await.unwrap_or_else(|error| tracing::warn!(%error, "the console ended early"));
             }
             served?;
-            home.end(lock).await;
-            return Ok(());
+            return home.end(lock).await.map_err(|fault| Failure::store(format!("stopped serving: {fault}")));
         }
         fault = home.fault(&lock) => fault,
     };

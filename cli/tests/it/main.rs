@@ -15,6 +15,7 @@ mod dead;
 mod described;
 mod doctor;
 mod examples;
+mod folders;
 mod following;
 mod host;
 mod ids;

@@ -85,7 +85,8 @@ fn each_step_and_attempt_keeps_its_own_output_and_files() {
     for (place, text) in places.as_array().expect("places").iter().zip(&wanted) {
         let location = std::path::Path::new(place["location"].as_str().expect("a place"));
         assert_eq!(std::fs::read_to_string(location).expect("kept").trim(), text);
-        assert_eq!(std::fs::read_to_string(location.with_file_name("report")).expect("kept").trim(), text);
+        let report = location.with_file_name("report").display().to_string().replace("/.output/", "/");
+        assert_eq!(std::fs::read_to_string(report).expect("kept").trim(), text);
     }
     // A realm that was moved finds all of it.
     std::fs::rename(pumice.path().join(".pumice"), pumice.path().join("moved")).expect("moved");
@@ -142,7 +143,8 @@ fn outputs_that_cannot_be_read_are_in_the_way_of_no_other() {
     let bad = with(
         shell(
             "bad",
-            "echo bad; rm -f \"$LAVA_S3_TMP/stdout\"; mkfifo \"$LAVA_S3_TMP/stdout\"; test -e ../{{ globals.lava.iteration }}.txt",
+            "echo bad; o=$(echo \"$LAVA_S3_TMP\" | sed s,/temp/,/temp/.output/,); mkdir -p \"$o\"; rm -f \"$o/stdout\"; \
+             mkfifo \"$o/stdout\"; test -e ../{{ globals.lava.iteration }}.txt",
         ),
         json!({ "iteration_limit": 2, "render_at": "run", "keep": "attempts" }),
     );

@@ -338,3 +338,60 @@ fn escapee_without_any_mark_is_gone_while_other_commands_go_on() {
         assert!(!is_alive(&sleep) && is_alive(&other));
     }
 }
+
+/// Ways to get rid of every mark: all limits are set anew, and the environment is another.
+fn unmarked(sleep: &str) -> Vec<String> {
+    let mut ways = vec![
+        format!("(prlimit --locks=unlimited env -i setsid /bin/sh -c '/bin/{sleep} &' &)"),
+        format!("(env -i bash -c 'ulimit -x unlimited; setsid /bin/{sleep} &' &)"),
+    ];
+    if std::process::Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n") {
+        ways.push(format!("(su - nobody -s /bin/sh -c 'setsid /bin/{sleep} &' &)"));
+        ways.push(format!("(su - root -c 'setsid /bin/{sleep} &' &)"));
+    }
+    ways
+}
+
+/// How many processes with this command line are alive.
+fn count_alive(sleep: &str) -> usize {
+    let found = std::process::Command::new("pgrep").args(["-f", "-x", &format!("/bin/{sleep}")]).output();
+    String::from_utf8_lossy(&found.expect("pgrep").stdout).lines().count()
+}
+
+/// Waits until the guard of a server has looked twice, so that once all of a look came after now.
+fn wait_for_looks(guard: &str) {
+    let looker = || {
+        let threads = std::fs::read_dir(format!("/proc/{guard}/task")).ok()?.flatten();
+        let named = |thread: &std::path::Path| {
+            std::fs::read_to_string(thread.join("comm")).is_ok_and(|name| name.trim() == "looker")
+        };
+        threads.map(|thread| thread.path()).find(|thread| named(thread))
+    };
+    wait_until(|| looker().is_some());
+    let looker = looker().expect("a thread that looks");
+    // It gives its processor up once after each look.
+    let looks = || {
+        let status = std::fs::read_to_string(looker.join("status")).expect("its status");
+        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        line.and_then(|count| count.trim().parse::<u64>().ok()).expect("a number")
+    };
+    let before = looks();
+    wait_until(|| looks() >= before + 2);
+}
+
+#[test]
+fn escapees_without_any_mark_are_gone_after_their_server_is_killed() {
+    let [_, pumice] = Pumice::with_and_without_cgroups();
+    let sleep = long_sleep();
+    let ways = unmarked(&sleep);
+    let jobs = json!([shell("escapes", &format!("{}\nsleep 100", ways.join("\n")))]);
+    pumice.write("jobs.json", jobs.to_string());
+    assert_eq!(pumice.run(&["apply", "jobs.json"]).status, 0);
+    let mut server = pumice.serve();
+    dispatched(&pumice, "escapes");
+    wait_until(|| count_alive(&sleep) == ways.len());
+    wait_for_looks(&guard_of(&server));
+    server.0.kill().expect("killed");
+    server.0.wait().expect("gone");
+    wait_until(|| count_alive(&sleep) == 0);
+}

@@ -10,7 +10,7 @@ use futures_util::future::{Either, select};
 use pumice_template::Zone;
 use serde_json::{Map, Value};
 
-use super::outputs::{Execution, Pieces, kept_at};
+use super::outputs::{Execution, Pieces, kept_at, temp_at};
 use super::{Directories, JobError, Templates};
 use crate::connection::Connections;
 use crate::duration::Span;
@@ -407,7 +407,18 @@ impl JobContext<'_> {
     #[must_use]
     pub fn temp_location(&self) -> Option<String> {
         let attempt = if self.job.fields.keep == Some(Keep::Attempts) { 1 } else { self.run.attempt };
-        Some(kept_at(self.realm.fields.s3_temp.as_deref()?, &self.run.job_id, &self.run.key, attempt))
+        self.temp_of(attempt)
+    }
+
+    /// Where lava keeps a file of this attempt's own that no command writes, as the rows of a statement; `None` when the realm
+    /// has no place for temporary files.
+    #[must_use]
+    pub fn rows_location(&self, name: &str) -> Option<String> {
+        Some(format!("{}/{name}", self.temp_of(self.run.attempt)?))
+    }
+
+    fn temp_of(&self, attempt: u32) -> Option<String> {
+        Some(temp_at(self.realm.fields.s3_temp.as_deref()?, &self.run.job_id, &self.run.key, attempt))
     }
 
     /// Where what this attempt prints is kept; `None` when the realm has no place for it.

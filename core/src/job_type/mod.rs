@@ -33,8 +33,8 @@ pub use definition::{Composite, Given, JobType, Planner, RegisteredType};
 pub use directories::Directories;
 pub(crate) use directories::made;
 pub use outputs::{
-    Execution, FIRST_PIECE, PIECE_BYTES, Pieces, kept_at, live_folder, live_name, live_output, next_piece,
-    read_live_output, run_of_live_output,
+    Execution, FIRST_PIECE, PIECE_BYTES, Pieces, kept_at, kept_before_at, live_folder, live_name,
+    live_output, next_piece, outputs_of, read_live_output, run_of_live_output, temp_at,
 };
 pub use places::{CommandLine, Structure, Template};
 pub use plan::{ChildState, Next, Plan, PlanStep};
@@ -140,14 +140,33 @@ impl JobError {
     }
 }
 
-/// Whether the system has run out of something (errno(3): EMFILE, ENFILE, EAGAIN, ENOMEM, ENOSPC, EDQUOT).
+/// Whether the system has run out of something (errno(3): EMFILE, ENFILE, EAGAIN, ENOMEM, ENOSPC, EDQUOT), or has no place
+/// of its own ([`HostFault`]).
 #[must_use]
 pub fn is_exhausted(error: &std::io::Error) -> bool {
     const EMFILE: i32 = 24;
     const ENFILE: i32 = 23;
     use std::io::ErrorKind::{OutOfMemory, QuotaExceeded, StorageFull, WouldBlock};
     matches!(error.raw_os_error(), Some(EMFILE | ENFILE))
+        || error.get_ref().is_some_and(|inner| inner.is::<HostFault>())
         || matches!(error.kind(), OutOfMemory | QuotaExceeded | StorageFull | WouldBlock)
+}
+
+/// A place of the host's own that cannot be used: never the fault of the job that needs it.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {error}")]
+pub struct HostFault {
+    path: std::path::PathBuf,
+    error: String,
+}
+
+impl HostFault {
+    /// What the system says of a path, as an error for which [`is_exhausted`] holds.
+    #[must_use]
+    pub fn of(path: &std::path::Path, error: &std::io::Error) -> std::io::Error {
+        let fault = Self { path: path.to_owned(), error: error.to_string() };
+        std::io::Error::new(error.kind(), fault)
+    }
 }
 
 /// The end of one attempt of a job that runs by itself.

@@ -23,13 +23,36 @@ const MAX_NAME: usize = 100;
 /// The folder of outputs in pieces, within that of their attempt.
 const LIVE: &str = "_live";
 
-/// Where files of one attempt of a run are kept, below the realm's `s3_temp`: `<s3_temp>/<job_id>/<run_id>`, as lava
-/// has it, with the way to the step and the number of the attempt after the first.
+/// The folder of all outputs, below the realm's `s3_temp`: commands find no other's output, nor their own, among their
+/// files.
+const OUTPUT: &str = ".output";
+
+/// Where an attempt of a run may keep files, below the realm's `s3_temp`: `<s3_temp>/<job_id>/<run_id>`, as lava has it, with
+/// the way to the step. Each further attempt has a folder beside that of the first.
+#[must_use]
+pub fn temp_at(s3_temp: &str, job_id: &JobId, key: &RunKey, attempt: u32) -> String {
+    let base = s3_temp.trim_end_matches('/');
+    let attempt = if attempt > 1 { format!("-attempt-{attempt}") } else { String::new() };
+    format!("{base}/{job_id}/{key}{attempt}")
+}
+
+/// Where what an attempt of a run printed is kept: named as its files are, in a folder apart.
 #[must_use]
 pub fn kept_at(s3_temp: &str, job_id: &JobId, key: &RunKey, attempt: u32) -> String {
-    let base = s3_temp.trim_end_matches('/');
+    temp_at(&outputs_of(s3_temp), job_id, key, attempt)
+}
+
+/// The folder of all outputs, below the realm's `s3_temp`.
+#[must_use]
+pub fn outputs_of(s3_temp: &str) -> String {
+    format!("{}/{OUTPUT}", s3_temp.trim_end_matches('/'))
+}
+
+/// Where versions before this one kept what an attempt printed: among the files of its commands.
+#[must_use]
+pub fn kept_before_at(s3_temp: &str, job_id: &JobId, key: &RunKey, attempt: u32) -> String {
     let attempt = if attempt > 1 { format!("/attempt-{attempt}") } else { String::new() };
-    format!("{base}/{job_id}/{key}{attempt}")
+    format!("{}{attempt}", temp_at(s3_temp, job_id, key, 1))
 }
 
 /// One execution of an attempt: an attempt whose worker was lost is made again, under another epoch of its record.
@@ -176,6 +199,30 @@ mod tests {
                     assert_eq!(is_own, other == steps, "{file} {other}");
                 }
                 assert!(file.ends_with(name.rsplit('.').next().unwrap()), "{file}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_place_of_an_attempt_is_below_another() {
+        let job = JobId::new("etl/load").unwrap();
+        let mut places = Vec::new();
+        for steps in ["", "/1.0", "/1.1"] {
+            for attempt in [1, 2, 12] {
+                places.push(temp_at("s3://b/tmp/", &job, &key(steps), attempt));
+                places.push(kept_at("s3://b/tmp/", &job, &key(steps), attempt));
+            }
+        }
+        assert_eq!(places[0], format!("s3://b/tmp/etl/load/{RUN}"));
+        assert_eq!(places[1], format!("s3://b/tmp/.output/etl/load/{RUN}"));
+        assert_eq!(places[2], format!("s3://b/tmp/etl/load/{RUN}-attempt-2"));
+        for (number, place) in places.iter().enumerate() {
+            for other in &places[number + 1..] {
+                assert_ne!(place, other);
+                // The steps of a run are below its key; a job with steps runs no command itself.
+                if !place.ends_with(RUN) {
+                    assert!(!other.starts_with(&format!("{place}/")), "{other} is below {place}");
+                }
             }
         }
     }

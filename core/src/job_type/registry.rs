@@ -183,7 +183,7 @@ impl Registry {
             problems.push(Problem::new(root.field("iteration_limit"), message));
         }
         if let Some(delay) = fields.iteration_delay.filter(|delay| *delay > settings.iteration_max_delay) {
-            let message = format!("{delay} is more than {}", settings.iteration_max_delay);
+            let message = format!("{delay:#} is more than {}", settings.iteration_max_delay);
             problems.push(Problem::new(root.field("iteration_delay"), message));
         }
         problems

@@ -89,7 +89,7 @@ impl DispatchRequest {
 /// A delay that no queue can hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a delay of {0} is more than {MAX_DELAY}, the longest a queue holds a message; give a time with \"at\" instead"
+    "a delay of {0:#} is more than {MAX_DELAY}, the longest a queue holds a message; give a time with \"at\" instead"
 )]
 pub struct DelayTooLong(Span);
 

@@ -1,6 +1,6 @@
 //! Instants as people write them: ISO 8601, with or without a zone.
 
-use chrono::{Datelike, NaiveDate, NaiveDateTime, Offset, TimeDelta, TimeZone, Utc};
+use chrono::{Datelike, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeDelta, TimeZone, Utc};
 
 use crate::Timestamp;
 use crate::text::quoted;
@@ -39,11 +39,39 @@ fn left_out(wall: NaiveDateTime, zone: chrono_tz::Tz) -> Timestamp {
 
 /// A text that is not an instant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{} is not an ISO 8601 time: write it as 2026-03-01T15:05:00+11:00, or without a zone for local time",
-    quoted(_0)
-)]
-pub struct BadInstant(String);
+pub enum BadInstant {
+    /// It has not the form of one.
+    #[error(
+        "{} is not an ISO 8601 time: write it as 2026-03-01T15:05:00+11:00, or without a zone for local time",
+        quoted(_0)
+    )]
+    Malformed(String),
+    /// No calendar has the day, or no clock the time.
+    #[error("{} is a day or a time of day that does not exist", quoted(_0))]
+    Nonexistent(String),
+    /// Its year has another number of digits, or is another one in UTC.
+    #[error("{} is beyond the years 0001 to 9999 in UTC, in which a time must be", quoted(_0))]
+    Beyond(String),
+}
+
+/// Why a text is not an instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    Form,
+    Nonexistent,
+    Beyond,
+}
+
+impl Fault {
+    fn of(self, text: &str) -> BadInstant {
+        let text = text.to_owned();
+        match self {
+            Self::Form => BadInstant::Malformed(text),
+            Self::Nonexistent => BadInstant::Nonexistent(text),
+            Self::Beyond => BadInstant::Beyond(text),
+        }
+    }
+}
 
 /// Reads a time in any form of ISO 8601 that names a day: `2026-03-01T15:05:06+11:00`, `2026-03-01 15:05Z`, `2026-03-01`,
 /// the basic form `20260301T150506Z`, weeks (`2026-W09-7`) and ordinal days (`2026-060`), a month or a year alone, a fraction
@@ -53,7 +81,7 @@ pub struct BadInstant(String);
 /// # Errors
 /// [`BadInstant`] when the text is none of these.
 pub fn parse_instant(text: &str) -> Result<Instant, BadInstant> {
-    instant(text.trim()).ok_or_else(|| BadInstant(text.to_owned()))
+    instant(text.trim()).map_err(|fault| fault.of(text))
 }
 
 /// Reads the end of a range as [`parse_instant`] reads its beginning: where the text names a day, a week, a month or a year and
@@ -66,8 +94,7 @@ pub fn parse_end(text: &str, zone: chrono_tz::Tz) -> Result<Timestamp, BadInstan
     match next_day(text.trim()) {
         None => Ok(begin.in_zone(zone)),
         Some(next) => {
-            Ok(Instant::Wall(next.and_time(chrono::NaiveTime::MIN)).in_zone(zone)
-                - TimeDelta::microseconds(1))
+            Ok(Instant::Wall(next.and_time(NaiveTime::MIN)).in_zone(zone) - TimeDelta::microseconds(1))
         }
     }
 }
@@ -77,7 +104,7 @@ fn next_day(text: &str) -> Option<NaiveDate> {
     if text.contains(['T', 't', ' ']) {
         return None;
     }
-    let first = day(text)?;
+    let first = day(text).ok()?;
     let is_week = text.trim_end_matches(|c: char| c.is_ascii_digit()).ends_with(['W', 'w']);
     match text.len() {
         YEAR => first.checked_add_months(chrono::Months::new(12)),
@@ -92,26 +119,26 @@ fn next_day(text: &str) -> Option<NaiveDate> {
     }
 }
 
-fn instant(text: &str) -> Option<Instant> {
+fn instant(text: &str) -> Result<Instant, Fault> {
     let (date, rest) = match text.find(['T', 't', ' ']) {
-        Some(at) => (text.get(..at)?, Some(text.get(at + 1..)?)),
+        Some(at) => (&text[..at], Some(&text[at + 1..])),
         None => (text, None),
     };
     if rest.is_some() && date.len() == YEAR {
-        return None;
+        return Err(Fault::Form);
     }
     let date = day(date)?;
-    let Some(rest) = rest else { return Some(Instant::Wall(date.and_hms_opt(0, 0, 0)?)) };
+    let Some(rest) = rest else { return Ok(Instant::Wall(date.and_time(NaiveTime::MIN))) };
     // ISO 8601 allows the minus sign of typesetters.
     let rest = &*rest.replace('\u{2212}', "-");
     let (clock, offset) = match rest.find(['Z', 'z', '+', '-']) {
-        Some(at) => (rest.get(..at)?, Some(offset(rest.get(at..)?)?)),
+        Some(at) => (&rest[..at], Some(offset(&rest[at..]).ok_or(Fault::Form)?)),
         None => (rest, None),
     };
     let wall = at_clock(date, clock)?;
-    let Some(offset) = offset else { return Some(Instant::Wall(wall)) };
-    let instant = wall.checked_sub_signed(offset)?.and_utc();
-    (1..=9999).contains(&instant.year()).then_some(Instant::Absolute(instant))
+    let Some(offset) = offset else { return Ok(Instant::Wall(wall)) };
+    let instant = wall.checked_sub_signed(offset).ok_or(Fault::Beyond)?.and_utc();
+    if (1..=9999).contains(&instant.year()) { Ok(Instant::Absolute(instant)) } else { Err(Fault::Beyond) }
 }
 
 /// So many digits and nothing else, as a number.
@@ -121,32 +148,50 @@ fn digits(text: &str, count: usize) -> Option<u32> {
 }
 
 /// A calendar date, an ordinal date or a week date.
-fn day(text: &str) -> Option<NaiveDate> {
-    let year = i32::try_from(digits(text.get(..4)?, 4)?).ok().filter(|year| *year > 0)?;
-    let rest = text.get(4..)?;
+fn day(text: &str) -> Result<NaiveDate, Fault> {
+    if has_long_year(text) {
+        return Err(Fault::Beyond);
+    }
+    let year = text.get(..YEAR).and_then(|year| digits(year, YEAR)).ok_or(Fault::Form)?;
+    let year = i32::try_from(year).ok().filter(|year| *year > 0).ok_or(Fault::Beyond)?;
+    let rest = &text[YEAR..];
     let (rest, dashed) = rest.strip_prefix('-').map_or((rest, false), |rest| (rest, true));
-    if let Some(week) = rest.strip_prefix(['W', 'w']) {
-        let number = digits(week.get(..2)?, 2)?;
-        let weekday = match week.get(2..)? {
-            "" => 1,
-            rest => digits(if dashed { rest.strip_prefix('-')? } else { rest }, 1)?,
+    let number = |from: usize, count: usize| {
+        rest.get(from..from + count).and_then(|part| digits(part, count)).ok_or(Fault::Form)
+    };
+    if rest.starts_with(['W', 'w']) {
+        let week = number(1, 2)?;
+        let weekday = match (rest.len(), dashed) {
+            (3, _) => 1,
+            (5, true) if rest.as_bytes()[3] == b'-' => number(4, 1)?,
+            (4, false) => number(3, 1)?,
+            _ => return Err(Fault::Form),
         };
-        let weekday = weekday.checked_sub(1).filter(|day| *day < 7)?;
-        let weekday = chrono::Weekday::try_from(u8::try_from(weekday).ok()?).ok()?;
-        return NaiveDate::from_isoywd_opt(year, number, weekday)
-            .filter(|date| (1..=9999).contains(&date.year()));
+        let weekday = weekday.checked_sub(1).and_then(|day| u8::try_from(day).ok());
+        let weekday =
+            weekday.and_then(|day| chrono::Weekday::try_from(day).ok()).ok_or(Fault::Nonexistent)?;
+        let date = NaiveDate::from_isoywd_opt(year, week, weekday).ok_or(Fault::Nonexistent)?;
+        return if (1..=9999).contains(&date.year()) { Ok(date) } else { Err(Fault::Beyond) };
     }
-    match (rest.len(), dashed) {
+    let date = match (rest.len(), dashed) {
         (0, false) => NaiveDate::from_ymd_opt(year, 1, 1),
-        (3, _) => NaiveDate::from_yo_opt(year, digits(rest, 3)?),
-        (4, false) => NaiveDate::from_ymd_opt(year, digits(rest.get(..2)?, 2)?, digits(rest.get(2..)?, 2)?),
-        (2, true) => NaiveDate::from_ymd_opt(year, digits(rest, 2)?, 1),
-        (5, true) => {
-            let (month, day) = rest.split_once('-')?;
-            NaiveDate::from_ymd_opt(year, digits(month, 2)?, digits(day, 2)?)
+        (3, _) => NaiveDate::from_yo_opt(year, number(0, 3)?),
+        (4, false) => NaiveDate::from_ymd_opt(year, number(0, 2)?, number(2, 2)?),
+        (2, true) => NaiveDate::from_ymd_opt(year, number(0, 2)?, 1),
+        (5, true) if rest.as_bytes()[2] == b'-' => {
+            NaiveDate::from_ymd_opt(year, number(0, 2)?, number(3, 2)?)
         }
-        _ => None,
-    }
+        _ => return Err(Fault::Form),
+    };
+    date.ok_or(Fault::Nonexistent)
+}
+
+/// Whether a date begins with a year of more than four digits, or with a sign, as ISO 8601 allows where both sides agree.
+fn has_long_year(text: &str) -> bool {
+    let unsigned = text.trim_start_matches(['+', '-', '\u{2212}']);
+    let digits = unsigned.bytes().take_while(u8::is_ascii_digit).count();
+    let is_long = digits > YEAR || unsigned.len() < text.len();
+    is_long && digits >= YEAR && unsigned[digits..].starts_with('-')
 }
 
 /// Length of a year: one alone has no time.
@@ -156,35 +201,37 @@ const YEAR: usize = 4;
 const FRACTIONS: i128 = 1_000_000_000_000_000;
 
 /// A time of a day: hours, and where wanted minutes, seconds and their fraction.
-fn at_clock(date: NaiveDate, text: &str) -> Option<NaiveDateTime> {
+fn at_clock(date: NaiveDate, text: &str) -> Result<NaiveDateTime, Fault> {
     let (whole, fraction) = match text.find(['.', ',']) {
-        Some(at) => (text.get(..at)?, text.get(at + 1..)?),
+        Some(at) => (&text[..at], &text[at + 1..]),
         None => (text, ""),
     };
-    let parts: Vec<u32> = if whole.contains(':') {
-        whole.split(':').map(|part| digits(part, 2)).collect::<Option<_>>()?
+    let parts: Option<Vec<u32>> = if whole.contains(':') {
+        whole.split(':').map(|part| digits(part, 2)).collect()
     } else {
-        let pairs = (0..whole.len()).step_by(2).map(|at| digits(whole.get(at..at + 2)?, 2));
-        pairs.collect::<Option<_>>()?
+        (0..whole.len()).step_by(2).map(|at| digits(whole.get(at..at + 2)?, 2)).collect()
     };
+    let parts = parts.ok_or(Fault::Form)?;
     // The fraction is one of the last part.
     let ((hour, minute, second), unit) = match parts[..] {
         [hour] => ((hour, 0, 0), TimeDelta::hours(1)),
         [hour, minute] => ((hour, minute, 0), TimeDelta::minutes(1)),
         [hour, minute, second] => ((hour, minute, second), TimeDelta::seconds(1)),
-        _ => return None,
+        _ => return Err(Fault::Form),
     };
     let has_fraction = text.len() > whole.len();
     if has_fraction && (fraction.is_empty() || !fraction.bytes().all(|b| b.is_ascii_digit())) {
-        return None;
+        return Err(Fault::Form);
     }
-    let fraction: i128 = format!("{fraction:0<15.15}").parse().ok()?;
-    let nanos = i128::from(unit.num_nanoseconds()?) * fraction / FRACTIONS;
-    let more = TimeDelta::nanoseconds(i64::try_from(nanos).ok()?);
+    let fraction: i128 = format!("{fraction:0<15.15}").parse().map_err(|_| Fault::Form)?;
+    let nanos = i128::from(unit.num_nanoseconds().unwrap_or_default()) * fraction / FRACTIONS;
+    let more = TimeDelta::nanoseconds(i64::try_from(nanos).map_err(|_| Fault::Form)?);
     if (hour, minute, second) == (24, 0, 0) && more.is_zero() {
-        return date.succ_opt().filter(|date| date.year() <= 9999)?.and_hms_opt(0, 0, 0);
+        let next = date.succ_opt().filter(|date| date.year() <= 9999);
+        return next.map(|date| date.and_time(NaiveTime::MIN)).ok_or(Fault::Beyond);
     }
-    date.and_hms_opt(hour, minute, second)?.checked_add_signed(more)
+    let begin = date.and_hms_opt(hour, minute, second).ok_or(Fault::Nonexistent)?;
+    begin.checked_add_signed(more).ok_or(Fault::Beyond)
 }
 
 /// The offset from UTC: `Z`, `+11`, `+1100` or `+11:00`.
@@ -209,6 +256,41 @@ fn offset(text: &str) -> Option<TimeDelta> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn text_that_is_no_instant_is_told_why() {
+        let told = |text: &str| match parse_instant(text) {
+            Err(BadInstant::Malformed(_)) => "malformed",
+            Err(BadInstant::Nonexistent(_)) => "nonexistent",
+            Err(BadInstant::Beyond(_)) => "beyond",
+            Ok(_) => "taken",
+        };
+        for (text, wanted) in [
+            ("9999-12-31T23:59:59-12:00", "beyond"),
+            ("0001-01-01T00:00:00+12:00", "beyond"),
+            ("+10000-01-01T00:00:00Z", "beyond"),
+            ("10000-01-01", "beyond"),
+            ("-0044-03-15", "beyond"),
+            ("0000-01-01", "beyond"),
+            ("9999-12-31T24:00", "beyond"),
+            ("2026-02-30", "nonexistent"),
+            ("20260230T10", "nonexistent"),
+            ("2026-13-01", "nonexistent"),
+            ("2026-366", "nonexistent"),
+            ("2026-W54", "nonexistent"),
+            ("2026-W09-8", "nonexistent"),
+            ("2026-03-01T25:00", "nonexistent"),
+            ("2026-03-01T10:60Z", "nonexistent"),
+            ("tomorrow", "malformed"),
+            ("2026-3-1", "malformed"),
+            ("2026-03-01T", "malformed"),
+            ("2026-03-01T10:00 PM", "malformed"),
+            ("2026-02-30x", "malformed"),
+            ("", "malformed"),
+        ] {
+            assert_eq!(told(text), wanted, "{text}");
+        }
+    }
 
     #[test]
     fn time_in_a_gap_of_the_clock_counts_on_from_before_it() {

@@ -153,7 +153,11 @@ pub(super) fn left_in_queue(run: &Run, now: Timestamp) -> Option<Run> {
 pub(super) fn cancelled_because(run: &Run, reason: &str) -> String {
     match (&run.replaced_by, &run.stopped_by) {
         (Some(by), _) => format!("cancelled: run {by} {OF_THE_SAME_JOB} takes its place"),
-        (None, Some(request)) => format!("{reason}, {request}"),
+        (None, Some(request)) => match reason.strip_prefix("cancelled;") {
+            // The rest is not what was asked for.
+            Some(rest) => format!("cancelled {request};{rest}"),
+            None => format!("{reason}, {request}"),
+        },
         (None, None) => reason.to_owned(),
     }
 }

@@ -296,11 +296,24 @@ impl Told<'_> {
     fn held(&self) -> Explained {
         let (run, host) = (self.run, self.hostname());
         if run.duties.is_some() {
+            if self.facts.workers.is_served == Some(false) {
+                let sentence =
+                    format!("the actions of {} are still to be done; {}", self.attempt(), self.taker());
+                return told(Cause::Actions, sentence);
+            }
             let why = run.reason.as_deref().map(|why| format!(", which failed: {why}")).unwrap_or_default();
             let sentence = format!("the actions of {} are being done{why}", self.attempt());
             return told(Cause::Actions, sentence);
         }
         let since = run.attempt_start().map(|at| format!(" since {}", self.past(at))).unwrap_or_default();
+        if self.facts.workers.is_served == Some(false) {
+            let next = if run.cancel { "stops it" } else { "goes on with it" };
+            let sentence = format!(
+                "its server is gone: {} ran on {host}{since}; nothing serves this folder: `pumice serve` {next}",
+                self.attempt()
+            );
+            return told(Cause::WorkerLost, sentence);
+        }
         let asked = if run.cancel { "; it is asked to stop" } else { "" };
         let steps = self.steps().map(|steps| format!("; under way: {steps}")).unwrap_or_default();
         told(Cause::Running, format!("{} runs on {host}{since}{asked}{steps}", self.attempt()))

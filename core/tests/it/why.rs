@@ -68,6 +68,10 @@ fn served() -> Facts {
     Facts { workers: Workers { is_served: Some(true), ..Workers::default() }, ..Facts::default() }
 }
 
+fn unserved() -> Facts {
+    Facts { workers: Workers { is_served: Some(false), ..Workers::default() }, ..Facts::default() }
+}
+
 fn in_line(holder: Option<RunKey>, place: Option<usize>) -> Facts {
     Facts { line: Some(Line { holder, place }), ..served() }
 }
@@ -169,12 +173,7 @@ fn open() -> Vec<(Run, Facts, Cause, &'static str)> {
             "no worker core is alive: the last was seen at 2026-03-10T12:56:00+01:00, 4m ago",
         ),
         (run(), workers(0, None, Some(1)), Cause::Queue, "it may start: the next free worker core takes it"),
-        (
-            run(),
-            Facts { workers: Workers { is_served: Some(false), ..Workers::default() }, ..Facts::default() },
-            Cause::NoWorker,
-            "nothing serves this folder: `pumice serve` runs it",
-        ),
+        (run(), unserved(), Cause::NoWorker, "nothing serves this folder: `pumice serve` runs it"),
         (
             run(),
             serving(&["edge", "spare"]),
@@ -253,6 +252,18 @@ fn open() -> Vec<(Run, Facts, Cause, &'static str)> {
             served(),
             Cause::Running,
             "attempt 1 of 3 runs on node-7 since 2026-03-10T12:58:00+01:00, 2m ago; it is asked to stop",
+        ),
+        (
+            running(),
+            unserved(),
+            Cause::WorkerLost,
+            "its server is gone: attempt 1 of 3 ran on node-7 since 2026-03-10T12:58:00+01:00, 2m ago; nothing serves this folder: `pumice serve` goes on with it",
+        ),
+        (
+            Run { cancel: true, ..running() },
+            unserved(),
+            Cause::WorkerLost,
+            "its server is gone: attempt 1 of 3 ran on node-7 since 2026-03-10T12:58:00+01:00, 2m ago; nothing serves this folder: `pumice serve` stops it",
         ),
         (
             running(),

@@ -1,17 +1,21 @@
 //! Processes next to the one that runs jobs, which end its commands should it be killed.
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use pumice_core::job_type::is_exhausted;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use rustix::process::{Pid, Signal, getpid, getppid, kill_process};
+use tokio::signal::unix::{Signal as Heard, SignalKind, signal};
 
 use super::cgroup;
 use super::family::{instance, kill_all, spawn_apart};
 use super::mark::Instance;
+use super::table::{self, Process};
 
 /// The first argument of the program when it is to be a guard.
 pub const GUARD: &str = "__guard";
@@ -54,7 +58,7 @@ pub(super) fn watch_over(scratch: &Path) {
         post.guards.swap_remove(known);
     }
     let mut command = Command::new("/proc/self/exe");
-    command.arg(GUARD).arg(instance.to_text());
+    command.arg(GUARD).arg(instance.to_text()).arg(std::process::id().to_string());
     command.args(post.remove.as_deref());
     command.env_clear().current_dir("/");
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -78,16 +82,25 @@ pub fn run_guard(arguments: &[OsString]) -> u8 {
     let Some(instance) = arguments.first().and_then(|text| Instance::from_text(text.to_str()?)) else {
         return 2;
     };
+    let server = arguments.get(1).and_then(|id| Pid::from_raw(id.to_str()?.parse().ok()?));
+    let Some(server) = server else { return 2 };
     let ignored = ignore_signals();
+    let adopted = Arc::new(Mutex::new(Known::new()));
+    watch(server, adopted.clone());
     // Nothing is ever written, so this returns when the other end is closed.
     if let Err(error) = std::io::stdin().read_to_end(&mut Vec::new()) {
         // The process may live: its commands must.
         tracing::debug!(%error, "a guard cannot wait");
         return 1;
     }
+    let is_marked = |process: &Process| process.mark.is_some_and(|mark| mark.instance() == instance);
+    let mut doomed = std::mem::take(&mut *adopted.lock().unwrap_or_else(PoisonError::into_inner));
+    // While those are alive that they were started by.
+    add_below(&mut doomed, &is_marked);
     cgroup::kill_left(&|other| other == instance);
-    kill_all(&|process| process.mark.is_some_and(|mark| mark.instance() == instance));
-    if let Some(folder) = arguments.get(1) {
+    kill_all(&is_marked);
+    kill_known(&mut doomed);
+    if let Some(folder) = arguments.get(2) {
         // A process that ended by itself has removed it.
         let _ = std::fs::remove_dir_all(folder);
     }
@@ -95,9 +108,92 @@ pub fn run_guard(arguments: &[OsString]) -> u8 {
     0
 }
 
+/// Processes by their ids, and when each began: ids are given again.
+type Known = HashMap<Pid, u64>;
+
+/// How often the guard looks for what its server has adopted.
+const LOOK: Duration = Duration::from_millis(500);
+/// Most times that processes are killed which others start meanwhile, and how long after each time the next is.
+const MAX_PASSES: usize = 200;
+const PASS: Duration = Duration::from_millis(10);
+
+/// Notes the processes below the server for as long as it lives. An orphan that has lost every mark is its child until then,
+/// and nobody's afterwards.
+fn watch(server: Pid, adopted: Arc<Mutex<Known>>) {
+    let looking = std::thread::Builder::new().name("looker".to_owned()).spawn(move || {
+        while getppid() == Some(server) {
+            let found = children_of(server);
+            let mut known = adopted.lock().unwrap_or_else(PoisonError::into_inner);
+            known.retain(|id, began| table::began(*id) == Some(*began));
+            known.extend(found);
+            drop(known);
+            std::thread::sleep(LOOK);
+        }
+    });
+    if let Err(error) = looking {
+        tracing::debug!(%error, "a guard knows its server's commands by their marks alone");
+    }
+}
+
+/// What the server has started or adopted, but for processes of its own: those are in its process group, or guards.
+fn children_of(server: Pid) -> Known {
+    let Ok(Some(parent)) = table::process_where(server, |_| false) else { return Known::new() };
+    let ids = match table::children(server) {
+        Some(ids) => ids,
+        None => table::ids().unwrap_or_default(),
+    };
+    let own = getpid();
+    let found = ids.into_iter().filter_map(|id| table::process_where(id, |_| false).ok().flatten());
+    let is_below = |process: &Process| {
+        process.parent == server.as_raw_nonzero().get()
+            && process.group != parent.group
+            && process.id != own
+            && !table::has_first_argument(process.id, GUARD)
+    };
+    found.filter(is_below).map(|process| (process.id, process.began)).collect()
+}
+
+/// Adds the processes that are meant, and all that stand below any.
+fn add_below(doomed: &mut Known, is_meant: &dyn Fn(&Process) -> bool) {
+    let Ok(all) = table::processes() else { return };
+    let own = getpid();
+    // Another process may have the id of one that has gone.
+    doomed.retain(|id, began| all.iter().any(|process| process.id == *id && process.began == *began));
+    loop {
+        let is_below = |process: &Process| {
+            is_meant(process)
+                || Pid::from_raw(process.parent).is_some_and(|parent| doomed.contains_key(&parent))
+        };
+        let more: Vec<(Pid, u64)> = all
+            .iter()
+            .filter(|process| process.id != own && !doomed.contains_key(&process.id) && is_below(process))
+            .map(|process| (process.id, process.began))
+            .collect();
+        if more.is_empty() {
+            return;
+        }
+        doomed.extend(more);
+    }
+}
+
+/// Kills processes and all that they start meanwhile.
+fn kill_known(doomed: &mut Known) {
+    for _ in 0..MAX_PASSES {
+        add_below(doomed, &|_| false);
+        if doomed.is_empty() {
+            return;
+        }
+        for id in doomed.keys() {
+            // It may have ended by itself.
+            let _ = kill_process(*id, Signal::KILL);
+        }
+        std::thread::sleep(PASS);
+    }
+}
+
 /// Ignores the signals that ask a process to end, until it is dropped: a supervisor sends them to every process of a
 /// service, and the guard must outlive the worker.
-fn ignore_signals() -> Option<(tokio::runtime::Runtime, Vec<Signal>)> {
+fn ignore_signals() -> Option<(tokio::runtime::Runtime, Vec<Heard>)> {
     let listen = || -> io::Result<_> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
         let entered = runtime.enter();

@@ -40,6 +40,28 @@ pub(super) fn ids() -> io::Result<Vec<Pid>> {
     Ok(numbers.filter_map(Pid::from_raw).collect())
 }
 
+/// The ids of a process's children; `None` where the kernel does not list them.
+pub(super) fn children(id: Pid) -> Option<Vec<Pid>> {
+    let mut ids = Vec::new();
+    for thread in std::fs::read_dir(of(id).join("task")).ok()?.flatten() {
+        match std::fs::read_to_string(thread.path().join("children")) {
+            Ok(text) => {
+                ids.extend(text.split_whitespace().filter_map(|id| Pid::from_raw(id.parse().ok()?)));
+            }
+            // The thread has ended.
+            Err(_) if !thread.path().exists() => {}
+            Err(_) => return None,
+        }
+    }
+    Some(ids)
+}
+
+/// Whether the first argument of a process's program is this one.
+pub(super) fn has_first_argument(id: Pid, wanted: &str) -> bool {
+    let arguments = std::fs::read(of(id).join("cmdline")).unwrap_or_default();
+    arguments.split(|byte| *byte == 0).nth(1) == Some(wanted.as_bytes())
+}
+
 /// The id that was given last to a process or a thread (proc(5), `/proc/loadavg`).
 pub(super) fn newest() -> Option<i32> {
     let text = read_short("/proc/loadavg".as_ref()).ok()?;

@@ -322,7 +322,7 @@ impl RowsFile {
             format: work.format.clone(),
             header: work.parameters.header == Some(true),
             path: directory.join(name),
-            location: work.context.output_location(&below),
+            location: work.context.rows_location(&below),
             file: None,
         })
     }

@@ -42,7 +42,7 @@ impl Fields {
     #[must_use]
     pub fn fault(&self) -> Option<String> {
         let delay = self.delay.filter(|delay| *delay > MAX_DELAY)?;
-        Some(format!("a delay of {delay} is more than {MAX_DELAY}, the limit of SQS"))
+        Some(format!("a delay of {delay:#} is more than {MAX_DELAY}, the limit of SQS"))
     }
 }
 

@@ -64,6 +64,8 @@ pub enum CancelOutcome {
     Cancelled,
     /// It is asked to stop.
     Stopping,
+    /// It is asked to stop, and nothing serves the folder that could stop it.
+    Unserved,
     /// It is cancelled, but a worker of lava has its message, and may run it all the same.
     HandedOver,
 }
@@ -84,6 +86,7 @@ impl CancelOutcome {
         match self {
             Self::Cancelled => "cancelled",
             Self::Stopping => "stopping",
+            Self::Unserved => "nothing serves this folder, and `pumice serve` stops",
             Self::HandedOver => "cancelled, but lava's worker may run it all the same:",
         }
     }
@@ -119,6 +122,10 @@ async fn cancelling(realm: &dyn Realm, request: &CancelRuns, act: &Act) -> Resul
         keys.push(key);
     }
     let dispatcher = Dispatcher::new(realm.site().await?, realm.registry().clone());
+    let stopping = match realm.is_served() {
+        Some(false) => CancelOutcome::Unserved,
+        _ => CancelOutcome::Stopping,
+    };
     let mut cancelled = Cancelled { dry_run: request.dry_run, ..Cancelled::default() };
     for run in keys {
         let stopped = match request.dry_run {
@@ -127,7 +134,10 @@ async fn cancelling(realm: &dyn Realm, request: &CancelRuns, act: &Act) -> Resul
         };
         let refused = match stopped {
             Ok(record) => {
-                let outcome = CancelOutcome::of(&record);
+                let outcome = match CancelOutcome::of(&record) {
+                    CancelOutcome::Stopping => stopping,
+                    outcome => outcome,
+                };
                 cancelled.runs.push(CancelledRun { run, outcome });
                 continue;
             }
@@ -135,7 +145,7 @@ async fn cancelling(realm: &dyn Realm, request: &CancelRuns, act: &Act) -> Resul
                 format!("run {run} has ended: {}", record.status)
             }
             Err(ApplyError::Illegal(..)) => {
-                cancelled.runs.push(CancelledRun { run, outcome: CancelOutcome::Stopping });
+                cancelled.runs.push(CancelledRun { run, outcome: stopping });
                 continue;
             }
             Err(ApplyError::Gone(_)) => format!("no such run {run}"),
@@ -164,10 +174,12 @@ mod tests {
         for (outcome, word) in [
             (CancelOutcome::Cancelled, "cancelled"),
             (CancelOutcome::Stopping, "stopping"),
+            (CancelOutcome::Unserved, "unserved"),
             (CancelOutcome::HandedOver, "handed_over"),
         ] {
             assert_eq!(serde_json::to_value(outcome).unwrap(), word);
-            assert!(outcome.words().starts_with("cancelled") || outcome.words() == word);
+            let words = outcome.words();
+            assert!(words.starts_with("cancelled") || words.ends_with("serve` stops") || words == word);
         }
     }
 }

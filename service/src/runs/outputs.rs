@@ -5,7 +5,7 @@ use std::io::Write;
 use async_trait::async_trait;
 use pumice_core::duration::Span;
 use pumice_core::ids::{JobId, RunKey};
-use pumice_core::job_type::{Execution, kept_at, live_name};
+use pumice_core::job_type::{Execution, kept_at, kept_before_at, live_name};
 use pumice_core::ports::{MAX_PIECE, Piece, StoreError};
 use pumice_core::run::{Run, Status};
 use pumice_core::secret::is_any_known;
@@ -150,6 +150,13 @@ pub fn of_last_attempt(outputs: &dyn Outputs, run: &Run) -> Vec<Printed> {
         .collect()
 }
 
+/// Whether the record tells of what the last attempt printed, be it nothing.
+fn has_told_outputs(run: &Run) -> bool {
+    let data = run.result.get("error_data").filter(|data| data.is_object()).unwrap_or(&run.result);
+    run.status.is_end()
+        && data.get("output").and_then(Value::as_array).is_some_and(|output| !output.is_empty())
+}
+
 fn possible(run: &Run, attempt: u32, (stream, name): (Stream, String), location: String) -> Printed {
     let (job_id, run_key) = (run.job_id.clone(), run.key.clone());
     Printed { job_id, run_key, attempt, stream, name, epoch: None, lost: false, location, is_recorded: false }
@@ -164,13 +171,18 @@ pub(super) async fn of_all_attempts(
 ) -> Result<Vec<Printed>, Error> {
     let mut all = Vec::new();
     let runs = run.status == Status::Running && run.lease.is_some();
+    let is_of_before = match s3_temp {
+        Some(s3_temp) => is_of_before(outputs, run, s3_temp).await?,
+        None => false,
+    };
+    let place: PlaceOf = if is_of_before { kept_before_at } else { kept_at };
     for attempt in 1..=run.attempt {
-        let folder = s3_temp.map(|s3_temp| kept_at(s3_temp, &run.job_id, &run.key, attempt));
+        let folder = s3_temp.map(|s3_temp| place(s3_temp, &run.job_id, &run.key, attempt));
         let is_last = attempt == run.attempt;
         let recorded =
             if is_last && run.status.is_end() { of_last_attempt(outputs, run) } else { Vec::new() };
         // A record that ended well names all that was printed.
-        let is_told = is_last && run.status == Status::Complete && !run.apart.iter().any(|part| part.gone);
+        let is_told = is_last && has_told_outputs(run);
         let is_untold =
             is_last && run.status.is_end() && recorded.is_empty() && run.ts_start.is_some() && !is_told;
         let is_under_way = is_last && run.ts_start.is_some() && !run.status.is_end();
@@ -204,6 +216,38 @@ pub(super) async fn of_all_attempts(
     }
     Ok(all)
 }
+
+/// Whether a version before this one ran a run that has ended: it kept outputs among the files of the run's commands. Its
+/// record says so where it names an output; else the folders do.
+async fn is_of_before(outputs: &dyn Outputs, run: &Run, s3_temp: &str) -> Result<bool, Error> {
+    /// Of so many attempts, the last ones, the folders are looked at.
+    const MOST: u32 = 10;
+    if !run.status.is_end() || run.ts_start.is_none() {
+        return Ok(false);
+    }
+    let folder = |place: PlaceOf, attempt| place(s3_temp, &run.job_id, &run.key, attempt);
+    if let Some(printed) = of_last_attempt(outputs, run).first() {
+        return Ok(printed.location.starts_with(&format!("{}/", folder(kept_before_at, run.attempt))));
+    }
+    if run.attempt == 1 && has_told_outputs(run) {
+        return Ok(false);
+    }
+    for (place, is_before) in [(kept_at as PlaceOf, false), (kept_before_at, true)] {
+        for attempt in run.attempt.saturating_sub(MOST) + 1..=run.attempt {
+            for printed in kept(outputs, run, attempt, &folder(place, attempt)).await? {
+                // One that cannot be read is there.
+                let is_gone = || async { matches!(outputs.read(&printed.location, 0, 0).await, Ok(None)) };
+                if printed.is_recorded || !is_gone().await {
+                    return Ok(is_before);
+                }
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// The place of an attempt below a realm's `s3_temp`.
+type PlaceOf = fn(&str, &JobId, &RunKey, u32) -> String;
 
 /// Whether both are the same output of an attempt.
 pub(super) fn is_same(kept: &Printed, live: &Printed) -> bool {
@@ -416,5 +460,78 @@ pub async fn copy(
             to.flush().map_err(failed)?;
             return Ok(true);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pumice_core::Timestamp;
+    use pumice_core::ids::{RunId, WorkerName};
+    use serde_json::json;
+
+    use super::*;
+
+    /// Outputs that are there.
+    struct There(Vec<String>);
+
+    #[async_trait]
+    impl Outputs for There {
+        async fn read(&self, location: &str, _: u64, _: u64) -> Result<Option<Piece>, StoreError> {
+            let is_there = self.0.iter().any(|there| there == location);
+            Ok(is_there.then(|| Piece { bytes: Vec::new(), size: 0 }))
+        }
+    }
+
+    fn run(status: Status, result: Value) -> Run {
+        let run_id = RunId(uuid::Uuid::from_u128(7));
+        let job = (JobId::new("a").unwrap(), "cmd".to_owned(), WorkerName::new("core").unwrap());
+        let now = Timestamp::UNIX_EPOCH;
+        let mut run = Run::dispatched(RunKey::root(run_id), run_id, job, now, now, None);
+        (run.status, run.attempt, run.epoch, run.ts_start, run.result) = (status, 2, 2, Some(now), result);
+        run
+    }
+
+    /// The places of a run's outputs, those that may be nothing among them.
+    async fn places(there: &[&str], run: &Run) -> Vec<String> {
+        let key = run.key.to_string();
+        let there = There(there.iter().map(|place| place.replace("RUN", &key)).collect());
+        let printed = of_all_attempts(&there, run, Some("/t")).await.unwrap();
+        printed.into_iter().map(|printed| printed.location.replace(&key, "RUN")).collect()
+    }
+
+    #[tokio::test]
+    async fn run_of_before_has_its_outputs_among_its_files() {
+        let named = |location: &str| {
+            let run = run(Status::Complete, Value::Null);
+            let location = location.replace("RUN", run.key.as_str());
+            Run { result: json!({ "output": [{ "stdout": location }] }), ..run }
+        };
+        let before = named("/t/a/RUN/attempt-2/stdout");
+        assert_eq!(
+            places(&[], &before).await,
+            ["/t/a/RUN/stdout", "/t/a/RUN/stderr", "/t/a/RUN/attempt-2/stdout"]
+        );
+        let now = named("/t/.output/a/RUN-attempt-2/stdout");
+        let of_now =
+            ["/t/.output/a/RUN/stdout", "/t/.output/a/RUN/stderr", "/t/.output/a/RUN-attempt-2/stdout"];
+        assert_eq!(places(&["/t/a/RUN/stdout"], &now).await, of_now);
+        // No record names an output of one that was cancelled.
+        let cancelled = run(Status::Cancelled, Value::Null);
+        let of_now = |place: &str| place.starts_with("/t/.output/");
+        assert!(
+            places(&["/t/.output/a/RUN/stdout", "/t/a/RUN/stdout"], &cancelled)
+                .await
+                .iter()
+                .all(|place| of_now(place))
+        );
+        let found = places(&["/t/a/RUN/attempt-2/stderr"], &cancelled).await;
+        assert!(found.len() == 4 && !found.iter().any(|place| of_now(place)), "{found:?}");
+    }
+
+    #[tokio::test]
+    async fn attempt_that_printed_nothing_has_no_output() {
+        let silent = run(Status::Complete, json!({ "output": [{ "payload": "true", "exit_status": 0 }] }));
+        let silent = Run { attempt: 1, epoch: 1, ..silent };
+        assert!(places(&["/t/a/RUN/stdout"], &silent).await.is_empty());
     }
 }

@@ -22,6 +22,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let _ = tokio::signal::ctrl_c().await;
     };
     workers.serve(stop, std::future::pending()).await?;
-    home.end(lock).await;
+    home.end(lock).await?;
     Ok(())
 }

@@ -353,7 +353,7 @@ async fn printing(folder: &std::path::Path) -> (Cloud, Process, String) {
 }
 
 async fn kept(cloud: &Cloud, run_id: &str) -> Vec<String> {
-    let prefix = format!("tmp/say/{run_id}/");
+    let prefix = format!("tmp/.output/say/{run_id}/");
     let listed = cloud.clients.s3.list_objects_v2().bucket("test-bucket").prefix(&prefix).send().await;
     let listed = listed.expect("it answers");
     let keys = listed.contents().iter().filter_map(|object| object.key()?.strip_prefix(&prefix));

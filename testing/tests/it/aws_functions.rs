@@ -26,7 +26,7 @@ async fn request_becomes_a_run_and_its_record() {
     assert_eq!(statuses(&run), [Status::Dispatched, Status::Starting, Status::Running, Status::Complete]);
     assert_eq!(run.hostname.as_deref(), Some("worker-core"));
     let location = run.result["output"][0]["stdout"].as_str().expect("it wrote something");
-    assert_eq!(location, format!("s3://test-bucket/tmp/hello/{}/stdout", run.run_id));
+    assert_eq!(location, format!("s3://test-bucket/tmp/.output/hello/{}/stdout", run.run_id));
     assert_eq!(cloud.object(location).await, "hello Pele\n");
     assert_eq!(cloud.ended(&note).await.status, Status::Complete);
     // One line of the log reports the end, and carries its metrics.

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use pumice_core::ids::RunKey;
-use pumice_core::job_type::kept_at;
+use pumice_core::job_type::{kept_at, temp_at};
 use pumice_core::run::{Run, Status};
 
 /// How often each execution's mark was left.
@@ -23,11 +23,12 @@ pub(super) fn executions(marks: &Path) -> Result<Executions, String> {
     Ok(executions)
 }
 
-/// The place of an attempt below the folder for temporary files, and how its script names it: its mark.
+/// The place of an attempt's outputs below the folder for temporary files, and how its script names it: its mark.
 pub(super) fn id(run: &Run, attempt: u32) -> (String, String) {
-    let place = |attempt| kept_at("", &run.job_id, &run.key, attempt).trim_start_matches('/').to_owned();
-    let seen = if run.job_id.as_str() == "keep" { place(1) } else { place(attempt) };
-    (place(attempt), format!("{seen} {attempt}"))
+    let below = |place: String| place.trim_start_matches('/').to_owned();
+    let seen = if run.job_id.as_str() == "keep" { 1 } else { attempt };
+    let seen = below(temp_at("", &run.job_id, &run.key, seen));
+    (below(kept_at("", &run.job_id, &run.key, attempt)), format!("{seen} {attempt}"))
 }
 
 /// The cost of kills and halts. The engine's own count of crashes plays no part in it: a freeze that the engine

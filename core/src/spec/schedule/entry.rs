@@ -240,7 +240,7 @@ pub(crate) fn broken_rule(value: &Value) -> Option<String> {
         }
     }
     if let Some(jitter) = span("jitter").filter(|jitter| *jitter > MAX_JITTER) {
-        return Some(format!("a jitter of {jitter} is more than {MAX_JITTER}"));
+        return Some(format!("a jitter of {jitter:#} is more than {MAX_JITTER}"));
     }
     for name in given("globals").and_then(Value::as_object).into_iter().flat_map(Map::keys) {
         if is_reserved_global(name) {

@@ -393,6 +393,17 @@ fn stop_request_ends_waiting_runs_and_marks_running_ones() {
 }
 
 #[test]
+fn stop_request_of_a_lost_run_names_the_asker_before_the_loss() {
+    for (why, wanted) in [
+        (None, "cancelled by ada; its worker was lost while it ran"),
+        (Some("wrong month"), "cancelled by ada: wrong month; its worker was lost while it ran"),
+    ] {
+        let asked = apply(&running(), Input::Stop(Box::new(StopRequest::new("ada", why))), 20).run;
+        assert_eq!(look(&asked, false, at(301)), Look::Close(Status::Cancelled, wanted.to_owned()));
+    }
+}
+
+#[test]
 fn a_start_far_ahead_has_no_message_until_a_queue_can_hold_it() {
     let ahead = MAX_DELAY.delta() + TimeDelta::seconds(100);
     let mut run = Run { not_before: at(0) + ahead, ..dispatched() };

@@ -93,7 +93,7 @@ fn cancelled(outcome: Result<Run, ApplyError>, run: RunKey) -> Result<Receipt, E
     let outcome = match outcome {
         Ok(record) => match CancelOutcome::of(&record) {
             CancelOutcome::Cancelled => ManyOutcome::Cancelled,
-            CancelOutcome::Stopping => ManyOutcome::Stopping,
+            CancelOutcome::Stopping | CancelOutcome::Unserved => ManyOutcome::Stopping,
             CancelOutcome::HandedOver => ManyOutcome::HandedOver,
         },
         Err(
