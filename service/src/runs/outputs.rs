@@ -181,8 +181,9 @@ pub(super) async fn of_all_attempts(
         let is_last = attempt == run.attempt;
         let recorded =
             if is_last && run.status.is_end() { of_last_attempt(outputs, run) } else { Vec::new() };
-        // A record that ended well names all that was printed.
-        let is_told = is_last && has_told_outputs(run);
+        // A record that ended well names all that was printed, be it nothing.
+        let is_whole = run.status == Status::Complete && !run.apart.iter().any(|part| part.gone);
+        let is_told = is_last && (is_whole || has_told_outputs(run));
         let is_untold =
             is_last && run.status.is_end() && recorded.is_empty() && run.ts_start.is_some() && !is_told;
         let is_under_way = is_last && run.ts_start.is_some() && !run.status.is_end();
