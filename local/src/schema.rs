@@ -9,10 +9,10 @@ use rusqlite::Connection;
 use crate::database::explain;
 
 /// The version of the tables that this program writes, kept in SQLite's `user_version`.
-pub(crate) const VERSION: i64 = 13;
+pub(crate) const VERSION: i64 = 14;
 
 /// Statements that lead from each version to the next.
-const STEPS: [&str; 13] = [
+const STEPS: [&str; 14] = [
     "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE jobs (job_id TEXT PRIMARY KEY, spec TEXT NOT NULL) WITHOUT ROWID;
@@ -167,6 +167,7 @@ const STEPS: [&str; 13] = [
         PRIMARY KEY (id, page)
     );
 ",
+    "ALTER TABLE schedules ADD COLUMN rules TEXT",
 ];
 
 /// Most copies of one version that are kept beside a store.

@@ -7,6 +7,7 @@
 mod action;
 mod advice;
 mod changing;
+mod busy_second;
 mod clock_advice;
 mod context;
 mod definition;
