@@ -92,7 +92,15 @@ fn timetable_of(item: &Item) -> Option<Timetable> {
     let rev = number("rev")?.cast_unsigned();
     let spec = text_of(item, "spec_digest").map(str::to_owned);
     let rules = text_of(item, RULES).map(str::to_owned);
-    Some(Timetable { job_id, rev, due_at: instant(DUE_AT), changed: instant("changed"), spec, rules, cursors })
+    Some(Timetable {
+        job_id,
+        rev,
+        due_at: instant(DUE_AT),
+        changed: instant("changed"),
+        spec,
+        rules,
+        cursors,
+    })
 }
 
 impl Store {
@@ -140,7 +148,9 @@ impl Store {
         let request = self.client.query().table_name(&table).consistent_read(true);
         let request = request
             .key_condition_expression("run_id = :shard")
-            .filter_expression("attribute_not_exists(changed) AND (attribute_not_exists(#rules) OR #rules <> :rules)")
+            .filter_expression(
+                "attribute_not_exists(changed) AND (attribute_not_exists(#rules) OR #rules <> :rules)",
+            )
             .projection_expression("#path")
             .expression_attribute_names("#rules", RULES)
             .expression_attribute_names("#path", "path")

@@ -41,7 +41,10 @@ const BEFORE_REMARKS: [char; 4] = [' ', '\t', ',', ';'];
 fn second_day(remark: &str) -> Option<&str> {
     let is_between = |c: char| BEFORE_REMARKS.contains(&c) || "-–—/&+".contains(c);
     let rest = remark.trim_start_matches(is_between);
-    let rest = ["to ", "until ", "till ", "bis ", "and "].iter().find_map(|word| rest.strip_prefix(word)).unwrap_or(rest);
+    let rest = ["to ", "until ", "till ", "bis ", "and "]
+        .iter()
+        .find_map(|word| rest.strip_prefix(word))
+        .unwrap_or(rest);
     let word = rest.split([' ', '\t', ',', ';']).next().unwrap_or_default();
     let bytes = word.as_bytes();
     let is_year = bytes.len() >= 7 && bytes[..4].iter().all(u8::is_ascii_digit);

@@ -73,8 +73,7 @@ fn put(connection: &Connection, timetable: &Timetable) -> Result<bool, rusqlite:
         return Ok(connection.prepare_cached(sql)?.execute(params![job_id, before])? > 0);
     }
     let cursors = serde_json::to_string(&timetable.cursors).map_err(broken)?;
-    let sql =
-        "UPDATE schedules SET rev = ?, due_at = ?, changed = ?, cursors = ?, rules = ? WHERE job_id = ? AND rev = ?";
+    let sql = "UPDATE schedules SET rev = ?, due_at = ?, changed = ?, cursors = ?, rules = ? WHERE job_id = ? AND rev = ?";
     let (due_at, changed) = (timetable.due_at.map(micros), timetable.changed.map(micros));
     let rules = timetable.rules.as_deref();
     let values = params![timetable.rev.cast_signed(), due_at, changed, cursors, rules, job_id, before];

@@ -173,9 +173,8 @@ fn names_a_day(cron: &croner::Cron, text: &str) -> bool {
     };
     let weekdays: Vec<&str> = weekdays.trim_start_matches('+').split(',').collect();
     let by_day = || lengths().any(|length| days.split(',').any(|item| !days_of(item, *length).is_empty()));
-    let by_weekday = || {
-        lengths().any(|length| weekdays.iter().any(|item| !days_of_weekday(item, *length).is_empty()))
-    };
+    let by_weekday =
+        || lengths().any(|length| weekdays.iter().any(|item| !days_of_weekday(item, *length).is_empty()));
     match (any_day, any_weekday) {
         (true, true) => true,
         (false, true) => by_day(),

@@ -11,6 +11,8 @@ use crate::spec::{Calendar, Shift};
 const HORIZON: Days = Days::new(3_660);
 /// How far back to search for the slot before another one: as far as ahead for the next.
 const BEFORE: TimeDelta = TimeDelta::days(3_660);
+/// Most slots that are looked at one by one for the slot before another one.
+const STEPS: usize = 8;
 const SECOND: TimeDelta = TimeDelta::seconds(1);
 const DAY: TimeDelta = TimeDelta::days(1);
 /// How many days a change of clock can move a slot, and one more.
@@ -171,13 +173,23 @@ impl Entry {
     /// The slot before an instant, whatever was started: `None` when there is none within ten years.
     #[must_use]
     pub fn previous(&self, at: Timestamp) -> Option<Slot> {
-        // Mostly one is as far behind as the next is ahead.
+        // Mostly one is as far behind as the next is ahead, or some are between.
         let mut reach = self.next(at).map_or(DAY, |next| next.at - at).max(SECOND);
         loop {
             reach = reach.min(BEFORE);
-            let found = self.last(at.checked_sub_signed(reach)?, at - SECOND);
-            if found.is_some() || reach == BEFORE {
-                return found;
+            let mut found: Option<Slot> = None;
+            for slot in self.slots(at.checked_sub_signed(reach)? - SECOND).take(STEPS) {
+                if slot.at >= at {
+                    break;
+                }
+                found = Some(slot);
+            }
+            if let Some(slot) = found {
+                let is_it = self.next(slot.at).is_none_or(|next| next.at >= at);
+                return if is_it { found } else { self.last(slot.at, at - SECOND) };
+            }
+            if reach == BEFORE {
+                return None;
             }
             reach = reach * 2;
         }

@@ -184,7 +184,9 @@ fn differences(planned: &Planned, schedules: &[Expression], now: Timestamp) -> V
     match spec.catch_up {
         Some(CatchUp::None) => {}
         Some(_) => told.push("catch_up is Pumice's: Scheduler makes up for nothing".to_owned()),
-        None => told.push("catch_up is Pumice's, and last by default: Scheduler makes up for nothing".to_owned()),
+        None => {
+            told.push("catch_up is Pumice's, and last by default: Scheduler makes up for nothing".to_owned())
+        }
     }
     if spec.overlap.is_some() {
         told.push("overlap is the entry's: a run that Scheduler asks for has the job's".to_owned());
@@ -194,7 +196,8 @@ fn differences(planned: &Planned, schedules: &[Expression], now: Timestamp) -> V
         ("finish_by", spec.finish_by.is_some()),
         ("max_silence", spec.max_silence.is_some()),
     ];
-    let limits: Vec<&str> = limits.into_iter().filter_map(|(name, is_given)| is_given.then_some(name)).collect();
+    let limits: Vec<&str> =
+        limits.into_iter().filter_map(|(name, is_given)| is_given.then_some(name)).collect();
     if !limits.is_empty() {
         let limits = limits.join(", ");
         told.push(format!("{limits}: judged by Pumice's clock alone, for the slots that it starts itself"));

@@ -8,8 +8,8 @@ use super::busy_second::busy_second;
 use super::late_advice::advise_limits;
 use super::survey::Surveyed;
 use crate::Timestamp;
-use crate::globals::merge_parameters;
 use crate::clock::{Entry, Plan, Planned, is_scheduled, utc};
+use crate::globals::merge_parameters;
 use crate::problem::{JsonPath, Problem};
 use crate::spec::{Bound, Crontab, JobSpec, RealmSpec, Settings, Starts};
 
@@ -242,7 +242,8 @@ fn both_days(crontab: &Crontab, path: &JsonPath) -> Option<Problem> {
 /// Warnings about entries whose own rules do not hold where an earlier entry names the same slots: both are one run, which
 /// is the earlier one's.
 fn same_starts(plan: &Plan, path: &JsonPath, now: Timestamp) -> Vec<Problem> {
-    let usable = || plan.entries.iter().enumerate().filter_map(|(place, one)| Some((place, one.as_ref().ok()?)));
+    let usable =
+        || plan.entries.iter().enumerate().filter_map(|(place, one)| Some((place, one.as_ref().ok()?)));
     let mut advice = Vec::new();
     let mut looked = 0;
     for (place, later) in usable() {

@@ -6,8 +6,8 @@
 
 mod action;
 mod advice;
-mod changing;
 mod busy_second;
+mod changing;
 mod clock_advice;
 mod context;
 mod definition;

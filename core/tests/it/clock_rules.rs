@@ -79,9 +79,8 @@ fn zone_change_keeps_the_phase_and_the_count_of_an_interval() {
     let first = seen(&york, "2026-03-01T10:00:01Z");
     let over = first.look(&york, instant("2026-03-01T10:00:10Z"), NO_WAIT).next;
     assert_eq!(over.cursors[1].started, 1);
-    let looked = over
-        .touched(instant("2026-03-01T20:00:00Z"))
-        .look(&berlin, instant("2026-03-01T20:00:00Z"), NO_WAIT);
+    let looked =
+        over.touched(instant("2026-03-01T20:00:00Z")).look(&berlin, instant("2026-03-01T20:00:00Z"), NO_WAIT);
     assert!(looked.starts.is_empty(), "{:?}", looked.starts);
     let next: Vec<_> = looked.next.cursors.iter().map(|cursor| cursor.next).collect();
     assert_eq!(next, [Some(instant("2026-03-02T10:00:01Z")), None]);
@@ -149,7 +148,8 @@ fn entry_beside_a_paused_one_is_new_to_the_first_look() {
     let pause = Pause { until: None, by: String::new(), why: String::new() };
     let both = plan(json!(["0 1 * * *", { "crontab": "0 2 * * *", "run_now": true }]));
     let now = instant("2026-03-01T10:00:00Z");
-    let paused = fresh("2026-03-01T09:00:00Z").paused(&both, Some(0), &pause, now).next.expect("it is paused");
+    let paused =
+        fresh("2026-03-01T09:00:00Z").paused(&both, Some(0), &pause, now).next.expect("it is paused");
     let looked = paused.look(&both, now, NO_WAIT);
     let starts: Vec<_> = looked.starts.iter().map(|start| (start.entry, utc(start.slot.at))).collect();
     assert_eq!(starts, [(1, "2026-03-01T09:00:00Z".to_owned())]);
@@ -192,13 +192,15 @@ fn refused_start_on_one_of_two_hosts_counts() {
 
 #[test]
 fn instants_within_a_second_are_one_slot() {
-    let plan = plan(json!({ "at": ["2026-03-01T11:27:43.2Z", "2026-03-01T11:27:43.7Z", "2026-03-01T11:27:44Z"] }));
+    let plan =
+        plan(json!({ "at": ["2026-03-01T11:27:43.2Z", "2026-03-01T11:27:43.7Z", "2026-03-01T11:27:44Z"] }));
     assert_eq!(slots(&plan, "2026-03-01T00:00:00Z", 5), ["2026-03-01T11:27:43Z", "2026-03-01T11:27:44Z"]);
 }
 
 #[test]
 fn window_with_parts_of_a_second_names_whole_seconds() {
-    let plan = plan(json!({ "every": "10s", "from": "2026-03-01T10:00:00.5Z", "to": "2026-03-01T10:00:21.9Z" }));
+    let plan =
+        plan(json!({ "every": "10s", "from": "2026-03-01T10:00:00.5Z", "to": "2026-03-01T10:00:21.9Z" }));
     let entry = planned(&plan, 0).entry(instant("2026-03-01T00:00:00Z"));
     let slots: Vec<_> = entry.slots(instant("2026-03-01T00:00:00Z")).map(|slot| slot.at).collect();
     let wanted = ["2026-03-01T10:00:01Z", "2026-03-01T10:00:11Z", "2026-03-01T10:00:21Z"].map(instant);
@@ -248,7 +250,8 @@ fn rules_of_a_realm_are_its_zones_dispatchers_and_calendars() {
     ] {
         assert_ne!(plain, of(config.clone()), "{config}");
     }
-    let other = RealmSpec::parse(&json!({ "realm": "r", "calendars": { "summer": { "days": ["2027-07-02"] } } }));
+    let other =
+        RealmSpec::parse(&json!({ "realm": "r", "calendars": { "summer": { "days": ["2027-07-02"] } } }));
     assert_ne!(plain, rules_of(&other.expect("a realm"), &Settings::default()));
 }
 

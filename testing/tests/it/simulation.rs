@@ -60,7 +60,11 @@ const FOUND: [(u64, &str, &str); 18] = [
     (6_329, "queue", "a run that was held meanwhile was taken for one that was woken"),
     (4_968, "queue", "a run that got into line just after the lock was free was woken by no other run"),
     (146_908, "skip", "a host that stood still claimed a child after its parent had ended"),
-    (930_197, "clock", "the simulation took alerts of two slots without a run for one, as they were up at the same time"),
+    (
+        930_197,
+        "clock",
+        "the simulation took alerts of two slots without a run for one, as they were up at the same time",
+    ),
 ];
 
 #[test]

@@ -301,12 +301,17 @@ impl Housekeeper {
 
     /// The schedule of a backfill's job.
     async fn plan_of(&self, backfill: &Backfill) -> Result<PlanOf, StoreError> {
-        let Rules { realm, settings, .. } = self.rules().await?;
-        let plan = match self.dispatcher.jobs().stored(&backfill.job_id).await? {
+        let job = match self.dispatcher.jobs().stored(&backfill.job_id).await? {
             None => return Ok(PlanOf::Nothing("the job is gone".to_owned())),
             Some(Err(error)) => return Ok(PlanOf::Nothing(format!("the job cannot be read: {error}"))),
-            Some(Ok(job)) => Plan::of(&job, &realm, &settings),
+            Some(Ok(job)) => job,
         };
+        let plan_by = |rules: Rules| Plan::of(&job, &rules.realm, &rules.settings);
+        let mut plan = plan_by(self.rules().await?);
+        if backfill.coming(&plan).is_err() {
+            // The backfill may have begun by a later realm than the one that was read last.
+            plan = plan_by(self.current_rules().await?);
+        }
         let is_off = !plan.enabled && !plan.is_empty();
         Ok(if is_off { PlanOf::Nothing("the job is not enabled".to_owned()) } else { PlanOf::Plan(plan) })
     }

@@ -29,9 +29,14 @@ impl Housekeeper {
     pub(super) async fn rules_for(&self, due: &[Timetable]) -> Result<Rules, StoreError> {
         let rules = self.rules().await?;
         if due.iter().any(|timetable| timetable.needs_new_realm(&rules.digest)) {
-            return Ok(self.rules_by(self.site().ports.jobs.current_realm().await?));
+            return self.current_rules().await;
         }
         Ok(rules)
+    }
+
+    /// The rules by the realm as it is stored.
+    pub(super) async fn current_rules(&self) -> Result<Rules, StoreError> {
+        Ok(self.rules_by(self.site().ports.jobs.current_realm().await?))
     }
 
     fn rules_by(&self, realm: Arc<RealmSpec>) -> Rules {
@@ -46,10 +51,13 @@ impl Housekeeper {
     /// # Errors
     /// [`StoreError`] when a store cannot be reached. The next call finds the rest.
     pub async fn keep_to_rules(&self) -> Result<usize, StoreError> {
-        let rules = self.rules_by(self.site().ports.jobs.current_realm().await?);
+        let rules = self.current_rules().await?;
         let count = self.site().ports.schedules.keep_to(&rules.digest, self.now()).await?;
         if count > 0 {
-            tracing::info!(count, "schedules are looked at again, as zones, dispatchers or calendars are others");
+            tracing::info!(
+                count,
+                "schedules are looked at again, as zones, dispatchers or calendars are others"
+            );
         }
         Ok(count)
     }

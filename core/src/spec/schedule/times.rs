@@ -191,7 +191,10 @@ fn check_field(index: usize, field: &str) -> Result<(), String> {
         alone.join(" ").parse::<croner::Cron>().map_err(names)?;
     }
     if field.contains(",+") {
-        return Err(format!("its weekday is {}: a + stands before the whole list, as in +1,5", quoted(field)));
+        return Err(format!(
+            "its weekday is {}: a + stands before the whole list, as in +1,5",
+            quoted(field)
+        ));
     }
     Ok(())
 }
