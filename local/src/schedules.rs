@@ -59,10 +59,18 @@ pub(crate) fn touch_if_there(
     connection.prepare_cached(sql)?.execute(params![job_id.as_str(), micros(at)]).map(drop)
 }
 
-/// The same of all that there are.
+/// The same of all that there are, and of the jobs with a schedule that have none: others started them so far.
 pub(crate) fn touch_all(connection: &Connection, at: Timestamp) -> Result<(), rusqlite::Error> {
     let sql = "UPDATE schedules SET rev = rev + 1, due_at = ?1, changed = ?1";
-    connection.execute(sql, [micros(at)]).map(drop)
+    connection.execute(sql, [micros(at)])?;
+    make_missing(connection, at).map(drop)
+}
+
+/// Makes the timetables of jobs with a schedule that have none. A look removes those that it has no use for.
+fn make_missing(connection: &Connection, at: Timestamp) -> Result<usize, rusqlite::Error> {
+    let sql = "INSERT OR IGNORE INTO schedules SELECT job_id, 1, ?1, ?1, '[]', NULL FROM jobs
+        WHERE json_valid(spec) AND json_extract(spec, '$.schedule') IS NOT NULL";
+    connection.execute(sql, [micros(at)])
 }
 
 /// Writes or removes a timetable; tells whether it was as it should be.
@@ -106,7 +114,9 @@ impl ScheduleStore for Database {
         self.run(move |connection| {
             let sql = "UPDATE schedules SET rev = rev + 1, due_at = ?1, changed = ?1
                 WHERE changed IS NULL AND rules IS NOT ?2";
-            connection.execute(sql, params![micros(at), rules])
+            let count = connection.execute(sql, params![micros(at), rules])?;
+            make_missing(connection, at)?;
+            Ok(count)
         })
         .await
     }

@@ -110,7 +110,7 @@ pub struct Settings {
     /// `TIMEZONE`: the zone of schedules of jobs that name none; none: their dispatcher's, else UTC.
     pub timezone: Option<Timezone>,
     /// The settings that the environment names, as it says them.
-    environment: Vec<(&'static str, String)>,
+    pub environment: Vec<(&'static str, String)>,
 }
 
 impl Default for Settings {

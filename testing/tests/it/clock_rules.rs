@@ -45,6 +45,12 @@ async fn set_zone(home: &Home, zone: &str) {
     home.database().put_realm(realm).await.expect("it is put");
 }
 
+async fn set_dispatchers(home: &Home, names: &[&str]) {
+    let mut realm = home.database().realm_document().await.expect("it answers").expect("a realm");
+    realm.insert("config".to_owned(), json!({ "DISPATCHERS": names }));
+    home.database().put_realm(realm).await.expect("it is put");
+}
+
 async fn started(housekeeper: &Housekeeper) -> usize {
     housekeeper.strike(AHEAD).await.expect("it strikes").started
 }
@@ -96,4 +102,19 @@ async fn start_with_the_service_uses_the_realm_as_it_is() {
     set_zone(&other, "UTC").await;
     started(&housekeeper).await;
     assert_eq!(housekeeper.strike_at_start(Utc::now()).await.expect("it answers"), 1);
+}
+
+#[tokio::test]
+async fn job_of_a_dispatcher_that_is_taken_over_while_served_is_started() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (home, other) = (open(folder.path()).await, open(folder.path()).await);
+    let housekeeper = serving(&home, None).await;
+    set_dispatchers(&other, &["others"]).await;
+    let due = (Utc::now() + TimeDelta::seconds(60)).to_rfc3339();
+    let job = json!({ "job_id": "theirs", "type": "log", "worker": "core", "enabled": true, "payload": null,
+        "dispatcher": "ours", "schedule": { "at": due } });
+    home.database().put_jobs(vec![JobSpec::parse(&job).expect("it holds")], false).await.expect("it is put");
+    assert_eq!((started(&housekeeper).await, started(&housekeeper).await), (0, 0));
+    set_dispatchers(&other, &["others", "ours"]).await;
+    assert_eq!(started(&housekeeper).await, 1);
 }
