@@ -51,7 +51,8 @@ impl Store {
         let known = ScheduleStore::all(self).await?.into_iter().map(|one| one.job_id);
         let scheduled = self.all_jobs().await?.into_iter().filter(|(_, job)| is_scheduled(job));
         let ids: BTreeSet<JobId> = known.chain(scheduled.map(|(job_id, _)| job_id)).collect();
-        self.touch(&Vec::from_iter(ids), SystemClock.now()).await
+        let ids: Vec<JobId> = ids.into_iter().collect();
+        self.touch(&ids, SystemClock.now()).await
     }
 }
 

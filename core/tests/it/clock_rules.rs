@@ -287,6 +287,7 @@ fn stored_time_in_doubt_starts_the_job_with_a_warning() {
     let job = JobSpec::stored(std::sync::Arc::new(fields)).expect("it runs");
     let warnings: Vec<String> = job.warnings.iter().map(ToString::to_string).collect();
     assert!(warnings.iter().any(|told| told.contains("EST")), "{warnings:?}");
+    assert_eq!(job.fields.schedule.0.len(), 1);
     let realm = realm(&json!({}));
     let plan = Plan::of(&job, &realm, &realm.settings);
     assert_eq!(slots(&plan, "2027-02-27T12:00:00Z", 9), ["2027-02-28T03:00:00Z", "2027-03-01T03:00:00Z"]);

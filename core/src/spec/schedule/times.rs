@@ -143,7 +143,7 @@ impl Crontab {
     /// [`BadCrontab`] with what is wrong.
     pub(crate) fn checked(text: &str) -> Result<Self, BadCrontab> {
         let crontab: Self = text.parse()?;
-        let weekday = crontab.0.split_whitespace().nth(4).unwrap_or_default();
+        let Some(weekday) = crontab.0.split_whitespace().nth(4) else { return Ok(crontab) };
         let items = weekday.trim_start_matches('+').split(',');
         if let Some(item) = items.map(|item| item.trim_start_matches('+')).find(|item| is_no_weekday(item)) {
             let shown = quoted(if item.is_empty() { weekday } else { item });
@@ -210,14 +210,14 @@ const NAMES: [&[&str]; 5] = [
 
 /// The first word of an item that is not a name of the field's values: croner takes such a name within another word.
 fn unknown_name(index: usize, item: &str) -> Option<&str> {
-    let words = item.split(|c: char| !c.is_ascii_alphabetic()).filter(|word| word.len() > 1);
+    let mut words = item.split(|c: char| !c.is_ascii_alphabetic()).filter(|word| word.len() > 1);
     let is_known = |word: &&str| {
         let name = word.to_ascii_lowercase();
         // 5L and friL name the last one of a month.
         let name = name.strip_suffix('l').filter(|name| name.len() == 3).unwrap_or(&name);
         NAMES[index].contains(&name)
     };
-    words.into_iter().find(|word| !NAMES[index].is_empty() && !is_known(word))
+    words.find(|word| !NAMES[index].is_empty() && !is_known(word))
 }
 
 macro_rules! text_type {

@@ -176,8 +176,8 @@ fn zones(prng: &mut Prng, clock: &mut Clock) {
     for (_, act) in &mut clock.acts {
         let Act::Put(document) = act else { continue };
         for entry in document["schedule"].as_array_mut().into_iter().flatten() {
-            if prng.below(4) > 0 {
-                entry.as_object_mut().map(|fields| fields.shift_remove("timezone"));
+            if let (true, Some(fields)) = (prng.below(4) > 0, entry.as_object_mut()) {
+                fields.shift_remove("timezone");
             }
         }
     }
