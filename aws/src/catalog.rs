@@ -1,5 +1,6 @@
 //! The catalog of a realm (jobs, documents, state), in lava's tables.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -45,9 +46,12 @@ pub(crate) fn indexable(mut document: Doc) -> Doc {
 }
 
 impl Store {
-    /// Has the clock look at every job that it starts.
+    /// Has the clock look at every job that it starts, and at those that others may have started so far.
     pub(crate) async fn touch_scheduled(&self) -> Result<(), StoreError> {
-        let ids: Vec<JobId> = ScheduleStore::all(self).await?.into_iter().map(|one| one.job_id).collect();
+        let known = ScheduleStore::all(self).await?.into_iter().map(|one| one.job_id);
+        let scheduled = self.all_jobs().await?.into_iter().filter(|(_, job)| is_scheduled(job));
+        let ids: BTreeSet<JobId> = known.chain(scheduled.map(|(job_id, _)| job_id)).collect();
+        let ids: Vec<JobId> = ids.into_iter().collect();
         self.touch(&ids, SystemClock.now()).await
     }
 }

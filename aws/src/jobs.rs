@@ -52,9 +52,13 @@ impl Store {
 #[async_trait]
 impl JobStore for Store {
     async fn realm(&self) -> Result<Arc<RealmSpec>, StoreError> {
-        if let Some(realm) = self.fresh_realm() {
-            return Ok(realm);
+        match self.fresh_realm() {
+            Some(realm) => Ok(realm),
+            None => self.current_realm().await,
         }
+    }
+
+    async fn current_realm(&self) -> Result<Arc<RealmSpec>, StoreError> {
         let table = self.names.realms();
         let what = format!("reading realm {} from table {table}", self.names.realm());
         let request = self.client.get_item().table_name(&table).set_key(Some(self.realm_key()));

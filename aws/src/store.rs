@@ -59,6 +59,8 @@ pub struct Store {
 #[derive(Debug, Default)]
 struct Remembered {
     realm: Option<(Instant, Arc<RealmSpec>)>,
+    /// The rules by which all schedules are looked at, as this process saw to it.
+    rules: Option<String>,
     jobs: Recent<JobId, Arc<JobSpec>, MAX_REMEMBERED>,
     triggers: Recent<String, OfBucket, MAX_BUCKETS>,
     /// The jobs whose runs are made in parts of the index `job`, once parts are in use.
@@ -142,6 +144,15 @@ impl Store {
         let remembered = self.remembered();
         let (read, realm) = remembered.realm.as_ref()?;
         (read.elapsed() < REALM_FRESH).then(|| realm.clone())
+    }
+
+    /// Whether this process saw to it that all schedules are looked at by these rules.
+    pub(crate) fn keeps_to(&self, rules: &str) -> bool {
+        self.remembered().rules.as_deref() == Some(rules)
+    }
+
+    pub(crate) fn remember_rules(&self, rules: &str) {
+        self.remembered().rules = Some(rules.to_owned());
     }
 
     pub(crate) fn forget_realm(&self) {

@@ -26,6 +26,8 @@ const SHARDS: u32 = 8;
 /// Prefixes of the partition keys, and of the keys of timetables within a partition.
 const PARTITION: &str = "schedules#";
 const PATH: &str = "schedule/";
+/// The attribute that has the digest of the rules of the last look.
+const RULES: &str = "rules";
 /// Most writes at the same time.
 const AT_ONCE: usize = 16;
 
@@ -71,6 +73,9 @@ fn item_of(timetable: &Timetable) -> Result<Item, StoreError> {
     if let Some(spec) = &timetable.spec {
         item.insert("spec_digest".to_owned(), text(spec));
     }
+    if let Some(rules) = &timetable.rules {
+        item.insert(RULES.to_owned(), text(rules));
+    }
     Ok(item)
 }
 
@@ -86,7 +91,16 @@ fn timetable_of(item: &Item) -> Option<Timetable> {
     });
     let rev = number("rev")?.cast_unsigned();
     let spec = text_of(item, "spec_digest").map(str::to_owned);
-    Some(Timetable { job_id, rev, due_at: instant(DUE_AT), changed: instant("changed"), spec, cursors })
+    let rules = text_of(item, RULES).map(str::to_owned);
+    Some(Timetable {
+        job_id,
+        rev,
+        due_at: instant(DUE_AT),
+        changed: instant("changed"),
+        spec,
+        rules,
+        cursors,
+    })
 }
 
 impl Store {
@@ -124,6 +138,31 @@ impl Store {
                 Some(_) => found.extend(named(&item)),
                 None => found.extend(timetable_of(&item)),
             }
+        }
+        Ok(found)
+    }
+
+    /// The jobs in one partition whose timetables were looked at by other rules, and do not wait for a look.
+    async fn by_other_rules(&self, shard: String, rules: &str) -> Result<Vec<JobId>, StoreError> {
+        let table = self.names.runs();
+        let request = self.client.query().table_name(&table).consistent_read(true);
+        let request = request
+            .key_condition_expression("run_id = :shard")
+            .filter_expression(
+                "attribute_not_exists(changed) AND (attribute_not_exists(#rules) OR #rules <> :rules)",
+            )
+            .projection_expression("#path")
+            .expression_attribute_names("#rules", RULES)
+            .expression_attribute_names("#path", "path")
+            .expression_attribute_values(":shard", text(shard))
+            .expression_attribute_values(":rules", text(rules));
+        let mut items = request.into_paginator().items().send();
+        let mut found = Vec::new();
+        while let Some(item) = items.next().await {
+            let item =
+                item.map_err(|error| store_error(&format!("reading schedules in table {table}"), &error))?;
+            let name = text_of(&item, "path").and_then(|path| path.strip_prefix(PATH));
+            found.extend(name.and_then(|name| JobId::stored(name).ok()));
         }
         Ok(found)
     }
@@ -258,6 +297,17 @@ impl ScheduleStore for Store {
             found.into_iter().flatten().filter(|one| one.due_at.is_some_and(|due| due <= until)).collect();
         due.sort_by_key(|one| one.due_at);
         Ok(due)
+    }
+
+    async fn keep_to(&self, rules: &str, at: Timestamp) -> Result<usize, StoreError> {
+        if self.keeps_to(rules) {
+            return Ok(0);
+        }
+        let parts = shards().map(|shard| self.by_other_rules(shard, rules));
+        let others: Vec<JobId> = try_join_all(parts).await?.into_iter().flatten().collect();
+        self.touch(&others, at).await?;
+        self.remember_rules(rules);
+        Ok(others.len())
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {

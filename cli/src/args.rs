@@ -395,7 +395,7 @@ pub(crate) enum ExportFormat {
 pub(crate) struct NextStarts {
     /// Only this job, by id or pattern: * any text, ? one character
     pub(crate) job: Option<String>,
-    /// At most so many; default: 10, or all of a time that ends
+    /// At most so many, up to 10,000; default: 10, or all of a time that ends
     #[arg(short, value_name = "N")]
     pub(crate) number: Option<usize>,
     /// What the entries name from this time on, whatever their state is: ISO 8601; default: what starts from now on

@@ -34,8 +34,25 @@ pub(crate) fn put_in_place(document: &mut Value, beside: &Path) -> Vec<Problem> 
     mistakes
 }
 
-/// The days of a file: one a line, or a span of them; what stands behind a blank or a comma is a remark, and so is a line
-/// that begins with `#`.
+/// What may stand between a day and the remark on it.
+const BEFORE_REMARKS: [char; 4] = [' ', '\t', ',', ';'];
+
+/// The day that a remark begins with, if it does: at least a year and a month.
+fn second_day(remark: &str) -> Option<&str> {
+    let is_between = |c: char| BEFORE_REMARKS.contains(&c) || "-–—/&+".contains(c);
+    let rest = remark.trim_start_matches(is_between);
+    let rest = ["to ", "until ", "till ", "bis ", "and "]
+        .iter()
+        .find_map(|word| rest.strip_prefix(word))
+        .unwrap_or(rest);
+    let word = rest.split([' ', '\t', ',', ';']).next().unwrap_or_default();
+    let bytes = word.as_bytes();
+    let is_year = bytes.len() >= 7 && bytes[..4].iter().all(u8::is_ascii_digit);
+    (is_year && matches!(bytes[4], b'-' | b'/' | b'.')).then_some(word)
+}
+
+/// The days of a file: one a line, or a span of them; what stands behind a blank, a comma or a semicolon is a remark, and so
+/// is a line that begins with `#`. A remark that begins with a day is refused: it would be lost.
 fn days(file: &Path) -> Result<Vec<String>, Unreadable> {
     let mut days = Vec::new();
     for (number, line) in read_text(file)?.lines().enumerate() {
@@ -43,8 +60,15 @@ fn days(file: &Path) -> Result<Vec<String>, Unreadable> {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let day = line.split([' ', '\t', ',', ';']).next().unwrap_or_default();
+        let (day, remark) = line.split_at(line.find(BEFORE_REMARKS).unwrap_or(line.len()));
         let read: Days = day.parse().map_err(|why| format!("line {}: {why}", number + 1))?;
+        if let Some(other) = second_day(remark) {
+            let (number, other) = (number + 1, quoted(other));
+            let why = format!(
+                "line {number}: {other} after the first day would be a remark: write one day a line, and a span as 2026-12-24/2027-01-02"
+            );
+            return Err(Unreadable(why));
+        }
         days.push(read.to_string());
     }
     if days.is_empty() { Err(Unreadable("it has no day".to_owned())) } else { Ok(days) }

@@ -156,6 +156,10 @@ pub type StoredJob = Result<Arc<JobSpec>, SpecError>;
 pub trait JobStore: Send + Sync {
     /// The realm's definition.
     async fn realm(&self) -> Result<Arc<RealmSpec>, StoreError>;
+    /// The realm's definition as it is stored now, where [`realm`](Self::realm) may give one that was read a while ago.
+    async fn current_realm(&self) -> Result<Arc<RealmSpec>, StoreError> {
+        self.realm().await
+    }
     /// The jobs with these ids, in this order; `None` for one that does not exist, the reason for
     /// one whose stored spec is invalid.
     async fn jobs(&self, ids: &[JobId]) -> Result<Vec<Option<StoredJob>>, StoreError>;
@@ -336,6 +340,16 @@ pub trait ScheduleStore: BackfillStore {
     async fn shown(&self, dispatchers: &[String]) -> Result<Option<Vec<(JobId, Value)>>, StoreError> {
         let _ = dispatchers;
         Ok(None)
+    }
+    /// Has the timetables looked at, as [`touch`](Self::touch) does, that were looked at by other rules than these (see
+    /// [`rules_of`](crate::clock::rules_of)), but for those that wait for a look anyway. Gives how many; a store may
+    /// remember that it has done so.
+    async fn keep_to(&self, rules: &str, at: Timestamp) -> Result<usize, StoreError> {
+        let others = self.all().await?.into_iter();
+        let others = others.filter(|one| one.changed.is_none() && one.rules.as_deref() != Some(rules));
+        let ids: Vec<JobId> = others.map(|one| one.job_id).collect();
+        self.touch(&ids, at).await?;
+        Ok(ids.len())
     }
     /// When the next one is due.
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;

@@ -410,7 +410,7 @@ fn format_holds(format: &str, value: &Value) -> Result<(), String> {
         _ => {}
     }
     if format == "schedule-time" && !value.is_null() {
-        return parsed(Bound::deserialize(value));
+        return parsed(Bound::checked(value));
     }
     let Some(text) = value.as_str() else { return Ok(()) };
     match format {
@@ -427,7 +427,7 @@ fn format_holds(format: &str, value: &Value) -> Result<(), String> {
         "weekdays" => parsed(text.parse::<Weekdays>()),
         // The text that lava users write for no schedule at all passes too.
         "schedule" if matches!(text, "" | "--") => Ok(()),
-        "crontab" | "schedule" => parsed(text.parse::<Crontab>()),
+        "crontab" | "schedule" => parsed(Crontab::checked(text)),
         "size" => match crate::size::parse_size(text) {
             Ok(1..) => Ok(()),
             Ok(_) => Err(format!("a size must be more than 0, not {text}")),

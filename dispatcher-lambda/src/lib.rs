@@ -113,9 +113,10 @@ pub async fn handle(
 /// misses it.
 async fn sweep(housekeeper: &Housekeeper, until: Timestamp) -> Value {
     let clock = async {
+        let kept = housekeeper.keep_to_rules().await;
         let noticed = housekeeper.notice().await;
         let struck = housekeeper.strike(AHEAD).await;
-        noticed.and(struck)
+        kept.and(noticed).and(struck)
     };
     match futures_util::future::join(housekeeper.sweep_until(until), clock).await {
         (Ok(swept), Ok(struck)) => {

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use crate::database::Database;
 use crate::stored::broken;
 
-const COLUMNS: &str = "job_id, rev, due_at, changed, cursors";
+const COLUMNS: &str = "job_id, rev, due_at, changed, cursors, rules";
 
 fn micros(at: Timestamp) -> i64 {
     at.timestamp_micros()
@@ -24,6 +24,7 @@ fn timetable(row: &Row<'_>) -> Result<Timetable, rusqlite::Error> {
     // Nothing puts jobs into a folder but what tells of them.
     Ok(Timetable {
         spec: None,
+        rules: row.get(5)?,
         job_id: JobId::stored(row.get::<_, String>(0)?).map_err(|error| unread(error.into()))?,
         rev: row.get::<_, i64>(1)?.cast_unsigned(),
         due_at: instant(row.get(2)?),
@@ -43,7 +44,7 @@ fn cursors(job_id: &str, text: &str) -> Vec<Cursor> {
 
 /// Has the timetable of a job looked at, as its spec was changed; makes it where there is none.
 pub(crate) fn touch(connection: &Connection, job_id: &JobId, at: Timestamp) -> Result<(), rusqlite::Error> {
-    let sql = "INSERT INTO schedules VALUES (?1, 1, ?2, ?2, '[]')
+    let sql = "INSERT INTO schedules VALUES (?1, 1, ?2, ?2, '[]', NULL)
         ON CONFLICT (job_id) DO UPDATE SET rev = rev + 1, due_at = ?2, changed = ?2";
     connection.prepare_cached(sql)?.execute(params![job_id.as_str(), micros(at)]).map(drop)
 }
@@ -58,10 +59,18 @@ pub(crate) fn touch_if_there(
     connection.prepare_cached(sql)?.execute(params![job_id.as_str(), micros(at)]).map(drop)
 }
 
-/// The same of all that there are.
+/// The same of all that there are, and of the jobs with a schedule that have none: others started them so far.
 pub(crate) fn touch_all(connection: &Connection, at: Timestamp) -> Result<(), rusqlite::Error> {
     let sql = "UPDATE schedules SET rev = rev + 1, due_at = ?1, changed = ?1";
-    connection.execute(sql, [micros(at)]).map(drop)
+    connection.execute(sql, [micros(at)])?;
+    make_missing(connection, at).map(drop)
+}
+
+/// Makes the timetables of jobs with a schedule that have none. A look removes those that it has no use for.
+fn make_missing(connection: &Connection, at: Timestamp) -> Result<usize, rusqlite::Error> {
+    let sql = "INSERT OR IGNORE INTO schedules SELECT job_id, 1, ?1, ?1, '[]', NULL FROM jobs
+        WHERE json_valid(spec) AND json_extract(spec, '$.schedule') IS NOT NULL";
+    connection.execute(sql, [micros(at)])
 }
 
 /// Writes or removes a timetable; tells whether it was as it should be.
@@ -72,10 +81,10 @@ fn put(connection: &Connection, timetable: &Timetable) -> Result<bool, rusqlite:
         return Ok(connection.prepare_cached(sql)?.execute(params![job_id, before])? > 0);
     }
     let cursors = serde_json::to_string(&timetable.cursors).map_err(broken)?;
-    let sql =
-        "UPDATE schedules SET rev = ?, due_at = ?, changed = ?, cursors = ? WHERE job_id = ? AND rev = ?";
+    let sql = "UPDATE schedules SET rev = ?, due_at = ?, changed = ?, cursors = ?, rules = ? WHERE job_id = ? AND rev = ?";
     let (due_at, changed) = (timetable.due_at.map(micros), timetable.changed.map(micros));
-    let values = params![timetable.rev.cast_signed(), due_at, changed, cursors, job_id, before];
+    let rules = timetable.rules.as_deref();
+    let values = params![timetable.rev.cast_signed(), due_at, changed, cursors, rules, job_id, before];
     Ok(connection.prepare_cached(sql)?.execute(values)? > 0)
 }
 
@@ -96,6 +105,18 @@ impl ScheduleStore for Database {
             let sql = format!("SELECT {COLUMNS} FROM schedules WHERE due_at <= ? ORDER BY due_at LIMIT ?");
             let mut statement = connection.prepare_cached(&sql)?;
             statement.query_map(params![micros(until), limit.cast_signed()], timetable)?.collect()
+        })
+        .await
+    }
+
+    async fn keep_to(&self, rules: &str, at: Timestamp) -> Result<usize, StoreError> {
+        let rules = rules.to_owned();
+        self.run(move |connection| {
+            let sql = "UPDATE schedules SET rev = rev + 1, due_at = ?1, changed = ?1
+                WHERE changed IS NULL AND rules IS NOT ?2";
+            let count = connection.execute(sql, params![micros(at), rules])?;
+            make_missing(connection, at)?;
+            Ok(count)
         })
         .await
     }

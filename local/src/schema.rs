@@ -9,10 +9,10 @@ use rusqlite::Connection;
 use crate::database::explain;
 
 /// The version of the tables that this program writes, kept in SQLite's `user_version`.
-pub(crate) const VERSION: i64 = 14;
+pub(crate) const VERSION: i64 = 15;
 
 /// Statements that lead from each version to the next.
-const STEPS: [&str; 14] = [
+const STEPS: [&str; 15] = [
     "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE jobs (job_id TEXT PRIMARY KEY, spec TEXT NOT NULL) WITHOUT ROWID;
@@ -175,6 +175,7 @@ const STEPS: [&str; 14] = [
         WHERE id >= (unixepoch() - 10800) * 1000000 AND instr(key, '/') = 0
         AND status IN ('complete', 'cancelled', 'failed', 'rejected', 'skipped') GROUP BY minute;
 ",
+    "ALTER TABLE schedules ADD COLUMN rules TEXT",
 ];
 
 /// Most copies of one version that are kept beside a store.

@@ -194,11 +194,12 @@ async fn strike(
     housekeeper: &Housekeeper,
     began: &mut Option<pumice_core::Timestamp>,
 ) -> Result<(), StoreError> {
+    let Some(at) = *began else { return housekeeper.strike(LEAD).await.map(drop) };
+    // The environment may be another one than that of the process before.
+    housekeeper.keep_to_rules().await?;
     housekeeper.strike(LEAD).await?;
-    if let Some(at) = *began {
-        housekeeper.strike_at_start(at).await?;
-        *began = None;
-    }
+    housekeeper.strike_at_start(at).await?;
+    *began = None;
     Ok(())
 }
 

@@ -9,6 +9,7 @@ mod browser;
 mod canary;
 mod changed;
 mod clock_details;
+mod clock_edges;
 mod connections;
 mod console;
 mod dead;

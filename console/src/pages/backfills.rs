@@ -145,7 +145,10 @@ fn foreseen_shown(ask: &Ask, foreseen: &BackfillForeseen, clock: &Clock) -> Valu
     });
     let text = |name: &str| ask.form.get(name).unwrap_or_default().to_owned();
     json!({
-        "told": format!("{} of {} would be started", foreseen.starts, counted(foreseen.planned, "slot")),
+        "told": match &foreseen.existing {
+            Some(known) => format!("backfill {} was begun already: nothing would be started", known.id),
+            None => format!("{} of {} would be started", foreseen.starts, counted(foreseen.planned, "slot")),
+        },
         "slots": slots.collect::<Vec<_>>(),
         "more": foreseen.slots.len().saturating_sub(MAX_SLOTS),
         "notes": foreseen.notes,

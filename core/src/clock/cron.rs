@@ -3,6 +3,8 @@
 //! croner knows crontabs; it is asked free of zones, as a day with 24 hours has every time once. The instant of a local
 //! time is decided here.
 
+use std::ops::RangeInclusive;
+
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Offset, SubsecRound, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 
@@ -67,7 +69,10 @@ impl Cron {
         // A crontab was read in these words before.
         let pattern: Option<Box<croner::Cron>> =
             crontab.pattern().and_then(|pattern| pattern.parse().ok()).map(Box::new);
-        let never = pattern.as_ref().is_some_and(|pattern| !names_a_day(pattern));
+        let never = match (&pattern, crontab.pattern()) {
+            (Some(pattern), Some(text)) if !text.starts_with('@') => !names_a_day(pattern, &text),
+            _ => false,
+        };
         Self { pattern, counts_hours, never }
     }
 
@@ -152,20 +157,81 @@ impl Cron {
     }
 }
 
-/// Whether some month has a day that a crontab names.
-fn names_a_day(cron: &croner::Cron) -> bool {
-    /// How many days months have at most.
-    const LONGEST: [u16; 12] = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+/// How many days each month may have.
+const LENGTHS: [&[u16]; 12] =
+    [&[31], &[28, 29], &[31], &[30], &[31], &[30], &[31], &[31], &[30], &[31], &[30], &[31]];
+
+/// Whether some month has a day that a crontab names. A search for one that no month has goes through all years.
+fn names_a_day(cron: &croner::Cron, text: &str) -> bool {
     let fields = &cron.pattern;
-    let by_weekday = !fields.is_dow_wildcard() && !fields.matches_dom_and_dow();
-    if by_weekday || fields.is_dom_wildcard() || fields.days.has_modifiers() {
-        return true;
+    let field = |index: usize| text.split_whitespace().nth(index).unwrap_or_default().to_ascii_uppercase();
+    let (days, weekdays) = (field(2), field(4));
+    let (any_day, any_weekday) = (fields.is_dom_wildcard(), fields.is_dow_wildcard());
+    let lengths = || {
+        let months = fields.months.values().into_iter();
+        months.filter_map(|month| LENGTHS.get(usize::from(month).checked_sub(1)?)).flat_map(|all| all.iter())
+    };
+    let weekdays: Vec<&str> = weekdays.trim_start_matches('+').split(',').collect();
+    let by_day = || lengths().any(|length| days.split(',').any(|item| !days_of(item, *length).is_empty()));
+    let by_weekday =
+        || lengths().any(|length| weekdays.iter().any(|item| !days_of_weekday(item, *length).is_empty()));
+    match (any_day, any_weekday) {
+        (true, true) => true,
+        (false, true) => by_day(),
+        (true, false) => by_weekday(),
+        (false, false) if !fields.matches_dom_and_dow() => by_day() || by_weekday(),
+        (false, false) => lengths().any(|length| {
+            let both = |day: &str, weekday: &str| {
+                let (days, others) = (days_of(day, *length), days_of_weekday(weekday, *length));
+                let is_weekend = ["0", "6", "7", "SAT", "SUN"].iter().any(|name| weekday.starts_with(name));
+                let can_be = !(day.ends_with('W') && is_weekend && !weekday.contains('-'));
+                can_be && days.start().max(others.start()) <= days.end().min(others.end())
+            };
+            days.split(',').any(|day| weekdays.iter().any(|weekday| both(day, weekday)))
+        }),
     }
-    let Some(first) = fields.days.values().first().copied() else { return true };
-    let months = fields.months.values();
-    months.iter().any(|month| {
-        LONGEST.get(usize::from(month.saturating_sub(1))).is_none_or(|longest| first <= *longest)
-    })
+}
+
+/// The days that an item of the field of days may name in a month of a length: one that is not of a number and a letter
+/// alone is taken to name any of its range.
+fn days_of(item: &str, length: u16) -> RangeInclusive<u16> {
+    let (range, step) = item.split_once('/').map_or((item, false), |(range, _)| (range, true));
+    let number = |text: &str| text.parse::<u16>().ok();
+    match (range, range.strip_suffix('W'), range.split_once('-')) {
+        ("L", ..) => length..=length,
+        ("LW", ..) => length.saturating_sub(2)..=length,
+        (_, Some(day), _) => match number(day) {
+            Some(day) if day <= length => day.saturating_sub(2).max(1)..=(day + 2).min(length),
+            Some(_) => NONE,
+            None => 1..=length,
+        },
+        (_, None, Some((first, last))) => {
+            number(first).unwrap_or(1)..=number(last).unwrap_or(length).min(length)
+        }
+        (day, None, None) => match number(day) {
+            Some(day) if step => day..=length,
+            Some(day) if day <= length => day..=day,
+            Some(_) => NONE,
+            None => 1..=length,
+        },
+    }
+}
+
+/// No days at all.
+const NONE: RangeInclusive<u16> = RangeInclusive::new(1, 0);
+
+/// The same for an item of the field of weekdays: `5#3` is one of the days 15 to 21, `5L` one of the last seven.
+fn days_of_weekday(item: &str, length: u16) -> RangeInclusive<u16> {
+    match (item, item.split_once('#')) {
+        ("" | "L" | "+", _) => NONE,
+        (_, Some((_, "L"))) => length - 6..=length,
+        (_, Some((_, nth))) => match nth.parse::<u16>() {
+            Ok(nth @ 1..=5) => 7 * nth - 6..=(7 * nth).min(length),
+            _ => 1..=length,
+        },
+        (item, None) if item.ends_with('L') => length - 6..=length,
+        _ => 1..=length,
+    }
 }
 
 fn local(at: Timestamp, zone: Tz) -> NaiveDateTime {

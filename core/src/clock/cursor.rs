@@ -88,9 +88,12 @@ pub struct Cursor {
     /// Runs that were made ahead of their time, which is still to come.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ahead: Vec<Ahead>,
-    /// Why nothing could be started at the last slot, if so.
+    /// Why nothing can be started, or why the last start was refused: until the next one, or until the job is changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
+    /// Whether nothing has looked at its entry yet: to the first look it is new.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unseen: bool,
     /// The state of its limits.
     #[serde(default, skip_serializing_if = "is_default")]
     pub watch: Watch,
@@ -159,8 +162,14 @@ impl Cursor {
             started: 0,
             ahead,
             trouble: None,
+            unseen: false,
             watch,
         }
+    }
+
+    /// Whether its entry was never usable at a look, or never looked at.
+    pub(super) fn is_unseen(&self) -> bool {
+        self.unseen || self.fingerprint.is_empty()
     }
 
     /// The cursor of an entry as its spec has it now: itself where nothing changed that decides when it is due; else it

@@ -9,8 +9,14 @@ use crate::spec::{Calendar, Shift};
 
 /// How far ahead to search for a day that the calendars leave: an entry without one within ten years has no slot.
 const HORIZON: Days = Days::new(3_660);
-/// How far a slot is shifted, at most.
-const MAX_SHIFT: u64 = 31;
+/// How far back to search for the slot before another one: as far as ahead for the next.
+const BEFORE: TimeDelta = TimeDelta::days(3_660);
+/// Most slots that are looked at one by one for the slot before another one.
+const STEPS: usize = 8;
+const SECOND: TimeDelta = TimeDelta::seconds(1);
+const DAY: TimeDelta = TimeDelta::days(1);
+/// How many days a change of clock can move a slot, and one more.
+const MARGIN: Days = Days::new(2);
 
 /// The calendars that an entry keeps to.
 #[derive(Clone, Debug, Default)]
@@ -31,13 +37,46 @@ impl Calendars {
         !is_in(&self.skip) && (self.only.is_empty() || is_in(&self.only))
     }
 
-    /// The nearest day that they leave, in the direction in which slots are shifted.
-    fn nearest(&self, day: NaiveDate, shift: Shift) -> Option<NaiveDate> {
-        let moved = |by: u64| match shift {
-            Shift::Next => day.checked_add_days(Days::new(by)),
-            Shift::Previous => day.checked_sub_days(Days::new(by)),
-        };
-        (1..=MAX_SHIFT).filter_map(moved).find(|day| self.leave(*day))
+    /// The first day of those before a day that they leave out, one after the other: slots from there on are shifted to
+    /// that day or later ones. As far back as `earliest`.
+    fn left_out_before(&self, day: NaiveDate, earliest: NaiveDate) -> NaiveDate {
+        let before = std::iter::successors(day.pred_opt(), NaiveDate::pred_opt);
+        before.take_while(|day| *day >= earliest && !self.leave(*day)).last().unwrap_or(day)
+    }
+}
+
+/// The days that slots are shifted to, asked in the order of the slots: no day is looked at twice.
+struct Shifted<'a> {
+    calendars: &'a Calendars,
+    shift: Shift,
+    /// The last day to search, and the first.
+    last: NaiveDate,
+    first: NaiveDate,
+    /// The day that was found last.
+    found: Option<NaiveDate>,
+}
+
+impl Shifted<'_> {
+    /// The nearest day that the calendars leave, from one that they leave out; `None` where there is none as far as slots
+    /// are searched.
+    fn nearest(&mut self, day: NaiveDate) -> Option<NaiveDate> {
+        let leaves = |day: &NaiveDate| self.calendars.leave(*day);
+        match self.shift {
+            Shift::Next => {
+                if self.found.is_none_or(|found| found < day) {
+                    let after = std::iter::successors(day.succ_opt(), NaiveDate::succ_opt);
+                    self.found = after.take_while(|day| *day <= self.last).find(leaves);
+                }
+                self.found
+            }
+            Shift::Previous => {
+                let before = std::iter::successors(day.pred_opt(), NaiveDate::pred_opt);
+                let found = before.take_while(|day| *day >= self.first).find(leaves);
+                self.found = found.or(self.found);
+                self.first = self.first.max(day);
+                self.found
+            }
+        }
     }
 }
 
@@ -88,7 +127,7 @@ impl Entry {
     /// The first slot after an instant; `None` when there is none any more.
     #[must_use]
     pub fn next(&self, after: Timestamp) -> Option<Slot> {
-        let before = |from: Timestamp| from.checked_sub_signed(TimeDelta::seconds(1)).unwrap_or(from);
+        let before = |from: Timestamp| from.checked_sub_signed(SECOND).unwrap_or(from);
         match (self.from, self.to) {
             (Some(from), Some(to)) if from > to => {
                 let slot = self.fitting_after(after)?;
@@ -131,6 +170,31 @@ impl Entry {
         Some(found)
     }
 
+    /// The slot before an instant, whatever was started: `None` when there is none within ten years.
+    #[must_use]
+    pub fn previous(&self, at: Timestamp) -> Option<Slot> {
+        // Mostly one is as far behind as the next is ahead, or some are between.
+        let mut reach = self.next(at).map_or(DAY, |next| next.at - at).max(SECOND);
+        loop {
+            reach = reach.min(BEFORE);
+            let mut found: Option<Slot> = None;
+            for slot in self.slots(at.checked_sub_signed(reach)? - SECOND).take(STEPS) {
+                if slot.at >= at {
+                    break;
+                }
+                found = Some(slot);
+            }
+            if let Some(slot) = found {
+                let is_it = self.next(slot.at).is_none_or(|next| next.at >= at);
+                return if is_it { found } else { self.last(slot.at, at - SECOND) };
+            }
+            if reach == BEFORE {
+                return None;
+            }
+            reach = reach * 2;
+        }
+    }
+
     /// Whether it holds at an instant, by its window and its calendars.
     #[must_use]
     pub fn holds(&self, at: Timestamp) -> bool {
@@ -147,23 +211,35 @@ impl Entry {
     /// The first slot after an instant that the calendars leave, or that is shifted there.
     fn fitting_after(&self, after: Timestamp) -> Option<Slot> {
         let Some(calendars) = &self.calendars else { return self.due_after(after) };
-        let horizon = after.naive_utc().date().checked_add_days(HORIZON)?;
-        // A slot before it may be shifted to after it.
-        let reach =
-            TimeDelta::days(if calendars.shift == Some(Shift::Next) { MAX_SHIFT as i64 + 2 } else { 0 });
-        let mut at = after.checked_sub_signed(reach)?;
+        let today = after.with_timezone(&self.zone).date_naive();
+        let horizon = today.checked_add_days(HORIZON)?;
+        let earliest = today.checked_sub_days(HORIZON)?;
+        let mut at = after;
+        if calendars.shift == Some(Shift::Next) {
+            // A slot before it may be shifted to after it.
+            let from = calendars.left_out_before(today, earliest).checked_sub_days(MARGIN)?;
+            let from = calendars.left_out_before(from, earliest).checked_sub_days(MARGIN)?;
+            at = from.and_time(NaiveTime::MIN).and_utc();
+        }
+        let mut shifted = calendars.shift.map(|shift| {
+            let first = today.checked_sub_days(MARGIN).unwrap_or(today);
+            Shifted { calendars, shift, last: horizon, first, found: None }
+        });
         loop {
             let slot = self.due_after(at).filter(|slot| slot.local.date() <= horizon)?;
             at = slot.at;
             let day = slot.local.date();
-            let fitting = match calendars.shift {
+            let fitting = match &mut shifted {
                 _ if calendars.leave(day) => Some(slot),
-                Some(shift) => calendars.nearest(day, shift).and_then(|to| self.moved(slot, to)),
+                Some(shifted) => match shifted.nearest(day) {
+                    // Of the days to come they leave none: no later slot has one either.
+                    None if shifted.shift == Shift::Next => return None,
+                    to => to.and_then(|to| self.moved(slot, to)),
+                },
                 None => {
                     // Not one by one: a crontab may name each minute of the day.
                     let midnight = day.succ_opt()?.and_time(NaiveTime::MIN);
-                    at = time_of_day(midnight, self.zone)?.at.max(at + TimeDelta::seconds(1))
-                        - TimeDelta::seconds(1);
+                    at = time_of_day(midnight, self.zone)?.at.max(at + SECOND) - SECOND;
                     None
                 }
             };

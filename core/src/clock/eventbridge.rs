@@ -181,11 +181,29 @@ fn differences(planned: &Planned, schedules: &[Expression], now: Timestamp) -> V
     if spec.jitter.is_some() {
         told.push("Scheduler knows no fixed jitter: its start comes without".to_owned());
     }
-    if spec.catch_up.is_some_and(|catch_up| catch_up != CatchUp::None) || spec.window.is_some() {
-        told.push("catch_up is Pumice's: Scheduler makes up for nothing".to_owned());
+    match spec.catch_up {
+        Some(CatchUp::None) => {}
+        Some(_) => told.push("catch_up is Pumice's: Scheduler makes up for nothing".to_owned()),
+        None => {
+            told.push("catch_up is Pumice's, and last by default: Scheduler makes up for nothing".to_owned())
+        }
     }
     if spec.overlap.is_some() {
         told.push("overlap is the entry's: a run that Scheduler asks for has the job's".to_owned());
+    }
+    let limits = [
+        ("must_start", spec.must_start.is_some()),
+        ("finish_by", spec.finish_by.is_some()),
+        ("max_silence", spec.max_silence.is_some()),
+    ];
+    let limits: Vec<&str> =
+        limits.into_iter().filter_map(|(name, is_given)| is_given.then_some(name)).collect();
+    if !limits.is_empty() {
+        let limits = limits.join(", ");
+        told.push(format!("{limits}: judged by Pumice's clock alone, for the slots that it starts itself"));
+    }
+    if spec.pause_after.is_some() {
+        told.push("pause_after pauses the entry in Pumice: Scheduler goes on starting it".to_owned());
     }
     if spec.run_now {
         told.push("run_now is Pumice's: Scheduler waits for the first slot".to_owned());

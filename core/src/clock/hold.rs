@@ -105,14 +105,18 @@ impl Timetable {
         let matched = self.matched(plan);
         let mut cursors = Vec::with_capacity(matched.len());
         for (index, known) in matched.into_iter().enumerate() {
-            let known = known.unwrap_or_else(|| Cursor::unusable(seen));
+            let planned = plan.entries.get(index).and_then(|planned| planned.as_ref().ok());
+            let known = known.unwrap_or_else(|| match planned {
+                // By its fingerprint it is found again, whatever becomes of its place.
+                Some(_) => Cursor { unseen: true, ..fresh[index].clone() },
+                None => Cursor::unusable(seen),
+            });
             let is_asked = index < plan.entries.len() && which.is_none_or(|which| which == index);
             if !is_asked {
                 cursors.push(known);
                 continue;
             }
-            let planned = plan.entries[index].as_ref().ok();
-            let is_new = known.fingerprint.is_empty() && planned.is_some();
+            let is_new = known.is_unseen() && planned.is_some();
             let before = if is_new { fresh[index].clone() } else { known.clone() };
             let (after, outcome) = change(before, planned);
             outcomes.push((index, outcome));

@@ -23,7 +23,7 @@ pub use eventbridge::{Expression, Native, native};
 pub use hold::{Held, Outcome, Pause};
 pub use limits::{LimitKind, PAUSED_BY, Runs, Watched};
 pub use outage::{Recovery, after_outage};
-pub use planned::{BadEntry, Plan, Planned, digest, is_clock_changed, is_schedule, is_scheduled};
+pub use planned::{BadEntry, Plan, Planned, digest, is_clock_changed, is_schedule, is_scheduled, rules_of};
 pub use preview::{Standing, Upcoming, local, notes, standings, utc};
 pub use timetable::{Looked, Start, Timetable};
 pub use watch::{Alert, Broken, MAX_OPEN, Open, Silence, Watch};

@@ -68,6 +68,8 @@ pub struct Plan {
     pub enabled: bool,
     /// The schedule as the spec has it, as a [`digest`]; none where the job has none that is ours.
     pub spec: Option<String>,
+    /// The rules of the realm and the environment that it was made by, as a [`rules_of`]; none where it was made by none.
+    pub rules: Option<String>,
     /// The hosts of the job's worker, for entries with `nodes: all`: the caller's to fill in.
     pub hosts: Hosts,
 }
@@ -79,8 +81,9 @@ impl Plan {
         let none = BTreeMap::new();
         let calendars = realm.fields.calendars.as_ref().unwrap_or(&none);
         let schedule = job.document.get("schedule").unwrap_or(&Value::Null);
+        let rules = Some(rules_of(realm, settings));
         if !settings.starts(job.fields.dispatcher.as_deref()) {
-            return Self::none();
+            return Self { rules, ..Self::none() };
         }
         let entries = Schedule::entries(schedule).into_iter().map(|entry| {
             let entry = entry.map_err(|error| BadEntry(error.to_string()))?;
@@ -88,13 +91,14 @@ impl Plan {
         });
         let entries: Vec<_> = entries.collect();
         let spec = (!entries.is_empty()).then(|| digest(schedule));
-        Self { entries, enabled: job.fields.enabled != Enabled::Static(false), spec, hosts: Hosts::Single }
+        let enabled = job.fields.enabled != Enabled::Static(false);
+        Self { entries, enabled, spec, rules, hosts: Hosts::Single }
     }
 
     /// That of a job that has none, or is started by others.
     #[must_use]
     pub const fn none() -> Self {
-        Self { entries: Vec::new(), enabled: false, spec: None, hosts: Hosts::Single }
+        Self { entries: Vec::new(), enabled: false, spec: None, rules: None, hosts: Hosts::Single }
     }
 
     /// Whether an entry that can be used starts the job on each host.
@@ -136,7 +140,9 @@ impl Planned {
             Some(Starts::At(at)) => {
                 let slot = |bound: &Bound| {
                     let (at, wall) = bound.reading(zone).ok_or_else(|| unread(bound))?;
-                    Ok(named(at, wall, zone))
+                    // A slot has whole seconds, as its key has.
+                    let wall = wall.map(|wall| wall.trunc_subsecs(0));
+                    Ok(named(at.trunc_subsecs(0), wall, zone))
                 };
                 let mut at: Vec<Slot> = at.iter().map(slot).collect::<Result<_, _>>()?;
                 at.sort_by_key(|slot| slot.at);
@@ -145,14 +151,15 @@ impl Planned {
             }
             None => return Err(BadEntry("neither crontab, every nor at is given".to_owned())),
         };
-        let from = spec.from.as_ref().map(instant).transpose()?;
+        let from = spec.from.as_ref().map(instant).transpose()?.map(up);
         let to = spec.to.as_ref().map(instant).transpose()?;
         let kept = kept_to(&spec, calendars)?;
         let window = spec.window.map(Span::delta);
         let catch_up = spec.catch_up.unwrap_or_default();
         let missing = Missing { catch_up, window, max: spec.max.map(|max| max.as_u32()) };
         let jitter = spec.jitter.map_or(TimeDelta::zero(), |most| jitter(&job.fields.job_id, most));
-        let fingerprint = fingerprint(&spec, zone, kept.as_ref());
+        let by_zone = kept.is_some() || depends_on_zone(&spec);
+        let fingerprint = fingerprint(&spec, if by_zone { zone } else { Tz::UTC }, kept.as_ref());
         let zone_is_default = given.is_none();
         Ok(Self {
             zone,
@@ -188,6 +195,18 @@ impl Planned {
         (self.from, self.to)
     }
 
+    /// Whether it gives its runs the same as another entry of its job: a slot of both is one run.
+    #[must_use]
+    pub fn gives_the_same(&self, other: &Self) -> bool {
+        self.spec.globals == other.spec.globals && self.spec.parameters == other.spec.parameters
+    }
+
+    /// Whether it has a dead-man limit.
+    pub(super) const fn has_limits(&self) -> bool {
+        let ScheduleEntry { must_start, finish_by, max_silence, pause_after, .. } = &self.spec;
+        must_start.is_some() || finish_by.is_some() || max_silence.is_some() || pause_after.is_some()
+    }
+
     /// Whether it starts the job on each host.
     #[must_use]
     pub fn is_for_all_nodes(&self) -> bool {
@@ -199,6 +218,24 @@ impl Planned {
     pub fn is_reboot(&self) -> bool {
         matches!(&self.when, Timing::Cron(cron) if cron.is_reboot())
     }
+}
+
+/// An instant in whole seconds, not before it.
+fn up(at: Timestamp) -> Timestamp {
+    let whole = at.trunc_subsecs(0);
+    if whole < at { whole + TimeDelta::seconds(1) } else { whole }
+}
+
+/// Whether an entry without calendars is due at other instants in another zone.
+fn depends_on_zone(spec: &ScheduleEntry) -> bool {
+    let is_wall = |bound: &Bound| bound.reading(Tz::UTC).is_none_or(|(_, wall)| wall.is_some());
+    let by_window = [&spec.from, &spec.to].into_iter().flatten().any(is_wall);
+    by_window
+        || match spec.starts() {
+            Some(Starts::Crontab(crontab)) => crontab.pattern().is_some(),
+            Some(Starts::At(at)) => at.iter().any(is_wall),
+            Some(Starts::Every(_)) | None => false,
+        }
 }
 
 /// The calendars of an entry.
@@ -230,7 +267,16 @@ fn digest_of(value: &Value) -> String {
     digest.simple().to_string()[..16].to_owned()
 }
 
-/// The digest of the fields that decide when an entry is due. The values that its runs are given are not among them.
+/// What a realm and the settings, its own with the environment over them, say about schedules, as a digest: with another
+/// one an entry may be due at other times, or not at all.
+#[must_use]
+pub fn rules_of(realm: &RealmSpec, settings: &Settings) -> String {
+    let Settings { timezone, dispatcher_zones, dispatchers, foreign_workers, .. } = settings;
+    digest(&json!([timezone, dispatcher_zones, dispatchers, foreign_workers, realm.fields.calendars]))
+}
+
+/// The digest of the fields that decide when an entry is due. The values that its runs are given are not among them, nor is
+/// a zone that makes no difference.
 fn fingerprint(spec: &ScheduleEntry, zone: Tz, calendars: Option<&Calendars>) -> String {
     let days = calendars.map(|calendars| json!([calendars.skip, calendars.only, calendars.shift]));
     let told = json!([spec.crontab, spec.every, spec.at, spec.from, spec.to, zone.name(), days, spec.jitter]);
@@ -244,7 +290,9 @@ fn jitter(job_id: &JobId, most: Span) -> TimeDelta {
     const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
     let id = job_id.as_str();
     let stem = id.trim_end_matches(|c: char| c.is_ascii_digit());
-    let number = id[stem.len()..].parse::<u64>().unwrap_or(0);
+    // However long it is: its last 64 bits.
+    let digits = id[stem.len()..].bytes().map(|digit| u64::from(digit - b'0'));
+    let number = digits.fold(0_u64, |number, digit| number.wrapping_mul(10).wrapping_add(digit));
     let hash = Uuid::new_v5(&ENTRIES, stem.as_bytes()).as_u64_pair().0;
     let part = u128::from(hash.wrapping_add(number.wrapping_mul(GOLDEN)));
     let seconds = (u128::from(most.get().as_secs()) * part) >> 64;
@@ -280,12 +328,14 @@ mod tests {
 
     #[test]
     fn jitter_of_numbered_jobs_is_spread_evenly() {
-        let mut by_second = BTreeMap::new();
-        for number in 0..300 {
-            let id = JobId::new(format!("etl/hourly-{number}")).unwrap();
-            *by_second.entry(jitter(&id, Span::from_mins(5))).or_insert(0) += 1;
+        for first in [0, u128::from(u64::MAX) - 150, 99_999_999_999_999_999_999, u128::MAX / 2] {
+            let mut by_second = BTreeMap::new();
+            for number in first..first + 300 {
+                let id = JobId::new(format!("etl/hourly-{number}")).unwrap();
+                *by_second.entry(jitter(&id, Span::from_mins(5))).or_insert(0) += 1;
+            }
+            assert!(by_second.values().all(|count| *count <= 3), "{first}: {by_second:?}");
+            assert!(by_second.keys().all(|jitter| *jitter < TimeDelta::minutes(5)));
         }
-        assert!(by_second.values().all(|count| *count <= 3), "{by_second:?}");
-        assert!(by_second.keys().all(|jitter| *jitter < TimeDelta::minutes(5)));
     }
 }

@@ -44,6 +44,10 @@ pub struct Timetable {
     /// The schedule as the spec had it when it was looked at last, as a digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spec: Option<String>,
+    /// What the realm and the environment said about schedules when it was looked at last, as a
+    /// [`rules_of`](super::rules_of).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules: Option<String>,
     /// One for each entry, in the order of the spec.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cursors: Vec<Cursor>,
@@ -95,8 +99,16 @@ impl Timetable {
             due_at: Some(changed),
             changed: Some(changed),
             spec: None,
+            rules: None,
             cursors: Vec::new(),
         }
+    }
+
+    /// Whether it must be looked at by the realm as it is stored now, and not as it was read a while ago: the job or the
+    /// realm was changed since the last look, or that look went by other rules.
+    #[must_use]
+    pub fn needs_new_realm(&self, rules: &str) -> bool {
+        self.changed.is_some() || self.rules.as_deref() != Some(rules)
     }
 
     /// To be looked at, as the job's spec was changed.
@@ -148,6 +160,7 @@ impl Timetable {
                 due_at: None,
                 changed: None,
                 spec: plan.spec.clone(),
+                rules: plan.rules.clone(),
                 cursors: Vec::new(),
                 ..self.clone()
             },
@@ -165,8 +178,9 @@ impl Timetable {
             let (cursor, jitter) = match planned {
                 Ok(planned) => {
                     let (enabled, of) = (plan.enabled, plan.entries.len());
-                    let (hosts, paused) = (&plan.hosts, &paused);
-                    let entry = OneEntry { index, of, planned, enabled, hosts, paused, runs, now, ahead };
+                    let (hosts, paused, is_changed) = (&plan.hosts, &paused, self.changed.is_some());
+                    let entry =
+                        OneEntry { index, of, planned, enabled, is_changed, hosts, paused, runs, now, ahead };
                     let cursor = entry.look(known, changed, &mut looked);
                     let limit = cursor.watch.due_at(&cursor, planned);
                     // Runs are made ahead of their time, and limits judged after it.
@@ -239,6 +253,34 @@ impl Timetable {
     }
 }
 
+impl Timetable {
+    /// Notes that starts of one slot were refused, before the record of the look is written: the reasons stay until the
+    /// entry's next start. A slot that has no run on another host either does not count for `max_runs`.
+    pub fn refuse(&mut self, plan: &Plan, refused: &[(Start, String)], has_run: bool) {
+        let Some((first, _)) = refused.first() else { return };
+        let (Some(cursor), Some(Ok(planned))) =
+            (self.cursors.get_mut(first.entry), plan.entries.get(first.entry))
+        else {
+            return;
+        };
+        for (start, why) in refused {
+            cursor.watch.refuse(&start.key, why);
+            cursor.ahead.retain(|made| made.key != start.key);
+            cursor.trouble = Some(why.clone());
+        }
+        if has_run {
+            return;
+        }
+        cursor.started = cursor.started.saturating_sub(1);
+        if cursor.next.is_none() {
+            let after = cursor.last.map_or(first.slot.at, |last| last.max(first.slot.at));
+            cursor.next = planned.entry(cursor.since).next(after).map(|slot| slot.at);
+            let due = cursor.due_at().map(|due| due + planned.jitter);
+            self.due_at = self.due_at.into_iter().chain(due).min();
+        }
+    }
+}
+
 impl Looked {
     /// Has runs cancelled that were made ahead, as far as their time is still to come.
     fn withdraw(&mut self, made: Vec<Ahead>, now: Timestamp) {
@@ -253,6 +295,8 @@ struct OneEntry<'a> {
     of: usize,
     planned: &'a Planned,
     enabled: bool,
+    /// Whether the job or the realm was changed since the last look.
+    is_changed: bool,
     /// The hosts of the job's worker.
     hosts: &'a Hosts,
     /// Paused, where all the entries are that the job had; else active.
@@ -298,6 +342,9 @@ impl OneEntry<'_> {
             cursor = due.cursor;
             missed = due.missed;
         }
+        if !starts.is_empty() {
+            cursor.trouble = None;
+        }
         let mut cursor = self.counted(cursor, &mut starts);
         self.place(&mut cursor, &mut starts);
         let made = starts.iter().map(|start| Ahead { at: start.at, key: start.key.clone() });
@@ -312,7 +359,7 @@ impl OneEntry<'_> {
     fn seen(&self, known: Option<Cursor>, changed: Timestamp, looked: &mut Looked) -> (Cursor, bool) {
         let seen = changed - self.planned.jitter;
         let fingerprint = &self.planned.fingerprint;
-        let Some(mut cursor) = known.filter(|known| !known.fingerprint.is_empty()) else {
+        let Some(mut cursor) = known.filter(|known| !known.is_unseen()) else {
             let cursor = Cursor::new(&self.planned.entry(seen), fingerprint.clone(), seen);
             // A job that is paused as a whole stays so, be it enabled or not.
             let is_paused = *self.paused != State::Active;
@@ -324,8 +371,8 @@ impl OneEntry<'_> {
             cursor = cursor.seen(&self.planned.entry(seen), fingerprint, seen);
         }
         let entry = self.planned.entry(cursor.since);
-        // Why it halted is known until it is resumed.
-        if cursor.state != State::Halted {
+        // Why its last start was refused is known until its next one, and why it halted until it is resumed.
+        if self.is_changed && cursor.state != State::Halted {
             cursor.trouble = None;
         }
         if cursor.next.is_none() && !self.is_over(&cursor) {
@@ -362,9 +409,15 @@ impl OneEntry<'_> {
     }
 
     fn open_missed(&self, cursor: &mut Cursor, starts: &[Start], missed: &Missed) {
+        if !self.planned.has_limits() {
+            return;
+        }
         let is_started = |slot: Timestamp| starts.iter().any(|start| start.slot.at == slot);
-        let start = |slot: Slot| Start::new(self.planned, self.index, slot, None, None);
         let entry = self.planned.entry(cursor.since);
+        let start = |slot: Slot| {
+            let previous = entry.previous(slot.at).map(|slot| slot.at);
+            Start::new(self.planned, self.index, slot, previous, None)
+        };
         let early = (missed.count as usize).saturating_sub(MAX_PASSED + 1);
         let passed = entry.slots(missed.from - TimeDelta::seconds(1)).skip(early).take(MAX_PASSED);
         for slot in passed.filter(|slot| slot.at < missed.to && !is_started(slot.at)) {
@@ -428,13 +481,16 @@ impl OneEntry<'_> {
     }
 
     fn starts(&self, before: &Cursor, slots: Vec<Slot>, missed: Option<Missed>) -> Vec<Start> {
-        let mut previous = before.last;
         let in_time = self.now - self.planned.jitter - IN_TIME;
-        let told = told_of(missed, &self.planned.entry(before.since), &slots, in_time);
+        let entry = self.planned.entry(before.since);
+        let told = told_of(missed, &entry, &slots, in_time);
+        let mut last = before.last;
         let start = |(slot, missed): (Slot, Option<Missed>)| {
-            let start = Start::new(self.planned, self.index, slot, previous, missed);
-            previous = Some(slot.at);
-            start
+            // Mostly it is the one that was started before: that takes no search.
+            let follows = |last: &Timestamp| entry.next(*last).is_some_and(|next| next.at == slot.at);
+            let previous = last.filter(follows).or_else(|| entry.previous(slot.at).map(|slot| slot.at));
+            last = Some(slot.at);
+            Start::new(self.planned, self.index, slot, previous, missed)
         };
         slots.into_iter().zip(told).map(start).collect()
     }
@@ -442,7 +498,7 @@ impl OneEntry<'_> {
     /// The one start of an entry that is seen for the first time, unless one comes in a moment anyway.
     fn start_at_once(&self, cursor: &Cursor, changed: Timestamp) -> Option<Start> {
         let is_soon = cursor.next.is_some_and(|next| next <= changed + SOON);
-        (!is_soon).then(|| Start::at_once(self.planned, self.index, changed))
+        (!is_soon).then(|| Start::at_once(self.planned, self.index, cursor.since, changed))
     }
 }
 
@@ -466,14 +522,13 @@ impl Start {
         Self { key: format!("{}@{host}", self.key), host: Some(host.clone()), ..self.clone() }
     }
 
-    /// A start of an entry at a time that it does not name.
+    /// A start of an entry at a time that it need not name; `since` is when the entry was first seen.
     #[must_use]
-    pub fn at_once(planned: &Planned, entry: usize, now: Timestamp) -> Self {
+    pub fn at_once(planned: &Planned, entry: usize, since: Timestamp, now: Timestamp) -> Self {
         let at = now.trunc_subsecs(0);
         let local = at.with_timezone(&planned.zone).naive_local();
-        Self {
-            at,
-            ..Self::new(planned, entry, Slot { at, local, change: None, moved_from: None }, None, None)
-        }
+        let slot = Slot { at, local, change: None, moved_from: None };
+        let previous = planned.entry(since).previous(at).map(|slot| slot.at);
+        Self { at, ..Self::new(planned, entry, slot, previous, None) }
     }
 }

@@ -88,15 +88,19 @@ fn crontab_in_words(crontab: &Crontab) -> String {
         let (step, values) = (field.step, field.values());
         let is_even = step > 1
             && size % step == 0
+            && values.len() > 1
             && values.first() == Some(&field.min)
             && values.len() == usize::from(size / step);
         if !is_even {
             field.step = 1;
         }
     }
+    let every_day = fields.is_dom_wildcard() && fields.is_dow_wildcard();
+    if every_day {
+        // Each day of every second month is not one day in two months.
+        fields.months.step = 1;
+    }
     let fields = &cron.pattern;
-    let every_day =
-        fields.is_dom_wildcard() && fields.is_dow_wildcard() && fields.months.values().len() == 12;
     let one_time = fields.minutes.values().len() == 1 && fields.hours.values().len() == 1;
     let text = cron.describe();
     let text = text.trim_end_matches('.');
@@ -152,6 +156,10 @@ mod tests {
             ("0 0 * * 5#2", "at 00:00, on the 2nd Friday of the month"),
             ("0 0 * * 5L", "at 00:00, on the last Friday of the month"),
             ("0 0 1 */3 *", "at 00:00, on day 1, in every 3 months"),
+            ("0 0 * */12 *", "each day at 00:00, in January"),
+            ("0 0 1 */12 *", "at 00:00, on day 1, in January"),
+            ("0 0 * */6 *", "each day at 00:00, in January and July"),
+            ("*/5 * * */6 *", "every 5 minutes, in January and July"),
             ("0 0 1 */5 *", "at 00:00, on day 1, in January, June, and November"),
             ("0 0 1 2-12/5 *", "at 00:00, on day 1, in February, July, and December"),
         ] {

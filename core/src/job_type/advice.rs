@@ -10,7 +10,7 @@ use crate::schema;
 use crate::spec::{ActionsWhen, Enabled, JobSpec, RealmFields, RealmSpec, Settings};
 
 /// The names of all warnings, under which they are silenced.
-pub const WARNINGS: [&str; 37] = [
+pub const WARNINGS: [&str; 38] = [
     "both-days",
     "bucket-in-folder",
     "bucket-name",
@@ -30,6 +30,7 @@ pub const WARNINGS: [&str; 37] = [
     "only-logged",
     "other-worker",
     "relative-program",
+    "same-start",
     "secret-in-spec",
     "shell-comment",
     "shell-sign",

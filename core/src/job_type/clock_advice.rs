@@ -1,27 +1,21 @@
 //! Warnings about schedules: valid but probably unintended.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
-
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
 use super::Registry;
+use super::busy_second::busy_second;
 use super::late_advice::advise_limits;
 use super::survey::Surveyed;
 use crate::Timestamp;
-use crate::clock::{Entry, Plan, Planned, Slot, utc};
+use crate::clock::{Entry, Plan, Planned, is_scheduled, utc};
+use crate::globals::merge_parameters;
 use crate::problem::{JsonPath, Problem};
 use crate::spec::{Bound, Crontab, JobSpec, RealmSpec, Settings, Starts};
-use crate::text::escaped;
 
-/// Most starts in one second without a warning.
-const MAX_TOGETHER: usize = 50;
-/// How far ahead starts are counted, and how many of them are.
-const AHEAD: TimeDelta = TimeDelta::hours(24);
-const MAX_COUNTED: usize = 30_000;
-/// Most jobs of a busy second that are named.
-const MAX_NAMED: usize = 3;
+/// Most pairs of entries of a job that are searched for a slot that they have in common, and most steps of a search.
+const MAX_PAIRS: usize = 200;
+const MAX_SLOTS: usize = 200;
 /// A field of a crontab.
 struct Field {
     name: &'static str,
@@ -60,7 +54,7 @@ impl Registry {
     ) -> Vec<(usize, Problem)> {
         let none = RealmSpec::parse(&json!({ "realm": "none" }));
         let Some(realm) = realm.or(none.as_ref().ok()) else { return Vec::new() };
-        let scheduled = jobs.iter().enumerate().filter(|(_, one)| !one.job.fields.schedule.0.is_empty());
+        let scheduled = jobs.iter().enumerate().filter(|(_, one)| is_scheduled(&one.job.document));
         let scheduled = scheduled.filter(|(_, one)| !settings.is_foreign(&one.job.fields.worker));
         let plans: Vec<(usize, Plan)> =
             scheduled.map(|(index, one)| (index, Plan::of(one.job, realm, settings))).collect();
@@ -75,6 +69,31 @@ impl Registry {
         told.extend(busy_second(jobs, &plans, now));
         told.sort_by_key(|(index, _)| *index);
         told
+    }
+}
+
+impl Registry {
+    /// Checks what the entries of a job's schedule give to its runs: their parameters, laid over the job's own.
+    pub(super) fn check_entries(&self, job: &JobSpec) -> Vec<Problem> {
+        let Some(job_type) = self.job_type(&job.fields.r#type) else { return Vec::new() };
+        let root = JsonPath::root().field("schedule");
+        let is_list = job.document.get("schedule").is_some_and(Value::is_array);
+        let of_parameters = |job: &JobSpec| {
+            let mut problems = job_type.check(job, &self.renderer);
+            problems.retain(|problem| problem.path.as_str().starts_with(".parameters"));
+            problems
+        };
+        let (mut own, mut problems) = (None, Vec::new());
+        for (index, entry) in job.fields.schedule.0.iter().enumerate() {
+            let Some(given) = entry.parameters.as_ref().filter(|given| !given.is_empty()) else { continue };
+            let path = if is_list { root.item(index) } else { root.clone() };
+            let own = own.get_or_insert_with(|| of_parameters(job));
+            let mut overlaid = job.clone();
+            overlaid.set_parameters(merge_parameters(&job.parameters(), given));
+            let found = of_parameters(&overlaid).into_iter().filter(|problem| !own.contains(problem));
+            problems.extend(found.map(|problem| problem.below(&path)));
+        }
+        problems
     }
 }
 
@@ -101,6 +120,7 @@ fn advise_plan(job: &JobSpec, plan: &Plan, now: Timestamp) -> Vec<Problem> {
         }
         is_default |= planned.zone_is_default && needs_zone(planned);
     }
+    advice.extend(same_starts(plan, &root, now));
     if is_default {
         let told =
             Problem::warning("default-zone", root, "no timezone is given, so that its times are in UTC");
@@ -219,90 +239,53 @@ fn both_days(crontab: &Crontab, path: &JsonPath) -> Option<Problem> {
     Some(told.with_hint(format!("for days that are both say `+{weekdays}`")))
 }
 
-/// The next start of an entry, the earliest first.
-struct Coming {
-    at: Timestamp,
-    slot: Slot,
-    /// The place of its job, and of its entry among all.
-    job: usize,
-    place: usize,
-}
-
-impl PartialEq for Coming {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Coming {}
-
-impl PartialOrd for Coming {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Coming {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.place).cmp(&(other.at, other.place))
-    }
-}
-
-/// A warning about the first second in which too many starts come together, at the first job of it that was given. It looks
-/// at the starts of a day in their order, and at no more than [`MAX_COUNTED`].
-fn busy_second(jobs: &[Surveyed<'_>], plans: &[(usize, Plan)], now: Timestamp) -> Option<(usize, Problem)> {
-    let mut entries = Vec::new();
-    for (job, plan) in plans.iter().filter(|(_, plan)| plan.enabled) {
-        entries.extend(plan.entries.iter().flatten().map(|planned| (*job, planned, planned.entry(now))));
-    }
-    let mut heap = BinaryHeap::new();
-    let come = |place: usize, after: Timestamp| {
-        let (job, planned, entry): &(usize, &Planned, Entry) = &entries[place];
-        let slot = entry.next(after)?;
-        let at = slot.at + planned.jitter;
-        (at <= now + AHEAD).then_some(Reverse(Coming { at, slot, job: *job, place }))
-    };
-    heap.extend((0..entries.len()).filter_map(|place| come(place, now)));
-    let mut together: HashMap<usize, usize> = HashMap::new();
-    let (mut second, mut count) = (now, 0);
-    for _ in 0..MAX_COUNTED {
-        let next = heap.pop();
-        let at = next.as_ref().map(|Reverse(coming)| coming.at);
-        if at != Some(second) {
-            if count > MAX_TOGETHER
-                && let Some(told) = too_many(jobs, &together, second, count)
-            {
-                return Some(told);
+/// Warnings about entries whose own rules do not hold where an earlier entry names the same slots: both are one run, which
+/// is the earlier one's.
+fn same_starts(plan: &Plan, path: &JsonPath, now: Timestamp) -> Vec<Problem> {
+    let usable =
+        || plan.entries.iter().enumerate().filter_map(|(place, one)| Some((place, one.as_ref().ok()?)));
+    let mut advice = Vec::new();
+    let mut looked = 0;
+    for (place, later) in usable() {
+        let rule = if later.spec.max_runs.is_some() {
+            "its max_runs counts them all the same"
+        } else if later.spec.overlap.is_some() {
+            "its overlap does not hold for them"
+        } else {
+            continue;
+        };
+        for (first, earlier) in usable().take_while(|(first, _)| *first < place) {
+            let is_other = later.spec.max_runs.is_none() && earlier.spec.overlap == later.spec.overlap;
+            if is_other || !earlier.gives_the_same(later) || looked >= MAX_PAIRS {
+                continue;
             }
-            together.clear();
-            count = 0;
+            looked += 1;
+            if let Some(slot) = first_common(&earlier.entry(now), &later.entry(now), now) {
+                let message = format!(
+                    "at {} entry {first} and entry {place} name one slot, which is one run, of entry {first}: {rule}",
+                    utc(slot)
+                );
+                let told = Problem::warning("same-start", path.item(place), message);
+                advice.push(told.with_hint("give one of them globals, if both are to run"));
+                break;
+            }
         }
-        let Reverse(coming) = next?;
-        second = coming.at;
-        count += 1;
-        *together.entry(coming.job).or_insert(0) += 1;
-        heap.extend(come(coming.place, coming.slot.at));
+    }
+    advice
+}
+
+/// The first slot that two entries have in common, of the next that they have.
+fn first_common(one: &Entry, other: &Entry, now: Timestamp) -> Option<Timestamp> {
+    let mut at = now;
+    for _ in 0..MAX_SLOTS {
+        let (first, second) = (one.next(at)?.at, other.next(at)?.at);
+        if first == second {
+            return Some(first);
+        }
+        // Neither has one before the later of the two.
+        at = first.max(second) - TimeDelta::seconds(1);
     }
     None
-}
-
-/// The warning about a second; `None` when none of its jobs was given.
-fn too_many(
-    jobs: &[Surveyed<'_>],
-    together: &HashMap<usize, usize>,
-    second: Timestamp,
-    count: usize,
-) -> Option<(usize, Problem)> {
-    let mut places: Vec<usize> = together.keys().copied().collect();
-    places.sort_unstable();
-    let first = places.iter().copied().find(|place| jobs[*place].given)?;
-    let names = places.iter().take(MAX_NAMED).map(|place| escaped(jobs[*place].job.fields.job_id.as_str()));
-    let names = names.map(|name| name.into_owned()).collect::<Vec<_>>().join(", ");
-    let more = places.len().saturating_sub(MAX_NAMED);
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    let message = format!("{count} starts come together at {}: of {names}{more}", utc(second));
-    let told = Problem::warning("busy-second", JsonPath::root().field("schedule"), message);
-    Some((first, told.with_hint("`jitter: 5m` spreads them")))
 }
 
 #[cfg(test)]

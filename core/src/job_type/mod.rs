@@ -6,6 +6,7 @@
 
 mod action;
 mod advice;
+mod busy_second;
 mod changing;
 mod clock_advice;
 mod context;

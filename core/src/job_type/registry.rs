@@ -36,7 +36,7 @@ pub enum BadRegistry {
 pub struct Registry {
     types: BTreeMap<&'static str, Arc<dyn RegisteredType>>,
     actions: BTreeMap<&'static str, Arc<dyn RegisteredAction>>,
-    renderer: Renderer,
+    pub(super) renderer: Renderer,
 }
 
 impl std::fmt::Debug for Registry {
@@ -155,6 +155,9 @@ impl Registry {
     #[must_use]
     pub fn check_job(&self, job: &JobSpec, settings: &Settings) -> Vec<Problem> {
         let mut problems = self.check_runnable(job, settings);
+        if !settings.is_foreign(&job.fields.worker) {
+            problems.extend(self.check_entries(job));
+        }
         problems.extend(self.check_beside(job, settings));
         problems
     }

@@ -109,6 +109,8 @@ pub struct Settings {
     pub redact: Vec<String>,
     /// `TIMEZONE`: the zone of schedules of jobs that name none; none: their dispatcher's, else UTC.
     pub timezone: Option<Timezone>,
+    /// The settings that the environment names, as it says them.
+    pub environment: Vec<(&'static str, String)>,
 }
 
 impl Default for Settings {
@@ -154,6 +156,7 @@ impl Default for Settings {
             stderr_size: -1024,
             redact: Vec::new(),
             timezone: None,
+            environment: Vec::new(),
         }
     }
 }
@@ -313,14 +316,26 @@ impl Settings {
         let mut problems = Vec::new();
         for (name, set_to) in SETTINGS {
             let variable = format!("LAVA_{name}");
-            if let Some(text) = environment(&variable)
-                && let Err(message) = set_to(&mut self, &Value::String(text))
-            {
-                problems.push(Problem::new(JsonPath::root().field(&variable), message));
+            let Some(text) = environment(&variable) else { continue };
+            match set_to(&mut self, &Value::String(text.clone())) {
+                Ok(()) => self.environment.push((name, text)),
+                Err(message) => problems.push(Problem::new(JsonPath::root().field(&variable), message)),
             }
         }
         SpecError::check(problems)?;
         Ok(self)
+    }
+
+    /// The settings of the same realm as it is now, with what the environment said of these.
+    #[must_use]
+    pub fn over(&self, realm: &Self) -> Self {
+        let mut settings = realm.clone();
+        for (name, text) in &self.environment {
+            // It was read before.
+            let _ = setter(name).map(|set_to| set_to(&mut settings, &Value::String(text.clone())));
+        }
+        settings.environment.clone_from(&self.environment);
+        settings
     }
 
     /// Whether a worker is a lava worker: it takes lava's messages, and knows nothing of records.

@@ -1,9 +1,11 @@
 //! Reads stored documents: a mistake that keeps no job from running is a warning.
 
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::problem::{JsonPath, Problem, SpecError, did_you_mean};
 use crate::schema::{self, is_own};
+use crate::spec::Schedule;
 
 /// The lists of actions: a malformed action fails when its time comes, and only then.
 const ACTION_LISTS: [&str; 4] = ["on_success", "on_retry", "on_fail", "on_late"];
@@ -38,8 +40,9 @@ pub(super) fn sift(
             }
             continue;
         };
-        let is_dropped = !problems.is_empty() && dispensable.contains(&name.as_str());
-        if is_dropped || ACTION_LISTS.contains(&name.as_str()) {
+        let is_warned_of = !problems.is_empty() && dispensable.contains(&name.as_str());
+        let is_dropped = is_warned_of && !is_readable(name, value);
+        if is_warned_of || ACTION_LISTS.contains(&name.as_str()) {
             warnings.extend(problems);
         }
         if !is_dropped {
@@ -50,6 +53,11 @@ pub(super) fn sift(
     let problems = schema::check(schema, &kept).into_iter();
     SpecError::check(problems.filter(|problem| !warnings.contains(problem)).collect())?;
     Ok((kept, warnings))
+}
+
+/// Whether a field can be read although `check` refuses it: of a schedule's time `check` wants more than that it is one.
+fn is_readable(name: &str, value: &Value) -> bool {
+    name == "schedule" && Schedule::deserialize(value).is_ok()
 }
 
 fn unknown_field(schema: &Value, name: &str) -> Problem {

@@ -237,9 +237,23 @@ fn crontab_that_names_no_time_is_never_due() {
 fn day_that_never_comes_has_no_slot_and_is_found_fast() {
     let after = "2026-01-01T00:00:00Z".parse().expect("a time");
     let next = |text: &str| Cron::new(&text.parse().expect(text)).next(after, chrono_tz::UTC);
-    for text in
-        ["0 0 30 2 *", "0 0 31 4,6,9,Nov *", "0 0 30,31 Feb ?", "0 0 31 2-2 *", "0 0 30/1 2 *", "0 0 30 2 +1"]
-    {
+    for text in [
+        "0 0 30 2 *",
+        "0 0 31 4,6,9,Nov *",
+        "0 0 30,31 Feb ?",
+        "0 0 31 2-2 *",
+        "0 0 30/1 2 *",
+        "0 0 30 2 +1",
+        "0 0 30W 2 *",
+        "0 0 31W 2,4 *",
+        "0 0 1 * +5#3",
+        "0 0 14,22-31 * +5#3",
+        "0 0 1-20 * +5L",
+        "0 0 L * +5#3",
+        "0 0 29 2 +1#4",
+        "0 0 15W * +6",
+        "0 0 * * L",
+    ] {
         let Ok(crontab) = text.parse() else { continue };
         let cron = Cron::new(&crontab);
         // Each would take a while if it were looked for.
@@ -251,6 +265,16 @@ fn day_that_never_comes_has_no_slot_and_is_found_fast() {
         ("0 0 30 2 Mon", "2026-02-02"),
         ("0 0 31 4,5 *", "2026-05-31"),
         ("0 0 L 2 *", "2026-02-28"),
+        ("0 0 28W 2 *", "2026-02-27"),
+        ("0 0 31W * *", "2026-01-30"),
+        ("0 0 15 * +5#3", "2026-05-15"),
+        ("0 0 1,16 * +5#3", "2026-01-16"),
+        ("0 0 22-25 * +5L", "2026-04-24"),
+        ("0 0 L * +5#4", "2031-02-28"),
+        ("0 0 29 2 +2#5", "2028-02-29"),
+        ("0 0 15W * +4", "2026-01-15"),
+        ("0 0 1 * L", "2026-02-01"),
+        ("0 0 * * 5#L", "2026-01-30"),
     ] {
         assert_eq!(next(text).expect(text).local.date().to_string(), day, "{text}");
     }

@@ -3,6 +3,7 @@
 mod backfill;
 mod clock;
 mod clock_reports;
+mod clock_rules;
 mod cursor;
 mod decide;
 mod filter;

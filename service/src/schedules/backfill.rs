@@ -86,6 +86,9 @@ pub struct BackfillForeseen {
     pub dry_run: bool,
     /// The id that it would have.
     pub id: String,
+    /// The backfill that is there already: nothing would be started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub existing: Option<Box<BackfillShown>>,
     /// How many slots it has.
     pub planned: usize,
     /// How many of them it would start.
@@ -113,6 +116,27 @@ pub struct ForeseenSlot {
     pub zone: String,
     /// Whether it would be started.
     pub starts: bool,
+    /// Why it would be passed over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+impl BackfillForeseen {
+    /// Of a backfill that is there already.
+    fn nothing(existing: BackfillShown) -> Self {
+        let (id, slots, notes) = (existing.id.clone(), Vec::new(), Vec::new());
+        Self { dry_run: true, id, existing: Some(Box::new(existing)), planned: 0, starts: 0, slots, notes }
+    }
+}
+
+/// Why a slot is passed over.
+const fn passed_over(found: Found, only: Only) -> Option<&'static str> {
+    match (found, only) {
+        (Found::Nothing, _) => None,
+        (Found::Own, _) => Some("was started by this backfill"),
+        (Found::Enough, Only::Missing | Only::All) => Some("has a run"),
+        (Found::Enough, Only::Failed) => Some("did not fail, or its newest run did not"),
+    }
 }
 
 /// Begins a backfill, or shows what it would start.
@@ -145,6 +169,10 @@ async fn beginning(realm: &dyn Realm, request: &BeginBackfill) -> Result<Backfil
     let notes = notes(&begun, &one, &site, now);
     let housekeeper = Housekeeper::new(site, realm.registry().clone());
     if request.dry_run {
+        if let Some(known) = housekeeper.known_backfill(&begun).await? {
+            let existing = BackfillShown::of(&housekeeper, &known);
+            return Ok(BackfillAnswer::Foreseen(BackfillForeseen::nothing(existing)));
+        }
         let foreseen = foresee(&housekeeper, &one, &begun).await?;
         return Ok(BackfillAnswer::Foreseen(BackfillForeseen { notes, ..foreseen }));
     }
@@ -218,10 +246,11 @@ async fn foresee(
                 local: local(slot, zone),
                 zone: zone.name().to_owned(),
                 starts: *found == Found::Nothing,
+                why: passed_over(*found, begun.only).map(str::to_owned),
             }
         })
         .collect();
     let starts = slots.iter().filter(|slot| slot.starts).count();
     let (id, planned) = (begun.id.clone(), slots.len());
-    Ok(BackfillForeseen { dry_run: true, id, planned, starts, slots, notes: Vec::new() })
+    Ok(BackfillForeseen { dry_run: true, id, existing: None, planned, starts, slots, notes: Vec::new() })
 }

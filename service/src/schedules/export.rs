@@ -104,7 +104,9 @@ fn template(realm: &RealmName, entries: &[Entry<'_>], unread: Vec<UnreadJob>) ->
     Template {
         version: "2010-09-09".to_owned(),
         metadata: Some(Metadata { entries: entries.iter().map(Entry::told).collect(), unread }),
-        description: format!("Schedules of the Pumice realm {realm}"),
+        description: format!(
+            "Schedules of the Pumice realm {realm}. Scheduler knows nothing of pauses, halts and edits in Pumice: export them anew"
+        ),
         parameters: ["ScheduleGroup", "DispatcherArn", "ScheduleRoleArn"]
             .map(parameter)
             .into_iter()

@@ -153,8 +153,8 @@ async fn find(realm: &dyn Realm, which: Which<'_>) -> Result<Found, Error> {
 /// Reads the schedules of jobs as the engine reads them: specs as they are stored, settings of the realm and its
 /// environment.
 async fn read(realm: &dyn Realm, ids: &[JobId]) -> Result<Found, Error> {
-    let settings = realm.site().await?.settings.clone();
-    let definition = realm.jobs().realm().await?;
+    let definition = realm.jobs().current_realm().await?;
+    let settings = realm.site().await?.settings.over(&definition.settings);
     let jobs = realm.jobs().jobs(ids).await?;
     let timetables = realm.schedules().load(ids).await?;
     let now = realm.now();

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use chrono_tz::Tz;
-use pumice_core::clock::{Slot as ClockSlot, Standing, Upcoming, local, notes, standings, utc};
+use pumice_core::clock::{Planned, Slot as ClockSlot, Standing, Upcoming, local, notes, standings, utc};
 use pumice_core::ids::JobId;
 use pumice_core::spec::Timezone;
 use schemars::JsonSchema;
@@ -27,7 +27,7 @@ pub struct NextStarts {
     /// Only this job, by id or pattern: `*` any text, `?` one character.
     #[serde(default)]
     pub job: Option<String>,
-    /// At most so many; without it 10, or all up to `to`.
+    /// At most so many, from 1 to 10,000; without it 10, or all up to `to`.
     #[serde(default)]
     pub number: Option<usize>,
     /// The slots that the entries name from this time on, whatever their state is; without it those that are started
@@ -44,7 +44,7 @@ pub struct NextStarts {
 
 impl NextStarts {
     fn limit(&self) -> usize {
-        self.number.unwrap_or(if self.to.is_some() { MAX_SHOWN } else { SHOWN }).min(MAX_SHOWN)
+        self.number.unwrap_or(if self.to.is_some() { MAX_SHOWN } else { SHOWN })
     }
 }
 
@@ -112,6 +112,12 @@ pub async fn next(realm: &dyn Realm, asked: &NextStarts) -> Result<UpcomingStart
     {
         return Err(Error::invalid(format!("to {} is before from {}", utc(to.0), utc(from.0))));
     }
+    if asked.number.is_some_and(|number| !(1..=MAX_SHOWN).contains(&number)) {
+        return Err(Error::invalid(format!(
+            "{} slots: from 1 to {MAX_SHOWN} can be shown",
+            asked.number.unwrap_or_default()
+        )));
+    }
     let which = asked.job.as_deref().map_or(Which::Matching(None), Which::Named);
     let found = find(realm, which).await?;
     let mut rows: Vec<Row<'_>> = Vec::new();
@@ -171,12 +177,27 @@ fn merged(rows: &mut [Row<'_>], asked: &NextStarts) -> (Vec<(usize, ClockSlot)>,
 /// What is to be known of a slot.
 fn all_notes(row: &Row<'_>, slot: &ClockSlot, asked: &NextStarts) -> Vec<String> {
     let mut all = row.standing.planned.map(|planned| notes(slot, planned)).unwrap_or_default();
+    all.extend(earlier_with(row, slot).map(|earlier| format!("one run with that of entry {earlier}")));
     if asked.from.is_some() {
         all.extend(row.standing.silence().filter(|_| row.standing.word() != "over"));
     } else if row.standing.overdue.contains(slot) {
         all.push("overdue: starts as soon as a server looks".to_owned());
     }
     all
+}
+
+/// The first entry of the job before one that starts the same run by the same slot.
+fn earlier_with(row: &Row<'_>, slot: &ClockSlot) -> Option<usize> {
+    let (planned, since) = (row.standing.planned?, row.standing.cursor.since);
+    let earlier = row.job.plan.entries.get(..row.standing.entry)?.iter().enumerate();
+    let mut earlier = earlier.filter_map(|(place, earlier)| Some((place, earlier.as_ref().ok()?)));
+    let names = |earlier: &Planned| {
+        let next = earlier.entry(since).next(slot.at - chrono::TimeDelta::seconds(1));
+        // Where an interval without `from` counts from is known of this entry alone.
+        let is_known = earlier.spec.every.is_none() || earlier.spec.from.is_some();
+        is_known && earlier.gives_the_same(planned) && next.is_some_and(|next| next.at == slot.at)
+    };
+    earlier.find(|(_, earlier)| names(earlier)).map(|(place, _)| place)
 }
 
 fn zone_of(row: &Row<'_>, asked: &NextStarts) -> Tz {

@@ -18,9 +18,6 @@ use crate::failure::Error;
 use crate::realm::Realm;
 use crate::time::{Instant, Slot};
 
-/// How far back the slot before another one is looked for.
-const BEFORE: TimeDelta = TimeDelta::days(3_660);
-
 /// An entry to start now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -182,20 +179,20 @@ fn start_of(
     let standings = standings(&one.plan, &one.timetable, now);
     let standing = &standings[entry];
     let Some(at) = at else {
-        return Ok((planned, Start { previous: standing.last, ..Start::at_once(planned, entry, now) }));
+        return Ok((planned, Start::at_once(planned, entry, standing.cursor.since, now)));
     };
     let asked = planned.entry(standing.cursor.since);
     let slot = asked.next(at - TimeDelta::seconds(1)).filter(|slot| slot.at == at);
-    let previous = asked.last(at - BEFORE, at - TimeDelta::seconds(1)).map(|slot| slot.at);
+    let start = Start::at_once(planned, entry, standing.cursor.since, at);
     let Some(slot) = slot else {
-        let near = [previous, asked.next(at).map(|slot| slot.at)];
+        let near = [start.previous, asked.next(at).map(|slot| slot.at)];
         let near: Vec<String> = near.into_iter().flatten().map(utc).collect();
         let hint =
             if near.is_empty() { String::new() } else { format!(": the nearest are {}", near.join(" and ")) };
         let job = quoted(one.job_id.as_str());
         return Err(Error::invalid(format!("{} is not a slot of entry {entry} of job {job}{hint}", utc(at))));
     };
-    Ok((planned, Start { slot, previous, ..Start::at_once(planned, entry, at) }))
+    Ok((planned, Start { slot, ..start }))
 }
 
 /// The entry that is asked for, or the only one.

@@ -268,6 +268,7 @@ macro_rules! conformance_cases {
             state::item_is_changed_as_it_was_read_alone,
             timetables::timetable_is_made_by_a_touch_and_read_as_it_was_put,
             timetables::touch_keeps_the_cursors,
+            timetables::timetables_by_other_rules_are_touched,
             timetables::hurry_makes_it_due_and_old_revisions_conflict,
             timetables::timetable_of_an_old_revision_is_a_conflict,
             timetables::timetable_without_cursors_is_removed,

@@ -25,6 +25,7 @@ fn cursor(next: Timestamp) -> Cursor {
         started: 3,
         ahead: vec![Ahead { at: at(60), key: "schedule:x".to_owned() }],
         trouble: Some("refused".to_owned()),
+        unseen: true,
         watch: watch(),
     }
 }
@@ -66,7 +67,8 @@ async fn touched(on: &Adapters, ids: &[&str], when: Timestamp) -> Vec<Timetable>
 /// One after a look, due at a time.
 fn looked_at(before: &Timetable, due: Timestamp) -> Timetable {
     let (rev, cursors) = (before.rev + 1, vec![cursor(due), Cursor { state: State::Active, ..cursor(due) }]);
-    Timetable { rev, due_at: Some(due), changed: None, cursors, ..before.clone() }
+    let rules = Some("some rules".to_owned());
+    Timetable { rev, due_at: Some(due), changed: None, rules, cursors, ..before.clone() }
 }
 
 async fn put(on: &Adapters, timetable: Timetable) -> Result<(), CommitError> {
@@ -96,6 +98,20 @@ pub async fn touch_keeps_the_cursors(on: &Adapters) {
     let next = looked_at(&made, at(100));
     put(on, next.clone()).await.expect("it is written");
     assert_eq!(touched(on, &["a"], at(7)).await, [next.touched(at(7))]);
+}
+
+pub async fn timetables_by_other_rules_are_touched(on: &Adapters) {
+    let made = touched(on, &["a", "b", "c"], at(5)).await;
+    let same = looked_at(&made[0], at(100));
+    let other = Timetable { rules: Some("others".to_owned()), ..looked_at(&made[1], at(100)) };
+    for next in [&same, &other] {
+        put(on, next.clone()).await.expect("it is written");
+    }
+    // The third waits for its first look, and keeps the time from which it counts.
+    assert_eq!(on.schedules.keep_to("some rules", at(50)).await.expect("the store answers"), 1);
+    let found = on.schedules.load(&[job("a"), job("b"), job("c")]).await.expect("the store answers");
+    assert_eq!(found, [Some(same), Some(other.touched(at(50))), Some(made[2].clone())]);
+    assert_eq!(on.schedules.keep_to("some rules", at(60)).await.expect("the store answers"), 0);
 }
 
 pub async fn hurry_makes_it_due_and_old_revisions_conflict(on: &Adapters) {

@@ -244,7 +244,11 @@ impl Hand {
 #[async_trait]
 impl JobStore for Hand {
     async fn realm(&self) -> Result<Arc<RealmSpec>, StoreError> {
-        self.read("realm", &"", |world| world.realm.clone()).await
+        self.read("realm", &"", World::remembered_realm).await
+    }
+
+    async fn current_realm(&self) -> Result<Arc<RealmSpec>, StoreError> {
+        self.read("current_realm", &"", World::stored_realm).await
     }
 
     async fn jobs(&self, ids: &[JobId]) -> Result<Vec<Option<StoredJob>>, StoreError> {

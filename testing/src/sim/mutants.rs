@@ -9,7 +9,7 @@ use pumice_core::job_type::Rendered;
 use pumice_core::permits::PermitChange;
 use pumice_core::ports::Change;
 use pumice_core::run::{Lease, LockChange, NewRun, Run, Status, Worker};
-use pumice_core::spec::{RunSpec, Settings};
+use pumice_core::spec::RunSpec;
 
 use super::world::{Role, World, task_of};
 
@@ -114,6 +114,8 @@ pub enum Mutant {
     StaleSweeper,
     /// A run that was made ahead and is no longer wanted is not cancelled.
     NotWithdrawn,
+    /// A look at a schedule goes by a realm that was read a while ago, although the realm was changed since.
+    RealmRemembered,
     /// How far a backfill has come is written before its runs are made.
     BackfillMovedFirst,
     /// A backfill has more runs under way than it may.
@@ -168,7 +170,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 74] = [
+    pub const ALL: [Self; 75] = [
         Self::NoFence,
         Self::StealLiveLease,
         Self::DueClearedEarly,
@@ -218,6 +220,7 @@ impl Mutant {
         Self::ReplacedGoesOn,
         Self::StaleSweeper,
         Self::NotWithdrawn,
+        Self::RealmRemembered,
         Self::BackfillMovedFirst,
         Self::BackfillUnbounded,
         Self::BackfillDoubled,
@@ -464,7 +467,7 @@ pub(crate) fn on_due_timetables(world: &mut World, due: &[Timetable]) {
     let ahead = TimeDelta::seconds(world.clocks.setup.ahead.cast_signed());
     for timetable in due {
         let Some(Ok(job)) = world.jobs.get(&timetable.job_id) else { continue };
-        let plan = Plan::of(job, &world.realm, &Settings::default());
+        let plan = Plan::of(job, &world.realm, &world.realm.settings);
         let next = timetable.look(&plan, world.now, ahead).next;
         let _ = world.put_timetable(next);
     }
@@ -475,7 +478,7 @@ fn alert_moved_first(world: &mut World, due: &[Timetable]) {
     let ahead = TimeDelta::seconds(world.clocks.setup.ahead.cast_signed());
     for timetable in due {
         let Some(Ok(job)) = world.jobs.get(&timetable.job_id) else { continue };
-        let plan = Plan::of(job, &world.realm, &Settings::default());
+        let plan = Plan::of(job, &world.realm, &world.realm.settings);
         let watched = |key: &str| {
             let id = RunId::from_key(&world.realm.fields.realm, &timetable.job_id, &format!("key:{key}"));
             let run = world.runs.get(&RunKey::root(id))?;

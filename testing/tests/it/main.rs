@@ -53,6 +53,7 @@ mod aws_update;
 mod aws_work;
 mod clock_hosts_reports;
 mod clock_reports;
+mod clock_rules;
 mod conformance;
 #[cfg(feature = "standins-databases")]
 mod databases;

@@ -38,7 +38,7 @@ fn fresh_seeds_hold() {
 }
 
 /// Seeds that found a bug in the engine or its rules, with what the bug was.
-const FOUND: [(u64, &str, &str); 17] = [
+const FOUND: [(u64, &str, &str); 18] = [
     (41, "mix", "a claim decided again after a conflict started a run that had ended"),
     (17, "foreach", "a refused read after a claim left the run held, and its attempt was made twice"),
     (31, "foreach", "a store that did not answer the write of an outcome lost the outcome"),
@@ -60,6 +60,11 @@ const FOUND: [(u64, &str, &str); 17] = [
     (6_329, "queue", "a run that was held meanwhile was taken for one that was woken"),
     (4_968, "queue", "a run that got into line just after the lock was free was woken by no other run"),
     (146_908, "skip", "a host that stood still claimed a child after its parent had ended"),
+    (
+        930_197,
+        "clock",
+        "the simulation took alerts of two slots without a run for one, as they were up at the same time",
+    ),
 ];
 
 #[test]

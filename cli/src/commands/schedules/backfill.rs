@@ -1,10 +1,9 @@
 //! `schedules backfill`.
 
-use pumice_core::clock::backfill::Only;
 use pumice_core::clock::utc;
 use pumice_service::Instant;
 use pumice_service::schedules::{
-    BackfillAnswer, BackfillBegun, BackfillForeseen, BeginBackfill, begin as begin_backfill,
+    BackfillAnswer, BackfillForeseen, BackfillShown, BeginBackfill, begin as begin_backfill,
 };
 use pumice_template::Zone;
 
@@ -37,15 +36,18 @@ pub(super) async fn begin(global: &Global, realm: &Target, options: NewBackfill)
     };
     let answer = realm.ask(begin_backfill, &request).await?;
     print(global.output, &answer, || match &answer {
-        BackfillAnswer::Foreseen(foreseen) => foreseen_lines(foreseen, request.only),
+        BackfillAnswer::Foreseen(foreseen) => foreseen_lines(foreseen),
         BackfillAnswer::Begun(begun) => {
             let there = if begun.existing { "  (was there already)" } else { "" };
             vec![format!("{}{there}", line(&begun.backfill))]
         }
     })?;
     match &answer {
-        BackfillAnswer::Foreseen(foreseen) => note(global, &foreseen.notes),
-        BackfillAnswer::Begun(begun) if begun.existing => note(global, &[how_to_go_on(begun)]),
+        BackfillAnswer::Foreseen(foreseen) => {
+            note(global, &foreseen.notes);
+            note(global, &foreseen.existing.iter().map(|known| how_to_go_on(known)).collect::<Vec<_>>());
+        }
+        BackfillAnswer::Begun(begun) if begun.existing => note(global, &[how_to_go_on(&begun.backfill)]),
         BackfillAnswer::Begun(begun) => {
             note(global, &begun.notes);
             if realm.is_served().await == Some(false) {
@@ -57,26 +59,25 @@ pub(super) async fn begin(global: &Global, realm: &Target, options: NewBackfill)
     Ok(())
 }
 
-fn how_to_go_on(begun: &BackfillBegun) -> String {
-    match begun.backfill.state.as_str() {
+fn how_to_go_on(backfill: &BackfillShown) -> String {
+    match backfill.state.as_str() {
         "active" => "it goes on, and nothing is begun anew".to_owned(),
         "complete" => "it is complete: with another --key another one is begun".to_owned(),
         _ => format!(
             "`pumice schedules backfills resume {}` has it go on; with another --key another one is begun",
-            begun.backfill.id
+            backfill.id
         ),
     }
 }
 
-fn foreseen_lines(foreseen: &BackfillForeseen, only: Only) -> Vec<String> {
-    let why = match only {
-        Only::Missing => "has a run",
-        Only::Failed => "did not fail",
-        Only::All => "was started",
-    };
+fn foreseen_lines(foreseen: &BackfillForeseen) -> Vec<String> {
+    if let Some(known) = &foreseen.existing {
+        let there = format!("{}  (was there already)", line(known));
+        return vec![there, "(dry run: nothing would be started)".to_owned()];
+    }
     let slots = foreseen.slots.iter().map(|slot| {
         let what = if slot.starts { "start" } else { "pass " };
-        let why = if slot.starts { String::new() } else { format!("  {why}") };
+        let why = slot.why.as_ref().map(|why| format!("  {why}")).unwrap_or_default();
         format!("{what}  {}  {}  entry {}{why}", utc(slot.slot.0), slot.local, slot.entry)
     });
     let mut lines: Vec<String> = slots.collect();

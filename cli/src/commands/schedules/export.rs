@@ -38,7 +38,7 @@ pub(super) async fn export(global: &Global, realm: &Target, job: Option<String>)
 /// The template as YAML, with what is otherwise than in Pumice beside each entry.
 fn commented(template: &Template) -> Result<String, Failure> {
     let head = Template { metadata: None, resources: Map::new(), ..template.clone() };
-    let mut text = yaml(&head)?;
+    let mut text = for_old_readers(&yaml(&head)?);
     // Resources come last, and those of each entry below its comments.
     if let Some(at) = text.rfind("Resources:").filter(|_| !template.resources.is_empty()) {
         text.truncate(at);
@@ -54,8 +54,49 @@ fn commented(template: &Template) -> Result<String, Failure> {
         }
         for name in &entry.resources {
             let block: Value = json!({ name.as_str(): template.resources.get(name) });
-            text.extend(yaml(&block)?.lines().map(|line| format!("  {line}\n")));
+            text.extend(for_old_readers(&yaml(&block)?).lines().map(|line| format!("  {line}\n")));
         }
     }
     Ok(text)
+}
+
+/// YAML with quotes around the texts that a reader of YAML 1.1, as CloudFormation's, takes for something else: `OFF` is
+/// false there, and a time of day or a date is no text.
+fn for_old_readers(yaml: &str) -> String {
+    let line = |line: &str| match line.split_once(": ") {
+        Some((name, text)) if is_no_text(text) => format!("{name}: '{text}'\n"),
+        _ => format!("{line}\n"),
+    };
+    yaml.lines().map(line).collect()
+}
+
+/// Whether a text without quotes is none in YAML 1.1 (yaml.org/type: bool, float, int, merge, null, timestamp, value).
+fn is_no_text(text: &str) -> bool {
+    let words = ["y", "n", "yes", "no", "on", "off", "true", "false", "null", "~", "=", "<<"];
+    let is_word = words.iter().any(|word| text.eq_ignore_ascii_case(word));
+    let begins_as_number = text.trim_start_matches(['+', '-', '.']).starts_with(|c: char| c.is_ascii_digit());
+    is_word || begins_as_number || text.starts_with('.')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn yaml_of_a_template_has_quotes_where_yaml_1_1_needs_them() {
+        for (given, wanted) in [
+            ("Mode: OFF", "Mode: 'OFF'"),
+            ("  A: No", "  A: 'No'"),
+            ("StartDate: 2027-01-01T00:00:00Z", "StartDate: '2027-01-01T00:00:00Z'"),
+            ("AWSTemplateFormatVersion: 2010-09-09", "AWSTemplateFormatVersion: '2010-09-09'"),
+            ("At: 23:30", "At: '23:30'"),
+            ("- Zone: UTC", "- Zone: UTC"),
+            ("Type: AWS::Scheduler::Schedule", "Type: AWS::Scheduler::Schedule"),
+            ("Mode: 'OFF'", "Mode: 'OFF'"),
+            ("Properties:", "Properties:"),
+            ("Expression: cron(0 3 * * ? *)", "Expression: cron(0 3 * * ? *)"),
+        ] {
+            assert_eq!(for_old_readers(given), format!("{wanted}\n"));
+        }
+    }
 }

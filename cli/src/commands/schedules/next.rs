@@ -47,6 +47,9 @@ pub(super) async fn next(global: &Global, realm: &Target, options: NextStarts) -
         Column::Text("", 4),
     ];
     print(global.output, &found, || columns(global.output, &heading, &lines))?;
+    if found.cut {
+        note(global, &[format!("the first {MAX_SHOWN} starts")]);
+    }
     if !global.output.is_table() {
         return Ok(());
     }
@@ -61,9 +64,6 @@ pub(super) async fn next(global: &Global, realm: &Target, options: NextStarts) -
         notes.sort();
         notes.dedup();
         note(global, &notes);
-    }
-    if found.cut {
-        note(global, &[format!("the first {MAX_SHOWN} starts")]);
     }
     warn_unread(global, &found.unread);
     Ok(())

@@ -13,8 +13,6 @@ use super::{Backfill, Only, Place, Underway};
 use crate::Timestamp;
 use crate::request::schedule_key;
 
-/// How far back the slot before another one is looked for.
-const BEFORE: TimeDelta = TimeDelta::days(3_660);
 /// Less than any two slots are apart.
 const MOMENT: TimeDelta = TimeDelta::microseconds(1);
 
@@ -109,7 +107,7 @@ impl Backfill {
         let planned = plan.entries.get(wanted.start.entry)?.as_ref().ok()?;
         let asked = planned.entry(self.parts.get(wanted.place.part)?.since);
         let at = wanted.start.slot.at;
-        let previous = last(&asked, at - BEFORE, at - MOMENT).map(|slot| slot.at);
+        let previous = asked.previous(at).map(|slot| slot.at);
         Some((planned, Start { previous, ..wanted.start.clone() }))
     }
 
@@ -177,7 +175,5 @@ pub(super) fn first(entry: &Entry, from: Timestamp, to: Timestamp) -> Option<Slo
 /// The last slot from one instant to another, both included.
 pub(super) fn last(entry: &Entry, from: Timestamp, to: Timestamp) -> Option<Slot> {
     let first = first(entry, from, to)?;
-    let found = entry.last(first.at, to).unwrap_or(first);
-    // Instants of a list may be closer together than it looks.
-    entry.slots(found.at).take_while(|slot| slot.at <= to).last().or(Some(found))
+    Some(entry.last(first.at, to).unwrap_or(first))
 }

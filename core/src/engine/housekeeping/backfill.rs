@@ -7,6 +7,7 @@
 use futures_util::future::join_all;
 
 use super::Housekeeper;
+use super::rules::Rules;
 use super::strike::start_request;
 use crate::clock::backfill::{Found, Only, Stale, Taken, Wanted};
 use crate::clock::{Backfill, Plan};
@@ -154,6 +155,21 @@ impl Housekeeper {
         failed.map_or(Ok(asked), Err)
     }
 
+    /// The backfill that is there already and asks for the same.
+    ///
+    /// # Errors
+    /// [`BackfillError::KeyTaken`] when the key is that of another one; [`BackfillError::Store`] when the store cannot be
+    /// reached.
+    pub async fn known_backfill(&self, backfill: &Backfill) -> Result<Option<Backfill>, BackfillError> {
+        match self.site().ports.schedules.load_backfill(&backfill.id).await? {
+            Some(stored) if !stored.asks_the_same(backfill) => {
+                let (key, id) = (stored.key.unwrap_or_default(), stored.id);
+                Err(BackfillError::KeyTaken { key, id })
+            }
+            stored => Ok(stored),
+        }
+    }
+
     /// The state of each slot that a backfill has still to deal with. Nothing is made by this.
     ///
     /// # Errors
@@ -285,12 +301,17 @@ impl Housekeeper {
 
     /// The schedule of a backfill's job.
     async fn plan_of(&self, backfill: &Backfill) -> Result<PlanOf, StoreError> {
-        let realm = self.site().ports.jobs.realm().await?;
-        let plan = match self.dispatcher.jobs().stored(&backfill.job_id).await? {
+        let job = match self.dispatcher.jobs().stored(&backfill.job_id).await? {
             None => return Ok(PlanOf::Nothing("the job is gone".to_owned())),
             Some(Err(error)) => return Ok(PlanOf::Nothing(format!("the job cannot be read: {error}"))),
-            Some(Ok(job)) => Plan::of(&job, &realm, &self.site().settings),
+            Some(Ok(job)) => job,
         };
+        let plan_by = |rules: Rules| Plan::of(&job, &rules.realm, &rules.settings);
+        let mut plan = plan_by(self.rules().await?);
+        if backfill.coming(&plan).is_err() {
+            // The backfill may have begun by a later realm than the one that was read last.
+            plan = plan_by(self.current_rules().await?);
+        }
         let is_off = !plan.enabled && !plan.is_empty();
         Ok(if is_off { PlanOf::Nothing("the job is not enabled".to_owned()) } else { PlanOf::Plan(plan) })
     }

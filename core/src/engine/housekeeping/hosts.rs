@@ -11,7 +11,7 @@ use crate::hosts::Hosts;
 use crate::ids::WorkerName;
 use crate::ports::{StoreError, StoredJob};
 use crate::run::{Input, Part, Run};
-use crate::spec::{ActionsWhen, JobSpec, RealmSpec};
+use crate::spec::{ActionsWhen, JobSpec, RealmSpec, Settings};
 
 impl Housekeeper {
     /// The hosts of the workers for which one of these jobs is to start on each.
@@ -19,8 +19,8 @@ impl Housekeeper {
         &self,
         jobs: &[Option<StoredJob>],
         realm: &RealmSpec,
+        settings: &Settings,
     ) -> Result<BTreeMap<WorkerName, Hosts>, StoreError> {
-        let settings = &self.site().settings;
         let jobs = jobs.iter().flatten().filter_map(|job| job.as_ref().ok());
         // Most schedules do not say `nodes` at all.
         let may_be = jobs.filter(|job| job.document.get("schedule").is_some_and(names_nodes));

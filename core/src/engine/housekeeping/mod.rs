@@ -5,6 +5,7 @@ mod hosts;
 mod late;
 mod looking;
 mod notice;
+mod rules;
 mod second;
 pub(super) mod strike;
 pub(super) mod sweep;

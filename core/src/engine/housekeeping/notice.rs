@@ -14,9 +14,9 @@ impl Housekeeper {
     /// # Errors
     /// [`StoreError`] when a store cannot be reached. The next look finds the rest.
     pub async fn notice(&self) -> Result<usize, StoreError> {
-        let Some(dispatchers) = &self.site().settings.dispatchers else { return Ok(0) };
+        let Some(dispatchers) = self.rules().await?.settings.dispatchers else { return Ok(0) };
         let schedules = &self.site().ports.schedules;
-        let Some(shown) = schedules.shown(dispatchers).await? else { return Ok(0) };
+        let Some(shown) = schedules.shown(&dispatchers).await? else { return Ok(0) };
         let shown: HashMap<JobId, String> =
             shown.into_iter().map(|(job_id, schedule)| (job_id, digest(&schedule))).collect();
         let known = match self.noticed.take() {

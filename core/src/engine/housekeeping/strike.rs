@@ -3,12 +3,15 @@
 //! The runs of a timetable are made first, each under the key of its slot, and the timetable is written then: a crash in
 //! between repeats it, and finds the runs. Any number of sweepers may do this at the same time.
 
+use std::collections::BTreeMap;
+
 use chrono::TimeDelta;
 use futures_util::future::{Either, join_all, select};
 
 use super::Housekeeper;
 use super::late::{tell_late, watched};
 use super::looking::{Looking, Lookout};
+use super::rules::Rules;
 use super::second::schedule_looks;
 use crate::Timestamp;
 use crate::clock::{Plan, Planned, Start, State, Timetable};
@@ -35,6 +38,14 @@ pub struct Struck {
     pub moved: usize,
     /// How many runs were made that were not there.
     pub started: usize,
+}
+
+/// The refused starts of a slot, with the reasons: one, or one for each host.
+#[derive(Default)]
+struct Refusal {
+    refused: Vec<(Start, String)>,
+    /// Whether another host has a run of the slot.
+    has_run: bool,
 }
 
 /// The outcome of one round of a look.
@@ -111,12 +122,12 @@ impl Housekeeper {
 
     async fn strike_these(&self, due: Vec<Timetable>, ahead: TimeDelta) -> Result<Round, StoreError> {
         let ids: Vec<JobId> = due.iter().map(|timetable| timetable.job_id.clone()).collect();
-        let realm = self.site().ports.jobs.realm().await?;
+        let Rules { realm, settings, .. } = self.rules_for(&due).await?;
         let jobs = self.site().ports.jobs.jobs(&ids).await?;
         let now = self.now();
         let runs = watched(self.ledger(), &due, now).await?;
-        let hosts = self.hosts_for_all(&jobs, &realm).await?;
-        let lookout = Lookout { realm: &realm, settings: &self.site().settings, hosts: &hosts, now, ahead };
+        let hosts = self.hosts_for_all(&jobs, &realm, &settings).await?;
+        let lookout = Lookout { realm: &realm, settings: &settings, hosts: &hosts, now, ahead };
         let looking = due.iter().zip(jobs).zip(&runs);
         let mut looking: Vec<Looking> =
             looking.map(|((timetable, job), runs)| Looking::of(timetable, job, runs, &lookout)).collect();
@@ -146,30 +157,38 @@ impl Housekeeper {
             for start in &one.looked.starts {
                 let Some(Ok(planned)) = one.plan.entries.get(start.entry) else { continue };
                 requests.push(start_request(&one.looked.next.job_id, planned, start, now));
-                places.push((place, start.entry, start.key.clone()));
+                places.push((place, start.clone()));
             }
         }
         if requests.is_empty() {
             return 0;
         }
         let mut started = 0;
-        for ((place, entry, key), outcome) in
+        let mut refusals: BTreeMap<(usize, usize, Timestamp), Refusal> = BTreeMap::new();
+        for ((place, start), outcome) in
             places.into_iter().zip(self.dispatcher.dispatch(requests, None).await)
         {
             let one = &mut looking[place];
+            let slot = refusals.entry((place, start.entry, start.slot.at)).or_default();
             match outcome {
-                Ok(accepted) => started += usize::from(!accepted.existing),
+                Ok(accepted) => {
+                    started += usize::from(!accepted.existing);
+                    slot.has_run = true;
+                }
                 Err(DispatchError::Store(error)) => {
                     tracing::warn!(job_id = %one.looked.next.job_id, %error, "a start by the clock is made later");
                     one.is_done = false;
                 }
                 Err(error) => {
+                    let entry = start.entry;
                     tracing::error!(job_id = %one.looked.next.job_id, entry, %error, "a start by the clock is refused");
-                    let cursor = &mut one.looked.next.cursors[entry];
-                    cursor.watch.refuse(&key, &error.to_string());
-                    cursor.trouble = Some(error.to_string());
+                    slot.refused.push((start, error.to_string()));
                 }
             }
+        }
+        for ((place, ..), Refusal { refused, has_run }) in refusals {
+            let Looking { looked, plan, .. } = &mut looking[place];
+            looked.next.refuse(plan, &refused, has_run);
         }
         started
     }
@@ -202,18 +221,18 @@ impl Housekeeper {
         // Such an entry has no next slot.
         let candidates = self.site().ports.schedules.without_next().await?;
         let ids: Vec<JobId> = candidates.iter().map(|timetable| timetable.job_id.clone()).collect();
-        let realm = self.site().ports.jobs.realm().await?;
+        let Rules { realm, settings, .. } = self.rules_for(&candidates).await?;
         let jobs = self.site().ports.jobs.jobs(&ids).await?;
         let mut requests = Vec::new();
         for (timetable, job) in candidates.iter().zip(jobs) {
             let Some(Ok(job)) = job else { continue };
-            let plan = Plan::of(&job, &realm, &self.site().settings);
+            let plan = Plan::of(&job, &realm, &settings);
             for (entry, planned) in plan.entries.iter().enumerate() {
                 let Ok(planned) = planned else { continue };
                 let cursor = timetable.cursors.get(entry);
                 let is_active = cursor.is_some_and(|cursor| cursor.state == State::Active);
                 if plan.enabled && planned.is_reboot() && is_active && planned.entry(began).holds(began) {
-                    let start = Start::at_once(planned, entry, began);
+                    let start = Start::at_once(planned, entry, began, began);
                     requests.push(start_request(&timetable.job_id, planned, &start, self.now()));
                 }
             }

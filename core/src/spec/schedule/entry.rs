@@ -216,7 +216,7 @@ fn mistakes(value: &Value) -> Option<String> {
 /// The error for an entry with more instants than it may have.
 fn too_many_instants(value: &Value) -> Option<String> {
     let count = value.get("at").and_then(Value::as_array).map_or(0, Vec::len);
-    (count > MAX_INSTANTS).then(|| format!("{count} instants are more than {MAX_INSTANTS}"))
+    (count > MAX_INSTANTS).then(|| format!("at has {count} instants, more than {MAX_INSTANTS}"))
 }
 
 /// The rule that an entry breaks, of those that one field by itself does not show.

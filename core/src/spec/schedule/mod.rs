@@ -202,7 +202,7 @@ mod tests {
             ("99 * * * *", "its minute is \"99\": number out of bounds (minutes are 0 to 59)"),
             ("0 1,24 * * *", "its hour is \"24\": number out of bounds (hours are 0 to 23)"),
             ("0 0 31-1 * *", "its day is \"31-1\": range out of bounds (days are 1 to 31)"),
-            ("0 0 * Foo *", "its month is \"Foo\": illegal character 'f' in part 'foo' (months are"),
+            ("0 0 * Foo *", "its month is \"Foo\": \"Foo\" is not a name of one (months are"),
             (
                 "0 0 * * Mon,8",
                 "its weekday is \"8\": number out of bounds (weekdays are 0 to 7 or Sun to Sat)",

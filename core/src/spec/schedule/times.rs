@@ -145,6 +145,31 @@ impl FromStr for Crontab {
     }
 }
 
+impl Crontab {
+    /// The crontab of a text as a user gives it: what no crontab can mean is refused as well, which a stored one may have.
+    ///
+    /// # Errors
+    /// [`BadCrontab`] with what is wrong.
+    pub(crate) fn checked(text: &str) -> Result<Self, BadCrontab> {
+        let crontab: Self = text.parse()?;
+        let Some(weekday) = crontab.0.split_whitespace().nth(4) else { return Ok(crontab) };
+        let items = weekday.trim_start_matches('+').split(',');
+        if let Some(item) = items.map(|item| item.trim_start_matches('+')).find(|item| is_no_weekday(item)) {
+            let shown = quoted(if item.is_empty() { weekday } else { item });
+            let reason = format!(
+                "its weekday is {shown}, which names no day: say 5L for the last Friday, +5 for a Friday that is also one of the days of the month"
+            );
+            return Err(BadCrontab { text: text.to_owned(), reason });
+        }
+        Ok(crontab)
+    }
+}
+
+/// Whether an item of a weekday field has what goes with a weekday, and none.
+fn is_no_weekday(item: &str) -> bool {
+    item.is_empty() || item.eq_ignore_ascii_case("L")
+}
+
 /// The short forms of five fields, and `@reboot`, which names an event instead of a time (crontab(5)).
 const AT_FORMS: [&str; 8] =
     ["@annually", "@daily", "@hourly", "@midnight", "@monthly", "@reboot", "@weekly", "@yearly"];
@@ -155,18 +180,53 @@ fn check_field(index: usize, field: &str) -> Result<(), String> {
         if item.is_empty() {
             return Err(format!("the list {} has an empty item", quoted(field)));
         }
+        let (name, values) = FIELDS[index];
+        let wrong = |why: &str| format!("its {name} is {}: {why} ({name}s are {values})", quoted(item));
+        if let Some(word) = unknown_name(index, item) {
+            let mut start = word.to_ascii_lowercase();
+            start.truncate(3);
+            let known = NAMES[index].contains(&start.as_str());
+            let meant = if known { format!(", did you mean {}?", quoted(&start)) } else { String::new() };
+            return Err(wrong(&format!("{} is not a name of one{meant}", quoted(word))));
+        }
         let mut alone = ["*"; 5];
         alone[index] = item;
         let names = |error: CronError| {
             let why = error.to_string().to_lowercase();
             // The kind of the error, in front, is of no use to users.
             let why = why.rsplit(": ").next().unwrap_or_default().trim_start_matches("cronpattern contains ");
-            let (name, values) = FIELDS[index];
-            format!("its {name} is {}: {} ({name}s are {values})", quoted(item), why.trim_end_matches('.'))
+            wrong(why.trim_end_matches('.'))
         };
         alone.join(" ").parse::<croner::Cron>().map_err(names)?;
     }
+    if field.contains(",+") {
+        return Err(format!(
+            "its weekday is {}: a + stands before the whole list, as in +1,5",
+            quoted(field)
+        ));
+    }
     Ok(())
+}
+
+/// The names of the values of each field.
+const NAMES: [&[&str]; 5] = [
+    &[],
+    &[],
+    &[],
+    &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"],
+    &["sun", "mon", "tue", "wed", "thu", "fri", "sat"],
+];
+
+/// The first word of an item that is not a name of the field's values: croner takes such a name within another word.
+fn unknown_name(index: usize, item: &str) -> Option<&str> {
+    let mut words = item.split(|c: char| !c.is_ascii_alphabetic()).filter(|word| word.len() > 1);
+    let is_known = |word: &&str| {
+        let name = word.to_ascii_lowercase();
+        // 5L and friL name the last one of a month.
+        let name = name.strip_suffix('l').filter(|name| name.len() == 3).unwrap_or(&name);
+        NAMES[index].contains(&name)
+    };
+    words.find(|word| !NAMES[index].is_empty() && !is_known(word))
 }
 
 macro_rules! text_type {
@@ -221,6 +281,41 @@ impl Bound {
         Some((read.in_zone(zone), wall))
     }
 
+    /// The time that a user gives, text or number: one whose day or zone would not be the one that is written is refused as
+    /// well, which a stored one may have.
+    ///
+    /// # Errors
+    /// What is wrong, and what would be right.
+    pub(crate) fn checked(value: &Value) -> Result<Self, String> {
+        let bound = Self::deserialize(value).map_err(|error| error.to_string())?;
+        bound.doubt().map_or(Ok(bound), Err)
+    }
+
+    /// Why the instant is hardly the one that is written: dateutil takes the present day where a text has none, and leaves
+    /// out the name of a zone.
+    #[must_use]
+    pub fn doubt(&self) -> Option<String> {
+        let text = self.0.as_str();
+        if parse_instant(text).is_ok() {
+            return None;
+        }
+        let at = |day: &str| dateutils_on(text, Some(day));
+        let day = |at: Option<String>| at.map(|at| at.chars().take_while(|c| *c != 'T').collect::<String>());
+        if day(at(SOME_DAY)) != day(at(ANOTHER_DAY)) {
+            return Some(format!(
+                "{} names no full date: it would be another day each time that it is read; write it as 2026-03-01T15:05:00",
+                quoted(text)
+            ));
+        }
+        let naive = parse_instant(&dateutils(text)?).is_ok_and(|read| matches!(read, Instant::Wall(_)));
+        let zone = lost_zone(text).filter(|_| naive)?;
+        Some(format!(
+            "{} names the zone {}, which is not read: write the offset, as in 2026-03-01T15:05:00-05:00, or say timezone",
+            quoted(text),
+            quoted(zone)
+        ))
+    }
+
     /// Reads a text, or a number of eight digits, which a day of the basic form is in YAML.
     fn from_value(value: &Value) -> Result<Self, BadBound> {
         let text = match value {
@@ -231,11 +326,43 @@ impl Bound {
     }
 }
 
+/// Two days that have no part in common, nor their weekday.
+const SOME_DAY: &str = "2001-02-03";
+const ANOTHER_DAY: &str = "2004-11-17";
+
 /// A time that dateutil reads, in ISO 8601.
 fn dateutils(text: &str) -> Option<String> {
+    dateutils_on(text, None)
+}
+
+/// The same, as it is read on a day.
+fn dateutils_on(text: &str, day: Option<&str>) -> Option<String> {
     let mut context = Context::new(Zone::Named(Tz::UTC));
     context.insert("text", pumice_template::Value::text(text));
-    Renderer::default().render("{{ utils.parsedate.parse(text).isoformat() }}", &context).ok()
+    let template = match day {
+        None => "{{ utils.parsedate.parse(text).isoformat() }}",
+        Some(day) => {
+            context.insert("day", pumice_template::Value::text(day));
+            "{{ utils.parsedate.parse(text, default=utils.parsedate.isoparse(day)).isoformat() }}"
+        }
+    };
+    Renderer::default().render(template, &context).ok()
+}
+
+/// Words in capitals that dateutil reads otherwise than as a zone.
+const NO_ZONES: [&str; 30] = [
+    "AM", "PM", "A", "P", "T", "H", "M", "S", "AD", "AT", "ON", "OF", "AND", "ST", "ND", "RD", "TH", "JUNE",
+    "JULY", "SEPT", "MARCH", "APRIL", "HOUR", "HOURS", "MON", "TUE", "WED", "THU", "FRI", "SAT",
+];
+
+/// A word of a time that dateutil takes for the name of a zone: up to five capitals.
+fn lost_zone(text: &str) -> Option<&str> {
+    let is_name = |word: &&str| {
+        let lower = word.to_ascii_lowercase();
+        let is_date = *word == "SUN" || NAMES[3].contains(&lower.as_str()) || NO_ZONES.contains(word);
+        (1..=5).contains(&word.len()) && word.bytes().all(|b| b.is_ascii_uppercase()) && !is_date
+    };
+    text.split(|c: char| !c.is_ascii_alphabetic()).find(is_name)
 }
 
 impl FromStr for Bound {

@@ -2,11 +2,11 @@
 //! engine finds it.
 
 use chrono::{NaiveTime, TimeDelta, Timelike};
-use chrono_tz::America::New_York;
+use chrono_tz::Tz;
 use pumice_core::Timestamp;
 use pumice_core::clock::Plan;
 use pumice_core::request::schedule_key;
-use pumice_core::spec::{JobSpec, RealmSpec, Settings};
+use pumice_core::spec::{JobSpec, RealmSpec};
 use serde_json::Value;
 
 use super::limits::Limits;
@@ -16,10 +16,10 @@ use super::limits::Limits;
 enum Times {
     /// Each so many seconds from a time on.
     Every(i64, Timestamp),
-    /// Each so many minutes of each hour.
-    Minutes(u32),
-    /// At these minutes of an hour of each day in New York, the first time that the clock shows them.
-    Daily(u32, Vec<u32>),
+    /// Each so many minutes of each hour, in a zone.
+    Minutes(u32, Tz),
+    /// At these minutes of an hour of each day in a zone, the first time that the clock shows them.
+    Daily(u32, Vec<u32>, Tz),
     /// At these times.
     At(Vec<Timestamp>),
 }
@@ -49,28 +49,27 @@ fn instant(value: &Value) -> Timestamp {
 impl Entry {
     /// The entries of a job's document, put at a time over others.
     pub(crate) fn all(job: &JobSpec, realm: &RealmSpec, now: Timestamp, before: &[Self]) -> Vec<Self> {
-        let plan = Plan::of(job, realm, &Settings::default());
+        let plan = Plan::of(job, realm, &realm.settings);
         let given = job.document["schedule"].as_array().cloned().unwrap_or_default();
-        let planned =
-            plan.entries.into_iter().map(|planned| planned.expect("entries of scenarios hold").jitter);
-        let entries = given.iter().zip(planned).map(|(given, jitter)| {
-            let entry = Self::read(given, jitter, now);
+        let planned = plan.entries.into_iter().map(|planned| planned.expect("entries of scenarios hold"));
+        let entries = given.iter().zip(planned).map(|(given, planned)| {
+            let entry = Self::read(given, planned.jitter, planned.zone, now);
             let known = before.iter().find(|known| known.is_due_with(&entry));
             Self { anchor: known.map_or(now, |known| known.anchor), ..entry }
         });
         entries.collect()
     }
 
-    fn read(given: &Value, jitter: TimeDelta, anchor: Timestamp) -> Self {
+    fn read(given: &Value, jitter: TimeDelta, zone: Tz, anchor: Timestamp) -> Self {
         let times = match (given["every"].as_i64(), given["crontab"].as_str()) {
             (Some(every), _) => Times::Every(every, instant(&given["from"])),
             (None, Some(crontab)) => {
                 let fields: Vec<&str> = crontab.split(' ').collect();
                 match fields[0].strip_prefix("*/") {
-                    Some(minutes) => Times::Minutes(minutes.parse().expect("a number")),
+                    Some(minutes) => Times::Minutes(minutes.parse().expect("a number"), zone),
                     None => {
                         let minutes = fields[0].split(',').map(|minute| minute.parse().expect("a number"));
-                        Times::Daily(fields[1].parse().expect("a number"), minutes.collect())
+                        Times::Daily(fields[1].parse().expect("a number"), minutes.collect(), zone)
                     }
                 }
             }
@@ -98,13 +97,13 @@ impl Entry {
 
     /// Whether it is due at a time.
     pub(crate) fn is_due(&self, at: Timestamp) -> bool {
-        let on_the_wall = |at: Timestamp| at.with_timezone(&New_York).time();
         match &self.times {
             Times::Every(seconds, from) => {
                 at >= *from && (at - *from).num_milliseconds() % (seconds * 1_000) == 0
             }
-            Times::Minutes(minutes) => at.second() == 0 && at.minute().is_multiple_of(*minutes),
-            Times::Daily(hour, minutes) => minutes.iter().any(|minute| {
+            Times::Minutes(minutes, _) => at.second() == 0 && at.minute().is_multiple_of(*minutes),
+            Times::Daily(hour, minutes, zone) => minutes.iter().any(|minute| {
+                let on_the_wall = |at: Timestamp| at.with_timezone(zone).time();
                 let wanted = NaiveTime::from_hms_opt(*hour, *minute, 0).expect("a time");
                 on_the_wall(at) == wanted && on_the_wall(at - TimeDelta::hours(1)) != wanted
             }),
@@ -121,18 +120,18 @@ impl Entry {
             }
             Times::Every(_, from) => Some(*from),
             Times::At(times) => times.iter().copied().filter(|at| *at > after).min(),
-            Times::Minutes(minutes) => {
+            Times::Minutes(minutes, _) => {
                 let seconds = i64::from(*minutes) * 60;
                 Timestamp::from_timestamp((after.timestamp().div_euclid(seconds) + 1) * seconds, 0)
             }
-            Times::Daily(hour, minutes) => {
-                // With or without daylight saving time, the clock is four or five hours behind.
+            Times::Daily(hour, minutes, _) => {
+                // In the zones of scenarios, with or without daylight saving time, the clock is up to six hours behind.
                 let days = (-1..3).map(|days| (after + TimeDelta::days(days)).date_naive());
                 let times = days.flat_map(|day| {
                     minutes.iter().filter_map(move |minute| day.and_hms_opt(*hour, *minute, 0))
                 });
-                let instants =
-                    times.flat_map(|time| [4, 5].map(|behind| time.and_utc() + TimeDelta::hours(behind)));
+                let instants = times
+                    .flat_map(|time| [0, 3, 4, 5, 6].map(|behind| time.and_utc() + TimeDelta::hours(behind)));
                 instants.filter(|at| *at > after && self.is_due(*at)).min()
             }
         }

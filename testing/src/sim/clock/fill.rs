@@ -10,7 +10,6 @@ use pumice_core::clock::{Backfill, Plan};
 use pumice_core::ids::{JobId, RunId, RunKey};
 use pumice_core::ports::CommitError;
 use pumice_core::run::{Run, Status};
-use pumice_core::spec::Settings;
 
 use super::super::mutants::Mutant;
 use super::super::runner::{Done, Runner};
@@ -98,7 +97,7 @@ impl Runner {
 impl World {
     fn plan_of(&self, job_id: &JobId) -> Option<Plan> {
         let job = self.jobs.get(job_id)?.as_ref().ok()?;
-        Some(Plan::of(job, &self.realm, &Settings::default()))
+        Some(Plan::of(job, &self.realm, &self.realm.settings))
     }
 
     fn fill_of(&self, fill: &Fill) -> Option<Backfill> {

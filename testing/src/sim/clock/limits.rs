@@ -69,8 +69,9 @@ pub(super) fn limit_entries(prng: &mut Prng, document: &mut Value) {
     }
 }
 
-/// The identity of an alert: two entries may have the same limit of a run, and it is one.
-pub(crate) type Told = (JobId, LimitKind, Timestamp, Option<RunId>, u32);
+/// The identity of an alert: two entries may have the same limit of a run, and it is one. Limits of two slots without a
+/// run may be up at the same time.
+pub(crate) type Told = (JobId, LimitKind, Timestamp, Option<Timestamp>, Option<RunId>, u32);
 
 impl World {
     /// An alert is made.
@@ -78,7 +79,7 @@ impl World {
         let Some(late) = run.late.as_deref() else { return };
         let job_id = run.job_id.clone();
         let entry = if late.limit == LimitKind::MaxSilence { late.entry } else { 0 };
-        let place = (job_id.clone(), late.limit, late.by, late.run_id, entry);
+        let place = (job_id.clone(), late.limit, late.by, late.slot, late.run_id, entry);
         if let Some(other) = self.clocks.told.insert(place, run.key.clone()) {
             self.audit
                 .fail("an alert is given once", format!("{} and {other} of {job_id}: {late:?}", run.key));

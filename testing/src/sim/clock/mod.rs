@@ -14,7 +14,7 @@ use chrono::TimeDelta;
 use pumice_core::Timestamp;
 use pumice_core::clock::{Cursor, Plan, State, Timetable};
 use pumice_core::ids::{JobId, RunKey};
-use pumice_core::spec::{JobSpec, Settings};
+use pumice_core::spec::{JobSpec, RealmSpec};
 use serde_json::{Value, json};
 
 use self::fill::{Fill, Fills};
@@ -26,6 +26,8 @@ use super::scenario::{Setup, short_nap};
 use super::world::{BEGIN, Role, TaskId, What, World, lock};
 use crate::prng::Prng;
 
+/// How long a process may remember the realm's definition, as functions do.
+const REMEMBERED: TimeDelta = TimeDelta::seconds(60);
 /// For how long jobs are started by the clock, in seconds.
 const LASTS: u64 = 3 * 3_600 + 1_800;
 
@@ -44,6 +46,8 @@ pub(crate) enum Act {
     Fill(Fill),
     /// Cancels the backfills of a job, or has them go on.
     ChangeFills(String, bool),
+    /// Gives the realm another zone, or none.
+    Zone(Option<&'static str>),
 }
 
 /// How the clock is looked at.
@@ -83,6 +87,8 @@ pub(crate) struct Clocks {
     opened_by: BTreeSet<(JobId, String, String)>,
     /// When each job was first paused for its failures.
     own_pauses: BTreeMap<JobId, Timestamp>,
+    /// The realm before it got another zone, and until when a process may remember it.
+    realm_before: Option<(Arc<RealmSpec>, Timestamp)>,
 }
 
 /// An entry of a schedule.
@@ -156,8 +162,33 @@ pub(crate) fn clock(prng: &mut Prng) -> Setup {
         clock.acts.push((LASTS * 1_000, Act::Delete(id)));
     }
     setup.jobs.clear();
+    // Last: the rest of a scenario stays as it was.
+    zones(prng, &mut clock);
     setup.clock = Some(clock);
     setup
+}
+
+/// Other zones of the realm, whose clocks are all put back in this night, and entries that go by them.
+fn zones(prng: &mut Prng, clock: &mut Clock) {
+    if prng.below(3) > 0 {
+        return;
+    }
+    for (_, act) in &mut clock.acts {
+        let Act::Put(document) = act else { continue };
+        for entry in document["schedule"].as_array_mut().into_iter().flatten() {
+            if let (true, Some(fields)) = (prng.below(4) > 0, entry.as_object_mut()) {
+                fields.shift_remove("timezone");
+            }
+        }
+    }
+    let zone = |prng: &mut Prng| {
+        prng.pick(&[None, Some("America/New_York"), Some("America/Chicago"), Some("America/Halifax")])
+    };
+    clock.acts.push((0, Act::Zone(zone(prng))));
+    for _ in 0..prng.within(1, 4) {
+        let at = prng.within(60_000, (LASTS - 600) * 1_000);
+        clock.acts.push((at, Act::Zone(zone(prng))));
+    }
 }
 
 /// Backfills of a job, which are cancelled and go on.
@@ -225,6 +256,7 @@ impl Runner {
             Act::Delete(id) => world.delete_scheduled(&id),
             Act::Pause(id, seconds) => world.pause(&id, seconds),
             Act::Resume(id, catch_up) => world.resume(&id, catch_up),
+            Act::Zone(zone) => world.set_zone(zone),
             Act::Fill(_) | Act::ChangeFills(..) => {}
         }
     }
@@ -291,12 +323,42 @@ impl World {
         self.is_deleted(&job_id);
     }
 
+    /// The realm gets another zone. Processes that remember the realm go by the one before for a while.
+    fn set_zone(&mut self, zone: Option<&str>) {
+        let mut realm = Value::Object(self.realm.document.clone());
+        realm["config"] = zone.map_or_else(|| json!({}), |zone| json!({ "TIMEZONE": zone }));
+        let realm = Arc::new(RealmSpec::parse(&realm).expect("a realm"));
+        let before = std::mem::replace(&mut self.realm, realm);
+        self.clocks.realm_before = Some((before, self.now + REMEMBERED));
+        let all: Vec<JobId> = self.timetables.all().into_iter().map(|one| one.job_id).collect();
+        let now = self.now;
+        for job_id in all {
+            self.timetables.touch(&job_id, now);
+            if let Some(Ok(job)) = self.jobs.get(&job_id).cloned() {
+                self.is_put(&job);
+            }
+        }
+    }
+
+    /// The realm as a process may have read it a while ago.
+    pub(crate) fn remembered_realm(&mut self) -> Arc<RealmSpec> {
+        match &self.clocks.realm_before {
+            Some((before, until)) if self.now < *until && self.prng.below(2) == 0 => before.clone(),
+            _ => self.realm.clone(),
+        }
+    }
+
+    /// The realm as it is stored.
+    pub(crate) fn stored_realm(&mut self) -> Arc<RealmSpec> {
+        if self.is(Mutant::RealmRemembered) { self.remembered_realm() } else { self.realm.clone() }
+    }
+
     /// The timetable of a job that was looked at, with its plan.
     fn looked_at(&self, job_id: &JobId) -> Option<(Timetable, Plan)> {
         let timetable =
             self.timetables.get(job_id).filter(|one| !one.cursors.is_empty() && one.changed.is_none())?;
         let job = self.jobs.get(job_id)?.as_ref().ok()?;
-        Some((timetable.clone(), Plan::of(job, &self.realm, &Settings::default())))
+        Some((timetable.clone(), Plan::of(job, &self.realm, &self.realm.settings)))
     }
 
     fn pause(&mut self, id: &str, seconds: Option<u64>) {
