@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::failure::Error;
 
 /// Requests that are dispatched together.
-pub const BATCH: usize = 500;
+pub const BATCH: usize = 250;
 /// Batches that are read ahead.
 const AHEAD: usize = 1;
 /// How much of a file is read at a time, in bytes.
