@@ -180,7 +180,7 @@ mod tests {
         let folder = base.path().join("a/b");
         OwnFolder::make(base.path(), &folder).unwrap();
         for place in ["a", "a/b"] {
-            let none = std::fs::Permissions::from_mode(0);
+            let none = std::fs::Permissions::from_mode(0o000);
             std::fs::set_permissions(base.path().join(place), none).unwrap();
             let made = OwnFolder::make(base.path(), &folder).unwrap();
             std::fs::write(made.path().join("file"), "x").unwrap();
