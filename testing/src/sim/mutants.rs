@@ -114,8 +114,8 @@ pub enum Mutant {
     StaleSweeper,
     /// A run that was made ahead and is no longer wanted is not cancelled.
     NotWithdrawn,
-    /// A look at a schedule goes by a realm that was read a while ago, although the realm was changed since.
-    RealmRemembered,
+    /// A process uses the realm as it read it first, whatever was changed since.
+    RealmReadOnce,
     /// How far a backfill has come is written before its runs are made.
     BackfillMovedFirst,
     /// A backfill has more runs under way than it may.
@@ -220,7 +220,7 @@ impl Mutant {
         Self::ReplacedGoesOn,
         Self::StaleSweeper,
         Self::NotWithdrawn,
-        Self::RealmRemembered,
+        Self::RealmReadOnce,
         Self::BackfillMovedFirst,
         Self::BackfillUnbounded,
         Self::BackfillDoubled,

@@ -89,6 +89,8 @@ pub(crate) struct Clocks {
     own_pauses: BTreeMap<JobId, Timestamp>,
     /// The realm before it got another zone, and until when a process may remember it.
     realm_before: Option<(Arc<RealmSpec>, Timestamp)>,
+    /// The realm with its first zone.
+    first_realm: Option<Arc<RealmSpec>>,
 }
 
 /// An entry of a schedule.
@@ -325,11 +327,12 @@ impl World {
 
     /// The realm gets another zone. Processes that remember the realm go by the one before for a while.
     fn set_zone(&mut self, zone: Option<&str>) {
-        let mut realm = Value::Object(self.realm.document.clone());
+        let mut realm = Value::Object((*self.realm.document).clone());
         realm["config"] = zone.map_or_else(|| json!({}), |zone| json!({ "TIMEZONE": zone }));
         let realm = Arc::new(RealmSpec::parse(&realm).expect("a realm"));
         let before = std::mem::replace(&mut self.realm, realm);
         self.clocks.realm_before = Some((before, self.now + REMEMBERED));
+        self.clocks.first_realm.get_or_insert_with(|| self.realm.clone());
         let all: Vec<JobId> = self.timetables.all().into_iter().map(|one| one.job_id).collect();
         let now = self.now;
         for job_id in all {
@@ -342,6 +345,9 @@ impl World {
 
     /// The realm as a process may have read it a while ago.
     pub(crate) fn remembered_realm(&mut self) -> Arc<RealmSpec> {
+        if let (true, Some(first)) = (self.is(Mutant::RealmReadOnce), &self.clocks.first_realm) {
+            return first.clone();
+        }
         match &self.clocks.realm_before {
             Some((before, until)) if self.now < *until && self.prng.below(2) == 0 => before.clone(),
             _ => self.realm.clone(),
@@ -350,7 +356,7 @@ impl World {
 
     /// The realm as it is stored.
     pub(crate) fn stored_realm(&mut self) -> Arc<RealmSpec> {
-        if self.is(Mutant::RealmRemembered) { self.remembered_realm() } else { self.realm.clone() }
+        if self.is(Mutant::RealmReadOnce) { self.remembered_realm() } else { self.realm.clone() }
     }
 
     /// The timetable of a job that was looked at, with its plan.
