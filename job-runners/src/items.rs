@@ -83,6 +83,9 @@ impl<R: Read> Read for LineEnds<R> {
             if count == 0 {
                 return Ok(0);
             }
+            if !self.after_return && !buffer[..count].contains(&b'\r') {
+                return Ok(count);
+            }
             let mut kept = 0;
             for at in 0..count {
                 let byte = buffer[at];

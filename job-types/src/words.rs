@@ -195,3 +195,28 @@ impl<'a> Rendering<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn argument_of_another_kind_is_written_as_python_writes_it() {
+        for (value, wanted) in [
+            (json!("a"), "a"),
+            (json!(true), "True"),
+            (json!(7), "7"),
+            (json!(2.5), "2.5"),
+            (json!(1.0e-7), "1e-07"),
+            (json!(1.0e-5), "1e-05"),
+            (json!(-3.0e-6), "-3e-06"),
+            (json!(0.0001), "0.0001"),
+            (json!(1.0e16), "1e+16"),
+            (json!(1.0e15), "1000000000000000.0"),
+        ] {
+            assert_eq!(Text(value.clone()).into_text(), wanted, "{value}");
+        }
+    }
+}

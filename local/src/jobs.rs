@@ -90,6 +90,10 @@ impl JobStore for Database {
                 return Ok(realm.clone());
             }
         }
+        self.current_realm().await
+    }
+
+    async fn current_realm(&self) -> Result<Arc<RealmSpec>, StoreError> {
         let database = self.clone();
         let found = self
             .read(move |connection| {

@@ -42,6 +42,11 @@ pub(crate) fn run(more: &[String]) -> Outcome {
         vec!["test", "--workspace", "--no-fail-fast"]
     };
     arguments.extend(["--features", &features]);
+    // Many tests wait for stand-ins and processes: one more at a time keeps the processors busy.
+    let at_once = std::thread::available_parallelism().map_or(2, |count| count.get() + 1).to_string();
+    if nextest && !more.iter().any(|one| one.starts_with("--test-threads") || one.starts_with("-j")) {
+        arguments.extend(["--test-threads", &at_once]);
+    }
     arguments.extend(more.iter().map(String::as_str));
     let places = places(&standins);
     let places: Vec<(&str, &str)> = places.iter().map(|(name, place)| (*name, place.as_str())).collect();

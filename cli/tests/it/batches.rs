@@ -64,7 +64,8 @@ fn requests_refused_for_one_reason_are_told_together() {
         .iter()
         .filter_map(|one| one["request"].as_str())
         .collect();
-    assert_eq!((refused.len(), refused[1], refused[1_200]), (1_201, "line 4", "line 2401"));
+    assert_eq!((refused.len(), refused[1]), (1_201, "line 4"));
+    assert!(refused.contains(&"line 2401"), "{refused:?}");
     assert_eq!((told(&printed).len(), response["accepted"].as_array().map(Vec::len)), (3, Some(1_200)));
     let printed = pumice.run(&["dispatch", "--file", "many.txt", "-o", "yaml"]);
     assert_eq!(printed.out.matches("request: line ").count(), 1_201, "{}", printed.err);

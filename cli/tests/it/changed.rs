@@ -77,7 +77,7 @@ fn shown_run_says_who_asked_for_it_with_what_and_for_which_slot() {
     apply(&pumice, "5");
     let _server = pumice.serve();
     let run = ended(&pumice, &["-g", "hold=infinity", "-p", "timeout=5m"]);
-    let shown = pumice.run(&["runs", "show", &run]).out;
+    let shown = pumice.run(&["runs", "show", &run, "-o", "wide"]).out;
     for wanted in [
         "asked for with parameter timeout=5m\n".to_owned(),
         "asked for with global hold=infinity\n".to_owned(),

@@ -318,7 +318,7 @@ async fn output_is_shown_and_kept_in_the_realms_bucket() {
     let (out, err) = (String::from_utf8_lossy(&waited.stdout), String::from_utf8_lossy(&waited.stderr));
     assert!(err.contains("say | one\\x00two\n") && err.contains("say | 20\n"), "{err}");
     let run_id = out.split_whitespace().next().expect("an id");
-    let place = format!("s3://test-bucket/tmp/say/{run_id}/stderr");
+    let place = format!("s3://test-bucket/tmp/.output/say/{run_id}/stderr");
     assert!(err.contains(&format!("say | … 81 bytes in all: {place}")) && !err.contains("| 21"), "{err}");
     let printed = cloud.pumice_command(&["runs", "output", run_id]).output().expect("it runs");
     assert_eq!(printed.stdout, b"one\0two\n");

@@ -80,7 +80,10 @@ async fn payloads_of_a_prefix_run_in_order_and_are_fetched_once() {
     assert_eq!(stage.printed(&run, 0).await, "first x\n");
     assert_eq!(stage.printed(&run, 1).await, format!("second x {PAYLOADS}/demo/\n"));
     let place = run.result["output"][1]["stdout"].as_str().expect("a place");
-    assert!(place.starts_with("s3://test-bucket/tmp/steps/") && place.ends_with("/2.sh.stdout"), "{place}");
+    assert!(
+        place.starts_with("s3://test-bucket/tmp/.output/steps/") && place.ends_with("/2.sh.stdout"),
+        "{place}"
+    );
     // A list and two fetches, then a list alone; one payload has changed, then.
     assert_eq!(stage.gets(), 3, "docs/cost.md");
     stage.run("steps").await;

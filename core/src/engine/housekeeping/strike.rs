@@ -221,7 +221,7 @@ impl Housekeeper {
         // Such an entry has no next slot.
         let candidates = self.site().ports.schedules.without_next().await?;
         let ids: Vec<JobId> = candidates.iter().map(|timetable| timetable.job_id.clone()).collect();
-        let Rules { realm, settings, .. } = self.rules_for(&candidates).await?;
+        let Rules { realm, settings, .. } = self.current_rules().await?;
         let jobs = self.site().ports.jobs.jobs(&ids).await?;
         let mut requests = Vec::new();
         for (timetable, job) in candidates.iter().zip(jobs) {
