@@ -97,10 +97,10 @@ fn shown_run_says_who_asked_for_it_with_what_and_for_which_slot() {
     let started = pumice.run(&["schedules", "run", "orders", "--at", "2026-03-01T03:00:00Z", "--wait"]);
     assert_eq!(started.status, 1, "{started:?}");
     let slot = "schedule.slot is 2026-03-01T03:00:00Z, in zone UTC\n";
-    let shown = pumice.run(&["runs", "show", "latest"]).out;
+    let shown = pumice.run(&["runs", "show", "latest", "-o", "wide"]).out;
     assert!(shown.contains(slot) && shown.contains(" (schedules run from cli, audit entry "), "{shown}");
     assert_eq!(pumice.run(&["runs", "retry", "latest", "--key", "again"]).status, 0);
     wait_until(|| pumice.run(&["runs", "why", "latest"]).out.starts_with("failed"));
-    let shown = pumice.run(&["runs", "show", "latest"]).out;
+    let shown = pumice.run(&["runs", "show", "latest", "-o", "wide"]).out;
     assert!(shown.contains(slot) && shown.contains(" (runs retry from cli, audit entry "), "{shown}");
 }
