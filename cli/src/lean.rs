@@ -1,7 +1,7 @@
 //! The memory of a process that is there for long and does little: a console beside a server.
 //!
 //! glibc keeps what was freed in an arena of each thread, and the more the larger what was once freed: after some large pages
-//! a console kept five times what it used. glibc is told otherwise only when a process starts, so the console begins by
+//! a console kept five times what it used. glibc reads other limits only when a process starts, so the console begins by
 //! becoming itself once more, under the same id.
 
 use std::ffi::OsStr;
@@ -14,7 +14,7 @@ const TUNED: [(&str, &str); 3] =
 /// The other way to tune glibc.
 const TUNABLES: &str = "GLIBC_TUNABLES";
 
-/// Becomes the same program with the same arguments, and returns when that was done before, or someone else has tuned glibc.
+/// Becomes the same program with the same arguments, and returns when that was done before, or the environment tunes glibc already.
 /// Where it cannot be done, the process goes on as it is.
 pub(crate) fn begin_lean() {
     if !is_tuned(|name| std::env::var_os(name).is_some())

@@ -1,4 +1,4 @@
-//! Requests that were refused, told so that a person can read them and in memory that does not grow with them.
+//! Reports of refused requests, grouped for people, in bounded memory.
 
 use std::io::{BufRead, BufReader, Seek, Write};
 
@@ -6,14 +6,14 @@ use pumice_core::text::{escaped, shown};
 use pumice_service::dispatch::RefusedRequest;
 use tempfile::SpooledTempFile;
 
-/// Most reasons that are told apart. Further ones are counted together.
+/// Most reasons that are distinguished. Further ones are counted together.
 const MAX_REASONS: usize = 20;
 /// How many requests are named that were refused for the reason of an earlier one.
 const NAMED: usize = 4;
 /// How many bytes of refused requests are kept in memory for a response. The rest is in a file without a name.
 const MAX_IN_MEMORY: usize = 256 * 1024;
 
-/// Groups refused requests by their reasons: the first of each reason is told at once, the others at the end.
+/// Groups refused requests by their reasons: the first of each reason is reported at once, the others at the end.
 #[derive(Debug, Default)]
 pub(crate) struct Refusals {
     reasons: Vec<Reason>,
@@ -57,7 +57,7 @@ impl Later {
 }
 
 impl Refusals {
-    /// Takes a refused request in. Gives what is to be told of it at once; `None` where an earlier one had the same reason.
+    /// Takes a refused request in. Returns the line to report at once; `None` where an earlier one had the same reason.
     pub(crate) fn take(&mut self, refused: &RefusedRequest) -> Option<String> {
         let RefusedRequest { request, error } = refused;
         if let Some(known) = self.reasons.iter_mut().find(|known| known.why == *error) {
@@ -69,12 +69,12 @@ impl Refusals {
             return None;
         }
         let (why, first) = (error.clone(), shown(request));
-        let told = format!("{first}: {}", escaped(&why));
+        let line = format!("{first}: {}", escaped(&why));
         self.reasons.push(Reason { why, first, later: Later::default() });
-        Some(told)
+        Some(line)
     }
 
-    /// What is to be told of the others, a line for each reason that several had; nothing is left of them.
+    /// The lines for the others, one for each reason that several had, and forgets all.
     pub(crate) fn rest(&mut self) -> Vec<String> {
         let Self { reasons, beyond } = std::mem::take(self);
         let again = reasons.iter().filter(|reason| reason.later.count > 0);
@@ -151,7 +151,7 @@ mod tests {
             refusals.rest(),
             ["lines 4, 6, 8, 10 and 1195 more, as line 2: no such job x", "line 5, as line 3: not JSON"]
         );
-        assert_eq!(refusals.rest(), [""; 0], "they are told once");
+        assert_eq!(refusals.rest(), [""; 0], "they are reported once");
     }
 
     #[test]

@@ -230,7 +230,7 @@ struct Taking<'a> {
     intake: Taker<'a>,
     keeps: bool,
     outcomes: Outcomes,
-    /// What is told of refused requests.
+    /// The refused requests that are reported.
     refusals: Refusals,
     /// Refused requests of a response that is printed as it comes.
     kept: KeptRefusals,

@@ -61,7 +61,7 @@ fn commented(template: &Template) -> Result<String, Failure> {
 }
 
 /// YAML with quotes around the texts that a reader of YAML 1.1, as CloudFormation's, takes for something else: `OFF` is
-/// false there, and a time of day or a date is no text.
+/// false there, and a time of day or a date is not a text.
 fn for_old_readers(yaml: &str) -> String {
     let line = |line: &str| match line.split_once(": ") {
         Some((name, text)) if is_no_text(text) => format!("{name}: '{text}'\n"),
