@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::event::bounded_text;
+use super::gathering::Gathering;
 use super::record::Run;
 use super::status::Status;
 use super::stop::StopRequest;
@@ -115,8 +116,19 @@ pub enum Input {
         resume: Option<Span>,
         /// When the time of its attempt is up, if it has a limit.
         ends: Option<Timestamp>,
+        /// How it hears of its steps from now on, where these are spread.
+        gathers: Option<Gathering>,
         /// Where the files are that it shares with other steps.
         work: Option<WorkPlace>,
+    },
+    /// Its steps are spread: it gathers their reports.
+    Gather {
+        /// Who.
+        worker: Worker,
+        /// The epoch that its claim granted.
+        epoch: u64,
+        /// How.
+        gathers: Gathering,
     },
     /// What it looked up at its start is kept for good.
     Pin {

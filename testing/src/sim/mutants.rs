@@ -44,6 +44,8 @@ pub enum Mutant {
     NoSweeper,
     /// A child's end is not told to its parent.
     ParentNotTold,
+    /// That a step has ended while its parent looked at the others is not told to the parent.
+    NewsForgotten,
     /// Who is next in line is not told that the lock is free.
     NextNotTold,
     /// The time before which a run must not start is not looked at.
@@ -168,7 +170,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 74] = [
+    pub const ALL: [Self; 75] = [
         Self::NoFence,
         Self::StealLiveLease,
         Self::DueClearedEarly,
@@ -183,6 +185,7 @@ impl Mutant {
         Self::ErrorCountsAsAttempt,
         Self::NoSweeper,
         Self::ParentNotTold,
+        Self::NewsForgotten,
         Self::NextNotTold,
         Self::StartEarly,
         Self::LiveCountsAsEnded,
@@ -559,6 +562,10 @@ pub(crate) fn is_untold(world: &World, before: &Run, change: &Change) -> bool {
     }
     let called_at = |run: &Run| run.permit.as_ref().and_then(|permit| permit.called);
     if world.is(Mutant::PermitNotOffered) && called_at(&change.run).is_some() && called_at(before).is_none() {
+        return true;
+    }
+    let is_new = |run: &Run| run.gathers.is_some_and(|gathers| gathers.news);
+    if world.is(Mutant::NewsForgotten) && is_new(&change.run) && !is_new(before) {
         return true;
     }
     let told =

@@ -79,7 +79,7 @@ pub struct Scenario {
 }
 
 /// Every scenario.
-pub const SCENARIOS: [Scenario; 36] = [
+pub const SCENARIOS: [Scenario; 37] = [
     Scenario { name: "single", build: single, small: true },
     Scenario { name: "chain", build: chain, small: true },
     Scenario { name: "dag", build: dag, small: false },
@@ -116,6 +116,7 @@ pub const SCENARIOS: [Scenario; 36] = [
     Scenario { name: "backlog", build: starts::backlog, small: false },
     Scenario { name: "paused", build: paused::paused, small: false },
     Scenario { name: "pools", build: permits::pools, small: false },
+    Scenario { name: "spread", build: spread, small: false },
 ];
 
 /// How many of the first scenarios are mixed: one more would make other scenarios of all seeds.
@@ -391,6 +392,22 @@ pub(super) fn limit(prng: &mut Prng) -> Setup {
         }
     }
     setup.limit = Some(prng.pick(&[100, 300, 900]));
+    setup
+}
+
+/// Jobs whose steps are runs that any invocation takes, some of them within others.
+fn spread(prng: &mut Prng) -> Setup {
+    let build = prng.pick(&[foreach as fn(&mut Prng) -> Setup, foreach, dag, nested, limit]);
+    let mut setup = build(prng);
+    for job in setup.jobs.iter_mut().filter(|job| job["type"] == "steps") {
+        job["payload"]["spread"] = json!(true);
+        if prng.below(4) == 0 {
+            job["timeout"] = json!(prng.pick(&["90s", "1000s"]));
+        }
+    }
+    if prng.below(3) == 0 {
+        setup.cancels.push(prng.pick(&[10, 100, 2_000, 100_000]) + prng.below(1_000));
+    }
     setup
 }
 

@@ -1,6 +1,7 @@
 //! What a worker does: from a message to a run at rest.
 
 mod admission;
+mod apart;
 mod attempt;
 mod beat;
 mod children;
