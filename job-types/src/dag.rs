@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::thread::available_parallelism;
 
+use pumice_core::engine::MAX_STEPS;
 use pumice_core::ids::JobId;
 use pumice_core::job_type::{Composite, Given, JobError, JobType, Plan, PlanStep};
 use pumice_core::number::Count;
@@ -27,8 +28,12 @@ pub(crate) fn most_workers() -> usize {
 }
 
 /// How many children of a dag run at once: its own `workers`, else the realm's `DAG_WORKERS`, at most `DAG_MAX_WORKERS`
-/// (lava guide, Job type: dag, Parameters).
-fn width(own: Option<Count>, settings: &Settings) -> usize {
+/// (lava guide, Job type: dag, Parameters). Those that are spread do not share the processors of one host.
+fn width(own: Option<Count>, spread: bool, settings: &Settings) -> usize {
+    if spread {
+        let most = settings.dag_max_workers.unwrap_or(MAX_STEPS);
+        return own.map_or(MAX_STEPS, Count::as_usize).min(most);
+    }
     let workers = own.map(Count::as_usize).or(settings.dag_workers).unwrap_or_else(cpus);
     workers.min(settings.dag_max_workers.unwrap_or_else(most_workers))
 }
@@ -83,8 +88,12 @@ pub struct Parameters {
     /// Put before each job id.
     #[serde(default)]
     pub job_prefix: Option<String>,
-    /// How many jobs run at the same time; default: the realm's `DAG_WORKERS`, else the number of processors; at most the
-    /// realm's `DAG_MAX_WORKERS`.
+    /// Whether each job is a run that any invocation or slot of the worker takes, rather than one that runs where the dag
+    /// does; default false.
+    #[serde(default)]
+    pub spread: Option<bool>,
+    /// How many jobs run at the same time; default: the realm's `DAG_WORKERS`, else the number of processors, with `spread`
+    /// all that may; at most the realm's `DAG_MAX_WORKERS`.
     #[serde(default)]
     pub workers: Option<Count>,
 }
@@ -115,6 +124,7 @@ impl JobType for Dag {
 
 impl Composite for Dag {
     fn plan(&self, job: &JobSpec, Edges(edges): Edges, parameters: Parameters) -> Result<Plan, JobError> {
+        let spread = parameters.spread == Some(true);
         let width = parameters.workers.map_or_else(cpus, Count::as_usize);
         let steps = steps(&edges, parameters.job_prefix.as_deref().unwrap_or_default())?;
         if steps.iter().any(|step| step.job_id == job.fields.job_id) {
@@ -127,11 +137,11 @@ impl Composite for Dag {
                 names.join(" after ")
             )));
         }
-        Ok(Plan { steps, width, can_fail: parameters.can_fail.unwrap_or_default().0, limit: None })
+        Ok(Plan { steps, width, can_fail: parameters.can_fail.unwrap_or_default().0, limit: None, spread })
     }
 
     fn within(&self, plan: Plan, parameters: Parameters, settings: &Settings) -> Plan {
-        Plan { width: width(parameters.workers, settings), ..plan }
+        Plan { width: width(parameters.workers, plan.spread, settings), ..plan }
     }
 }
 

@@ -85,7 +85,11 @@ pub struct Parameters {
     /// The most items; default: the realm's `FOREACH_LIMIT`.
     #[serde(default)]
     pub limit: Option<CountOrNone>,
-    /// How many runs are under way at the same time; default 1: one after the other, as lava has it.
+    /// Whether each item is a run that any invocation or slot of the worker takes, rather than one that runs where the
+    /// foreach does; default false.
+    #[serde(default)]
+    pub spread: Option<bool>,
+    /// How many runs are under way at the same time; default 1: one after the other, as lava has it. With `spread`: all.
     #[serde(default)]
     pub workers: Option<Count>,
 }
@@ -195,8 +199,14 @@ impl Composite for Foreach {
         let items = listed(&parameters.foreach, MAX_STEPS)?;
         let can_fail = if parameters.can_fail == Some(true) { vec!["*".to_owned()] } else { Vec::new() };
         let mut plan = Plan::in_order(vec![job_id; items.len()], can_fail);
-        if let Some(workers) = parameters.workers.map(Count::as_usize).filter(|workers| *workers > 1) {
-            plan.width = workers.min(dag::most_workers());
+        plan.spread = parameters.spread == Some(true);
+        let workers = parameters.workers.map(Count::as_usize);
+        plan.width = if plan.spread {
+            workers.unwrap_or(MAX_STEPS)
+        } else {
+            workers.unwrap_or(1).min(dag::most_workers())
+        };
+        if plan.width > 1 {
             plan.steps.iter_mut().for_each(|step| step.after.clear());
         }
         for (index, (step, item)) in plan.steps.iter_mut().zip(items).enumerate() {
@@ -248,6 +258,7 @@ pub fn listed(source: &Source, limit: usize) -> Result<Vec<Item>, JobError> {
 
 #[cfg(test)]
 mod tests {
+    use pumice_core::job_type::{ChildState, Next};
     use serde_json::json;
 
     use super::*;
@@ -267,20 +278,29 @@ mod tests {
         assert_eq!(range(None, i64::MAX, None).len(), 101);
     }
 
+    fn next(workers: &Value, spread: bool) -> Next {
+        let parameters =
+            json!({ "foreach": { "type": "range", "stop": 4 }, "workers": workers, "spread": spread });
+        let document = json!({ "job_id": "top", "type": "foreach", "worker": "w", "payload": "one", "parameters": parameters });
+        let job = JobSpec::parse(&document).unwrap();
+        let Given { payload, parameters, .. } = Given::<Foreach>::of(&job);
+        let plan = Foreach.plan(&job, payload.unwrap(), parameters.unwrap()).unwrap();
+        assert_eq!(plan.spread, spread);
+        plan.next(&vec![ChildState::Missing; plan.steps.len()], false)
+    }
+
     #[test]
     fn workers_let_items_run_at_the_same_time() {
-        use pumice_core::job_type::{ChildState, Next};
-        let next = |workers: Value| {
-            let parameters = json!({ "foreach": { "type": "range", "stop": 4 }, "workers": workers });
-            let document = json!({ "job_id": "top", "type": "foreach", "worker": "w", "payload": "one", "parameters": parameters });
-            let job = JobSpec::parse(&document).unwrap();
-            let Given { payload, parameters, .. } = Given::<Foreach>::of(&job);
-            let plan = Foreach.plan(&job, payload.unwrap(), parameters.unwrap()).unwrap();
-            plan.next(&vec![ChildState::Missing; plan.steps.len()], false)
-        };
-        assert_eq!(next(Value::Null), Next::Start(vec![0]));
-        assert_eq!(next(json!(1)), Next::Start(vec![0]));
-        assert_eq!(next(json!(3)), Next::Start(vec![0, 1, 2]));
-        assert_eq!(next(json!(1000)), Next::Start(vec![0, 1, 2, 3]));
+        assert_eq!(next(&Value::Null, false), Next::Start(vec![0]));
+        assert_eq!(next(&json!(1), false), Next::Start(vec![0]));
+        assert_eq!(next(&json!(3), false), Next::Start(vec![0, 1, 2]));
+        assert_eq!(next(&json!(1000), false), Next::Start(vec![0, 1, 2, 3]));
+    }
+
+    #[test]
+    fn spread_items_are_all_under_way_unless_workers_says_how_many() {
+        assert_eq!(next(&Value::Null, true), Next::Start(vec![0, 1, 2, 3]));
+        assert_eq!(next(&json!(1), true), Next::Start(vec![0]));
+        assert_eq!(next(&json!(3), true), Next::Start(vec![0, 1, 2]));
     }
 }

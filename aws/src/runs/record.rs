@@ -51,7 +51,7 @@ pub(crate) const FOR_HOST: &str = "for_host";
 const UNENDED: i64 = 10 * 365 * 86_400;
 
 /// Attributes that a record may lack: a write removes those that the new record does not have.
-pub(super) const OPTIONAL: [&str; 39] = [
+pub(super) const OPTIONAL: [&str; 40] = [
     BAD_END,
     "below",
     "cancel",
@@ -64,6 +64,7 @@ pub(super) const OPTIONAL: [&str; 39] = [
     "first_due",
     FOR_HOST,
     "foreach_index",
+    "gathers",
     "handed_over",
     "host",
     "hostname",
@@ -410,6 +411,7 @@ mod tests {
             })),
             kept: Some(run().key.child(1, 0)),
             foreach_index: Some(0),
+            gathers: Some(pumice_core::run::Gathering { millis: 10, news: true }),
             work: Some(WorkPlace {
                 id: "w".to_owned(),
                 version: 1,

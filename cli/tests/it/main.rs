@@ -44,6 +44,7 @@ mod schedule_checks;
 mod schedules;
 mod serve;
 mod specs;
+mod spread;
 mod stopping;
 mod stored;
 mod traces;

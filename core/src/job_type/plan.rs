@@ -32,6 +32,8 @@ pub struct Plan {
     pub can_fail: Vec<String>,
     /// The most items that a foreach may have, for its result.
     pub limit: Option<usize>,
+    /// Whether each step is a run that any invocation of the worker takes.
+    pub spread: bool,
 }
 
 /// The known state of a step.
@@ -66,7 +68,8 @@ impl Plan {
             foreach_index: None,
             globals: Map::new(),
         };
-        Self { steps: jobs.into_iter().enumerate().map(step).collect(), width: 1, can_fail, limit: None }
+        let steps = jobs.into_iter().enumerate().map(step).collect();
+        Self { steps, width: 1, can_fail, limit: None, spread: false }
     }
 
     /// Whether the failure of this step is forgiven (lava guide, Allowing Child Jobs to Fail).

@@ -8,10 +8,12 @@ use serde_json::{Value, json};
 
 use super::event::bounded_text;
 use super::gated::{absent, called, queue, still_in_its_place};
+use super::gathering::Gathering;
 use super::guards::{held, not_ended, not_held, running, startable, unbegun, without_duties};
 use super::input::{Decision, IllegalTransition, Input, LockChange, Outcome, Told, Wake};
 use super::look::{HOST, OF_THE_SAME_JOB, cancelled_because, crashes_so_far, is_suspended, left_in_queue};
 use super::record::{Duties, Run};
+use super::reports::{child_ended, has_news};
 use super::status::Status;
 use super::stop::StopRequest;
 use super::waits::{DUTIES, HOLD, POLL, WAKE_GRACE};
@@ -20,6 +22,7 @@ use super::worker::Lease;
 use crate::Timestamp;
 use crate::duration::Span;
 use crate::ids::RunKey;
+use crate::job_type::Rendered;
 use crate::permits;
 use crate::request::MAX_DELAY;
 use crate::spec::{ActionsWhen, Overlap, RetryBackoff};
@@ -65,24 +68,22 @@ fn decided(run: &Run, input: Input, now: Timestamp) -> Result<Decision, IllegalT
         Input::ClaimDuties { worker, until } => claim_duties(run, Lease { owner: worker, until }, now),
         Input::Finish { worker, epoch, outcome, actions, tell_parent, jitter, rendered, work } => {
             running(run, &worker, epoch)?;
-            let mut next = run.clone();
-            if rendered.is_some() {
-                next.set_rendered(rendered);
-            }
-            next.work = work;
-            Ok(finish(next, outcome, actions, tell_parent, jitter, now))
+            let next = rendered.map_or_else(|| run.clone(), |rendered| with_rendered(run, rendered));
+            Ok(finish(Run { work, ..next }, outcome, actions, tell_parent, jitter, now))
         }
-        Input::Suspend { worker, epoch, resume, ends, work } => {
+        Input::Suspend { worker, epoch, resume, ends, gathers, work } => {
             running(run, &worker, epoch)?;
-            let mut next = run.clone();
-            next.work = work;
-            Ok(suspend(next, resume, ends, now))
+            let gathers = gathers.or(run.gathers);
+            let heard = gathers.filter(|_| has_news(run)).map(Gathering::span);
+            Ok(suspend(Run { gathers, work, ..run.clone() }, resume.or(heard), ends, now))
+        }
+        Input::Gather { worker, epoch, gathers } => {
+            running(run, &worker, epoch)?;
+            Ok(plain(Run { gathers: Some(gathers), ..run.clone() }))
         }
         Input::Pin { worker, epoch, rendered } => {
             running(run, &worker, epoch)?;
-            let mut next = run.clone();
-            next.set_rendered(Some(rendered));
-            Ok(plain(next))
+            Ok(plain(with_rendered(run, rendered)))
         }
         Input::ActionDone { worker, epoch, index, error } => {
             held(run, &worker, epoch)?;
@@ -118,6 +119,13 @@ fn stop(run: &Run, request: Box<StopRequest>, now: Timestamp) -> Result<Decision
     let mut next = run.clone();
     next.stopped_by.get_or_insert(request);
     cancel(&next, now)
+}
+
+/// The record with what was looked up at the start of its attempt.
+fn with_rendered(run: &Run, rendered: Rendered) -> Run {
+    let mut next = run.clone();
+    next.set_rendered(Some(rendered));
+    next
 }
 
 fn hold_unclaimed(run: &Run, by: &RunKey, now: Timestamp) -> Result<Decision, IllegalTransition> {
@@ -168,6 +176,9 @@ fn claim(run: &Run, lease: Lease, hostname: String, event_log: Option<Value>, no
         _ => format!("Iteration {}", run.attempt),
     };
     next.handed_over = None;
+    if let Some(gathers) = &mut next.gathers {
+        gathers.news = false;
+    }
     next.status = Status::Running;
     next.log.push(Status::Running, now, Value::String(about));
     next.epoch += 1;
@@ -344,21 +355,6 @@ fn duties_done(run: &Run, now: Timestamp) -> Decision {
     Decision { run: next, wake, lock: None, permit: None }
 }
 
-fn child_ended(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
-    not_ended(run)?;
-    let mut next = run.clone();
-    if is_suspended(run) {
-        next.not_before = now;
-        let wake = wake(&mut next, now);
-        return Ok(Decision { run: next, wake, lock: None, permit: None });
-    }
-    if run.status == Status::Running {
-        // The write alone makes a parent that is about to suspend look again.
-        return Ok(plain(next));
-    }
-    Err(IllegalTransition::Nothing)
-}
-
 fn freed(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
     not_ended(run)?;
     if run.status != Status::Waiting || is_suspended(run) || run.lease.is_some() {
@@ -515,6 +511,7 @@ fn begin_next(next: &mut Run) {
     next.attempt += 1;
     next.lease = None;
     next.set_rendered(None);
+    next.gathers = None;
     next.ts_attempt = None;
 }
 

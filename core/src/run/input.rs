@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::event::bounded_text;
+use super::gathering::Gathering;
 use super::record::Run;
 use super::status::Status;
 use super::stop::StopRequest;
@@ -114,8 +115,19 @@ pub enum Input {
         resume: Option<Span>,
         /// When the time of its attempt is up, if it has a limit.
         ends: Option<Timestamp>,
+        /// How it hears of its steps from now on, where these are spread.
+        gathers: Option<Gathering>,
         /// Where the files are that it shares with other steps.
         work: Option<WorkPlace>,
+    },
+    /// Its steps are spread: it gathers their reports.
+    Gather {
+        /// The worker.
+        worker: Worker,
+        /// The epoch that its claim granted.
+        epoch: u64,
+        /// For how long.
+        gathers: Gathering,
     },
     /// The values that it looked up at its start are kept for good.
     Pin {

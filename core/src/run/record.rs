@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::apart::{Apart, Part};
 use super::event::{MAX_INFO_BYTES, RunEvent, RunLog, size};
+use super::gathering::Gathering;
 use super::late::Late;
 use super::origin::{Keyed, Lineage, Scheduled};
 use super::redo::Redo;
@@ -159,6 +160,9 @@ pub struct Run {
     /// Where the files were that it shares with the steps before it, where each invocation has a directory of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub work: Option<WorkPlace>,
+    /// How it hears of its steps, where each is a run that any worker takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gathers: Option<Gathering>,
     /// When it is tried again.
     #[serde(default, skip_serializing_if = "is_usual")]
     pub retry: RetryRule,
@@ -292,6 +296,7 @@ impl Run {
             kept: None,
             foreach_index: None,
             work: None,
+            gathers: None,
             retry: RetryRule::default(),
             overlap: Overlap::Allow,
             turn: None,

@@ -111,6 +111,7 @@ fn permit_is_taken_once_and_given_back_when_the_run_is_done() {
         epoch: 1,
         resume: Some(Span::ZERO),
         ends: None,
+        gathers: None,
         work: None,
     };
     let suspended = apply(&taken.run, put_back, 1);

@@ -32,7 +32,7 @@ fn step(job: &str, after: &[usize]) -> PlanStep {
 }
 
 fn plan(steps: Vec<PlanStep>) -> Plan {
-    Plan { steps, width: 4, can_fail: Vec::new(), limit: None }
+    Plan { steps, width: 4, can_fail: Vec::new(), limit: None, spread: false }
 }
 
 fn chain(jobs: &[&str]) -> Plan {

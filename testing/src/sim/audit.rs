@@ -204,6 +204,7 @@ impl Audit {
             touched.stopped_by.clone_from(&after.stopped_by);
             (touched.foreach_index, touched.ts_attempt) = (after.foreach_index, after.ts_attempt);
             touched.rendered.clone_from(&after.rendered);
+            touched.gathers = after.gathers;
             self.expect(touched == *after, "only the holder writes", || {
                 format!("{key}: {before:?} -> {after:?}")
             });
@@ -262,6 +263,13 @@ impl Audit {
             });
         }
         let children = runs.children(&run.key, run.attempt);
+        // A run that is closed, as its worker was lost too often, does not wait for the steps that it has asked to stop.
+        if run.status == Status::Complete || self.prompt {
+            let left = children.iter().find(|child| !child.status.is_end());
+            self.expect(left.is_none(), "a run ends after its steps", || {
+                format!("{} is {} before {:?}", run.key, run.status, left.map(|child| &child.key))
+            });
+        }
         let Some(last) = children.iter().filter_map(|child| child.ts_end).max() else { return };
         if self.prompt && !run.cancel {
             // A step's actions may bring about what the next one needs: they are waited for.

@@ -171,7 +171,8 @@ pub(crate) fn plan_of(payload: Option<&Value>) -> Result<Plan, JobError> {
         payload.get("width").and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok()).unwrap_or(1);
     let can_fail = payload.get("can_fail").and_then(Value::as_array).into_iter().flatten();
     let can_fail = can_fail.filter_map(Value::as_str).map(str::to_owned).collect();
-    Ok(Plan { steps, width, can_fail, limit: None })
+    let spread = payload.get("spread").is_some_and(|spread| *spread == true);
+    Ok(Plan { steps, width, can_fail, limit: None, spread })
 }
 
 impl JobType for Steps {

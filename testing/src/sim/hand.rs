@@ -128,6 +128,17 @@ impl Hand {
         }
     }
 
+    /// The time that a look at many steps takes, in which they change.
+    async fn slow_look(&self) {
+        let until = {
+            let mut world = lock(&self.world);
+            let Some(most) = world.slow_looks.checked_sub(1) else { return };
+            let millis = world.prng.within(0, most).cast_signed();
+            world.now + TimeDelta::milliseconds(millis)
+        };
+        self.turn(until).await;
+    }
+
     fn turn(&self, until: Timestamp) -> Turn<'_> {
         Turn { world: &self.world, until, registered: None }
     }
@@ -300,11 +311,13 @@ impl RunStore for Hand {
     }
 
     async fn children(&self, key: &RunKey, attempt: u32) -> Result<Vec<Run>, StoreError> {
-        self.read("children", key, |world| {
+        let read = self.read("children", key, |world| {
             let children = world.runs.children(key, attempt);
             children.into_iter().map(|child| super::mutants::on_child(world, child)).collect()
-        })
-        .await
+        });
+        let children = read.await?;
+        self.slow_look().await;
+        Ok(children)
     }
 
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Run>, StoreError> {

@@ -102,6 +102,7 @@ fn run(
     world.alone = setup.alone && mutant != Some(Mutant::OwnTakenForLost);
     world.audit.alone = setup.alone;
     world.outage = setup.outage;
+    world.slow_looks = setup.slow_looks;
     world.audit.prompt &= setup.outage.is_none() && setup.clock.is_none();
     world.audit.steps_prompt = world.audit.prompt && setup.limit.is_none() && setup.stops.is_empty();
     if !setup.hosts.is_empty() {

@@ -44,6 +44,8 @@ pub enum Mutant {
     NoSweeper,
     /// A child's end does not wake its parent.
     ParentNotTold,
+    /// That a step has ended while its parent read the others is not noted for the parent.
+    NewsForgotten,
     /// The next run in line is not woken when the lock is free.
     NextNotTold,
     /// The time before which a run must not start is not looked at.
@@ -170,7 +172,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 75] = [
+    pub const ALL: [Self; 76] = [
         Self::NoFence,
         Self::StealLiveLease,
         Self::DueClearedEarly,
@@ -185,6 +187,7 @@ impl Mutant {
         Self::ErrorCountsAsAttempt,
         Self::NoSweeper,
         Self::ParentNotTold,
+        Self::NewsForgotten,
         Self::NextNotTold,
         Self::StartEarly,
         Self::LiveCountsAsEnded,
@@ -562,6 +565,10 @@ pub(crate) fn is_untold(world: &World, before: &Run, change: &Change) -> bool {
     }
     let called_at = |run: &Run| run.permit.as_ref().and_then(|permit| permit.called);
     if world.is(Mutant::PermitNotOffered) && called_at(&change.run).is_some() && called_at(before).is_none() {
+        return true;
+    }
+    let is_new = |run: &Run| run.gathers.is_some_and(|gathers| gathers.news);
+    if world.is(Mutant::NewsForgotten) && is_new(&change.run) && !is_new(before) {
         return true;
     }
     let told =

@@ -65,6 +65,8 @@ pub(crate) struct Setup {
     pub(crate) resizings: Vec<Resizing>,
     /// When some run that has ended is done again.
     pub(crate) redoings: Vec<Redoing>,
+    /// How long a look at a run's steps takes at most, in milliseconds: there may be thousands.
+    pub(crate) slow_looks: u64,
     /// When the process is stopped, and how long what runs may go on, in milliseconds.
     pub(crate) stops: Vec<(u64, u64)>,
 }
@@ -79,7 +81,7 @@ pub struct Scenario {
 }
 
 /// Every scenario.
-pub const SCENARIOS: [Scenario; 36] = [
+pub const SCENARIOS: [Scenario; 37] = [
     Scenario { name: "single", build: single, small: true },
     Scenario { name: "chain", build: chain, small: true },
     Scenario { name: "dag", build: dag, small: false },
@@ -116,6 +118,7 @@ pub const SCENARIOS: [Scenario; 36] = [
     Scenario { name: "backlog", build: starts::backlog, small: false },
     Scenario { name: "paused", build: paused::paused, small: false },
     Scenario { name: "pools", build: permits::pools, small: false },
+    Scenario { name: "spread", build: spread, small: false },
 ];
 
 /// How many of the first scenarios are mixed: one more would make other scenarios of all seeds.
@@ -391,6 +394,23 @@ pub(super) fn limit(prng: &mut Prng) -> Setup {
         }
     }
     setup.limit = Some(prng.pick(&[100, 300, 900]));
+    setup
+}
+
+/// Jobs whose steps are runs that any invocation takes, some of them within others.
+fn spread(prng: &mut Prng) -> Setup {
+    let build = prng.pick(&[foreach as fn(&mut Prng) -> Setup, foreach, dag, nested, limit]);
+    let mut setup = build(prng);
+    for job in setup.jobs.iter_mut().filter(|job| job["type"] == "steps") {
+        job["payload"]["spread"] = json!(true);
+        if prng.below(4) == 0 {
+            job["timeout"] = json!(prng.pick(&["90s", "1000s"]));
+        }
+    }
+    setup.slow_looks = prng.pick(&[0, 100, 1_000]);
+    if prng.below(3) == 0 {
+        setup.cancels.push(prng.pick(&[10, 100, 2_000, 100_000]) + prng.below(1_000));
+    }
     setup
 }
 

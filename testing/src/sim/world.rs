@@ -195,6 +195,8 @@ pub(crate) struct World {
     /// The hosts of the worker, where the scenario has some.
     pub(crate) fleet: Option<Fleet>,
     pub(crate) outage: Option<Outage>,
+    /// How long a look at a run's steps takes at most, in milliseconds.
+    pub(crate) slow_looks: u64,
     /// The paused scopes.
     pub(crate) paused: PauseTable,
     trace: Option<Vec<String>>,
@@ -248,6 +250,7 @@ impl World {
             alone: false,
             fleet: None,
             outage: None,
+            slow_looks: 0,
             paused: PauseTable::default(),
             trace: traced.then(Vec::new),
             events: BinaryHeap::new(),

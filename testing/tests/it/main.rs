@@ -44,6 +44,8 @@ mod aws_schedules;
 #[cfg(feature = "standins")]
 mod aws_signatures;
 #[cfg(feature = "standins")]
+mod aws_spread;
+#[cfg(feature = "standins")]
 mod aws_sweeps;
 #[cfg(feature = "standins")]
 mod aws_template;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use futures_util::stream::{self, StreamExt};
 
 use super::Engine;
 use super::attempt::child_lineage;
@@ -31,6 +32,8 @@ const MAX_TRIES: u32 = 4;
 /// (and three times as much in a debug build), and a thread of the async runtime has 2 MiB;
 /// deeper ones have an invocation of their own.
 const INLINE_DEPTH: usize = 2;
+/// Most children that are asked to stop at the same time.
+const STOPPED_AT_ONCE: usize = 16;
 /// The pause between.
 const PAUSE: Span = Span::from_secs(1);
 
@@ -43,6 +46,21 @@ enum Made {
     Refused(String),
 }
 
+/// The record of a step that is not there yet.
+pub(super) enum Planned {
+    /// It may be made.
+    Step {
+        /// Its record.
+        run: Box<Run>,
+        /// Its job.
+        job: Arc<JobSpec>,
+        /// The kind of worker that runs it.
+        worker: WorkerKind,
+    },
+    /// There can be none.
+    Refused(Why),
+}
+
 impl<'a> Place<'a> {
     /// Makes a child and takes it as far as it goes in this invocation. Boxed, because a child may
     /// have children.
@@ -51,14 +69,32 @@ impl<'a> Place<'a> {
     }
 
     async fn make_child(self, step: usize) -> Result<Child, StoreError> {
+        let found = self.step_job(step).await?;
+        match Box::pin(self.planned_child(step, found)).await? {
+            Planned::Step { run, job, worker } => Box::pin(self.begin_child(*run, job, worker)).await,
+            Planned::Refused(why) => Ok(Child::Refused(why)),
+        }
+    }
+
+    /// The job of a step, if there is one.
+    pub(super) async fn step_job(self, step: usize) -> Result<Option<StoredJob>, StoreError> {
+        self.stored(&self.plan.steps[step].job_id, self.redo_of(step).as_ref()).await
+    }
+
+    /// The record of a step that is not there yet, whose job was `found`.
+    pub(super) async fn planned_child(
+        self,
+        step: usize,
+        found: Option<StoredJob>,
+    ) -> Result<Planned, StoreError> {
         let Place { engine, task, .. } = self;
         let parent = &task.run;
         let planned = &self.plan.steps[step];
         let redo = self.redo_of(step);
-        let job = match self.stored(&planned.job_id, redo.as_ref()).await? {
-            None => return Ok(Child::Refused(Why::worded("no such job", "No such job"))),
+        let job = match found {
+            None => return Ok(Planned::Refused(Why::worded("no such job", "No such job"))),
             Some(Err(error)) => {
-                return Ok(Child::Refused(Why::plain(format!("its spec is invalid: {error}"))));
+                return Ok(Planned::Refused(Why::plain(format!("its spec is invalid: {error}"))));
             }
             Some(Ok(job)) => job,
         };
@@ -66,11 +102,11 @@ impl<'a> Place<'a> {
             let (theirs, ours) = (&job.fields.worker, &parent.worker);
             let reason = format!("it is for worker {theirs}, not {ours}");
             let error = format!("Worker mismatch: Expected {ours} but got {theirs}");
-            return Ok(Child::Refused(Why::worded(reason, error)));
+            return Ok(Planned::Refused(Why::worded(reason, error)));
         }
         let Checked { warnings, worker, .. } = match engine.jobs().check_once(&job) {
             Ok(checked) => checked,
-            Err(error) => return Ok(Child::Refused(Why::plain(error.to_string()))),
+            Err(error) => return Ok(Planned::Refused(Why::plain(error.to_string()))),
         };
         let none = serde_json::Map::new();
         let globals = merge_globals(
@@ -97,12 +133,12 @@ impl<'a> Place<'a> {
         run.below =
             parent.gate().filter(|gate| matches!(gate, Gate::Key(_))).or(parent.below.as_ref()).cloned();
         // One that is to go on in another invocation finds the files there.
-        let keep = must_wait(&run) || self.is_deep(&run);
+        let keep = must_wait(&run) || self.is_deep(&run) || self.plan.spread;
         run.work = engine.work_place(parent, self.task.invocation, keep).await?;
-        if keep && self.plan.width > 1 {
+        if keep && self.plan.width > 1 && !self.plan.spread {
             self.task.invocation.files.kept_while_others_run();
         }
-        Box::pin(self.begin_child(run, job, worker)).await
+        Ok(Planned::Step { run: Box::new(run), job, worker })
     }
 
     /// The step that one does again, and how, where its parent does a run again.
@@ -273,13 +309,15 @@ impl Engine {
 
     /// Asks all children of a run's attempt to stop.
     pub(super) async fn cancel_children(&self, run: &Run) -> Result<(), StoreError> {
-        for child in self.site.ports.runs.children(&run.key, run.attempt).await? {
-            if !child.status.is_end() {
-                match self.ledger().apply(child, Input::Cancel).await {
-                    Ok(_) | Err(ApplyError::Illegal(..)) => {}
-                    Err(error) => {
-                        rest(error)?;
-                    }
+        let children = self.site.ports.runs.children(&run.key, run.attempt).await?;
+        let live = children.into_iter().filter(|child| !child.status.is_end());
+        let mut stopping = stream::iter(live.map(|child| self.ledger().apply(child, Input::Cancel)))
+            .buffer_unordered(STOPPED_AT_ONCE);
+        while let Some(stopped) = stopping.next().await {
+            match stopped {
+                Ok(_) | Err(ApplyError::Illegal(..)) => {}
+                Err(error) => {
+                    rest(error)?;
                 }
             }
         }

@@ -443,7 +443,7 @@ impl Engine {
         let (worker, epoch) = (invocation.owner.clone(), run.epoch);
         // A place that is not known now was lost with this invocation, for all that the next one knows.
         let work = self.work_place(&run, invocation, true).await.unwrap_or_else(|_| run.work.clone());
-        let input = Input::Suspend { worker, epoch, resume: Some(pause), ends: None, work };
+        let input = Input::Suspend { worker, epoch, resume: Some(pause), ends: None, gathers: None, work };
         let (key, run_id, job_id) = (run.key.clone(), run.run_id, run.job_id.clone());
         self.ledger().apply(run, input).await.inspect_err(|error| {
             if !matches!(error, ApplyError::Removed(_)) {

@@ -1,6 +1,7 @@
 //! A worker's engine: from a message to a run at rest.
 
 mod admission;
+mod apart;
 mod attempt;
 mod beat;
 mod children;

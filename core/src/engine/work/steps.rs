@@ -8,6 +8,7 @@ use futures_util::future::{BoxFuture, Either, select};
 use futures_util::stream::FuturesUnordered;
 
 use super::Engine;
+use super::apart::Held;
 use super::attempt::{RunDirectories, RunDispatches, failure};
 use super::lease::LeaseGuard;
 use super::news::News;
@@ -46,6 +47,17 @@ pub(super) enum Child {
     AtRest(Run),
     /// It cannot have a run, for this reason: the whole fails, whatever may fail.
     Refused(Why),
+}
+
+/// The outcome of making steps that are spread.
+#[derive(Default)]
+pub(super) struct Begun {
+    /// The steps that are there.
+    pub(super) there: Vec<(usize, Run)>,
+    /// The first step that there can be no run of, and why.
+    pub(super) refused: Option<(usize, Why)>,
+    /// An error of the store; the states of the steps that are not in `there` are not known.
+    pub(super) trouble: Option<StoreError>,
 }
 
 /// A step that came to rest, or whose state is not known.
@@ -111,6 +123,12 @@ impl Engine {
             Redone::Steps(steps) => steps,
             Redone::Impossible(why) => return Ok(Stepped::Ended(failure(JobError::permanent(why)))),
         };
+        let run = match self.gather(task, &plan).await? {
+            Held::Ours(run) => run,
+            Held::Theirs(run) => return Ok(Stepped::Rest(run)),
+        };
+        let task = &Task { run, ..*task };
+        let run = &task.run;
         let cancel = Cancel::default();
         if run.cancel {
             cancel.stop(Stop::Cancelled);
@@ -254,6 +272,10 @@ impl Walk<'_> {
             }
             let stopping = stop.is_some() || self.refused.is_some() || self.trouble.is_some();
             match self.plan_next(stopping) {
+                Next::Start(steps) if self.place.plan.spread && self.may_begin() => {
+                    let begun = Box::pin(self.place.begin_apart(&steps)).await;
+                    self.record_begun(begun);
+                }
                 Next::Start(steps) if self.may_begin() => {
                     for step in steps {
                         self.states[step] = ChildState::Live;
@@ -345,6 +367,17 @@ impl Walk<'_> {
         }
     }
 
+    /// Steps of a run that spreads them were made.
+    fn record_begun(&mut self, begun: Begun) {
+        for (step, run) in begun.there {
+            self.states[step] = state_of(&run);
+        }
+        if let Some((step, why)) = begun.refused {
+            self.refused.get_or_insert((step, why));
+        }
+        self.trouble = begun.trouble.or(self.trouble.take());
+    }
+
     fn conclude(&self, outcome: Outcome, stop: Option<Stop>) -> Outcome {
         if let Some((step, why)) = &self.refused {
             return self.place.plan.refusal(&self.states, *step, why);
@@ -366,7 +399,10 @@ impl Walk<'_> {
             .runs
             .children(&self.place.task.run.key, self.place.task.run.attempt)
             .await?;
-        self.place.task.invocation.files.learn(&children);
+        // Steps that are spread have a directory of their own each, and what they leave there is theirs.
+        if !self.place.plan.spread {
+            self.place.task.invocation.files.learn(&children);
+        }
         let mut states = vec![ChildState::Missing; self.place.plan.steps.len()];
         for child in &children {
             if let Some(state) = child.key.step().and_then(|step| states.get_mut(step as usize)) {
@@ -404,13 +440,16 @@ impl Walk<'_> {
             self.place.cancel.stop(Stop::Cancelled);
             return Ok(None);
         }
-        if self.look_at_children().await? {
+        let gathers = self.place.gathering(&self.states);
+        // The record of a run that gathers reports says whether a step has ended since the claim, and its steps were read after
+        // that. To read thousands again for a few that ended would never come to an end.
+        if gathers.is_none() && self.look_at_children().await? {
             return Ok(None);
         }
         let resume = resume.then_some(Span::ZERO);
         let work = engine.work_place(run, invocation, true).await?;
         let (worker, ends) = (invocation.owner.clone(), self.ends);
-        let input = Input::Suspend { worker, epoch: run.epoch, resume, ends, work };
+        let input = Input::Suspend { worker, epoch: run.epoch, resume, ends, gathers, work };
         match engine.ledger().apply_once(&stored, input).await {
             Ok(suspended) => Ok(Some(Stepped::Rest(suspended))),
             Err(Applied::Commit(CommitError::Store(error), _)) => Err(error),

@@ -6,9 +6,9 @@ use pumice_core::duration::Span;
 use pumice_core::ids::{JobId, RunId, RunKey, WorkerName};
 use pumice_core::request::MAX_DELAY;
 use pumice_core::run::{
-    Decision, Drop, Duties, EARLY, HOLD, IllegalTransition, Input, Lease, LockChange, Look, MAX_CRASHES,
-    MAX_LULL, Outcome, POLL, RetryRule, Run, Status, StopRequest, WAKE_GRACE, WorkPlace, Worker, calls_next,
-    decide, first_wake, look,
+    Decision, Drop, Duties, EARLY, Gathering, HOLD, IllegalTransition, Input, Lease, LockChange, Look,
+    MAX_CRASHES, MAX_LULL, Outcome, POLL, RetryRule, Run, Status, StopRequest, WAKE_GRACE, WorkPlace, Worker,
+    calls_next, decide, first_wake, look,
 };
 use pumice_core::spec::{ActionsWhen, Overlap, RetryBackoff};
 use serde_json::{Value, json};
@@ -75,7 +75,14 @@ fn failure(retryable: bool) -> Outcome {
 fn suspended() -> Run {
     apply(
         &running(),
-        Input::Suspend { worker: owner("one"), epoch: 1, resume: None, ends: None, work: None },
+        Input::Suspend {
+            worker: owner("one"),
+            epoch: 1,
+            resume: None,
+            ends: None,
+            gathers: None,
+            work: None,
+        },
         10,
     )
     .run
@@ -122,7 +129,14 @@ fn rejected_run_has_its_actions_and_skipped_run_none() {
 #[test]
 fn place_of_shared_files_is_the_last_one_written() {
     let place = |id: &str| Some(WorkPlace { id: id.to_owned(), version: 0, after: None, not_kept: None });
-    let suspend = |work| Input::Suspend { worker: owner("one"), epoch: 1, resume: None, ends: None, work };
+    let suspend = |work| Input::Suspend {
+        worker: owner("one"),
+        epoch: 1,
+        resume: None,
+        ends: None,
+        gathers: None,
+        work,
+    };
     let waiting = apply(&running(), suspend(place("a")), 10).run;
     assert_eq!(waiting.work, place("a"));
     let mut input = finish(Outcome::Success(json!({})), [false; 3]);
@@ -211,6 +225,7 @@ fn input_that_does_not_fit_is_refused() {
         epoch,
         resume: None,
         ends: None,
+        gathers: None,
         work: None,
     };
     let extend = |worker: &Worker, epoch| Input::Extend { worker: worker.clone(), epoch, until: at(900) };
@@ -360,6 +375,7 @@ fn a_run_that_gives_way_waits_for_a_report_or_goes_on() {
         epoch: 1,
         resume: Some(Span::from_secs(10)),
         ends: None,
+        gathers: None,
         work: None,
     };
     let later = apply(&running(), resume, 10);
@@ -368,6 +384,49 @@ fn a_run_that_gives_way_waits_for_a_report_or_goes_on() {
     let before = running();
     let told = decide(&before, Input::ChildEnded, at(20)).unwrap();
     assert_eq!((told.run, told.wake), (before, None));
+}
+
+#[test]
+fn run_that_gathers_is_looked_at_once_for_many_reports() {
+    let gathers = Gathering { millis: 4_000, news: false };
+    let suspend = Input::Suspend {
+        worker: owner("one"),
+        epoch: 1,
+        resume: None,
+        ends: None,
+        gathers: Some(gathers),
+        work: None,
+    };
+    let of = |run: &Run, news| Run { gathers: Some(Gathering { news, ..gathers }), ..run.clone() };
+    // It rests: the first report has it looked at a while later, and the others before that write nothing.
+    let rests = apply(&of(&running(), false), suspend.clone(), 10);
+    assert_eq!((rests.wake, rests.run.due_at), (None, Some(at(10) + POLL.delta())));
+    let called = apply(&rests.run, Input::ChildEnded, 20);
+    assert_eq!((called.run.not_before, called.wake.map(|wake| wake.at)), (at(24), Some(at(24))));
+    for seconds in [21, 24, 70] {
+        let again = decide(&called.run, Input::ChildEnded, at(seconds));
+        assert_eq!(again.unwrap_err(), IllegalTransition::Nothing, "{seconds}");
+    }
+    // Its message was lost: the sweeper sends another, and a report after that too.
+    let swept = apply(&called.run, Input::Sweep, 90).run;
+    assert_eq!(apply(&swept, Input::ChildEnded, 91).wake.map(|wake| wake.at), Some(at(95)));
+    // While it runs one report is noted, so that it does not rest before it has looked again.
+    let claimed = apply(&called.run, claim_by("one"), 24).run;
+    assert_eq!(claimed.gathers, Some(gathers));
+    let noted = apply(&claimed, Input::ChildEnded, 25);
+    assert_eq!((noted.run.gathers, noted.wake), (Some(Gathering { news: true, ..gathers }), None));
+    assert_eq!(decide(&noted.run, Input::ChildEnded, at(26)).unwrap_err(), IllegalTransition::Nothing);
+    let looks = apply(&of(&running(), true), suspend, 30);
+    assert_eq!((looks.wake.map(|wake| wake.at), looks.run.gathers), (Some(at(34)), Some(gathers)));
+    // A stop request is not gathered.
+    assert_eq!(apply(&rests.run, Input::Cancel, 20).wake.map(|wake| wake.at), Some(at(20)));
+    // How long follows from what a look costs, and from whether something waits for it.
+    for (steps, some_wait, wanted) in
+        [(1, true, 0), (100, true, 20), (100, false, 100), (10_000, true, 2_000), (10_000, false, 10_000)]
+    {
+        let span = Gathering::of(steps, some_wait).span();
+        assert_eq!(span.delta().num_milliseconds(), wanted, "{steps} steps, {some_wait}");
+    }
 }
 
 #[test]
@@ -455,7 +514,8 @@ fn run_that_waits_for_steps_is_looked_at_at_its_time_limit() {
         ("a limit that has passed: its steps are stopped", Some(at(10)), at(10) + POLL.delta()),
     ];
     for (what, ends, due) in cases {
-        let input = Input::Suspend { worker: owner("one"), epoch: 1, resume: None, ends, work: None };
+        let input =
+            Input::Suspend { worker: owner("one"), epoch: 1, resume: None, ends, gathers: None, work: None };
         assert_eq!(apply(&running(), input, 10).run.due_at, Some(due), "{what}");
     }
 }
