@@ -15,9 +15,9 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::checkpoint::{MAX_PAGES, WriteAheadLog};
+use crate::flight::InFlight;
 use crate::held::Held;
 use crate::line::{Failed, Line};
-use crate::queue::InFlight;
 use crate::readers::{Read, Readers};
 use crate::schema::{self, Migration};
 use crate::tally::Tally;
@@ -101,7 +101,6 @@ struct Inner {
     cache: Mutex<Cache>,
     /// Short pinned specs that were read last, by their texts.
     specs: Mutex<PinnedSpecs>,
-    in_flight: Mutex<InFlight>,
     temp: String,
     payloads: String,
     /// The realm's folder.
@@ -209,7 +208,6 @@ impl Database {
             arrived: Notify::new(),
             cache: Mutex::default(),
             specs: Mutex::default(),
-            in_flight: Mutex::default(),
             temp: inside("temp"),
             payloads: inside("payloads"),
             folder: folder.to_owned(),
@@ -276,7 +274,7 @@ impl Database {
     }
 
     pub(crate) fn in_flight(&self) -> MutexGuard<'_, InFlight> {
-        self.inner.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.line.in_flight()
     }
 
     /// The realm's folder.
@@ -352,10 +350,10 @@ impl Database {
         self.inner.line.carry_out_ahead(operation);
     }
 
-    /// Carries out an operation with the next one that somebody waits for.
+    /// Carries out an operation in the next transaction that takes place.
     pub(crate) fn run_soon<F>(&self, operation: F)
     where
-        F: FnOnce(&Connection) -> Result<(), rusqlite::Error> + Send + 'static,
+        F: Fn(&Connection) -> Result<(), rusqlite::Error> + Send + Sync + 'static,
     {
         self.inner.line.carry_out_soon(operation);
     }

@@ -141,7 +141,7 @@ impl Database {
         let out: Vec<(i64, i64)> = {
             let in_flight = self.in_flight();
             let of_it = in_flight.iter().filter(|(_, hidden)| hidden.is_out(worker, now));
-            of_it.map(|(id, hidden)| (hidden.visible_at(), *id)).collect()
+            of_it.map(|(id, hidden)| (hidden.visible_at, id)).collect()
         };
         self.look(move |connection| {
             // The index alone: bodies may be long.

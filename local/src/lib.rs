@@ -11,6 +11,7 @@ mod checkpoint;
 mod connections;
 mod database;
 mod dead;
+mod flight;
 mod found;
 mod ground;
 mod held;

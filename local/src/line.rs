@@ -18,6 +18,7 @@ use tokio::task::yield_now;
 
 use crate::checkpoint::WriteAheadLog;
 use crate::database::explain;
+use crate::flight::InFlight;
 use crate::held::Held;
 use crate::tally::Tally;
 
@@ -29,16 +30,17 @@ trait Operation: Send {
     /// Whether it writes, and needs a transaction.
     fn writes(&self) -> bool;
     fn carry_out(&mut self, connection: &Connection, tally: &mut Tally) -> Result<(), rusqlite::Error>;
-    /// Answers the caller, once all is committed or none of it took place.
-    fn answer(self: Box<Self>, outcome: &Result<(), StoreError>);
+    /// Answers the caller, once all is committed or none of it took place. Returns the write that is to come with the next
+    /// transaction instead, where nothing waits for it.
+    fn answer(self: Box<Self>, outcome: &Result<(), StoreError>) -> Option<Ahead>;
 }
 
-/// An operation and the one who asked for it, if anybody waits for the answer.
+/// An operation and its caller, which waits for the answer.
 struct Asked<T, F> {
     writes: bool,
     operation: Option<F>,
     value: Option<T>,
-    answer: Option<oneshot::Sender<Result<T, StoreError>>>,
+    answer: oneshot::Sender<Result<T, StoreError>>,
 }
 
 impl<T, F> Operation for Asked<T, F>
@@ -57,20 +59,39 @@ where
         Ok(())
     }
 
-    fn answer(self: Box<Self>, outcome: &Result<(), StoreError>) {
-        let Some(answer) = self.answer else { return };
-        let told = match (outcome, self.value) {
+    fn answer(self: Box<Self>, outcome: &Result<(), StoreError>) -> Option<Ahead> {
+        let answer = match (outcome, self.value) {
             (Err(error), _) => Err(error.clone()),
-            (Ok(()), Some(value)) => Ok(value),
-            (Ok(()), None) => return,
+            (Ok(()), value) => Ok(value?),
         };
-        // Whoever asked may have gone; then nobody needs the answer.
-        drop(answer.send(told));
+        // The caller may have gone, and needs no answer then.
+        drop(self.answer.send(answer));
+        None
+    }
+}
+
+/// A write that nothing waits for. It is carried out until it has taken place.
+struct Unasked<F>(F);
+
+impl<F> Operation for Unasked<F>
+where
+    F: Fn(&Connection) -> Result<(), rusqlite::Error> + Send + Sync + 'static,
+{
+    fn writes(&self) -> bool {
+        true
+    }
+
+    fn carry_out(&mut self, connection: &Connection, _: &mut Tally) -> Result<(), rusqlite::Error> {
+        (self.0)(connection)
+    }
+
+    fn answer(self: Box<Self>, outcome: &Result<(), StoreError>) -> Option<Ahead> {
+        outcome.is_err().then(|| Box::new(self.0) as Ahead)
     }
 }
 
 /// A write that comes with the next one of another.
-type Ahead = Arc<dyn Fn(&Connection) -> Result<(), rusqlite::Error> + Send + Sync>;
+type Ahead = Box<dyn Fn(&Connection) -> Result<(), rusqlite::Error> + Send + Sync>;
 
 /// A connection, and who stands in line for it.
 pub(crate) struct Line {
@@ -81,6 +102,8 @@ pub(crate) struct Line {
     /// Whether a task of its own works the line off: callers leave it to that one.
     helped: AtomicBool,
     log: Arc<WriteAheadLog>,
+    /// The messages that this process has handed out.
+    in_flight: Mutex<InFlight>,
     /// The files that the connection has open.
     held: Held,
     /// What SQLite said when it found the file damaged.
@@ -104,7 +127,8 @@ impl Line {
     pub(crate) fn new(connection: Connection, log: Arc<WriteAheadLog>, held: Held) -> Self {
         let (connection, waiting) = (Mutex::new(connection), Mutex::default());
         let (ahead, helped) = (Mutex::default(), AtomicBool::new(false));
-        Self { connection, waiting, ahead, helped, log, held, damage: OnceLock::new() }
+        let in_flight = Mutex::default();
+        Self { connection, waiting, ahead, helped, log, in_flight, held, damage: OnceLock::new() }
     }
 
     /// The files of the store that this process has open.
@@ -124,7 +148,6 @@ impl Line {
         F: FnOnce(&Connection, &mut Tally) -> Result<T, rusqlite::Error> + Send + 'static,
     {
         let (answer, mut answered) = oneshot::channel();
-        let answer = Some(answer);
         self.push(Box::new(Asked { writes, operation: Some(operation), value: None, answer }));
         // Let those who are ready join in.
         yield_now().await;
@@ -148,13 +171,12 @@ impl Line {
         self.damage.get_or_init(|| error);
     }
 
-    /// Queues a write for the next transaction: nothing waits for it.
+    /// Queues a write for the next transaction, and for those after it until one has taken place: nothing waits for it.
     pub(crate) fn carry_out_soon<F>(&self, operation: F)
     where
-        F: FnOnce(&Connection) -> Result<(), rusqlite::Error> + Send + 'static,
+        F: Fn(&Connection) -> Result<(), rusqlite::Error> + Send + Sync + 'static,
     {
-        let operation = Some(|connection: &Connection, _: &mut Tally| operation(connection));
-        self.push(Box::new(Asked { writes: true, operation, value: None, answer: None }));
+        self.push(Box::new(Unasked(operation)));
     }
 
     /// Has a write carried out with the next write of another, before it: both take place or neither does.
@@ -162,7 +184,12 @@ impl Line {
     where
         F: Fn(&Connection) -> Result<(), rusqlite::Error> + Send + Sync + 'static,
     {
-        self.ahead().push(Arc::new(operation));
+        self.ahead().push(Box::new(operation));
+    }
+
+    /// The messages that this process has handed out. Changes are undone with the transaction that makes them.
+    pub(crate) fn in_flight(&self) -> MutexGuard<'_, InFlight> {
+        self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn ahead(&self) -> MutexGuard<'_, Vec<Ahead>> {
@@ -194,7 +221,7 @@ impl Line {
         if !batch.is_empty() {
             let writes = batch.iter().any(|operation| operation.writes());
             let ahead = if writes { std::mem::take(&mut *self.ahead()) } else { Vec::new() };
-            batch.splice(..0, ahead.iter().cloned().map(with_next));
+            batch.splice(..0, ahead.into_iter().map(|ahead| Box::new(Unasked(ahead)) as Box<dyn Operation>));
             let outcome = self.commit_held(&connection, &mut batch, writes).map_err(|failed| {
                 if let Failed::Sqlite(error) = &failed
                     && is_damage(error)
@@ -204,11 +231,12 @@ impl Line {
                 tracing::error!(error = %failed, "the store failed");
                 failed.told()
             });
-            if outcome.is_err() {
-                // None of it took place: it comes with the transaction after.
-                self.ahead().splice(..0, ahead);
+            self.in_flight().settle(outcome.is_ok());
+            let again: Vec<Ahead> =
+                batch.into_iter().filter_map(|operation| operation.answer(&outcome)).collect();
+            if !again.is_empty() {
+                self.ahead().splice(..0, again);
             }
-            batch.into_iter().for_each(|operation| operation.answer(&outcome));
             // A thread that cannot be had is no reason to stop: those who write do it then.
             let kept = catch_unwind(AssertUnwindSafe(|| self.log.keep_short(&connection)));
             if kept.is_err() {
@@ -257,12 +285,6 @@ impl Line {
             }
         });
     }
-}
-
-/// A write of [`Line::carry_out_ahead`] as an operation. Nothing waits for it.
-fn with_next(ahead: Ahead) -> Box<dyn Operation> {
-    let operation = Some(move |connection: &Connection, _: &mut Tally| ahead(connection));
-    Box::new(Asked { writes: true, operation, value: None, answer: None })
 }
 
 /// Why operations were not carried out.

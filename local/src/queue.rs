@@ -1,6 +1,5 @@
 //! The workers' queues, in SQLite, with the guarantees of SQS.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,6 +10,7 @@ use pumice_core::ports::{Consumer, Delivery, Depth, Outgoing, Queue, StoreError}
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::database::Database;
+use crate::flight::{Hidden, InFlight};
 use crate::letter::{Letter, insertion};
 
 /// How long a message that was handed out stays hidden.
@@ -23,31 +23,6 @@ const POLL: Duration = Duration::from_millis(25);
 fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
-
-/// A message that was handed out. What is hidden from others is known to this process alone: it is
-/// the only one that takes from the file's queues, and when it dies all is to be visible again.
-#[derive(Clone, Debug)]
-pub(crate) struct Hidden {
-    queue: WorkerName,
-    visible_at: i64,
-    receives: u32,
-    until: i64,
-}
-
-impl Hidden {
-    /// Whether it is hidden at a time, and of this worker's queue.
-    pub(crate) fn is_out(&self, worker: &WorkerName, now: i64) -> bool {
-        self.queue == *worker && self.until > now
-    }
-
-    /// Since when it could be handed out.
-    pub(crate) const fn visible_at(&self) -> i64 {
-        self.visible_at
-    }
-}
-
-/// The messages that are handed out, by their number.
-pub(crate) type InFlight = HashMap<i64, Hidden>;
 
 fn remove(connection: &Connection, id: i64, hidden: &Hidden) -> Result<(), rusqlite::Error> {
     connection
@@ -96,14 +71,14 @@ fn take(
     while takings.deliveries.len() < max {
         let Some(row) = rows.next()? else { break };
         let (visible_at, id, stored): (i64, i64, u32) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        let before = in_flight.get(&id).filter(|hidden| hidden.visible_at == visible_at);
+        let before = in_flight.get(id).filter(|hidden| hidden.visible_at == visible_at);
         if before.is_some_and(|hidden| hidden.until > now) {
             continue;
         }
         let times = before.map_or(stored, |hidden| hidden.receives);
         let receives = if times < MAX_RECEIVES { times + 1 } else { times };
         let until = now + micros(VISIBILITY);
-        in_flight.insert(id, Hidden { queue: queue.clone(), visible_at, receives, until });
+        in_flight.hide(id, Hidden { queue: queue.clone(), visible_at, receives, until });
         let receipt = format!("{id}:{receives}");
         if times < MAX_RECEIVES {
             takings.deliveries.push(Delivery { body: row.get(3)?, receives, receipt });
@@ -132,15 +107,6 @@ fn parse(receipt: &str) -> Result<(i64, u32), StoreError> {
     let parts =
         receipt.split_once(':').and_then(|(id, receives)| Some((id.parse().ok()?, receives.parse().ok()?)));
     parts.ok_or_else(|| StoreError::new(format!("{receipt:?} is not a receipt")))
-}
-
-/// Takes a message out of flight, when the receipt is that of its last delivery.
-fn landed(in_flight: &mut InFlight, (id, receives): (i64, u32)) -> Option<Hidden> {
-    if in_flight.get(&id).is_some_and(|hidden| hidden.receives == receives) {
-        in_flight.remove(&id)
-    } else {
-        None
-    }
 }
 
 #[async_trait]
@@ -233,38 +199,40 @@ impl Consumer for Database {
     }
 
     async fn release(&self, receipt: &str, after: Duration) -> Result<(), StoreError> {
-        let receipt = parse(receipt)?;
+        let (id, receives) = parse(receipt)?;
         let visible_at = Utc::now().timestamp_micros() + micros(after);
         let database = self.clone();
-        self.run(move |connection| {
-            let Some(hidden) = landed(&mut database.in_flight(), receipt) else { return Ok(()) };
-            let (id, queue) = (receipt.0, hidden.queue.as_str());
+        let released = self.run(move |connection| {
+            let mut in_flight = database.in_flight();
+            let Some(hidden) = in_flight.land(id, receives) else { return Ok(()) };
             connection
                 .prepare_cached(
                     "UPDATE messages SET visible_at = ?, receives = ? WHERE queue = ? AND visible_at = ? AND id = ?",
                 )?
-                .execute(params![visible_at, hidden.receives, queue, hidden.visible_at, id])
+                .execute(params![visible_at, hidden.receives, hidden.queue.as_str(), hidden.visible_at, id])
                 .map(drop)
+        });
+        released.await.inspect_err(|_| {
+            // This process still knows when the message is to come again.
+            self.in_flight().hide_until(id, receives, visible_at);
         })
-        .await
     }
 
     async fn keep(&self, receipt: &str, hidden: Duration) -> Result<(), StoreError> {
         let (id, receives) = parse(receipt)?;
         let until = Utc::now().timestamp_micros() + micros(hidden);
-        if let Some(known) = self.in_flight().get_mut(&id).filter(|known| known.receives == receives) {
-            known.until = until;
-        }
+        self.in_flight().hide_until(id, receives, until);
         Ok(())
     }
 
     async fn bury(&self, receipt: &str, reason: &str) -> Result<(), StoreError> {
-        let receipt = parse(receipt)?;
+        let (id, receives) = parse(receipt)?;
         let (reason, now) = (reason.to_owned(), Utc::now().timestamp_micros());
         let database = self.clone();
         self.run(move |connection| {
-            let Some(hidden) = landed(&mut database.in_flight(), receipt) else { return Ok(()) };
-            bury(connection, receipt.0, &hidden, &reason, now)
+            let mut in_flight = database.in_flight();
+            let Some(hidden) = in_flight.land(id, receives) else { return Ok(()) };
+            bury(connection, id, hidden, &reason, now)
         })
         .await
     }
@@ -281,12 +249,12 @@ impl Database {
     fn deletion(
         &self,
         receipts: &[String],
-    ) -> Result<impl FnOnce(&Connection) -> Result<(), rusqlite::Error> + Send + 'static, StoreError> {
+    ) -> Result<impl Fn(&Connection) -> Result<(), rusqlite::Error> + Send + Sync + 'static, StoreError> {
         let receipts = receipts.iter().map(|receipt| parse(receipt)).collect::<Result<Vec<_>, _>>()?;
         let database = self.clone();
         Ok(move |connection: &Connection| {
-            receipts.into_iter().try_for_each(|receipt| match landed(&mut database.in_flight(), receipt) {
-                Some(hidden) => remove(connection, receipt.0, &hidden),
+            receipts.iter().try_for_each(|(id, receives)| match database.in_flight().land(*id, *receives) {
+                Some(hidden) => remove(connection, *id, hidden),
                 None => Ok(()),
             })
         })
@@ -366,11 +334,77 @@ mod tests {
 
     use super::*;
 
+    fn open(folder: &tempfile::TempDir) -> Database {
+        Database::open(&folder.path().join("realm.db"), folder.path(), Durability::Normal).unwrap()
+    }
+
+    /// Puts a message on the queue `core`.
+    async fn put(database: &Database) {
+        let queue = WorkerName::new("core").unwrap();
+        let letter = Letter { queue, visible_at: 1, id: 1, body: "one".to_owned() };
+        database.run(move |connection| letter.put(&mut insertion(connection)?)).await.unwrap();
+    }
+
+    async fn receive(database: &Database) -> Result<Option<(u32, String)>, StoreError> {
+        let received = database.receive(&WorkerName::new("core").unwrap(), 1, Duration::ZERO).await?;
+        Ok(received.into_iter().next().map(|delivery| (delivery.receives, delivery.receipt)))
+    }
+
+    async fn is_on_it(database: &Database) -> bool {
+        let exists = |connection: &Connection| connection.prepare("SELECT 1 FROM messages")?.exists([]);
+        database.run(exists).await.unwrap()
+    }
+
+    /// An operation that fails, with the transaction that it is part of.
+    async fn fail(database: &Database) {
+        let twice = |connection: &Connection| {
+            connection.execute("INSERT INTO meta VALUES ('twice', ''), ('twice', '')", [])
+        };
+        database.run(twice).await.unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn message_that_was_taken_in_a_failed_transaction_is_not_hidden() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = open(&folder);
+        put(&database).await;
+        let (received, ()) = tokio::join!(receive(&database), fail(&database));
+        received.unwrap_err();
+        assert_eq!(receive(&database).await.unwrap().unwrap().0, 1);
+        assert_eq!(receive(&database).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn handled_message_is_deleted_by_the_next_transaction_that_takes_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = open(&folder);
+        put(&database).await;
+        let (_, receipt) = receive(&database).await.unwrap().unwrap();
+        database.delete_soon(receipt).await.unwrap();
+        fail(&database).await;
+        fail(&database).await;
+        assert_eq!(receive(&database).await.unwrap(), None, "it is hidden");
+        assert!(!is_on_it(&database).await);
+    }
+
+    #[tokio::test]
+    async fn message_whose_release_fails_comes_again_at_its_time() {
+        for (after, comes_again) in [(Duration::ZERO, true), (Duration::from_secs(60), false)] {
+            let folder = tempfile::tempdir().unwrap();
+            let database = open(&folder);
+            put(&database).await;
+            let (_, receipt) = receive(&database).await.unwrap().unwrap();
+            let (released, ()) = tokio::join!(database.release(&receipt, after), fail(&database));
+            released.unwrap_err();
+            let received = receive(&database).await.unwrap().map(|(receives, _)| receives);
+            assert_eq!(received, comes_again.then_some(2), "{after:?}");
+        }
+    }
+
     #[tokio::test]
     async fn every_queue_that_holds_a_message_is_found() {
         let folder = tempfile::tempdir().unwrap();
-        let database =
-            Database::open(&folder.path().join("realm.db"), folder.path(), Durability::Normal).unwrap();
+        let database = open(&folder);
         let names = async |queued| {
             let found = database.worker_names(queued).await.unwrap();
             found.into_iter().map(|name| name.to_string()).collect::<Vec<_>>()

@@ -475,7 +475,7 @@ impl Database {
         let until = micros(now + UNREADABLE_PAUSE);
         self.run_soon(move |connection| {
             let sql = "UPDATE runs SET due_at = ? WHERE key = ? AND due_at <= ?";
-            connection.prepare_cached(sql)?.execute(params![until, key, micros(now)]).map(drop)
+            connection.prepare_cached(sql)?.execute(params![until, &key, micros(now)]).map(drop)
         });
     }
 
