@@ -33,7 +33,7 @@ fn put(connection: &Connection, sql: &str, values: &Values) -> Result<(), rusqli
 impl AuditStore for Database {
     async fn begin(&self, entry: &Entry) -> Result<(), StoreError> {
         let values = values(entry)?;
-        // What the end wrote stays: an act that wrote nothing takes its beginning along with its end.
+        // The end of an act that wrote something stays: an act that wrote nothing takes its beginning along with its end.
         let sql = "INSERT INTO audit (id, expires, record) VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING";
         self.run_ahead(move |connection| put(connection, sql, &values));
         Ok(())

@@ -27,7 +27,7 @@ fn page(row: &Row<'_>) -> Result<ReceiptPage, rusqlite::Error> {
     Ok(ReceiptPage { number: number.cast_unsigned(), receipts })
 }
 
-/// How many pages of receipts one transaction removes: those who write wait for it, and a page has up to 500 receipts.
+/// How many pages of receipts one transaction removes: writers wait for it, and a page has up to 500 receipts.
 const MAX_REMOVED: usize = 20;
 
 /// Removes some of the receipts whose records have expired. Gives whether there may be more.

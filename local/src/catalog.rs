@@ -1,4 +1,4 @@
-//! What people do with a realm, in SQLite.
+//! The catalog of a realm's documents, in SQLite.
 
 use async_trait::async_trait;
 use pumice_core::Timestamp;

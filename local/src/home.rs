@@ -60,7 +60,7 @@ pub enum HomeError {
         "{0} is empty: it was a realm's store, or was to become one; put a copy of it in its place, or remove it to begin anew"
     )]
     Empty(PathBuf),
-    /// The store's file is a folder, or something else that is no file.
+    /// The store's file is a folder, or something else that is not a file.
     #[error("{0} is not a regular file, as a realm's store is: move it away, or use another folder")]
     NotAFile(PathBuf),
     /// The log of the store is gone.
@@ -201,7 +201,7 @@ impl Home {
             let name = realm.map_or(DEFAULT_REALM, RealmName::as_str);
             let document = json!({ "realm": name });
             database.put_realm(document.as_object().cloned().unwrap_or_default()).await?;
-            database.put_log_away().await?;
+            database.empty_log().await?;
         }
         Self::holding(path, realm, database).await
     }
@@ -348,7 +348,7 @@ impl Home {
         if killed + recovered > 0 {
             tracing::info!(killed, recovered, "took over from a process that is gone");
         }
-        if let Err(error) = lost::put_aside(&self.path) {
+        if let Err(error) = lost::keep_outputs(&self.path) {
             tracing::warn!(%error, "cannot keep what commands printed whose worker is gone");
         }
         // Each invocation has a directory of its own name: one that stays is in the way of no other.
@@ -367,7 +367,7 @@ impl Home {
     /// [`StoreError`] when the realm's files are not those that were served: what was written last may be lost.
     pub async fn end(&self, lock: ServeLock) -> Result<(), StoreError> {
         lock.end()?;
-        if let Err(error) = self.database.put_log_away().await {
+        if let Err(error) = self.database.empty_log().await {
             tracing::debug!(%error, "the store's log is put into it by the next one");
         }
         Ok(())
@@ -388,7 +388,7 @@ impl Home {
         let environment = |name: &str| std::env::var(name).ok();
         let settings =
             realm.settings.clone().with_environment(&environment).map_err(HomeError::Environment)?;
-        // What decrypts the realm's secrets, or is one, is not a command's.
+        // Commands get no secret, and no key of the secrets.
         let commands: Vec<(OsString, OsString)> =
             std::env::vars_os().filter(|(name, _)| !is_of_secrets(name)).collect();
         mark_names(&settings.redact);

@@ -24,7 +24,7 @@ fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
-/// A message that was handed out. What is hidden from others is known to this process alone: it is
+/// A message that was handed out. This process alone knows which messages are hidden from others: it is
 /// the only one that takes from the file's queues, and when it dies all is to be visible again.
 #[derive(Clone, Debug)]
 pub(crate) struct Hidden {
@@ -73,7 +73,7 @@ fn bury(
     remove(connection, id, hidden)
 }
 
-/// What was taken of a queue.
+/// Messages that were taken from a queue.
 #[derive(Default)]
 struct Takings {
     deliveries: Vec<Delivery>,
@@ -127,7 +127,7 @@ fn next_visible(
         .map(Option::flatten)
 }
 
-/// The message and the number of the delivery that a receipt stands for.
+/// The message and the number of the delivery that a receipt names.
 fn parse(receipt: &str) -> Result<(i64, u32), StoreError> {
     let parts =
         receipt.split_once(':').and_then(|(id, receives)| Some((id.parse().ok()?, receives.parse().ok()?)));
@@ -173,7 +173,7 @@ impl Queue for Database {
                 rows.collect()
             })
             .await?;
-        // What cannot be read is about no run that is known.
+        // An unreadable message is about no known run.
         Ok(Some(bodies.iter().filter_map(|body| Message::read(body).ok()).map(|one| one.key()).collect()))
     }
 }
@@ -205,7 +205,7 @@ impl Consumer for Database {
             let (taken, exhausted, next) = self.read(take_all).await?;
             for (receipt, times) in exhausted {
                 if let Err(error) = self.bury(&receipt, &format!("handed out {times} times")).await {
-                    // It stays hidden for a while and is found again; those that were taken wait for nobody.
+                    // It stays hidden for a while and is found again; those that were taken do not wait.
                     tracing::warn!(%error, "a message could not be put away");
                 }
             }
@@ -292,7 +292,7 @@ impl Database {
         })
     }
 
-    /// Takes from several queues; when nothing is visible, tells when something will be.
+    /// Takes from several queues; when nothing is visible, returns when something will be.
     fn take_from(
         &self,
         connection: &Connection,
@@ -336,7 +336,7 @@ impl Database {
             };
             let mut statement = connection.prepare_cached(sql)?;
             let names = statement.query_map([], |row| row.get::<_, rusqlite::types::Value>(0))?;
-            // A stored job may name none, or what is not a name: its runs are refused, and nobody works for it.
+            // A stored job may name none, or an invalid name: its runs are refused, and it needs no worker.
             let names = names.filter_map(|name| match name {
                 Ok(rusqlite::types::Value::Text(name)) => WorkerName::new(name).ok().map(Ok),
                 Ok(_) => None,

@@ -26,9 +26,9 @@ use crate::stored::{
 };
 use crate::tally::{self, Counted, Tally};
 
-/// The longest spec that stands beside its record, in bytes; a longer one has a row of its own, so that it
+/// The longest spec that is stored in the row of its record, in bytes; a longer one has a row of its own, so that it
 /// is not written again with each change of the record.
-const MAX_SPEC_BESIDE: usize = 1024;
+const MAX_SPEC_IN_ROW: usize = 1024;
 /// For how long a record that cannot be read is left alone.
 const UNREADABLE_PAUSE: TimeDelta = TimeDelta::hours(1);
 
@@ -79,7 +79,7 @@ fn create(
     let mut post = letter::insertion(connection)?;
     let mut existing = Vec::with_capacity(runs.len());
     for run in runs {
-        let beside = Some(&run.spec).filter(|spec| spec.len() <= MAX_SPEC_BESIDE);
+        let in_row = Some(&run.spec).filter(|spec| spec.len() <= MAX_SPEC_IN_ROW);
         let inserted = insert.execute(params![
             micros(run.at),
             run.key.as_str(),
@@ -90,7 +90,7 @@ fn create(
             run.due_at.map(micros),
             run.expires.timestamp(),
             run.record,
-            beside,
+            in_row,
         ])?;
         if inserted == 0 {
             existing.push(load(connection, run.key.as_str())?);
@@ -99,7 +99,7 @@ fn create(
         let id = connection.last_insert_rowid();
         numbered(connection, id, run.at)?;
         tally.enters(Counted { id, job_id: &run.job_id, is_step: run.key.depth() > 0 }, run.status);
-        if beside.is_none() {
+        if in_row.is_none() {
             connection
                 .prepare_cached("INSERT INTO long_specs VALUES (?, ?)")?
                 .execute(params![id, run.spec])?;
@@ -120,7 +120,7 @@ static INSERT: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// What became of a run that was to be made, when such a record was there already.
+/// The outcome of a run that was to be made, when such a record was there already.
 fn created(existing: Option<&str>) -> Created {
     match existing.map(read) {
         None => Created { sent: true, ..Created::default() },
@@ -430,7 +430,7 @@ impl Database {
             return Ok(known.clone());
         }
         let spec: RunSpec = serde_json::from_str(&text).map_err(corrupt_record)?;
-        if text.len() <= MAX_SPEC_BESIDE {
+        if text.len() <= MAX_SPEC_IN_ROW {
             self.specs().put(text, spec.clone());
         }
         Ok(spec)
@@ -444,7 +444,7 @@ impl Database {
     pub async fn recover(&self, now: Timestamp) -> Result<usize, StoreError> {
         let recovered = self
             .run_counting(move |connection, tally| {
-                // There may be very many that nobody has had yet, and nobody waits for these to be read.
+                // There may be very many that no worker has taken yet, and these need not be read.
                 let sql = "SELECT key, record FROM runs WHERE due_at IS NOT NULL AND status <> 'dispatched'";
                 let mut statement = connection.prepare(sql)?;
                 let held: Vec<Run> = statement
@@ -469,8 +469,8 @@ impl Database {
         Ok(recovered)
     }
 
-    /// Has the sweeper look at a record that cannot be read later only: it is to be heard of, not all the
-    /// time. Whoever can read it may have written it meanwhile.
+    /// Has the sweeper look at a record that cannot be read later only: its error is to be logged, but not all the
+    /// time. A process that can read it may have written it meanwhile.
     fn put_off(&self, key: String, now: Timestamp) {
         let until = micros(now + UNREADABLE_PAUSE);
         self.run_soon(move |connection| {

@@ -18,10 +18,10 @@ use crate::stored::{broken, text};
 /// Stands in a bucket's keys for the bucket itself: no object has such a key.
 const SURVEYED: &str = "";
 
-/// What the store knows of an object.
+/// The store's knowledge of an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Known {
-    /// What it was when its triggers were last done with.
+    /// Its mark when its triggers were last done with.
     pub(crate) mark: Option<String>,
 }
 
@@ -55,7 +55,7 @@ pub(crate) fn put_trigger(
     if !dry_run && change != JobChange::Unchanged {
         let bucket = trigger.fields.bucket;
         let now = SystemClock.now().timestamp_micros();
-        // What was there before the trigger was is not new; a change of the trigger does not make it older.
+        // An object from before the trigger is not new; a change of the trigger does not make it older.
         let since = found.filter(|(_, _, other)| *other == bucket).map_or(now, |(_, since, _)| since);
         let spec = serde_json::to_string(&trigger.document).map_err(broken)?;
         let sql = "INSERT OR REPLACE INTO triggers (trigger_id, bucket, since, spec) VALUES (?, ?, ?, ?)";
@@ -116,7 +116,7 @@ impl Database {
         .await
     }
 
-    /// What is known of objects of a bucket, in this order.
+    /// The store's knowledge of objects of a bucket, in this order.
     pub(crate) async fn known_objects(
         &self,
         bucket: &str,

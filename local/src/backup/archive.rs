@@ -128,7 +128,7 @@ fn heading<R: Read>(
     Ok(heading)
 }
 
-/// The manifest, which is no longer than the files call for.
+/// The manifest, whose length the number of files limits.
 fn manifest<R: Read>(
     path: &Path,
     entry: &mut tar::Entry<'_, R>,

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use super::archive::{CHUNK, Digested, check_backup, hex};
 use super::{
     BackedUpFile, BackupError, FILES, FORMAT, HEADING, Heading, Heard, MANIFEST, MAX_DEPTH, MAX_FILES,
-    Manifest, PARTIAL, Progress, Stage, beside, io_error,
+    Manifest, PARTIAL, Progress, Stage, io_error, unused_name,
 };
 use crate::database::explain;
 use crate::home::{LOCK, SCRATCH, STORE, WORK};
@@ -137,9 +137,9 @@ struct Partial {
 }
 
 impl Partial {
-    /// Makes the folder, and the archive in it. What is there already is left alone, whatever its name is.
+    /// Makes the folder, and the archive in it. Files that are there already are left alone, whatever their names.
     fn claim(file: &Path, now: Timestamp) -> Result<Self, BackupError> {
-        let folder = beside(file, PARTIAL, now)?;
+        let folder = unused_name(file, PARTIAL, now)?;
         DirBuilder::new().mode(0o700).create(&folder).map_err(io_error("write", &folder))?;
         let (archive, store) = (folder.join("archive"), folder.join("store"));
         let opened = OpenOptions::new()
@@ -183,12 +183,12 @@ impl Partial {
 
 impl Drop for Partial {
     fn drop(&mut self) {
-        // Also what SQLite has put beside the copy. What cannot be removed is told of by `left_behind`.
+        // Also the files that SQLite has put next to the copy. `left_behind` reports those that stay.
         let _ = remove_tree(&self.folder);
     }
 }
 
-/// Copies the store as it is at one moment; gives the version of its tables. Those who write go on meanwhile.
+/// Copies the store as it is at one moment; gives the version of its tables. Writers go on meanwhile.
 fn snapshot(store: &Path, to: &Path) -> Result<i64, BackupError> {
     let failed =
         |error: rusqlite::Error| BackupError::Sqlite { what: "copy the store", error: explain(&error) };
@@ -349,7 +349,7 @@ fn passes(name: &str) -> bool {
     [LOCK, SCRATCH, WORK, "secrets.lock"].contains(&name) || name.starts_with(STORE)
 }
 
-/// Tells of each piece that is read, and keeps apart why one could not be.
+/// Reports each piece that is read, and keeps the error of a failed read.
 struct Watched<'h, R> {
     inner: Digested<R>,
     before: u64,

@@ -53,7 +53,7 @@ impl Place {
         restore(self.at(name), self.at(to), "ada".to_owned(), SystemClock.now(), Box::new(|_| {})).await
     }
 
-    /// What is in the folder for backups.
+    /// The names in the folder for backups.
     fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(self.folder.path()).unwrap();
         let mut names: Vec<String> =
@@ -155,8 +155,8 @@ async fn backup_cut_short_or_changed_is_refused_before_anything_is_written() {
                 continue;
             }
         };
-        let is_told = matches!(error, BackupError::Damaged { .. } | BackupError::Foreign { .. });
-        assert!(is_told, "{number}: {error}");
+        let is_expected = matches!(error, BackupError::Damaged { .. } | BackupError::Foreign { .. });
+        assert!(is_expected, "{number}: {error}");
         assert_eq!(place.names(), ["bad.backup", "home", "one.backup"], "{number}");
     }
 }
@@ -222,9 +222,9 @@ async fn archive_that_means_ill_is_refused() {
     assert!(matches!(place.restore("bad.backup", "new").await, Err(BackupError::Newer { .. })));
 }
 
-/// Nothing that stands beside a backup or a restored folder is used or removed, whatever its name is; a backup is its user's alone.
+/// No file next to a backup or a restored folder is used or removed, whatever its name; a backup is readable by its user alone.
 #[tokio::test]
-async fn what_stands_beside_a_backup_is_left_alone_and_told_of() {
+async fn files_next_to_a_backup_are_left_alone_and_reported() {
     use std::os::unix::fs::{PermissionsExt, symlink};
     let place = Place::new().await;
     let digits = "0190a0a0000070008000000000000001";

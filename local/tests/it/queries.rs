@@ -206,7 +206,7 @@ async fn runs_that_expire_leave_the_counts() {
 }
 
 #[tokio::test]
-async fn what_has_expired_leaves_however_many_older_records_stay() {
+async fn expired_runs_are_removed_while_older_records_stay() {
     let file = File::new();
     let kept_for_good = |number| {
         let NewRun { run, spec } = new(number, at(i64::from(number)));
@@ -291,7 +291,7 @@ async fn reader_makes_no_file_in_place_of_one_that_is_gone() {
                 std::fs::remove_file(file.folder.path().join(name)).unwrap();
             }
         }
-        // What the writer's connection still has is as good.
+        // The connection of the writer serves as well.
         assert_eq!(file.keys(RunQuery::default()).await, [key(1)], "{kept:?}");
         let left: Vec<_> = std::fs::read_dir(file.folder.path()).unwrap().flatten().collect();
         assert_eq!(left.len(), kept.len(), "{left:?}");
