@@ -113,7 +113,7 @@ async fn there(realm: &dyn Realm, change: &DocumentChange) -> Result<Option<Doc>
     })
 }
 
-/// What there is in place of the document that a write was meant for.
+/// The current state of the document that a write was meant for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Current {
     /// The document as it is shown; `None` when there is none. Secrets in it are not masked.

@@ -1,6 +1,6 @@
 //! Figures of a realm as monitoring takes them: gauges of what is stored, queued and overdue now, in Prometheus's text format.
 //!
-//! What has several values has labels, and each label has a limited number of values: the rest stands under one of them.
+//! A figure with several values has labels, and each label has a limited number of values: one of them takes the rest.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -29,7 +29,7 @@ const MAX_OVERDUE: usize = 1_000;
 /// How long each part of the figures may take.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// What is asked for: everything there is.
+/// A request for all figures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReadMetrics {}
@@ -46,7 +46,7 @@ pub struct Metrics {
 pub struct Family {
     /// The name, by Prometheus's conventions.
     pub name: String,
-    /// What it is.
+    /// A description.
     pub help: String,
     /// Whether it only grows while a process lives.
     pub kind: Kind,
@@ -54,7 +54,7 @@ pub struct Family {
     pub samples: Vec<Sample>,
 }
 
-/// What a figure does.
+/// The type of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -67,7 +67,7 @@ pub enum Kind {
 /// A value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Sample {
-    /// What tells it from others of the family.
+    /// The labels that distinguish it in its family.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// The value.
@@ -222,7 +222,7 @@ async fn runs(realm: &dyn Realm) -> Result<Vec<Family>, Error> {
     Ok(vec![stored, of_job])
 }
 
-/// What is on the workers' queues, and which hosts take from them.
+/// The workers' queues, and the hosts that take from them.
 async fn queues(realm: &dyn Realm) -> Result<Vec<Family>, Error> {
     let (site, now) = (realm.site().await?, realm.now());
     let mut messages = Family::gauge(
@@ -260,7 +260,7 @@ async fn queues(realm: &dyn Realm) -> Result<Vec<Family>, Error> {
     Ok(vec![messages, oldest, alive])
 }
 
-/// What was set aside.
+/// The dead letters.
 async fn dead_letters(realm: &dyn Realm) -> Result<Vec<Family>, Error> {
     let mut letters = Family::gauge(
         "pumice_dead_letters",
@@ -281,7 +281,7 @@ async fn dead_letters(realm: &dyn Realm) -> Result<Vec<Family>, Error> {
     Ok(vec![letters, sum])
 }
 
-/// What is due and was not looked at: the age of the sweeper shows in it.
+/// Runs that are due and were not looked at: they show how late the sweeper is.
 async fn due(realm: &dyn Realm) -> Result<Vec<Family>, Error> {
     let (store, now) = (realm.runs(), realm.now());
     let (mut count, mut lag) = (0_u64, TimeDelta::zero());

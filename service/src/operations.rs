@@ -93,7 +93,7 @@ impl Operation {
         self.command.replace("--", "").replace(' ', "/")
     }
 
-    /// Whether the API has it. What reads and writes files of the machine that it is called on must not be asked for from
+    /// Whether the API has it. An operation that reads or writes files of its own machine must not be asked for from
     /// elsewhere.
     #[must_use]
     pub fn is_offered(&self) -> bool {

@@ -47,7 +47,7 @@ pub(super) fn changed_only(command: &str, mut answer: Value) -> Value {
     answer
 }
 
-/// What an act has touched so far.
+/// The documents that an act has touched so far.
 #[derive(Debug, Default)]
 struct Seen {
     targets: Vec<Target>,
@@ -59,7 +59,7 @@ impl Act {
     /// An act of a command, with its request.
     #[must_use]
     pub fn new(command: &'static str, request: &impl Serialize) -> Self {
-        // A request that is not JSON says nothing; it is no reason to refuse the act.
+        // A request that is not JSON is left out; the act goes on all the same.
         let asked = serde_json::to_value(request).unwrap_or_default();
         Self { command, asked, is_dry: false, seen: Mutex::default() }
     }
@@ -78,7 +78,7 @@ impl Act {
         self
     }
 
-    /// The same without the value of a field of its request, which is no entry's to keep.
+    /// The same without the value of a field of its request, which no entry may keep.
     #[must_use]
     pub fn without(mut self, field: &str) -> Self {
         if let Some(value) = self.asked.get_mut(field) {
@@ -194,7 +194,7 @@ impl Act {
         let entry =
             Entry { what, unnamed, changes: kept_changes(changes), outcome, answer, error, ended, ..entry };
         if let Err(error) = realm.audit().finish(&entry).await {
-            // What was done is done: the entry keeps saying that it was asked for.
+            // The act cannot be undone: the entry keeps saying that it was asked for.
             let id = entry.id;
             tracing::error!(%error, %id, act = self.command, "the end of an act is not in the audit");
         }

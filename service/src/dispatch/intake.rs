@@ -29,19 +29,19 @@ pub struct Dispatch {
     /// the first request for each job, with `/2` behind it that of the second, and so on; other requests under it are refused.
     #[serde(default)]
     pub key: Option<String>,
-    /// What each request is called where it is refused, as `line 3` of a file; default: its job.
+    /// The name of each request in a refusal, as `line 3` of a file; default: its job.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub places: Vec<String>,
 }
 
-/// What became of a batch.
+/// The outcome of a batch.
 #[derive(Debug, Default)]
 pub struct Batch {
     /// The requests that were taken, and those that were refused.
     pub outcomes: Outcomes,
     /// Why others of the batch may not have been taken: the store did not answer.
     pub failed: Option<Error>,
-    /// Why the first was refused whose key stands for another request.
+    /// Why the first request was refused whose key another request has used.
     pub key_taken: Option<String>,
 }
 
@@ -66,7 +66,7 @@ pub struct Preparer {
 /// A batch that is prepared: nothing of it is recorded yet.
 #[derive(Debug)]
 pub struct Prepared {
-    /// What the requests are called, without those that could not be read.
+    /// The names of the requests, without those that could not be read.
     places: Vec<String>,
     /// Those that could not be read.
     unread: Vec<RefusedRequest>,
@@ -78,7 +78,7 @@ const AHEAD: usize = 1;
 /// Most runs that an intake remembers.
 const MAX_FIRST: usize = 100;
 
-/// Whether requests may be given again, and what tells that they are the same.
+/// Whether requests may be given again, and by which key they are known to be the same.
 #[derive(Debug)]
 pub enum Again {
     /// Each makes a run of its own.
@@ -233,7 +233,7 @@ impl Counts {
 /// Asks for runs, each request by itself.
 ///
 /// # Errors
-/// [`Error`] when the key is invalid or stands for other requests, or the store did not answer and no request was taken or
+/// [`Error`] when the key is invalid or was used for other requests, or the store did not answer and no request was taken or
 /// refused.
 pub async fn dispatch(realm: &dyn Realm, request: &Dispatch) -> Result<Outcomes, Error> {
     let jobs = request.requests.iter().filter_map(|one| one.get("job_id").and_then(Value::as_str));

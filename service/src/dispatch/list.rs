@@ -22,7 +22,7 @@ const CHECK_DIGITS: usize = 4;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListName(String);
 
-/// What a file holds, so that it is noticed when it changes between two readings: the digest of all of it, and of each chunk.
+/// A digest of a file, by which a change between two readings is noticed: the digest of all of it, and of each chunk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileDigest {
     whole: String,
@@ -34,7 +34,7 @@ impl FileDigest {
     /// The digest of what a file holds now.
     ///
     /// # Errors
-    /// What the system says when it cannot be read.
+    /// The system's error when it cannot be read.
     pub fn of(mut file: impl Read) -> std::io::Result<Self> {
         let (mut hash, mut chunks, mut length) = (Sha256::new(), Vec::new(), 0);
         let mut chunk = Vec::with_capacity(CHUNK);
@@ -75,7 +75,7 @@ fn next_chunk(file: &mut impl Read, most: usize, chunk: &mut Vec<u8>) -> std::io
 }
 
 /// Reads a file as it was when its digest was taken. A chunk that is another by now is not handed on: it is an error that says
-/// after how many bytes. What was added behind it is not read.
+/// after how many bytes. Text that was appended is not read.
 #[derive(Debug)]
 pub struct Unchanged<R> {
     file: R,
@@ -198,7 +198,7 @@ mod tests {
 
     /// Any one digit that is wrong is found: else the whole file would be dispatched again.
     #[test]
-    fn name_with_a_wrong_digit_is_refused_and_the_half_is_told() {
+    fn name_with_a_wrong_digit_is_refused_with_its_half() {
         let of = FileDigest::of(&b"a\nb\n"[..]).unwrap();
         let name = ListName::new(of.as_str(), Uuid::from_u128(0x0123_4567_89ab_cdef));
         assert_eq!(ListName::resumed(&name.as_str().to_uppercase(), of.as_str()).unwrap(), name);
@@ -223,7 +223,7 @@ mod tests {
             (got, outcome.map_err(|error| error.to_string()))
         };
         assert_eq!(read(&text), (text.clone(), Ok(text.len())));
-        // What was added since is none of it.
+        // Text that was appended since is not read.
         let longer = [text.as_slice(), b"more"].concat();
         assert_eq!(read(&longer), (text.clone(), Ok(text.len())));
         for (at, whole) in [(0, 0), (CHUNK - 1, 0), (CHUNK, 1), (text.len() - 1, 2)] {

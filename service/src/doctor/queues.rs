@@ -43,7 +43,7 @@ pub(super) async fn workers(realm: &dyn Realm) -> Result<Check, Error> {
             let hosts = store.hosts(worker).await?;
             let is_lost = |host: &&pumice_core::hosts::Host| host.ended.is_none() && !host.is_alive(now);
             let last = hosts.iter().map(|host| host.seen).max();
-            // One that was replaced by another host is no loss.
+            // A host that another one has replaced is not a loss.
             if let (Some(last), true) = (last, hosts.iter().all(|host| !host.is_alive(now)))
                 && hosts.iter().any(|host| is_lost(&host))
             {
@@ -80,7 +80,7 @@ pub(super) async fn workers(realm: &dyn Realm) -> Result<Check, Error> {
     })
 }
 
-/// What is said of workers that the folder's server does not serve.
+/// The message about workers that the folder's server does not serve.
 fn unserved_words(unserved: &[&WorkerName], serves: &[WorkerName]) -> String {
     let names = |all: Vec<&WorkerName>| few(&all.into_iter().map(ToString::to_string).collect::<Vec<_>>());
     let workers = if unserved.len() == 1 { "worker" } else { "workers" };
@@ -142,7 +142,7 @@ pub(super) async fn waiting(realm: &dyn Realm) -> Result<Check, Error> {
     }
     let site = realm.site().await?;
     let mut by_worker = late_starts(realm).await?;
-    // What is said of those of no server is the check of workers.
+    // The check of workers reports those of no server.
     let serves = realm.served_workers().await?;
     by_worker.retain(|worker, _| not_served(worker, &serves).is_none());
     let (mut without_message, mut stuck) = (Vec::new(), Vec::new());
@@ -157,16 +157,18 @@ pub(super) async fn waiting(realm: &dyn Realm) -> Result<Check, Error> {
             stuck.push((oldest, says))
         }
     }
-    let told = |all: &[(&Run, String)]| few(&all.iter().map(|(_, says)| says.clone()).collect::<Vec<_>>());
+    let listed = |all: &[(&Run, String)]| few(&all.iter().map(|(_, says)| says.clone()).collect::<Vec<_>>());
     Ok(if let Some((run, _)) = without_message.first() {
         let says = format!(
             "runs are due and have no message: {}; the sweeper sends one within minutes, if it is there",
-            told(&without_message)
+            listed(&without_message)
         );
         Check::fault(NAME, says).fix(["runs", "why", run.key.as_str()])
     } else if let Some((run, _)) = stuck.first() {
-        let says =
-            format!("runs could have started and wait: {}; does the worker run, and keep up?", told(&stuck));
+        let says = format!(
+            "runs could have started and wait: {}; does the worker run, and keep up?",
+            listed(&stuck)
+        );
         Check::warning(NAME, says).fix(["runs", "why", run.key.as_str()])
     } else {
         Check::ok(NAME, format!("no run waits for more than {} that could start", span(WAITS.num_seconds())))

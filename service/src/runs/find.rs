@@ -20,7 +20,7 @@ pub struct RunName {
 
 /// The newest run, or the newest of a job.
 const LATEST: &str = "latest";
-/// Fewest characters of an id that stand for it.
+/// Fewest characters of an id that name it.
 const MIN_PREFIX: usize = 4;
 /// Fewest characters of an id in a list, where ids can be looked up by them.
 const MIN_SHOWN: usize = 8;

@@ -86,7 +86,7 @@ pub struct RunList {
     pub looked_at: usize,
     /// Whether the list ends because so many records were looked at: there may be more.
     pub is_cut: bool,
-    /// What the store had to do without, as an index that its table lacks.
+    /// The parts that the store lacked, as an index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
     /// How many there are in all, where that is known; only in a list without details.
@@ -125,7 +125,7 @@ pub struct RunTree {
     /// Whether all have ended, and nothing is left to do about them, such as starting what their ends start.
     #[serde(default)]
     pub is_done: bool,
-    /// Who asked for the first of the runs, where the audit knows; only where one run was asked for.
+    /// The act that asked for the first of the runs, where the audit knows; only where one run was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<ActBy>,
 }
@@ -194,7 +194,7 @@ pub async fn show(realm: &dyn Realm, request: &ShowRun) -> Result<RunTree, Error
 /// A run and everything that it started, with the records that say so: other looks at the same runs need not read them again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RecordedTree {
-    /// What is shown.
+    /// The runs that are shown.
     pub tree: RunTree,
     /// The records, as the store lists them: each parent before what it started.
     pub records: Vec<Run>,

@@ -1,4 +1,4 @@
-//! What is not as it was when a job's last run before ended well: for runs that failed.
+//! Changes since a job's last run that ended well: for runs that failed.
 
 use chrono::TimeDelta;
 use pumice_core::Timestamp;
@@ -19,7 +19,7 @@ use crate::time::Instant;
 
 /// Most records that are looked at for the success.
 const MAX_BEFORE: usize = 1_000;
-/// Most entries of the audit that are looked at for who changed a spec, the newest first.
+/// Most entries of the audit that are searched for the last change of a spec, the newest first.
 const MAX_ENTRIES: usize = 1_000;
 /// How many of them are read at once.
 const PAGE: usize = 200;
@@ -30,7 +30,7 @@ const ACT: TimeDelta = TimeDelta::minutes(1);
 /// How much later than it says an entry may have been written: clocks of hosts differ.
 const SKEW: TimeDelta = TimeDelta::seconds(5);
 
-/// What is not as it was in the last run of the job that ended well.
+/// Changes since the last run of the job that ended well.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SinceSuccess {
     /// That run.
@@ -41,15 +41,15 @@ pub struct SinceSuccess {
     /// Places of the parameters and globals that were asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub input: Vec<FieldChange>,
-    /// Who changed the spec last before the run, where the audit knows.
+    /// The last change of the spec before the run, where the audit knows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changed: Option<ActBy>,
 }
 
-/// Who did something, as the audit has it.
+/// The actor of an act, as the audit has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ActBy {
-    /// Who.
+    /// The actor's name.
     pub who: String,
     /// By which way.
     pub from: Origin,
@@ -89,7 +89,7 @@ pub(super) async fn last_success(
     Ok(realm.runs().list(&query).await?.into_iter().next())
 }
 
-/// What is not as it was when the job of a run that failed ended well last. `None` for all other runs, steps and alerts, and
+/// Changes since the last run that ended well of the job of a run that failed. `None` for all other runs, steps and alerts, and
 /// where there is no such run or nothing is another.
 ///
 /// # Errors
@@ -114,7 +114,7 @@ pub(super) async fn since_success(realm: &dyn Realm, run: &Run) -> Result<Option
     Ok(Some(SinceSuccess { success: success.key, spec: found.spec, input: found.input, changed }))
 }
 
-/// Who changed a job last between two times. Without the right to read the audit the rest is told all the same.
+/// The last change of a job between two times. Without the right to read the audit it is left out.
 async fn changer(realm: &dyn Realm, job: &JobId, after: Timestamp, until: Timestamp) -> Option<ActBy> {
     let is_of_it = |entry: &pumice_core::audit::Entry| {
         let is_job =
@@ -148,7 +148,7 @@ pub(super) async fn entry_between(
     None
 }
 
-/// Who asked for a run, where a person or a program did that the audit knows of.
+/// The act that asked for a run, where a person or a program did and the audit knows it.
 pub(super) async fn asked_by(realm: &dyn Realm, run: &Run) -> Option<ActBy> {
     let is_asked_for = match run.trigger() {
         // A slot may have been started by `schedules run`.

@@ -42,7 +42,7 @@ pub struct BeginBackfill {
     /// Asked for again with the same key it is the same backfill; without it what is asked for is the key.
     #[serde(default)]
     pub key: Option<String>,
-    /// Who asks.
+    /// The actor.
     #[serde(default)]
     pub by: String,
     /// Why.
@@ -57,11 +57,11 @@ const fn one() -> u32 {
     1
 }
 
-/// What became of the request.
+/// The outcome of the request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum BackfillAnswer {
-    /// What would be started.
+    /// The starts of a dry run.
     Foreseen(BackfillForeseen),
     /// The backfill.
     Begun(Box<BackfillBegun>),
@@ -74,12 +74,12 @@ pub struct BackfillBegun {
     pub backfill: BackfillShown,
     /// Whether it was there already.
     pub existing: bool,
-    /// What is to be known of it.
+    /// Notes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
 
-/// What a backfill would start.
+/// The starts that a backfill would make.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BackfillForeseen {
     /// Always `true`.
@@ -95,7 +95,7 @@ pub struct BackfillForeseen {
     pub starts: usize,
     /// The slots, in their order.
     pub slots: Vec<ForeseenSlot>,
-    /// What is to be known of it.
+    /// Notes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
@@ -182,7 +182,7 @@ async fn beginning(realm: &dyn Realm, request: &BeginBackfill) -> Result<Backfil
     Ok(BackfillAnswer::Begun(Box::new(BackfillBegun { backfill, existing, notes })))
 }
 
-/// What is to be known before.
+/// Notes for the caller.
 fn notes(begun: &Backfill, one: &Scheduled, site: &Site, now: Timestamp) -> Vec<String> {
     let mut notes = Vec::new();
     for standing in standings(&one.plan, &one.timetable, now) {

@@ -29,7 +29,7 @@ pub struct PauseEntries {
     /// Until when; without it until they are resumed.
     #[serde(default)]
     pub until: Option<Instant>,
-    /// Who asks.
+    /// The actor.
     #[serde(default)]
     pub by: String,
     /// Why.
@@ -57,7 +57,7 @@ pub struct ResumeEntries {
     pub dry_run: bool,
 }
 
-/// What entries came to.
+/// The outcome for entries.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Held {
     /// The entries, by job.
@@ -66,7 +66,7 @@ pub struct Held {
     pub dry_run: bool,
 }
 
-/// What an entry came to.
+/// The outcome for an entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HeldEntry {
     /// The job.
@@ -74,7 +74,7 @@ pub struct HeldEntry {
     pub job_id: JobId,
     /// Its place in the schedule, from 0.
     pub entry: usize,
-    /// What became of it.
+    /// Its outcome.
     pub outcome: EntryOutcome,
     /// The next slot that is started.
     pub next: Option<Slot>,
@@ -82,7 +82,7 @@ pub struct HeldEntry {
     pub why: Option<String>,
 }
 
-/// What became of an entry.
+/// The outcome for an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum EntryOutcome {

@@ -1,4 +1,4 @@
-//! What the clock starts: entries of schedules, their pauses, and backfills. Entries are counted from 0, as in the
+//! Starts by the clock: entries of schedules, their pauses, and backfills. Entries are counted from 0, as in the
 //! records of runs.
 
 mod backfill;
@@ -116,7 +116,7 @@ fn zone_of(planned: Option<&Planned>) -> Tz {
     planned.map_or(Tz::UTC, |planned| planned.zone)
 }
 
-/// Whether a stored spec cannot be read at all, so that nothing tells whether it has a schedule: a spec has fields.
+/// Whether a stored spec cannot be read at all, so that it is unknown whether it has a schedule: a spec has fields.
 fn is_unread(document: &Doc) -> bool {
     document.is_empty()
 }

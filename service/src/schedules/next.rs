@@ -77,7 +77,7 @@ pub struct UpcomingSlot {
     pub local: String,
     /// The zone.
     pub zone: String,
-    /// What is to be known of it.
+    /// Notes.
     pub notes: Vec<String>,
 }
 
@@ -174,7 +174,7 @@ fn merged(rows: &mut [Row<'_>], asked: &NextStarts) -> (Vec<(usize, ClockSlot)>,
     (slots, false)
 }
 
-/// What is to be known of a slot.
+/// Notes about a slot.
 fn all_notes(row: &Row<'_>, slot: &ClockSlot, asked: &NextStarts) -> Vec<String> {
     let mut all = row.standing.planned.map(|planned| notes(slot, planned)).unwrap_or_default();
     all.extend(earlier_with(row, slot).map(|earlier| format!("one run with that of entry {earlier}")));

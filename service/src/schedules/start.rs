@@ -43,11 +43,11 @@ pub enum StartedRuns {
     One(AcceptedRun),
     /// Of an entry with `nodes: all`, however many there are.
     OnEachHost(Vec<AcceptedRun>),
-    /// What would be started, as this was only asked for.
+    /// The starts that would be made; only in a dry run.
     Foreseen(ForeseenStart),
 }
 
-/// What would be started.
+/// A start that would be made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ForeseenStart {
     /// The job.
@@ -127,7 +127,7 @@ async fn on_each(housekeeper: &Housekeeper, one: &Scheduled, start: Start) -> Re
     }
 }
 
-/// What starts come to, of which those of a slot may be there.
+/// The outcome of starts, of which those of a slot may be there already.
 async fn foresee(
     realm: &dyn Realm,
     housekeeper: &Housekeeper,

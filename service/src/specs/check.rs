@@ -26,7 +26,7 @@ pub struct Check {
     pub strict: bool,
 }
 
-/// What specs say, as it was understood.
+/// The meaning of specs as they were read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Checked {
     /// The jobs.
@@ -43,7 +43,7 @@ pub struct Checked {
     pub rendering: Vec<Rendering>,
     /// The entries of their schedules. One that cannot be used has a warning.
     pub schedules: Vec<EntryShown>,
-    /// What is probably unintended.
+    /// Warnings: valid but probably unintended.
     pub warnings: Vec<Warning>,
 }
 
@@ -63,7 +63,7 @@ pub struct EntryShown {
     pub job_id: JobId,
     /// Its place in the schedule, from 0.
     pub entry: usize,
-    /// What it says, in words.
+    /// Its meaning in words.
     pub what: String,
     /// Its next slot.
     pub next: Option<Slot>,

@@ -14,7 +14,7 @@ use super::{Document, Documents, Scope, Surroundings, read};
 use crate::failure::Error;
 use crate::realm::Realm;
 
-/// What to export.
+/// A request for an export.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExportSpecs {
@@ -28,7 +28,7 @@ pub struct ExportSpecs {
 pub struct Exported {
     /// The documents: the realm's definition, connections, jobs, triggers, each kind by id.
     pub documents: Vec<ExportedDocument>,
-    /// What is not among them, and why.
+    /// Documents that are not among them, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<LeftOut>,
     /// Why `apply` would not take the documents as they are: they were put by other tools, or under earlier rules.

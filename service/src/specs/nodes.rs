@@ -1,4 +1,4 @@
-//! What is to be said of schedules that start a job on each host.
+//! Warnings about schedules that start a job on each host.
 
 use pumice_core::clock::Plan;
 use pumice_core::engine::Housekeeper;
@@ -35,7 +35,7 @@ pub(super) async fn without_hosts(
     specs: &Specs,
     definition: &RealmSpec,
 ) -> Result<Vec<Warning>, Error> {
-    let mut told = Vec::new();
+    let mut warnings = Vec::new();
     let mut housekeeper = None;
     for job in asked(specs, definition) {
         if housekeeper.is_none() {
@@ -43,11 +43,11 @@ pub(super) async fn without_hosts(
         }
         let Some(housekeeper) = &housekeeper else { continue };
         if let Hosts::Never(why) | Hosts::Gone(why) = housekeeper.hosts_for(job).await? {
-            let told_of = Problem::warning(NO_HOSTS, JsonPath::root().field("schedule"), why);
+            let problem = Problem::warning(NO_HOSTS, JsonPath::root().field("schedule"), why);
             let hint = "run the worker as a process, with `pumice --aws worker NAME`";
-            let mistake = Mistake::new(job.fields.job_id.as_str(), told_of.with_hint(hint));
-            told.push(Warning::of(&mistake).about("job", job.fields.job_id.as_str()));
+            let mistake = Mistake::new(job.fields.job_id.as_str(), problem.with_hint(hint));
+            warnings.push(Warning::of(&mistake).about("job", job.fields.job_id.as_str()));
         }
     }
-    Ok(told)
+    Ok(warnings)
 }

@@ -42,7 +42,7 @@ pub struct Plan {
     pub strict: bool,
 }
 
-/// What kind of document it is.
+/// The kind of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DocumentKind {
@@ -78,7 +78,7 @@ pub struct DocumentName {
     pub id: String,
 }
 
-/// What `apply` would do.
+/// The changes that `apply` would make.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Planned {
     /// The documents that would change, be added or removed.
@@ -88,10 +88,10 @@ pub struct Planned {
     /// The part of the realm that is pruned, if any is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<Scope>,
-    /// What is within the scope and not among the documents, and stays, as the documents have none of its kind there.
+    /// Documents within the scope that are not given and stay, as none of their kind is given there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kept: Vec<DocumentName>,
-    /// What still names a document that is removed.
+    /// Documents that still name one that is removed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub users: Vec<DocumentUser>,
     /// Entries of the realm's other jobs that would start at other times, as its definition is another.
@@ -99,7 +99,7 @@ pub struct Planned {
     pub moved: Option<MovedEntries>,
     /// The digest of what was compared: `apply` with this `expect` is refused when the realm or the documents are others.
     pub digest: String,
-    /// What is probably unintended in the specs.
+    /// Warnings: parts of the specs that are valid but probably unintended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
 }
@@ -111,7 +111,7 @@ pub struct PlannedDocument {
     pub kind: DocumentKind,
     /// Its id.
     pub id: String,
-    /// What would become of it.
+    /// The change that would be made to it.
     pub change: ChangeWord,
     /// Whether it was changed by other means since it was applied: that is undone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -146,7 +146,7 @@ pub struct DocumentUser {
     pub kind: DocumentKind,
     /// Its id.
     pub id: String,
-    /// What it names.
+    /// The documents that it names.
     pub names: Vec<DocumentName>,
 }
 
@@ -195,7 +195,7 @@ impl Compared {
 pub(super) struct Look {
     /// The documents, each kind in the order in which it was given: realm, connections, jobs, triggers.
     pub(super) compared: Vec<Compared>,
-    /// What is removed.
+    /// The documents that are removed.
     pub(super) removed: Vec<Removal>,
     pub(super) planned: Planned,
 }
@@ -281,7 +281,7 @@ pub(super) async fn look(realm: &dyn Realm, specs: &Specs, scope: Option<&Scope>
         let change = JobChange::between(before.as_ref(), &spec.document);
         there.push((change, before));
     }
-    // What each store says of a document that it would be given: it may keep numbers in another form.
+    // The form in which each store would keep a document: it may keep numbers in another form.
     if !specs.connections.is_empty() {
         let found = realm.connections().put_connections(specs.connections.clone(), true).await?;
         there.extend(found.into_iter().map(|one| (one.change, one.before)));

@@ -1,4 +1,4 @@
-//! Pruning: what a part of a realm has beside the documents that were given.
+//! Pruning: documents in a part of a realm that are not among those given.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -40,7 +40,7 @@ async fn all(realm: &dyn Realm) -> Result<Vec<Removal>, Error> {
     Ok(connections.chain(jobs).chain(triggers).collect())
 }
 
-/// What of a scope is not among the documents: what is to be removed, and what stays as the documents have none of its kind
+/// Documents of a scope that are not among those given: those to remove, and those that stay as none of their kind is given
 /// there.
 ///
 /// # Errors
@@ -183,7 +183,7 @@ pub(super) async fn carry_out(
     Ok(applied(realm, &specs, look))
 }
 
-/// What is to be written: connections before the jobs that name them, triggers after those that they start, removals in the
+/// The documents to write: connections before the jobs that name them, triggers after those that they start, removals in the
 /// reverse order, the realm's definition last.
 fn writes(specs: &Specs, look: &Look) -> Vec<DocumentWrite> {
     let changed = |kind| {
@@ -226,7 +226,7 @@ fn record(act: &Act, look: &Look) {
     }
 }
 
-/// What was applied, for the one who asked.
+/// The outcome of an apply, for its caller.
 fn applied(realm: &dyn Realm, specs: &Specs, look: Look) -> Applied {
     let Look { compared, removed, planned } = look;
     let change = |kind, id: &str| {

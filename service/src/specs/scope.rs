@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// The scope that is the whole realm.
 const WHOLE: &str = "*";
-/// What stands between the segments of an id.
+/// The separator of the segments of an id.
 const SEPARATOR: char = '/';
 
 /// A path of ids: itself, and all that is below it. `etl` means `etl` and `etl/load`, and never `etl-old`; `etl/` only what is

@@ -1,4 +1,4 @@
-//! Lists of requests, prepared batch by batch beside the one that takes them.
+//! Lists of requests, prepared batch by batch next to the one that takes them.
 
 use pumice_core::ids::JobId;
 use pumice_core::problem::{JsonPath, Problem, SpecError};
