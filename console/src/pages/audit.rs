@@ -1,4 +1,4 @@
-//! The audit: who did what to the realm, when and from where.
+//! The audit: acts on the realm with their actor, time and origin.
 
 use axum::response::Response;
 use pumice_core::audit::{Outcome, Target};
@@ -28,7 +28,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         limit: SHOWN,
         details: false,
     };
-    // What the filter lacks is told where it can be mended.
+    // A fault of the filter is shown where it can be corrected.
     let (found, trouble) = match list(ask.realm(), &request).await {
         Ok(found) => (found, None),
         Err(error) if error.kind().is_of_request() => {
@@ -44,7 +44,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     });
     let own = json!({
         "where": filter,
-        "told": counted(rows.len(), "entry").replace("entrys", "entries"),
+        "summary": counted(rows.len(), "entry").replace("entrys", "entries"),
         "rows": rows,
         "next": next,
         "is_cut": found.is_cut,

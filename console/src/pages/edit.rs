@@ -20,7 +20,7 @@ use crate::answer::{Fault, see};
 use crate::ask::Ask;
 use crate::view::{document, job_link, plain};
 
-/// What the form has: the spec as it was read, its tag, and the text that is to replace it.
+/// The content of the form: the spec as it was read, its tag, and the text that is to replace it.
 struct Draft {
     id: String,
     text: String,
@@ -28,11 +28,11 @@ struct Draft {
     tag: String,
 }
 
-/// What there is to say about a draft.
+/// Notes about a draft.
 #[derive(Default)]
 struct Notes {
     trouble: Option<String>,
-    /// What others changed since the spec was read; `None` when they did not.
+    /// Changes by others since the spec was read; `None` when there are none.
     meanwhile: Option<Vec<FieldChange>>,
     is_gone: bool,
     planned: Option<Vec<FieldChange>>,
@@ -94,7 +94,7 @@ pub(crate) async fn act(ask: Ask) -> Result<Response, Fault> {
     }
 }
 
-/// The form once more, with what others changed. What is saved next replaces that.
+/// The form once more, with the changes by others. The next save replaces those.
 async fn meanwhile(ask: &Ask, mut draft: Draft, current: &Current) -> Result<Response, Fault> {
     let notes = match (&current.document, &current.tag) {
         (Some(Value::Object(now)), Some(tag)) => {

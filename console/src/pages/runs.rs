@@ -39,7 +39,7 @@ const VIEWS: [(&str, &[(&str, &str)]); 4] = [
     ("Last hour", &[("since", "1h")]),
 ];
 
-/// What the URL asks for.
+/// The request of the URL.
 fn asked(fields: &Fields) -> Result<ListRuns, Fault> {
     let texts = fields.all("status").flat_map(|text| text.split(',')).map(str::trim);
     let statuses =
@@ -106,21 +106,21 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         let cursor = cursor.to_string();
         link("/runs", &[filters.as_slice(), &[("cursor", cursor.as_str())]].concat())
     };
-    let mut told = vec![match found.all {
+    let mut summary = vec![match found.all {
         Some(all) if all > rows.len() => format!("{} of {}", rows.len(), counted(all, "run")),
         _ => counted(rows.len(), "run"),
     }];
     if found.is_cut {
-        told.push(format!("only {} records were looked at, and there may be more", found.looked_at));
+        summary.push(format!("only {} records were looked at, and there may be more", found.looked_at));
     }
-    told.extend(found.note.clone());
+    summary.extend(found.note.clone());
     let is_chosen = |status: Status| request.statuses.contains(&status);
     let views = VIEWS.iter().map(
         |(name, query)| json!({ "name": name, "href": link("/runs", query), "is_here": filters == *query }),
     );
     let own = json!({
         "rows": rows,
-        "told": told.join("; "),
+        "summary": summary.join("; "),
         "next": found.next.as_ref().map(with_cursor),
         "first": request.cursor.is_some().then(|| link("/runs", &filters)),
         "views": views.collect::<Vec<_>>(),
@@ -171,12 +171,12 @@ pub(crate) async fn cancel(ask: Ask) -> Result<Response, Fault> {
         return Ok(see(&back));
     }
     let cancelled = cancel_runs(ask.realm(), &CancelRuns { runs, why: None, dry_run: false }).await?;
-    let mut told = Vec::new();
+    let mut summary = Vec::new();
     if !cancelled.runs.is_empty() {
-        told.push(format!("{} cancelled or asked to stop", counted(cancelled.runs.len(), "run")));
+        summary.push(format!("{} cancelled or asked to stop", counted(cancelled.runs.len(), "run")));
     }
-    told.extend(cancelled.refused.iter().map(|one| one.error.clone()));
-    ask.tell(cancelled.refused.is_empty(), told.join("; "));
+    summary.extend(cancelled.refused.iter().map(|one| one.error.clone()));
+    ask.tell(cancelled.refused.is_empty(), summary.join("; "));
     Ok(see(&back))
 }
 

@@ -1,4 +1,4 @@
-//! What pages show, made ready for templates.
+//! Views: data of pages, made ready for templates.
 
 mod command;
 mod runs;
