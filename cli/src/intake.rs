@@ -49,7 +49,7 @@ impl Taker<'_> {
 /// Sends requests to a console.
 pub(crate) struct Sender<'a> {
     target: &'a Target,
-    /// What gives those their keys that bring none, where the same may be sent again.
+    /// Gives keys to requests without one, where the same may be sent again.
     keys: Option<Keys>,
     counts: Counts,
 }

@@ -1,4 +1,4 @@
-//! What this process has counted and uses, for monitoring: the ends of runs, memory, files, processor time.
+//! Counters and usage of this process, for monitoring: the ends of runs, memory, files, processor time.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -19,10 +19,10 @@ const MAX_WORKERS: usize = 50;
 /// The label of all others.
 const OTHERS: &str = "(others)";
 
-/// What was counted so far, by worker.
+/// The counters by worker.
 static COUNTED: Mutex<BTreeMap<String, Counted>> = Mutex::new(BTreeMap::new());
 
-/// What was counted of a worker.
+/// The counters of a worker.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Counted {
     ended: BTreeMap<Status, u64>,
@@ -129,7 +129,7 @@ fn of_runs(counted: &BTreeMap<String, Counted>) -> Vec<Family> {
     vec![ended, retries, took, waited]
 }
 
-/// What the system tells of this process (proc(5)), under the names that Prometheus's own clients give.
+/// The system's figures of this process (proc(5)), under the names that Prometheus's own clients give.
 fn of_process() -> Vec<Family> {
     let mut families = Vec::new();
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What the commands about runs take.
+//! Arguments of the commands about runs.
 
 use clap::{Args, Subcommand};
 use pumice_core::bulk::BulkOutcome;

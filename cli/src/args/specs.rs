@@ -1,4 +1,4 @@
-//! What the commands around specs take.
+//! Arguments of the commands about specs.
 
 use std::path::PathBuf;
 
@@ -16,7 +16,7 @@ pub(crate) struct Sources {
     pub(crate) env: Option<PathBuf>,
 }
 
-/// What is pruned.
+/// The part that is pruned.
 #[derive(Debug, Args)]
 pub(crate) struct Prune {
     /// Remove what the realm has within --scope and the files have not

@@ -1,4 +1,4 @@
-//! `audit`: who did what to the realm, when and from where.
+//! `audit`: acts on the realm with their actor, time and origin.
 
 use pumice_core::audit::{AuditId, Change, Outcome};
 use pumice_core::ports::Clock;
@@ -73,7 +73,7 @@ fn table(format: Format, found: &AuditList) -> Vec<String> {
     columns(format, &heading, &found.entries.iter().map(row).collect::<Vec<_>>())
 }
 
-/// What there is to say of a list beside its entries.
+/// Notes on a list of entries.
 fn counted(found: &AuditList, is_rest: bool) -> Vec<String> {
     let count = found.entries.len();
     let mut notes = vec![format!("{count} {}", if count == 1 { "entry" } else { "entries" })];

@@ -22,12 +22,12 @@ use crate::failure::Failure;
 use crate::output::{note, print, tell_text};
 use crate::realm::Realm;
 
-/// How often a terminal is told how far it has come.
-const TOLD: Duration = Duration::from_millis(100);
-/// What to do on AWS.
+/// How often a terminal shows the progress.
+const SHOW_EVERY: Duration = Duration::from_millis(100);
+/// The advice on AWS.
 const ON_AWS: &str = "it is of a realm's folder; on AWS point-in-time recovery of the tables and versions of the bucket do it: see docs/deploy.md, \"Restoring\"";
 
-/// What was backed up or restored.
+/// The backup that was made or restored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct BackedUp {
     /// The file.
@@ -40,7 +40,7 @@ pub(super) struct BackedUp {
     pub(super) files: usize,
     /// How many bytes these have.
     pub(super) bytes: u64,
-    /// What belongs to the realm and is not in it, and why.
+    /// Parts of the realm that are not in it, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) left_out: Vec<String>,
     /// Places of the realm outside of the folder that it was restored into, which it uses.
@@ -188,26 +188,26 @@ pub(super) async fn restored(global: &Global, file: PathBuf) -> Result<(), Failu
     Ok(())
 }
 
-/// Tells a person at a terminal how far it has come.
+/// Shows the progress at a terminal.
 struct Progress {
     shows: bool,
-    told: Option<Moment>,
+    shown_at: Option<Moment>,
 }
 
 impl Progress {
     fn new(global: &Global) -> Self {
-        Self { shows: !global.quiet && std::io::stderr().is_terminal(), told: None }
+        Self { shows: !global.quiet && std::io::stderr().is_terminal(), shown_at: None }
     }
 
     fn heard(&mut self, at: BackupProgress) {
-        if self.shows && self.told.is_none_or(|told| told.elapsed() >= TOLD) {
-            self.told = Some(Moment::now());
+        if self.shows && self.shown_at.is_none_or(|shown_at| shown_at.elapsed() >= SHOW_EVERY) {
+            self.shown_at = Some(Moment::now());
             tell_text(&format!("\r\x1b[K{} {}", at.stage.words(), size(at.bytes)));
         }
     }
 
     fn end(&self) {
-        if self.told.is_some() {
+        if self.shown_at.is_some() {
             self.clear();
         }
     }

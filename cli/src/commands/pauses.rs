@@ -87,7 +87,7 @@ async fn drain(
     }
 }
 
-/// What a worker has left, in a line.
+/// The runs that a worker has left, in a line.
 fn left_line(left: &WorkerDrain) -> String {
     let WorkerDrain { worker, running, waiting, more, first } = left;
     if left.is_done() {
@@ -135,7 +135,7 @@ fn show(global: &Global, changed: &PausesChanged) -> Result<(), Failure> {
     print(global.output, changed, || change_lines(changed))
 }
 
-/// What was paused and resumed, in lines.
+/// The scopes that were paused and resumed, in lines.
 fn change_lines(changed: &PausesChanged) -> Vec<String> {
     let mut lines: Vec<String> =
         changed.paused.iter().map(|pause| format!("paused {}", line(pause))).collect();

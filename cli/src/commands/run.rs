@@ -114,7 +114,7 @@ async fn realm_of(global: &Global, options: &Run, folder: &Path, given: Given) -
     Ok(home)
 }
 
-/// What a run is made with.
+/// The input of a new run.
 struct Given {
     jobs: Vec<JobSpec>,
     connections: Vec<ConnectionSpec>,
@@ -144,8 +144,9 @@ async fn specs_of(global: &Global, options: &Run, registry: &Registry) -> Result
         let settings = given.realm.as_ref().map(|realm| realm.settings.clone()).unwrap_or_default();
         let mut advice = registry.advise_job(job, &settings);
         let allowed = allowed.get(&options.job).cloned().unwrap_or_else(|| specs::allowed(&job.document));
-        advice.retain(|told| told.name.is_none_or(|name| !allowed.iter().any(|allowed| allowed == name)));
-        warn(global, &advice.iter().map(|told| format!("{}: {told}", options.job)).collect::<Vec<_>>());
+        advice
+            .retain(|warning| warning.name.is_none_or(|name| !allowed.iter().any(|allowed| allowed == name)));
+        warn(global, &advice.iter().map(|warning| format!("{}: {warning}", options.job)).collect::<Vec<_>>());
     }
     Ok(given)
 }

@@ -55,7 +55,7 @@ pub(super) async fn serve(global: &Global, options: Serve) -> Result<(), Failure
     tracing::info!(home = %home.path().display(), realm = %home.realm(), workers = %served, slots, "serving; Ctrl-C stops");
     supervisor::serving();
     let (stopping, stopped) = tokio::sync::watch::channel(false);
-    let console = console.map(|console| tokio::spawn(console.serve_beside(stopped)));
+    let console = console.map(|console| tokio::spawn(console.serve_with_server(stopped)));
     let stop = async {
         stop.await;
         supervisor::stopping();

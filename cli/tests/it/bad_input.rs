@@ -168,7 +168,7 @@ fn a_stored_job_with_a_text_that_enables_nothing_is_not_dispatched() {
 }
 
 #[test]
-fn every_mistake_is_told_at_once_and_nothing_is_loaded() {
+fn all_mistakes_are_reported_and_nothing_is_loaded() {
     let pumice = Pumice::new();
     pumice.write("jobs/good.json", job(&json!({ "job_id": "good" })).to_string());
     pumice.write("jobs/bad.yaml", "job_id: b\ntype: log\nworker: 5\nenabeld: true\npayload: null\n");
@@ -344,7 +344,7 @@ fn a_store_that_is_none_is_named() {
 }
 
 #[test]
-fn a_full_disk_is_told_and_loses_nothing() {
+fn full_disk_is_reported_and_loses_nothing() {
     let pumice = Pumice::new();
     pumice.write("jobs.json", job(&json!({ "enabled": true })).to_string());
     pumice.run(&["apply", "jobs.json"]);
@@ -397,7 +397,7 @@ fn one_mistake_does_not_hide_another() {
 }
 
 #[test]
-fn a_file_in_place_of_a_job_is_told_from_one() {
+fn file_in_place_of_a_job_is_distinguished_from_one() {
     let pumice = Pumice::new();
     let file = pumice.write("jobs.json", job(&json!({})).to_string());
     let printed = pumice.run(&["run", "--jobs", "jobs.json", "jobs.json"]);
@@ -412,7 +412,7 @@ fn a_folder_is_served_and_no_realm_on_aws() {
 }
 
 #[test]
-fn folder_with_something_else_than_files_is_told_and_not_waited_for() {
+fn folder_with_pipes_or_devices_is_reported_without_waiting() {
     let pumice = Pumice::new();
     std::fs::create_dir(pumice.path().join("specs")).expect("a folder");
     pumice.write("specs/a.yaml", shell("a", "true").to_string());

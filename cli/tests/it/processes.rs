@@ -1,4 +1,4 @@
-//! What a command started ends with it, however it tried to get away.
+//! Processes that a command started end with it, however they tried to get away.
 
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,4 +1,4 @@
-//! What commands print with `-o json` is the response of their service function, and nothing else.
+//! The output of commands with `-o json` is the response of their service function, and nothing else.
 
 use std::collections::BTreeSet;
 

@@ -369,7 +369,7 @@ fn a_failed_item_stops_a_foreach_unless_it_is_forgiven() {
 }
 
 #[test]
-fn what_timed_out_keeps_its_output_and_lets_its_children_end() {
+fn timed_out_run_keeps_its_output_and_lets_its_children_end() {
     let pumice = Pumice::new();
     let script = "(trap 'echo graceful; exit' TERM; while true; do sleep 0.05; done) & echo before; wait";
     for limits in [json!({ "timeout": "0.5s" }), json!({})] {

@@ -1,4 +1,4 @@
-//! What `runs show` says of what started a run.
+//! The trigger of a run, as `runs show` has it.
 
 use serde_json::json;
 

@@ -250,7 +250,7 @@ fn same_starts(plan: &Plan, path: &JsonPath, now: Timestamp) -> Vec<Problem> {
         let rule = if later.spec.max_runs.is_some() {
             "its max_runs counts them all the same"
         } else if later.spec.overlap.is_some() {
-            "its overlap does not hold for them"
+            "its overlap does not apply to them"
         } else {
             continue;
         };

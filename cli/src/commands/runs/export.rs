@@ -22,7 +22,7 @@ pub(super) async fn print_all(
         let ExportedRuns { runs, next, note: lacking } = realm.ask(export, &request).await?;
         for run in &runs {
             if !write_line(run)? {
-                // Whoever read it has seen enough.
+                // The reader has seen enough.
                 return Ok(());
             }
         }

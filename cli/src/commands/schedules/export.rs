@@ -35,7 +35,7 @@ pub(super) async fn export(global: &Global, realm: &Target, job: Option<String>)
     Ok(())
 }
 
-/// The template as YAML, with what is otherwise than in Pumice beside each entry.
+/// The template as YAML, with the differences from Pumice next to each entry.
 fn commented(template: &Template) -> Result<String, Failure> {
     let head = Template { metadata: None, resources: Map::new(), ..template.clone() };
     let mut text = for_old_readers(&yaml(&head)?);
