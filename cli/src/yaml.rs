@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use pumice_core::document::{Document, too_large};
+use pumice_core::document::{StrictJson, too_large};
 use pumice_core::text::shown;
 use pumice_service::specs::warning_names;
 use serde::Deserialize as _;
@@ -39,8 +39,8 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Part>, Unreadable> {
     let long = long_integers(text);
     let mut values = Vec::new();
     for document in serde_yaml_ng::Deserializer::from_str(text) {
-        let Document(mut value) =
-            Document::deserialize(document).map_err(|error| format!("not YAML: {error}"))?;
+        let StrictJson(mut value) =
+            StrictJson::deserialize(document).map_err(|error| format!("not YAML: {error}"))?;
         check_numbers(&value, &long)?;
         merge(&mut value).map_err(|error| format!("not YAML: {error}"))?;
         values.push(value);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use minijinja::Environment;
 use pumice_service::Realm;
-use pumice_service::metrics::Family;
+use pumice_service::metrics::MetricFamily;
 use tokio::sync::Mutex;
 
 use crate::access::{Bounds, Denials, Hosts, Logins, PublicUrl, Role, Token, TrustedProxy};
@@ -20,7 +20,7 @@ const FRESH: Duration = Duration::from_secs(2);
 pub type Refresh = Box<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
 /// Gives the figures of the process itself.
-pub type Meters = Box<dyn Fn() -> Vec<Family> + Send + Sync>;
+pub type Meters = Box<dyn Fn() -> Vec<MetricFamily> + Send + Sync>;
 
 /// How a console is started.
 pub struct Settings {

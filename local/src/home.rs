@@ -15,7 +15,7 @@ use pumice_core::ports::{Catalog, JobStore, Messaging, Ports, Servers, StoreErro
 use pumice_core::problem::SpecError;
 use pumice_core::secret::mark_names;
 use pumice_host::processes::kill_leftovers;
-use pumice_host::{DiskWorkspaces, OwnFolder, Pool, SystemClock, SystemRandom, Web, remove_tree};
+use pumice_host::{DiskWorkspaces, OwnFolder, SystemClock, SystemRandom, ThreadPool, Web, remove_tree};
 use pumice_template::{UnknownZone, Zone};
 use serde_json::json;
 
@@ -418,7 +418,7 @@ impl Home {
                 secrets: Arc::new(secrets),
                 queue: database,
                 // The sweeper comes every second: no run needs another way.
-                scheduler: None,
+                wake_ups: None,
                 hosts: None,
                 lava_events: None,
                 objects: Arc::new(Folders::new(&self.path)),
@@ -427,7 +427,7 @@ impl Home {
                 servers: self.servers.clone(),
                 clock,
                 random: Arc::new(SystemRandom),
-                pool: Arc::new(Pool::default()),
+                pool: Arc::new(ThreadPool::default()),
                 workspaces: Arc::new(DiskWorkspaces),
             },
         }))

@@ -42,8 +42,8 @@ mod triggers;
 mod worker;
 
 pub use backup::{
-    BackedUpFile, BackupError, Heading, Heard as BackupHeard, Manifest, Progress as BackupProgress,
-    Stage as BackupStage, back_up, check_backup, left_behind, restore,
+    BackedUpFile, BackupError, BackupProgress, Heading, Manifest, ProgressListener, Stage as BackupStage,
+    back_up, check_backup, left_behind, restore,
 };
 pub use database::{Database, Durability, OpenError};
 pub use ground::{Integrity, Room, look_through, room};

@@ -11,7 +11,7 @@ use pumice_core::ports::{Consumer, Delivery, Depth, Outgoing, Queue, StoreError}
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::database::Database;
-use crate::letter::{Letter, insertion};
+use crate::letter::{QueuedMessage, insertion};
 
 /// How long a message that was handed out stays hidden.
 pub const VISIBILITY: Duration = Duration::from_secs(300);
@@ -147,7 +147,7 @@ fn landed(in_flight: &mut InFlight, (id, receives): (i64, u32)) -> Option<Hidden
 impl Queue for Database {
     async fn send(&self, messages: Vec<Outgoing>) -> Vec<Result<(), StoreError>> {
         let count = messages.len();
-        let letters: Vec<Letter> = messages.iter().map(Letter::from).collect();
+        let letters: Vec<QueuedMessage> = messages.iter().map(QueuedMessage::from).collect();
         let sent = self
             .run(move |connection| {
                 let mut insertion = insertion(connection)?;
@@ -378,7 +378,7 @@ mod tests {
         assert!(names(true).await.is_empty());
         for (id, queue) in (0..).zip(["core", "a", "core", "zoo", "a", "core"]) {
             let queue = WorkerName::new(queue).unwrap();
-            let letter = Letter { queue, visible_at: id, id, body: String::new() };
+            let letter = QueuedMessage { queue, visible_at: id, id, body: String::new() };
             database.run(move |connection| letter.put(&mut insertion(connection)?)).await.unwrap();
         }
         assert_eq!(names(true).await, ["a", "core", "zoo"]);

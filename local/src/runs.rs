@@ -17,7 +17,7 @@ use pumice_core::spec::RunSpec;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::database::Database;
-use crate::letter::{self, Letter};
+use crate::letter::{self, QueuedMessage};
 use crate::pages::{NUMBER, numbered, page};
 use crate::permits;
 use crate::stored::{
@@ -48,7 +48,7 @@ struct Making {
     expires: Timestamp,
     record: String,
     spec: String,
-    message: Option<Letter>,
+    message: Option<QueuedMessage>,
 }
 
 impl Making {
@@ -64,7 +64,7 @@ impl Making {
             expires: run.expires,
             record: serde_json::to_string(run)?,
             spec: serde_json::to_string(spec)?,
-            message: message.as_ref().map(Letter::from),
+            message: message.as_ref().map(QueuedMessage::from),
         })
     }
 }
@@ -187,7 +187,7 @@ struct Writing {
     record: String,
     lock: Option<LockChange>,
     permit: Option<PermitChange>,
-    message: Option<Letter>,
+    message: Option<QueuedMessage>,
 }
 
 impl Writing {
@@ -202,7 +202,7 @@ impl Writing {
             record: serde_json::to_string(run)?,
             lock: *lock,
             permit: permit.clone(),
-            message: message.as_ref().map(Letter::from),
+            message: message.as_ref().map(QueuedMessage::from),
         })
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use pumice_core::Timestamp;
 use pumice_core::ids::TriggerId;
-use pumice_core::ports::{AppliedTrigger, Clock, Doc, JobChange, StoreError, TriggerStore};
+use pumice_core::ports::{Clock, Doc, JobChange, StoreError, TriggerStore, TriggerUpsert};
 use pumice_core::trigger::TriggerSpec;
 use pumice_host::SystemClock;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -43,7 +43,7 @@ pub(crate) fn put_trigger(
     connection: &Connection,
     trigger: TriggerSpec,
     dry_run: bool,
-) -> Result<AppliedTrigger, rusqlite::Error> {
+) -> Result<TriggerUpsert, rusqlite::Error> {
     let trigger_id = trigger.fields.trigger_id;
     let sql = "SELECT spec, since, bucket FROM triggers WHERE trigger_id = ?";
     let found = connection.prepare_cached(sql)?.query_row([trigger_id.as_str()], |row| {
@@ -61,7 +61,7 @@ pub(crate) fn put_trigger(
         let sql = "INSERT OR REPLACE INTO triggers (trigger_id, bucket, since, spec) VALUES (?, ?, ?, ?)";
         connection.prepare_cached(sql)?.execute(params![trigger_id.as_str(), bucket, since, spec])?;
     }
-    Ok(AppliedTrigger { trigger_id, change, before })
+    Ok(TriggerUpsert { trigger_id, change, before })
 }
 
 #[async_trait]
@@ -89,7 +89,7 @@ impl TriggerStore for Database {
         &self,
         triggers: Vec<TriggerSpec>,
         dry_run: bool,
-    ) -> Result<Vec<AppliedTrigger>, StoreError> {
+    ) -> Result<Vec<TriggerUpsert>, StoreError> {
         let put_all = move |connection: &Connection| {
             triggers.into_iter().map(|trigger| put_trigger(connection, trigger, dry_run)).collect()
         };

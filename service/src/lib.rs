@@ -33,6 +33,6 @@ mod time;
 pub use calls::{Borrows, Takes};
 pub use failure::{Error, ErrorKind};
 pub use if_match::{BadIfMatch, Current, IfMatch, tag};
-pub use operations::{APART, Access, Apart, Operation, operations};
+pub use operations::{APART, Access, LocalCommand, Operation, operations};
 pub use realm::{Realm, no_such_job};
 pub use time::{Instant, Slot};

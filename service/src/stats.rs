@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::NaiveTime;
 use pumice_core::Timestamp;
 use pumice_core::duration::Span;
-use pumice_core::filter::{Filter, Wanted, When};
+use pumice_core::filter::{Filter, FilterTime, Wanted};
 use pumice_core::ids::JobId;
 use pumice_core::ports::{Order, PastCount, RunPage, RunQuery};
 use pumice_core::run::{Figures, Status};
@@ -281,7 +281,7 @@ async fn costs(
 fn windowed(text: Option<&str>) -> Result<Filter, Error> {
     let filter = parsed(text)?;
     let has = filter.terms().iter().any(|term| matches!(term.wanted, Wanted::Since(_)));
-    Ok(if has { filter } else { filter.and(Wanted::Since(When::Ago(WINDOW))) })
+    Ok(if has { filter } else { filter.and(Wanted::Since(FilterTime::Ago(WINDOW))) })
 }
 
 /// The figures of a window.

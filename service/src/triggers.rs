@@ -8,7 +8,7 @@ use pumice_core::problem::did_you_mean;
 use pumice_core::request::{DispatchRequest, When};
 use pumice_core::spec::take_mark;
 use pumice_core::text::quoted;
-use pumice_core::trigger::{MAX_KEY_BYTES, ObjectEvent, Start, Verdict, assess};
+use pumice_core::trigger::{MAX_KEY_BYTES, ObjectEvent, TriggeredStart, Verdict, assess};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -329,8 +329,8 @@ async fn tested_trigger(
     Ok(tested)
 }
 
-async fn tested_request(realm: &dyn Realm, start: Start) -> Result<TestedRequest, Error> {
-    let Start { job_id, request } = start;
+async fn tested_request(realm: &dyn Realm, start: TriggeredStart) -> Result<TestedRequest, Error> {
+    let TriggeredStart { job_id, request } = start;
     let request = match request {
         Ok(request) => request,
         Err(error) => {

@@ -2,7 +2,7 @@
 
 use pumice_core::ids::RunKey;
 use pumice_core::ports::{CommitError, JobStore, StoreError, StoreErrorKind};
-use pumice_core::run::{Apart, Part, Run};
+use pumice_core::run::{Offloaded, Part, Run};
 
 use super::record::value_text;
 use crate::attribute::{Item, attribute, text};
@@ -76,16 +76,16 @@ impl Store {
     }
 
     /// Which parts of a record are elsewhere.
-    pub(super) fn apart(item: &Item) -> Vec<Apart> {
+    pub(super) fn apart(item: &Item) -> Vec<Offloaded> {
         let places = LARGE.iter().filter_map(|(part, _, place)| Some((*part, text_of(item, place)?)));
         places
-            .map(|(part, place)| Apart { part, place: place.to_owned(), gone: false, unsigned: false })
+            .map(|(part, place)| Offloaded { part, place: place.to_owned(), gone: false, unsigned: false })
             .collect()
     }
 
     /// Puts offloaded values back into a record. A missing one is logged, and fails only a caller
     /// that needs it.
-    pub(super) async fn restore(&self, run_id: &str, item: &mut Item) -> Result<Vec<Apart>, StoreError> {
+    pub(super) async fn restore(&self, run_id: &str, item: &mut Item) -> Result<Vec<Offloaded>, StoreError> {
         let mut all = Self::apart(item);
         for apart in &mut all {
             let Some((_, name, _)) = LARGE.iter().find(|(part, ..)| *part == apart.part) else { continue };

@@ -30,7 +30,7 @@ use pumice_core::ports::{
     Beginning, Change, CommitError, Created, DuePage, DuePlace, Minute, Outgoing, RunPage, RunQuery,
     RunStore, Starts, StoreError,
 };
-use pumice_core::run::{Apart, NewRun, Part, Run};
+use pumice_core::run::{NewRun, Offloaded, Part, Run};
 use pumice_core::spec::RunSpec;
 
 use crate::attribute::Item;
@@ -96,8 +96,8 @@ impl Store {
     }
 
     /// A run's spec, from its record or from an item of its own; the inner error says why it is missing.
-    async fn spec_of(&self, key: &RunKey, record: &Item) -> Result<Result<RunSpec, Apart>, StoreError> {
-        let apart = |place, unsigned| Apart { part: Part::Spec, place, gone: true, unsigned };
+    async fn spec_of(&self, key: &RunKey, record: &Item) -> Result<Result<RunSpec, Offloaded>, StoreError> {
+        let apart = |place, unsigned| Offloaded { part: Part::Spec, place, gone: true, unsigned };
         let own = match text_of(record, SPEC) {
             Some(_) => None,
             None => self.item(spec_key(key)).await?,

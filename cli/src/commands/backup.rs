@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::{Duration, Instant as Moment};
 
-use pumice_core::audit::{AuditId, Entry, Outcome, Target};
+use pumice_core::audit::{ActOutcome, AuditEntry, AuditId, Target};
 use pumice_core::ports::{AuditStore as _, Clock, JobStore as _, Random as _};
 use pumice_core::text::escaped;
 use pumice_local::{
@@ -144,7 +144,7 @@ pub(super) async fn restored(global: &Global, file: PathBuf) -> Result<(), Failu
     // The audit of the restored realm begins with how it came to be here.
     let home = Home::open(&global.home, None, false, Durability::Normal).await?;
     done.elsewhere = elsewhere(&home).await?;
-    let entry = Entry {
+    let entry = AuditEntry {
         id: AuditId(SystemRandom.uuid(now)),
         at: now,
         who: actor,
@@ -155,7 +155,7 @@ pub(super) async fn restored(global: &Global, file: PathBuf) -> Result<(), Failu
         unnamed: 0,
         asked: json!({ "file": done.file, "made": done.made }),
         changes: Vec::new(),
-        outcome: Outcome::Done,
+        outcome: ActOutcome::Done,
         answer: json!({ "files": done.files, "bytes": done.bytes }),
         error: None,
         ended: Some(SystemClock.now()),

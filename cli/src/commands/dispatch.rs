@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
-use pumice_core::audit::{Entry, Outcome};
+use pumice_core::audit::{ActOutcome, AuditEntry};
 use pumice_core::ids::{JobId, RunKey};
 use pumice_core::ports::Clock;
 use pumice_core::request::{DispatchRequest, When, check_key};
@@ -14,8 +14,8 @@ use pumice_local::SystemClock;
 use pumice_service::Realm as _;
 use pumice_service::audit::Act;
 use pumice_service::dispatch::{
-    AcceptedRun, Again, BATCH, Batch, Batches, Counts, FileDigest, Giver, Intake, Keys, ListName, Outcomes,
-    RefusedRequest, Source, Unchanged, batches, read,
+    AcceptedRun, BATCH, Batch, Batches, FileDigest, Giver, Intake, IntakeCounts, Keys, ListName, Outcomes,
+    RefusedRequest, Repeats, Source, Unchanged, batches, read,
 };
 use serde_json::{Value, json};
 
@@ -119,18 +119,18 @@ fn recorded(options: &Dispatch) -> Value {
 }
 
 /// Writes into the audit what became of the requests.
-async fn end(realm: &Realm, act: &Act, entry: Entry, intake: &Intake, asked: &Result<(), Failure>) {
+async fn end(realm: &Realm, act: &Act, entry: AuditEntry, intake: &Intake, asked: &Result<(), Failure>) {
     let counts = intake.counts();
-    let Counts { taken, existing, refused } = counts;
+    let IntakeCounts { taken, existing, refused } = counts;
     let answer = json!({ "taken": taken, "existing": existing, "refused": refused, "first": intake.first() });
     let none = format!("{refused} of {refused} requests refused");
     let (outcome, answer) = match asked {
         Err(failure) => {
-            let outcome = if failure.status() == 2 { Outcome::Refused } else { Outcome::Failed };
+            let outcome = if failure.status() == 2 { ActOutcome::Refused } else { ActOutcome::Failed };
             (outcome, Err(failure.message().unwrap_or_default()))
         }
-        Ok(()) if refused > 0 && refused == counts.all() => (Outcome::Refused, Err(none.as_str())),
-        Ok(()) => (Outcome::Done, Ok(answer)),
+        Ok(()) if refused > 0 && refused == counts.all() => (ActOutcome::Refused, Err(none.as_str())),
+        Ok(()) => (ActOutcome::Done, Ok(answer)),
     };
     act.end(realm, entry, outcome, answer).await;
 }
@@ -203,9 +203,9 @@ impl List {
             Target::There(_) => return Ok(Taker::There(Sender::new(target, keys), batches)),
         };
         let again = match (keys, &self.name) {
-            (Some(keys), _) => Again::Keyed(keys),
-            (None, Some(name)) => Again::Listed(name.as_str().to_owned()),
-            (None, None) => Again::Never,
+            (Some(keys), _) => Repeats::Keyed(keys),
+            (None, Some(name)) => Repeats::Listed(name.as_str().to_owned()),
+            (None, None) => Repeats::Never,
         };
         let (intake, preparer) = Intake::new(&**realm, again).await?;
         Ok(Taker::Here(Box::new(intake), preparer.ahead(batches)))
@@ -241,7 +241,7 @@ struct Taking<'a> {
 }
 
 impl Taking<'_> {
-    fn counts(&self) -> Counts {
+    fn counts(&self) -> IntakeCounts {
         self.intake.counts()
     }
 
@@ -354,7 +354,7 @@ impl Taking<'_> {
     /// The failure of requests that were refused.
     fn outcome(&self) -> Result<(), Failure> {
         match self.counts() {
-            Counts { refused: 0, .. } => Ok(()),
+            IntakeCounts { refused: 0, .. } => Ok(()),
             counts => Err(Failure::wrong(format!("{} of {} requests refused", counts.refused, counts.all()))),
         }
     }

@@ -15,10 +15,10 @@ use pumice_core::text::escaped;
 use pumice_core::trigger::TriggerFields;
 use pumice_local::SystemClock;
 use pumice_service::specs::{
-    Applied, ChangeWord, Check as CheckSpecs, Checked, DeleteJobs, DocumentKind, Documents, EntryShown,
-    FieldChange, JobList, JobName, ListJobs, MovedEntries, NextSlot, Specs, Surroundings, Terms, Warning,
-    all_new, check_in, counted, delete, list, other_realm, plan_new, plan_specs, put_on, read,
-    refuse_warnings, show, show_standing, surroundings, warning_lines, without_workers,
+    Applied, ChangeWord, CheckSpecs, Checked, DeleteJobs, DocumentKind, Documents, EntryShown, FieldChange,
+    JobList, JobName, ListJobs, MovedEntries, NextSlot, Specs, Surroundings, Terms, Warning, all_new,
+    check_in, counted, delete, list, other_realm, plan_new, plan_specs, put_on, read, refuse_warnings, show,
+    show_standing, surroundings, warning_lines, without_workers,
 };
 use serde_json::Value;
 

@@ -13,7 +13,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use axum::routing::get;
-use pumice_core::audit::{Origin, Outcome};
+use pumice_core::audit::{ActOutcome, Origin};
 use pumice_core::document::parse_json_bytes;
 use pumice_core::secret::mask_value;
 use pumice_service::audit::Act;
@@ -156,7 +156,7 @@ async fn denied(app: &App, caller: &Caller, command: &'static str, fault: &Fault
     let realm = acting(app, caller, Origin::Api, true).await;
     let act = Act::new(command, &Value::Null);
     match act.begin(&realm).await {
-        Ok(Some(entry)) => act.end(&realm, entry, Outcome::Refused, Err(&fault.message)).await,
+        Ok(Some(entry)) => act.end(&realm, entry, ActOutcome::Refused, Err(&fault.message)).await,
         Ok(None) => {}
         Err(error) => tracing::error!(%error, command, "a refusal is not in the audit"),
     }

@@ -8,7 +8,7 @@ use pumice_core::ports::Doc;
 use pumice_core::secret::{holds_secret, mask_value};
 use pumice_core::text::{acts, escaped};
 use pumice_service::specs::{
-    Apply, Document, Documents, FieldChange, JobName, Plan, apply, places, plan, show as show_job,
+    Apply, Document, Documents, FieldChange, JobName, PlanSpecs, apply, places, plan, show as show_job,
     warning_lines,
 };
 use pumice_service::{Current, IfMatch, tag};
@@ -66,7 +66,7 @@ pub(crate) async fn act(ask: Ask) -> Result<Response, Fault> {
     let given = Document { document: Value::Object(spec), ..Document::default() };
     let specs = Documents { documents: vec![given], files: 1, ..Documents::default() };
     if ask.form.has("preview") {
-        let notes = match plan(ask.realm(), Plan { specs, ..Plan::default() }).await {
+        let notes = match plan(ask.realm(), PlanSpecs { specs, ..PlanSpecs::default() }).await {
             Ok(planned) => Notes {
                 planned: Some(planned.documents.into_iter().flat_map(|one| one.fields).collect()),
                 warnings: warning_lines(&planned.warnings, usize::MAX),

@@ -2,7 +2,7 @@
 
 use axum::response::Response;
 use pumice_core::duration::Span;
-use pumice_core::ports::{Cursor, Order};
+use pumice_core::ports::{Order, PageCursor};
 use pumice_core::run::Status;
 use pumice_core::spec::Timezone;
 use pumice_service::runs::{CancelRuns, ListRuns, cancel as cancel_runs, list};
@@ -65,7 +65,7 @@ fn asked(fields: &Fields) -> Result<ListRuns, Fault> {
         until: span("until")?,
         backfill: fields.get("backfill").map(str::to_owned),
         order,
-        cursor: fields.parsed::<Cursor>("cursor")?,
+        cursor: fields.parsed::<PageCursor>("cursor")?,
         limit,
         children: fields.has("children"),
         ..blank()
@@ -102,7 +102,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     let length = found.id_length.unwrap_or(8);
     let rows: Vec<RunRow> = found.runs.iter().map(|run| RunRow::of(run, &clock, length)).collect();
     let filters = filters(&ask.query);
-    let with_cursor = |cursor: &Cursor| {
+    let with_cursor = |cursor: &PageCursor| {
         let cursor = cursor.to_string();
         link("/runs", &[filters.as_slice(), &[("cursor", cursor.as_str())]].concat())
     };

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cursor::{Cursor, is_zero};
 use super::limits::{GRACE, LimitKind};
-use super::planned::Planned;
+use super::planned::PlannedEntry;
 use super::timetable::Start;
 use crate::Timestamp;
 use crate::duration::Span;
@@ -172,7 +172,7 @@ impl Watch {
     }
 
     /// Opens a slot.
-    pub(super) fn begin(&mut self, planned: &Planned, start: &Start, slot_of: Begun) {
+    pub(super) fn begin(&mut self, planned: &PlannedEntry, start: &Start, slot_of: Begun) {
         let (passed, no_run) = match slot_of {
             Begun::Started => (false, None),
             Begun::Passed => (true, None),
@@ -227,7 +227,7 @@ impl Watch {
     }
 
     /// When the next limit must be judged.
-    pub(super) fn due_at(&self, cursor: &Cursor, planned: &Planned) -> Option<Timestamp> {
+    pub(super) fn due_at(&self, cursor: &Cursor, planned: &PlannedEntry) -> Option<Timestamp> {
         let open = self.open.iter().flat_map(|open| [open.must_start, open.finish_by]).flatten();
         let silence = self.silence.as_ref().and_then(|silence| silence.up_at(cursor, planned));
         let up = open.chain(silence).min().map(|by| by + GRACE);

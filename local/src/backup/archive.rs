@@ -10,8 +10,8 @@ use flate2::bufread::GzDecoder;
 use sha2::{Digest, Sha256};
 
 use super::{
-    BackedUpFile, BackupError, FILES, FORMAT, HEADING, Heading, Heard, MANIFEST, MAX_FILES, MAX_HEADING,
-    MAX_MANIFEST_FILE, MAX_MANIFEST_REST, Manifest, Progress, Stage, io_error,
+    BackedUpFile, BackupError, BackupProgress, FILES, FORMAT, HEADING, Heading, MANIFEST, MAX_FILES,
+    MAX_HEADING, MAX_MANIFEST_FILE, MAX_MANIFEST_REST, Manifest, ProgressListener, Stage, io_error,
 };
 
 /// The size of what is read at once, in bytes.
@@ -21,7 +21,7 @@ pub(super) const CHUNK: usize = 128 * 1024;
 ///
 /// # Errors
 /// [`BackupError`] when it is not a backup, is damaged or newer than this program, or cannot be read.
-pub fn check_backup(path: &Path, heard: Heard<'_>) -> Result<Manifest, BackupError> {
+pub fn check_backup(path: &Path, heard: ProgressListener<'_>) -> Result<Manifest, BackupError> {
     let mut sink = |_: &BackedUpFile, _: &mut dyn Read| Ok(());
     read(path, Stage::Checking, heard, &mut sink)
 }
@@ -34,7 +34,7 @@ pub(super) type Sink<'s> =
 pub(super) fn read(
     path: &Path,
     stage: Stage,
-    heard: Heard<'_>,
+    heard: ProgressListener<'_>,
     sink: Sink<'_>,
 ) -> Result<Manifest, BackupError> {
     let file = File::open(path).map_err(io_error("read", path))?;
@@ -79,7 +79,7 @@ pub(super) fn read(
         // In JSON a byte of a name has six at most.
         longest += MAX_MANIFEST_FILE + 6 * below.len() as u64;
         found.insert(below.to_owned(), (size, digest));
-        heard(Progress { stage, bytes, all: None });
+        heard(BackupProgress { stage, bytes, all: None });
     };
     // The end of the compressed stream has a checksum of all.
     let mut rest = [0; 512];

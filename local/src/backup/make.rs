@@ -17,8 +17,8 @@ use sha2::{Digest, Sha256};
 
 use super::archive::{CHUNK, Digested, check_backup, hex};
 use super::{
-    BackedUpFile, BackupError, FILES, FORMAT, HEADING, Heading, Heard, MANIFEST, MAX_DEPTH, MAX_FILES,
-    Manifest, PARTIAL, Progress, Stage, io_error, unused_name,
+    BackedUpFile, BackupError, BackupProgress, FILES, FORMAT, HEADING, Heading, MANIFEST, MAX_DEPTH,
+    MAX_FILES, Manifest, PARTIAL, ProgressListener, Stage, io_error, unused_name,
 };
 use crate::database::explain;
 use crate::home::{LOCK, SCRATCH, STORE, WORK};
@@ -44,7 +44,7 @@ pub fn back_up(
     file: &Path,
     left_out: Vec<String>,
     now: Timestamp,
-    heard: Heard<'_>,
+    heard: ProgressListener<'_>,
 ) -> Result<Manifest, BackupError> {
     let work = || {
         // One that may not give way is slower for others, and no less whole.
@@ -66,12 +66,12 @@ fn make(
     file: &Path,
     left_out: Vec<String>,
     now: Timestamp,
-    heard: Heard<'_>,
+    heard: ProgressListener<'_>,
 ) -> Result<Manifest, BackupError> {
     let folder = folder.canonicalize().map_err(io_error("read", folder))?;
     let file = named(&folder, file)?;
     let partial = Partial::claim(&file, now)?;
-    heard(Progress { stage: Stage::Snapshot, bytes: 0, all: None });
+    heard(BackupProgress { stage: Stage::Snapshot, bytes: 0, all: None });
     let store_version = snapshot(&folder.join(STORE), &partial.store)?;
     let program = env!("CARGO_PKG_VERSION").to_owned();
     let heading = Heading { format: FORMAT, realm: realm.clone(), made: now, program, store_version };
@@ -218,7 +218,7 @@ fn write(
     folder: &Path,
     heading: Heading,
     left_out: Vec<String>,
-    heard: Heard<'_>,
+    heard: ProgressListener<'_>,
 ) -> Result<Manifest, BackupError> {
     let failed = io_error("write", &partial.archive);
     let buffered = BufWriter::with_capacity(CHUNK, Paced { file: &partial.file, written: 0 });
@@ -261,7 +261,7 @@ impl Archive<'_> {
     }
 
     /// Puts a file into it, as long as it was when it was opened.
-    fn file(&mut self, path: &Path, name: &str, heard: Heard<'_>) -> Result<(), BackupError> {
+    fn file(&mut self, path: &Path, name: &str, heard: ProgressListener<'_>) -> Result<(), BackupError> {
         let opened = OpenOptions::new().read(true).custom_flags(NO_FOLLOW).open(path);
         let opened = match opened {
             // It has expired since its folder was read.
@@ -296,7 +296,7 @@ impl Archive<'_> {
     }
 
     /// Puts the files of the realm's folder into it, but for the store, which is there, and what passes.
-    fn folder(&mut self, folder: &Path, heard: Heard<'_>) -> Result<(), BackupError> {
+    fn folder(&mut self, folder: &Path, heard: ProgressListener<'_>) -> Result<(), BackupError> {
         let mut open = vec![(folder.to_owned(), String::new(), 0)];
         while let Some((place, below, depth)) = open.pop() {
             let listed = match std::fs::read_dir(&place) {
@@ -353,7 +353,7 @@ fn passes(name: &str) -> bool {
 struct Watched<'h, R> {
     inner: Digested<R>,
     before: u64,
-    heard: Heard<'h>,
+    heard: ProgressListener<'h>,
     failed: Option<io::Error>,
 }
 
@@ -363,7 +363,7 @@ impl<R: Read> Read for Watched<'_, R> {
             self.failed = Some(io::Error::new(error.kind(), error.to_string()));
         })?;
         let bytes = self.before + self.inner.size;
-        (self.heard)(Progress { stage: Stage::Writing, bytes, all: None });
+        (self.heard)(BackupProgress { stage: Stage::Writing, bytes, all: None });
         Ok(read)
     }
 }

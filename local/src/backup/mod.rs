@@ -90,7 +90,7 @@ impl Manifest {
 
 /// How far a backup or a restoration has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
+pub struct BackupProgress {
     /// The current stage.
     pub stage: Stage,
     /// How many bytes were dealt with in this stage.
@@ -160,7 +160,7 @@ pub fn left_behind(path: &Path) -> Vec<PathBuf> {
 }
 
 /// Hears how far it has come.
-pub type Heard<'h> = &'h mut (dyn FnMut(Progress) + Send);
+pub type ProgressListener<'h> = &'h mut (dyn FnMut(BackupProgress) + Send);
 
 /// Why a backup was not made or not restored.
 #[derive(Debug, thiserror::Error)]

@@ -12,7 +12,7 @@ use pumice_core::ports::StoreError;
 use pumice_host::remove_tree;
 
 use super::archive::{check_backup, read};
-use super::{BackedUpFile, BackupError, Heard, Manifest, RESTORING, Stage, io_error, unused_name};
+use super::{BackedUpFile, BackupError, Manifest, ProgressListener, RESTORING, Stage, io_error, unused_name};
 use crate::database::{Database, Durability};
 use crate::ground::{Integrity, look_through};
 use crate::home::STORE;
@@ -32,7 +32,7 @@ pub async fn restore(
     folder: PathBuf,
     by: String,
     now: Timestamp,
-    mut heard: Box<dyn FnMut(super::Progress) + Send>,
+    mut heard: Box<dyn FnMut(super::BackupProgress) + Send>,
 ) -> Result<Manifest, BackupError> {
     let unpacked = tokio::task::spawn_blocking(move || {
         check_place(&folder)?;
@@ -123,7 +123,7 @@ fn sync(folder: &Path) -> Result<(), BackupError> {
 }
 
 /// Unpacks the files, which are compared with the manifest a second time.
-fn unpack(file: &Path, to: &Path, heard: Heard<'_>) -> Result<Manifest, BackupError> {
+fn unpack(file: &Path, to: &Path, heard: ProgressListener<'_>) -> Result<Manifest, BackupError> {
     let mut put = |about: &BackedUpFile, content: &mut dyn Read| {
         let target = to.join(&about.path);
         let failed = io_error("write", &target);

@@ -1,7 +1,7 @@
 //! `audit list|show`: acts with their actor, time and origin.
 
 use chrono::TimeDelta;
-use pumice_core::audit::{AuditId, Change, Entry, Origin, Outcome, Target};
+use pumice_core::audit::{ActOutcome, AuditEntry, AuditId, DocumentChange, Origin, Target};
 use pumice_core::filter::AuditFilter;
 use pumice_core::ports::AuditQuery;
 use pumice_core::spec::Timezone;
@@ -106,7 +106,7 @@ pub struct AuditShown {
     #[serde(default)]
     pub unnamed: u64,
     /// Its outcome.
-    pub outcome: Outcome,
+    pub outcome: ActOutcome,
     /// Why it was refused or failed.
     pub error: Option<String>,
     /// When it was over.
@@ -116,15 +116,15 @@ pub struct AuditShown {
     pub asked: Value,
     /// The places of documents that were changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub changes: Vec<Change>,
+    pub changes: Vec<DocumentChange>,
     /// The response. Of `apply` without the documents that stayed as they were, whose number is in `unchanged`.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub answer: Value,
 }
 
 impl AuditShown {
-    fn of(entry: Entry, details: bool) -> Self {
-        let Entry {
+    fn of(entry: AuditEntry, details: bool) -> Self {
+        let AuditEntry {
             id,
             at,
             who,

@@ -8,7 +8,7 @@ use pumice_core::text::shown;
 use super::{Check, few};
 use crate::failure::Error;
 use crate::realm::Realm;
-use crate::specs::{Check as CheckSpecs, Document, Documents, check};
+use crate::specs::{CheckSpecs, Document, Documents, check};
 
 /// Most jobs that are looked at.
 const MAX_JOBS: usize = 20_000;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use pumice_core::duration::Span;
 use pumice_core::engine::has_replay;
-use pumice_core::filter::{Filter, Wanted, When};
+use pumice_core::filter::{Filter, FilterTime, Wanted};
 use pumice_core::ids::{JobId, RunKey};
 use pumice_core::ports::{Order, RunPage, RunQuery};
 use pumice_core::run::{Fingerprint, Run, Status, normalised_of};
@@ -141,7 +141,7 @@ fn windowed(text: Option<&str>) -> Result<Filter, Error> {
         filter = filter.and(Wanted::Status(FAILED.to_vec()));
     }
     if !has(&filter, |wanted| matches!(wanted, Wanted::Since(_))) {
-        filter = filter.and(Wanted::Since(When::Ago(WINDOW)));
+        filter = filter.and(Wanted::Since(FilterTime::Ago(WINDOW)));
     }
     Ok(filter)
 }

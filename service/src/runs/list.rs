@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use pumice_core::duration::Span;
-use pumice_core::filter::{Filter, Wanted, When};
+use pumice_core::filter::{Filter, FilterTime, Wanted};
 use pumice_core::ids::RunKey;
-use pumice_core::ports::{Cursor, Order, RunPage, RunQuery, RunStore};
+use pumice_core::ports::{Order, PageCursor, RunPage, RunQuery, RunStore};
 use pumice_core::run::{Run, Status};
 use pumice_core::spec::Timezone;
 use schemars::JsonSchema;
@@ -52,7 +52,7 @@ pub struct ListRuns {
     /// Where an earlier list in this order ended, as it says with `next`.
     #[serde(default)]
     #[schemars(with = "Option<String>")]
-    pub cursor: Option<Cursor>,
+    pub cursor: Option<PageCursor>,
     /// At most so many.
     #[serde(default = "usual_limit")]
     pub limit: usize,
@@ -81,7 +81,7 @@ pub struct RunList {
     pub runs: Vec<RunShown>,
     /// The cursor with which the list goes on; null when it is complete.
     #[schemars(with = "Option<String>")]
-    pub next: Option<Cursor>,
+    pub next: Option<PageCursor>,
     /// How many records were looked at.
     pub looked_at: usize,
     /// Whether the list ends because so many records were looked at: there may be more.
@@ -173,8 +173,8 @@ fn filter(request: &ListRuns) -> Result<Filter, Error> {
     let short = [
         request.job.clone().map(|job| Wanted::Job(vec![job])),
         Some(request.statuses.clone()).filter(|all| !all.is_empty()).map(Wanted::Status),
-        request.since.map(|since| Wanted::Since(When::Ago(since))),
-        request.until.map(|until| Wanted::Until(When::Ago(until))),
+        request.since.map(|since| Wanted::Since(FilterTime::Ago(since))),
+        request.until.map(|until| Wanted::Until(FilterTime::Ago(until))),
         request.backfill.clone().map(|id| Wanted::Backfill(vec![id])),
     ];
     for wanted in short.into_iter().flatten() {

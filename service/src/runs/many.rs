@@ -11,7 +11,7 @@ use pumice_core::duration::Span;
 use pumice_core::engine::Dispatcher;
 use pumice_core::filter::{Filter, Wanted};
 use pumice_core::ids::{JobId, RunKey};
-use pumice_core::ports::{CommitError, Cursor, Order, RunPage, RunQuery, RunStore};
+use pumice_core::ports::{CommitError, Order, PageCursor, RunPage, RunQuery, RunStore};
 use pumice_core::run::{SpecOf, Status};
 use pumice_core::secret::mask_value;
 use pumice_core::spec::{Settings, Timezone};
@@ -378,7 +378,7 @@ struct Counted {
     /// The runs of the first page.
     in_hand: Vec<RunKey>,
     /// Where the list goes on after it.
-    next: Option<Cursor>,
+    next: Option<PageCursor>,
 }
 
 async fn counted(store: &dyn RunStore, query: &RunQuery, shows: bool) -> Result<Counted, Error> {

@@ -268,7 +268,7 @@ fn late(run: &Run) -> Option<LateShown> {
 
 fn notes(run: &Run) -> Vec<String> {
     let gone = run.apart.iter().filter(|apart| apart.gone);
-    gone.map(pumice_core::run::Apart::why_gone).collect()
+    gone.map(pumice_core::run::Offloaded::why_gone).collect()
 }
 
 fn starts(run: &Run, now: Timestamp) -> Option<Instant> {

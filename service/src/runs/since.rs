@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use pumice_core::Timestamp;
-use pumice_core::audit::{AuditId, Origin, Outcome};
+use pumice_core::audit::{ActOutcome, AuditId, Origin};
 use pumice_core::glob::literal;
 use pumice_core::ids::{JobId, RunKey};
 use pumice_core::ports::{AuditQuery, RunQuery};
@@ -61,8 +61,8 @@ pub struct ActBy {
     pub entry: String,
 }
 
-impl From<pumice_core::audit::Entry> for ActBy {
-    fn from(entry: pumice_core::audit::Entry) -> Self {
+impl From<pumice_core::audit::AuditEntry> for ActBy {
+    fn from(entry: pumice_core::audit::AuditEntry) -> Self {
         let (who, from, act) = (entry.who, entry.from, entry.act);
         Self { who, from, act, at: Instant(entry.at), entry: entry.id.to_string() }
     }
@@ -116,10 +116,11 @@ pub(super) async fn since_success(realm: &dyn Realm, run: &Run) -> Result<Option
 
 /// The last change of a job between two times. Without the right to read the audit it is left out.
 async fn changer(realm: &dyn Realm, job: &JobId, after: Timestamp, until: Timestamp) -> Option<ActBy> {
-    let is_of_it = |entry: &pumice_core::audit::Entry| {
-        let is_job =
-            |change: &pumice_core::audit::Change| change.of.kind == "job" && change.of.name == job.as_str();
-        entry.outcome == Outcome::Done && entry.changes.iter().any(is_job)
+    let is_of_it = |entry: &pumice_core::audit::AuditEntry| {
+        let is_job = |change: &pumice_core::audit::DocumentChange| {
+            change.of.kind == "job" && change.of.name == job.as_str()
+        };
+        entry.outcome == ActOutcome::Done && entry.changes.iter().any(is_job)
     };
     entry_between(realm, after, until, is_of_it).await
 }
@@ -129,7 +130,7 @@ pub(super) async fn entry_between(
     realm: &dyn Realm,
     after: Timestamp,
     until: Timestamp,
-    is_it: impl Fn(&pumice_core::audit::Entry) -> bool,
+    is_it: impl Fn(&pumice_core::audit::AuditEntry) -> bool,
 ) -> Option<ActBy> {
     let (first, mut last) = (AuditId::first_at(after - SKEW), AuditId::first_at(until + SKEW));
     let mut looked_at = 0;
@@ -159,7 +160,7 @@ pub(super) async fn asked_by(realm: &dyn Realm, run: &Run) -> Option<ActBy> {
         return None;
     }
     let id = Value::from(run.run_id.to_string()).to_string();
-    let has_it = |entry: &pumice_core::audit::Entry| {
+    let has_it = |entry: &pumice_core::audit::AuditEntry| {
         STARTS.contains(&&*entry.act) && entry.answer.to_string().contains(&id)
     };
     entry_between(realm, run.ts_dispatch - ACT, run.ts_dispatch, has_it).await

@@ -5,7 +5,7 @@ use pumice_core::ids::RunKey;
 use pumice_core::pauses::Pause;
 use pumice_core::permits::Gate;
 use pumice_core::ports::StoreErrorKind;
-use pumice_core::run::{Cause, Facts, GateFact, Line, Run, Status, StepFact, Workers, explain};
+use pumice_core::run::{Cause, Facts, GateFact, LockLine, Run, Status, StepFact, WorkerFacts, explain};
 use pumice_core::spec::Overlap;
 use pumice_core::text::shown;
 use schemars::JsonSchema;
@@ -121,13 +121,13 @@ async fn steps(realm: &dyn Realm, run: &Run) -> Result<Vec<StepFact>, Error> {
 }
 
 /// The line for the lock of a run's job.
-async fn line(realm: &dyn Realm, run: &Run) -> Result<Line, Error> {
+async fn line(realm: &dyn Realm, run: &Run) -> Result<LockLine, Error> {
     let holder = realm.runs().holder(&run.job_id).await?;
     let waits = realm.runs().in_line(&run.job_id, MAX_IN_LINE).await?;
     let place = waits.iter().position(|other| other.key == run.key).map(|before| before + 1);
     // Of those where the newest wins the place says nothing.
     let place = place.filter(|_| !run.overlap.newest_wins());
-    Ok(Line { holder, place })
+    Ok(LockLine { holder, place })
 }
 
 /// The gate that a run must pass.
@@ -140,10 +140,10 @@ async fn gate_fact(realm: &dyn Realm, run: &Run, gate: &Gate) -> Result<GateFact
 }
 
 /// The workers that could take a run.
-async fn workers(realm: &dyn Realm, run: &Run) -> Result<Workers, Error> {
+async fn workers(realm: &dyn Realm, run: &Run) -> Result<WorkerFacts, Error> {
     let site = realm.site().await?;
     let serves = realm.served_workers().await?;
-    let mut workers = Workers { is_served: realm.is_served(), serves, ..Workers::default() };
+    let mut workers = WorkerFacts { is_served: realm.is_served(), serves, ..WorkerFacts::default() };
     if let Some(hosts) = &site.ports.hosts {
         let hosts = hosts.hosts(&run.worker).await?;
         workers.alive = hosts.iter().filter(|host| host.is_alive(realm.now())).count();

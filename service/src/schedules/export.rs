@@ -29,7 +29,7 @@ pub struct ExportSchedules {
 /// A template of CloudFormation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
-pub struct Template {
+pub struct CloudFormationTemplate {
     /// The version of its form.
     #[serde(rename = "AWSTemplateFormatVersion")]
     pub version: String,
@@ -81,7 +81,7 @@ struct Entry<'a> {
 ///
 /// # Errors
 /// [`Error`] when the store cannot be read.
-pub async fn export(realm: &dyn Realm, request: &ExportSchedules) -> Result<Template, Error> {
+pub async fn export(realm: &dyn Realm, request: &ExportSchedules) -> Result<CloudFormationTemplate, Error> {
     let found = find(realm, Which::Matching(request.job.as_deref())).await?;
     let mut entries = Vec::new();
     for job in &found.scheduled {
@@ -96,12 +96,12 @@ pub async fn export(realm: &dyn Realm, request: &ExportSchedules) -> Result<Temp
     Ok(template(realm.name(), &entries, found.unread()))
 }
 
-fn template(realm: &RealmName, entries: &[Entry<'_>], unread: Vec<UnreadJob>) -> Template {
+fn template(realm: &RealmName, entries: &[Entry<'_>], unread: Vec<UnreadJob>) -> CloudFormationTemplate {
     let parameter = |name: &str| {
         let about = format!("Output {name} of the realm");
         (name.to_owned(), json!({ "Type": "String", "Description": about }))
     };
-    Template {
+    CloudFormationTemplate {
         version: "2010-09-09".to_owned(),
         metadata: Some(Metadata { entries: entries.iter().map(Entry::with_remarks).collect(), unread }),
         description: format!(

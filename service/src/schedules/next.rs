@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use chrono_tz::Tz;
-use pumice_core::clock::{Planned, Slot as ClockSlot, Standing, Upcoming, local, notes, standings, utc};
+use pumice_core::clock::{PlannedEntry, Slot as ClockSlot, Standing, Upcoming, local, notes, standings, utc};
 use pumice_core::ids::JobId;
 use pumice_core::spec::Timezone;
 use schemars::JsonSchema;
@@ -191,7 +191,7 @@ fn earlier_with(row: &Row<'_>, slot: &ClockSlot) -> Option<usize> {
     let (planned, since) = (row.standing.planned?, row.standing.cursor.since);
     let earlier = row.job.plan.entries.get(..row.standing.entry)?.iter().enumerate();
     let mut earlier = earlier.filter_map(|(place, earlier)| Some((place, earlier.as_ref().ok()?)));
-    let names = |earlier: &Planned| {
+    let names = |earlier: &PlannedEntry| {
         let next = earlier.entry(since).next(slot.at - chrono::TimeDelta::seconds(1));
         // Where an interval without `from` counts from is known of this entry alone.
         let is_known = earlier.spec.every.is_none() || earlier.spec.from.is_some();

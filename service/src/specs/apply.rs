@@ -18,7 +18,7 @@ use super::moved::moved;
 use super::plan::look;
 use super::prune::carry_out;
 use super::{
-    DocumentName, DocumentUser, Documents, MovedEntries, Scope, Specs, Surroundings, Warning, places, read,
+    DocumentName, DocumentUser, Documents, IdScope, MovedEntries, Specs, Surroundings, Warning, places, read,
     refuse_warnings, without_workers,
 };
 use crate::audit::Act;
@@ -41,7 +41,7 @@ pub struct Apply {
     pub strict: bool,
     /// Remove what this part of the realm has and the documents have not.
     #[serde(default)]
-    pub prune: Option<Scope>,
+    pub prune: Option<IdScope>,
     /// Remove jobs that have runs which have not ended, too.
     #[serde(default)]
     pub despite_runs: bool,
@@ -59,7 +59,7 @@ pub struct Terms {
     /// As [`Apply::dry_run`].
     pub dry_run: bool,
     /// As [`Apply::prune`].
-    pub prune: Option<Scope>,
+    pub prune: Option<IdScope>,
     /// As [`Apply::despite_runs`].
     pub despite_runs: bool,
     /// As [`Apply::expect`].

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::file_names::file_names;
 use super::plan::{DocumentKind, DocumentName};
-use super::{Document, Documents, Scope, Surroundings, read};
+use super::{Document, Documents, IdScope, Surroundings, read};
 use crate::failure::Error;
 use crate::realm::Realm;
 
@@ -20,7 +20,7 @@ use crate::realm::Realm;
 pub struct ExportSpecs {
     /// Only what is within this scope; the realm's definition is not.
     #[serde(default)]
-    pub scope: Option<Scope>,
+    pub scope: Option<IdScope>,
 }
 
 /// The documents of a realm, and the files that they belong into.

@@ -1,6 +1,6 @@
 //! Warnings about schedules that start a job on each host.
 
-use pumice_core::clock::Plan;
+use pumice_core::clock::JobSchedule;
 use pumice_core::engine::Housekeeper;
 use pumice_core::hosts::Hosts;
 use pumice_core::problem::{JsonPath, Problem};
@@ -21,7 +21,7 @@ fn asked<'a>(
     specs.jobs.iter().filter(|job| {
         let names = specs.allowed.get(&job.fields.job_id);
         let is_allowed = names.is_some_and(|names| names.iter().any(|name| name == NO_HOSTS));
-        !is_allowed && Plan::of(job, definition, &definition.settings).is_for_all_nodes()
+        !is_allowed && JobSchedule::of(job, definition, &definition.settings).is_for_all_nodes()
     })
 }
 

@@ -11,7 +11,9 @@ use pumice_core::spec::JobSpec;
 use serde_json::Value;
 
 use super::plan::{Compared, DocumentKind, DocumentName, DocumentUser, Look, job_id};
-use super::{Applied, AppliedConnection, AppliedJob, AppliedRealm, AppliedTrigger, ChangeWord, Scope, Specs};
+use super::{
+    Applied, AppliedConnection, AppliedJob, AppliedRealm, AppliedTrigger, ChangeWord, IdScope, Specs,
+};
 use crate::ErrorKind;
 use crate::audit::Act;
 use crate::failure::Error;
@@ -48,7 +50,7 @@ async fn all(realm: &dyn Realm) -> Result<Vec<Removal>, Error> {
 pub(super) async fn removals(
     realm: &dyn Realm,
     compared: &[Compared],
-    scope: &Scope,
+    scope: &IdScope,
 ) -> Result<(Vec<Removal>, Vec<DocumentName>), Error> {
     let given: BTreeSet<(DocumentKind, &str)> =
         compared.iter().map(|one| (one.kind, one.id.as_str())).collect();
@@ -76,7 +78,7 @@ pub(super) async fn removals(
 
 /// The error of documents of which none is within the scope.
 fn nothing_given<'a>(
-    scope: &Scope,
+    scope: &IdScope,
     count: usize,
     given: impl Iterator<Item = &'a str>,
     all: &[Removal],
