@@ -95,7 +95,7 @@ pub(crate) fn of_home(error: HomeError) -> Error {
         HomeError::Folder { error, .. } if error.kind() == std::io::ErrorKind::PermissionDenied => {
             ErrorKind::Denied
         }
-        HomeError::Folder { .. } | HomeError::Open(_) => ErrorKind::Unreachable,
+        HomeError::Folder { .. } | HomeError::InUse { .. } | HomeError::Open(_) => ErrorKind::Unreachable,
     };
     let message = match &error {
         HomeError::Missing(_) => format!("{error}, or name its folder with --home"),

@@ -77,6 +77,14 @@ pub enum HomeError {
     /// A file of the store is not the one that the process has open which serves the folder.
     #[error("{0}: nothing is accepted until the realm is served anew, with `pumice serve`")]
     Replaced(String),
+    /// Another process serves the folder.
+    #[error("another pumice process serves {}{}; stop it first, or use another folder", path.display(), of_workers(workers))]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+        /// The workers that it serves; none means all, or that it is not known.
+        workers: Vec<WorkerName>,
+    },
     /// The folder holds another realm.
     #[error("{path} holds realm {found}, not {wanted}")]
     OtherRealm {
@@ -99,15 +107,6 @@ pub enum HomeError {
     /// The store cannot be reached.
     #[error("{0}")]
     Store(#[from] StoreError),
-}
-
-/// Another process works on the folder.
-#[derive(Debug, thiserror::Error)]
-#[error("another pumice process serves {}{}; stop it first, or use another folder", path.display(), of_workers(workers))]
-pub struct InUse {
-    path: PathBuf,
-    /// The workers that it serves; none means all, or that it is not known.
-    workers: Vec<WorkerName>,
 }
 
 fn of_workers(workers: &[WorkerName]) -> String {
@@ -307,8 +306,8 @@ impl Home {
     /// is gone: its commands are killed, its claims given up, its work directories removed.
     ///
     /// # Errors
-    /// The inner error is [`InUse`] when another process has it.
-    pub async fn lock(&self, now: Timestamp) -> Result<Result<ServeLock, InUse>, HomeError> {
+    /// [`HomeError::InUse`] when another process has it, or the folder cannot be used.
+    pub async fn lock(&self, now: Timestamp) -> Result<ServeLock, HomeError> {
         self.lock_for(now, &[]).await
     }
 
@@ -316,11 +315,7 @@ impl Home {
     ///
     /// # Errors
     /// As [`Self::lock`].
-    pub async fn lock_for(
-        &self,
-        now: Timestamp,
-        workers: &[WorkerName],
-    ) -> Result<Result<ServeLock, InUse>, HomeError> {
+    pub async fn lock_for(&self, now: Timestamp, workers: &[WorkerName]) -> Result<ServeLock, HomeError> {
         let folder = |error| HomeError::Folder { path: self.path.clone(), error };
         let file = private_file(&self.path.join(LOCK)).map_err(folder)?;
         let began = std::time::Instant::now();
@@ -334,7 +329,7 @@ impl Home {
                 }
                 Err(std::fs::TryLockError::WouldBlock) => {
                     let workers = self.database.served_workers().await.unwrap_or_default();
-                    return Ok(Err(InUse { path: self.path.clone(), workers }));
+                    return Err(HomeError::InUse { path: self.path.clone(), workers });
                 }
                 Err(std::fs::TryLockError::Error(error)) => return Err(folder(error)),
             }
@@ -358,7 +353,7 @@ impl Home {
         OwnFolder::make(&self.path, &self.scratch()).map_err(folder)?;
         let lock = held.serve(&self.path, &since).map_err(folder)?;
         self.database.held().serve();
-        Ok(Ok(lock))
+        Ok(lock)
     }
 
     /// Ends serving the folder, once everything is in order.

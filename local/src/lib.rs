@@ -47,7 +47,7 @@ pub use backup::{
 };
 pub use database::{Database, Durability, OpenError};
 pub use ground::{Integrity, Room, look_through, room};
-pub use home::{Home, HomeError, InUse};
+pub use home::{Home, HomeError};
 pub use lock::ServeLock;
 pub use lost::lost_outputs;
 pub use objects::Folders;

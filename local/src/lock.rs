@@ -188,7 +188,7 @@ mod tests {
     /// A realm that is served, with the lock's file as a process would leave it that is killed now.
     async fn served(folder: &Path) -> (Home, ServeLock) {
         let home = Home::open(folder, None, true, Durability::Normal).await.unwrap();
-        let lock = home.lock(chrono::Utc::now()).await.unwrap().unwrap();
+        let lock = home.lock(chrono::Utc::now()).await.unwrap();
         (home, lock)
     }
 

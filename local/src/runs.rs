@@ -21,8 +21,8 @@ use crate::letter::{self, QueuedMessage};
 use crate::pages::{NUMBER, numbered, page};
 use crate::permits;
 use crate::stored::{
-    LOAD_WITH_SPEC, beginning, broken, corrupt_record, load, read, read_if_good, run_of, stored, text, tree,
-    unwritable,
+    LOAD_WITH_SPEC, beginning, broken, corrupt_record, load, read, read_if_good, run_of, stored,
+    text, tree, unwritable,
 };
 use crate::tally::{self, Counted, Tally};
 
@@ -207,27 +207,34 @@ impl Writing {
     }
 }
 
+/// Whether a record was written.
+enum Committed {
+    Yes,
+    /// Nothing was written.
+    No(CommitError),
+}
+
 fn commit(
     connection: &Connection,
     tally: &mut Tally,
     writing: &Writing,
-) -> Result<Result<bool, CommitError>, rusqlite::Error> {
+) -> Result<Committed, rusqlite::Error> {
     let (key, expected) = (writing.key.as_str(), (writing.rev - 1).cast_signed());
     // The record first: a lock must not change hands for a write that does not take place.
     let found: Option<(i64, String, String)> = connection
         .prepare_cached("SELECT id, status, job_id FROM runs WHERE key = ? AND rev = ?")?
         .query_row(params![key, expected], |row| Ok((row.get(0)?, text(row, 1)?, text(row, 2)?)))
         .optional()?;
-    let Some((id, status, job_id)) = found else { return Ok(Err(CommitError::Conflict)) };
+    let Some((id, status, job_id)) = found else { return Ok(Committed::No(CommitError::Conflict)) };
     if let Some(permit) = &writing.permit
         && !permits::may_change(connection, &writing.key, permit)?
     {
-        return Ok(Err(CommitError::Full(permit.gate().clone())));
+        return Ok(Committed::No(CommitError::Full(permit.gate().clone())));
     }
     if let Some(lock) = writing.lock
         && let Some(by) = change_lock(connection, writing, lock)?
     {
-        return Ok(Err(CommitError::Locked(by)));
+        return Ok(Committed::No(CommitError::Locked(by)));
     }
     if let Some(permit) = &writing.permit {
         permits::change(connection, &writing.key, permit)?;
@@ -255,7 +262,7 @@ fn commit(
     if let Some(letter) = &writing.message {
         letter.put(&mut letter::insertion(connection)?)?;
     }
-    Ok(Ok(true))
+    Ok(Committed::Yes)
 }
 
 #[async_trait]
@@ -293,10 +300,15 @@ impl RunStore for Database {
         let writing = Writing::new(change).map_err(unwritable)?;
         let committed =
             self.run_counting(move |connection, tally| commit(connection, tally, &writing)).await?;
-        if sends && committed.is_ok() {
-            self.arrived().notify_one();
+        match committed {
+            Committed::Yes => {
+                if sends {
+                    self.arrived().notify_one();
+                }
+                Ok(true)
+            }
+            Committed::No(error) => Err(error),
         }
-        committed
     }
 
     async fn children(&self, key: &RunKey, attempt: u32) -> Result<Vec<Run>, StoreError> {
@@ -460,7 +472,7 @@ impl Database {
                     run.rev += 1;
                     let writing = Writing::new(&Change { run, lock: None, permit: None, message: None })
                         .map_err(broken)?;
-                    commit(connection, tally, &writing)?.ok();
+                    commit(connection, tally, &writing)?;
                 }
                 Ok(held.len())
             })

@@ -110,16 +110,24 @@ impl Store {
         })
     }
 
-    /// The text of a spec, from its own item; the inner error says where it was that is gone.
-    pub(super) async fn spec_text(&self, item: &Item) -> Result<Result<String, String>, StoreError> {
-        match text_of(item, TEXT_AT) {
-            Some(location) => {
-                let text = self.get_apart(location).await?;
-                Ok(text.ok_or_else(|| location.to_owned()))
-            }
-            None => Ok(Ok(text_of(item, TEXT).unwrap_or_default().to_owned())),
-        }
+    /// The text of a spec, from its own item.
+    pub(super) async fn spec_text(&self, item: &Item) -> Result<SpecText, StoreError> {
+        let Some(location) = text_of(item, TEXT_AT) else {
+            return Ok(SpecText::Found(text_of(item, TEXT).unwrap_or_default().to_owned()));
+        };
+        let text = self.get_apart(location).await?;
+        Ok(text.map_or_else(|| SpecText::Gone { place: location.to_owned() }, SpecText::Found))
     }
+}
+
+/// The text of a spec that has an item of its own.
+pub(super) enum SpecText {
+    Found(String),
+    /// The object with the text is gone.
+    Gone {
+        /// Where it was.
+        place: String,
+    },
 }
 
 /// A name derived from the content: equal contents are stored once, and are recognised by their

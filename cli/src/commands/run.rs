@@ -40,7 +40,7 @@ pub(super) async fn run(global: &Global, options: Run) -> Result<(), Failure> {
     let given = specs_of(global, &options, &registry).await?;
     let home = realm_of(global, &options, folder, given).await?;
     let database = home.database().clone();
-    let lock = home.lock(SystemClock.now()).await?.map_err(|in_use| Failure::store(in_use.to_string()))?;
+    let lock = home.lock(SystemClock.now()).await?;
     let remove = options.keep.is_none().then(|| temporary.path());
     let slots = prepare_for_commands(remove, options.slots, &options.containment);
     let site = home.site().await?;

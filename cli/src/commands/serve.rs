@@ -26,10 +26,7 @@ pub(super) async fn serve(global: &Global, options: Serve) -> Result<(), Failure
         None => home,
     };
     let home = home.with_messaging(crate::outside::messaging()).with_servers(crate::outside::servers());
-    let lock = home
-        .lock_for(SystemClock.now(), &options.workers)
-        .await?
-        .map_err(|in_use| Failure::store(in_use.to_string()))?;
+    let lock = home.lock_for(SystemClock.now(), &options.workers).await?;
     if !options.console && options.doors.is_any_given() {
         let message = "--listen, --public-url, --tokens, --role, --read-only and those of a trusted proxy are of the console: give --console, too";
         return Err(Failure::wrong(message));
