@@ -235,7 +235,7 @@ pub struct AuditEntry {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub what: Vec<Target>,
     /// To how many more things, which are not named.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::omit::is_default")]
     pub unnamed: u64,
     /// The request, masked.
     #[serde(default, skip_serializing_if = "Value::is_null")]
@@ -265,11 +265,6 @@ pub struct AuditEntry {
         skip_serializing_if = "Option::is_none"
     )]
     pub expires: Option<Timestamp>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-const fn is_zero(number: &u64) -> bool {
-    *number == 0
 }
 
 /// The things that an entry names as touched, masked, and how many more there are.

@@ -20,7 +20,7 @@ pub const MAX_RECEIVES: u32 = 10;
 /// How often to look for messages that other processes have put on the queue.
 const POLL: Duration = Duration::from_millis(25);
 
-fn micros(duration: Duration) -> i64 {
+fn whole_micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
@@ -102,7 +102,7 @@ fn take(
         }
         let times = before.map_or(stored, |hidden| hidden.receives);
         let receives = if times < MAX_RECEIVES { times + 1 } else { times };
-        let until = now + micros(VISIBILITY);
+        let until = now + whole_micros(VISIBILITY);
         in_flight.insert(id, Hidden { queue: queue.clone(), visible_at, receives, until });
         let receipt = format!("{id}:{receives}");
         if times < MAX_RECEIVES {
@@ -234,7 +234,7 @@ impl Consumer for Database {
 
     async fn release(&self, receipt: &str, after: Duration) -> Result<(), StoreError> {
         let receipt = parse(receipt)?;
-        let visible_at = Utc::now().timestamp_micros() + micros(after);
+        let visible_at = Utc::now().timestamp_micros() + whole_micros(after);
         let database = self.clone();
         self.run(move |connection| {
             let Some(hidden) = landed(&mut database.in_flight(), receipt) else { return Ok(()) };
@@ -251,7 +251,7 @@ impl Consumer for Database {
 
     async fn keep(&self, receipt: &str, hidden: Duration) -> Result<(), StoreError> {
         let (id, receives) = parse(receipt)?;
-        let until = Utc::now().timestamp_micros() + micros(hidden);
+        let until = Utc::now().timestamp_micros() + whole_micros(hidden);
         if let Some(known) = self.in_flight().get_mut(&id).filter(|known| known.receives == receives) {
             known.until = until;
         }

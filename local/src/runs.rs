@@ -21,7 +21,7 @@ use crate::letter::{self, QueuedMessage};
 use crate::pages::{NUMBER, numbered, page};
 use crate::permits;
 use crate::stored::{
-    LOAD_WITH_SPEC, beginning, broken, corrupt_record, load, read, read_if_good, run_of, stored,
+    LOAD_WITH_SPEC, beginning, broken, corrupt_record, load, micros, read, read_if_good, run_of, stored,
     text, tree, unwritable,
 };
 use crate::tally::{self, Counted, Tally};
@@ -31,10 +31,6 @@ use crate::tally::{self, Counted, Tally};
 const MAX_SPEC_IN_ROW: usize = 1024;
 /// For how long a record that cannot be read is left alone.
 const UNREADABLE_PAUSE: TimeDelta = TimeDelta::hours(1);
-
-fn micros(at: Timestamp) -> i64 {
-    at.timestamp_micros()
-}
 
 /// A run that is to be made. Its texts are written before it stands in line, where others would wait.
 struct Making {

@@ -8,13 +8,9 @@ use pumice_core::ports::{CommitError, ScheduleStore, StoreError};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::database::Database;
-use crate::stored::broken;
+use crate::stored::{broken, micros};
 
 const COLUMNS: &str = "job_id, rev, due_at, changed, cursors, rules";
-
-fn micros(at: Timestamp) -> i64 {
-    at.timestamp_micros()
-}
 
 fn timetable(row: &Row<'_>) -> Result<Timetable, rusqlite::Error> {
     let unread = |error: Box<dyn std::error::Error + Send + Sync>| {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use pumice_core::Timestamp;
 use pumice_core::ids::RunKey;
 use pumice_core::ports::{StoreError, StoreErrorKind};
 use pumice_core::run::Run;
@@ -40,6 +41,11 @@ pub(crate) const LOAD_WITH_SPEC: &str = "
 /// The run in a row of its key and its record.
 pub(crate) fn run_of(row: &Row<'_>) -> Result<Option<Run>, rusqlite::Error> {
     Ok(read_if_good(&text(row, 0)?, &text(row, 1)?))
+}
+
+/// A time as rows have it: in microseconds.
+pub(crate) fn micros(at: Timestamp) -> i64 {
+    at.timestamp_micros()
 }
 
 /// The text in a column. Another type gives one that cannot be read, rather than an error for all callers that

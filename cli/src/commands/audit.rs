@@ -147,5 +147,5 @@ fn lines(entry: &AuditShown) -> Vec<String> {
 }
 
 fn counted_documents(count: u64) -> String {
-    pumice_service::specs::counted(usize::try_from(count).unwrap_or(usize::MAX), "document")
+    pumice_core::text::counted(usize::try_from(count).unwrap_or(usize::MAX), "document")
 }

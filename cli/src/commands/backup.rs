@@ -6,13 +6,12 @@ use std::time::{Duration, Instant as Moment};
 
 use pumice_core::audit::{ActOutcome, AuditEntry, AuditId, Target};
 use pumice_core::ports::{AuditStore as _, Clock, JobStore as _, Random as _};
-use pumice_core::text::escaped;
+use pumice_core::text::{counted, escaped};
 use pumice_local::{
     BackupError, BackupProgress, Durability, Home, Manifest, SystemClock, SystemRandom, back_up, left_behind,
     restore,
 };
 use pumice_service::audit::Act;
-use pumice_service::specs::counted;
 use pumice_service::{Error, ErrorKind, Instant};
 use serde::{Deserialize, Serialize};
 use serde_json::json;

@@ -4,7 +4,7 @@ use pumice_core::duration::Span;
 use pumice_core::ids::{RunKey, WorkerName};
 use pumice_core::pauses::Scope;
 use pumice_core::ports::Clock;
-use pumice_core::text::escaped;
+use pumice_core::text::{counted, escaped};
 use pumice_local::SystemClock;
 use pumice_service::Instant;
 use pumice_service::drain::{DrainWorkers, WorkerDrain, drain_workers, wait_for_drain};
@@ -12,7 +12,6 @@ use pumice_service::pauses::{
     self, EndMaintenance, ListWorkers, PauseDetails, PauseJobs, PauseTerms, PauseWorkers, PausesChanged,
     ResumeJobs, ResumeWorkers, WorkerList, WorkerShown,
 };
-use pumice_service::specs::counted;
 
 use super::instant;
 use crate::args::{Format, Global, Maintenance, PauseTerms as Terms, Workers};

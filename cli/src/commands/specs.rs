@@ -11,13 +11,13 @@ use pumice_core::job_type::job_schema;
 use pumice_core::ports::{Clock, Doc};
 use pumice_core::schema::schema_of;
 use pumice_core::spec::RealmFields;
-use pumice_core::text::escaped;
+use pumice_core::text::{counted, escaped};
 use pumice_core::trigger::TriggerFields;
 use pumice_local::SystemClock;
 use pumice_service::specs::{
     Applied, ChangeWord, CheckSpecs, Checked, DeleteJobs, DocumentKind, Documents, EntryShown, FieldChange,
     JobList, JobName, ListJobs, MovedEntries, NextSlot, Specs, Surroundings, Terms, Warning, all_new,
-    check_in, counted, delete, list, other_realm, plan_new, plan_specs, put_on, read, refuse_warnings, show,
+    check_in, delete, list, other_realm, plan_new, plan_specs, put_on, read, refuse_warnings, show,
     show_standing, surroundings, warning_lines, without_workers,
 };
 use serde_json::Value;

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::cursor::{Cursor, is_zero};
+use super::cursor::Cursor;
 use super::limits::{GRACE, LimitKind};
 use super::planned::PlannedEntry;
 use super::timetable::Start;
@@ -34,7 +34,7 @@ pub struct Watch {
     #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
     pub open: VecDeque<Open>,
     /// How many runs in a row ended badly, where that counts.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::omit::is_default")]
     pub failures: u32,
     /// Since when no run ended well, where that counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -46,7 +46,7 @@ pub struct Watch {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alerts: Vec<Alert>,
     /// How many open slots were given up, as there were too many.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::omit::is_default")]
     pub given_up: u32,
 }
 

@@ -1,7 +1,6 @@
 //! Reads a backup's archive from its beginning to its end, and compares it with its manifest.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Component, Path};
@@ -13,6 +12,7 @@ use super::{
     BackedUpFile, BackupError, BackupProgress, FILES, FORMAT, HEADING, Heading, MANIFEST, MAX_FILES,
     MAX_HEADING, MAX_MANIFEST_FILE, MAX_MANIFEST_REST, Manifest, ProgressListener, Stage, io_error,
 };
+use pumice_core::text::{hex, quoted};
 
 /// The size of what is read at once, in bytes.
 pub(super) const CHUNK: usize = 128 * 1024;
@@ -61,13 +61,10 @@ pub(super) fn read(
         }
         let below = below(&name).filter(|_| entry.header().entry_type().is_file());
         let Some(below) = below else {
-            return Err(damaged(format!(
-                "{} is nothing that a backup has",
-                pumice_core::text::quoted(&name)
-            )));
+            return Err(damaged(format!("{} is nothing that a backup has", quoted(&name))));
         };
         if found.len() >= MAX_FILES || found.contains_key(below) {
-            return Err(damaged(format!("{} is there twice", pumice_core::text::quoted(below))));
+            return Err(damaged(format!("{} is there twice", quoted(below))));
         }
         let size = entry.header().size().map_err(|error| damaged(error.to_string()))?;
         let about = BackedUpFile { path: below.to_owned(), size, sha256: String::new() };
@@ -161,7 +158,7 @@ fn compare(manifest: &Manifest, found: &HashMap<String, (u64, String)>) -> Resul
         return Err("it has no store".to_owned());
     }
     for file in &manifest.files {
-        let name = pumice_core::text::quoted(&file.path);
+        let name = quoted(&file.path);
         match found.get(&file.path) {
             None => return Err(format!("{name} is missing")),
             Some((size, _)) if *size != file.size => {
@@ -193,13 +190,4 @@ impl<R: Read> Read for Digested<R> {
         self.size += read as u64;
         Ok(read)
     }
-}
-
-/// Bytes in hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string never fails.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -10,12 +10,13 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use pumice_core::Timestamp;
 use pumice_core::ids::RealmName;
+use pumice_core::text::hex;
 use pumice_host::remove_tree;
 use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use sha2::{Digest, Sha256};
 
-use super::archive::{CHUNK, Digested, check_backup, hex};
+use super::archive::{CHUNK, Digested, check_backup};
 use super::{
     BackedUpFile, BackupError, BackupProgress, FILES, FORMAT, HEADING, Heading, MANIFEST, MAX_DEPTH,
     MAX_FILES, Manifest, PARTIAL, ProgressListener, Stage, io_error, unused_name,

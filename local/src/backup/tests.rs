@@ -129,7 +129,7 @@ async fn restoration_over_anything_is_refused() {
 
 /// Each cut and each change of what the file holds is found before anything is written.
 #[tokio::test]
-async fn backup_cut_short_or_changed_is_refused_before_anything_is_written() {
+async fn truncated_or_changed_backup_is_refused_before_any_write() {
     let place = Place::new().await;
     let made = place.make("one.backup").unwrap();
     let whole = fs::read(place.at("one.backup")).unwrap();
@@ -174,7 +174,7 @@ fn forged(file: &Path, edit: impl Fn(&mut Vec<(String, Vec<u8>)>, &mut Manifest)
     let listed = files.iter().map(|(path, bytes)| BackedUpFile {
         path: path.clone(),
         size: bytes.len() as u64,
-        sha256: archive::hex(&<sha2::Sha256 as sha2::Digest>::digest(bytes)),
+        sha256: pumice_core::text::hex(&<sha2::Sha256 as sha2::Digest>::digest(bytes)),
     });
     let mut manifest = Manifest { heading, files: listed.collect(), left_out: Vec::new() };
     edit(&mut files, &mut manifest);
@@ -267,7 +267,7 @@ async fn damaged_store_is_not_restored() {
     bytes[2 * page..6 * page].fill(0);
     forged(&place.at("bad.backup"), |files, manifest| {
         manifest.files[0].size = bytes.len() as u64;
-        manifest.files[0].sha256 = archive::hex(&<sha2::Sha256 as sha2::Digest>::digest(&bytes));
+        manifest.files[0].sha256 = pumice_core::text::hex(&<sha2::Sha256 as sha2::Digest>::digest(&bytes));
         files[0].1.clone_from(&bytes);
     });
     let error = place.restore("bad.backup", "new").await.unwrap_err().to_string();

@@ -1,9 +1,8 @@
 //! Files of requests that are given again after an interruption, and make no run twice.
 
-use std::fmt::Write as _;
 use std::io::Read;
 
-use pumice_core::text::quoted;
+use pumice_core::text::{hex, quoted};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -184,14 +183,6 @@ fn check_of(digest: &str, chance: &str) -> String {
     text
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a text never fails.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -213,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn file_that_changes_while_it_is_read_is_read_as_it_was_or_not_at_all() {
+    fn changing_file_is_read_as_it_was_or_not_at_all() {
         let text: Vec<u8> = (0..2_500_000_u32).flat_map(|n| n.to_le_bytes()).take(5 * CHUNK / 2).collect();
         let of = FileDigest::of(&*text).unwrap();
         let read = |file: &[u8]| {

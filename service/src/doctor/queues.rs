@@ -8,6 +8,7 @@ use pumice_core::glob::literal;
 use pumice_core::ids::WorkerName;
 use pumice_core::ports::{DeadQueue, Depth, Order, RunQuery, StoreErrorKind};
 use pumice_core::run::{Run, Status, not_served};
+use pumice_core::text::counted;
 
 use super::{Check, few, span};
 use crate::dead;
@@ -100,7 +101,7 @@ fn unserved_check(
     let says = format!(
         "{}, and {}{} for it, the first {}; stop the server, and serve every worker that is needed",
         unserved_words(unserved, serves),
-        crate::specs::counted(*count, "run"),
+        counted(*count, "run"),
         if *count == 1 { " waits" } else { " wait" },
         first.key,
     );
@@ -128,10 +129,6 @@ async fn first_unserved(realm: &dyn Realm, workers: &[&WorkerName]) -> Result<Op
     let mut waits =
         found.filter(|run| run.not_before <= now && run.lease.is_none() && pauses.of(run, now).is_none());
     Ok(waits.next().map(|first| (first, 1 + waits.count())))
-}
-
-fn counted(count: usize, what: &str) -> String {
-    crate::specs::counted(count, what)
 }
 
 /// Whether runs wait that could start: for a worker that takes nothing, or without a message.

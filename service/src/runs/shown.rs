@@ -88,16 +88,11 @@ pub struct RunShown {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub orphaned: bool,
     /// How many entries of its log were dropped after the first.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "pumice_core::omit::is_default")]
     pub log_dropped: u32,
     /// Distinguishes it from other steps of the same job: its item of a foreach, the attempt of its parent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-const fn is_zero(count: &u32) -> bool {
-    *count == 0
 }
 
 /// An entry of a run's log.

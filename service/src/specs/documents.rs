@@ -10,14 +10,14 @@ use pumice_core::ports::Doc;
 use pumice_core::problem::{JsonPath, Problem, SpecError, did_you_mean};
 use pumice_core::secret::value_holds_secret;
 use pumice_core::spec::{JobSpec, RealmSpec, Settings};
-use pumice_core::text::{escaped, quoted};
+use pumice_core::text::{counted, escaped, quoted};
 use pumice_core::trigger::TriggerSpec;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::triggers::{advice as trigger_advice, is_trigger};
-use super::warning::{Warning, counted};
+use super::warning::Warning;
 use crate::failure::Error;
 
 /// A document: a job's spec or a realm's definition, and where it stands.

@@ -41,5 +41,5 @@ pub use plan::{
 };
 pub use scope::{BadScope, IdScope};
 pub use triggers::is_trigger;
-pub use warning::{Warning, counted, refuse_warnings, warning_lines};
+pub use warning::{Warning, refuse_warnings, warning_lines};
 pub use workers::without_workers;

@@ -1,7 +1,7 @@
 //! Warnings about specs: valid but probably unintended.
 
 use pumice_core::problem::JsonPath;
-use pumice_core::text::escaped;
+use pumice_core::text::{counted, escaped};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -101,12 +101,6 @@ pub fn refuse_warnings(warnings: &[Warning]) -> Result<(), Error> {
     let (count, lines) =
         (counted(warnings.len(), "warning"), warning_lines(warnings, usize::MAX).join("\n  "));
     Err(Error::invalid(format!("{count}, and strict allows none\n  {lines}")))
-}
-
-/// A count with its noun: `1 job`, `2 jobs`.
-#[must_use]
-pub fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use pumice_service::runs::{EXPORT_PAGE, ExportRuns, ExportedRuns, export};
 
-use pumice_service::specs::counted;
+use pumice_core::text::counted;
 
 use crate::args::Global;
 use crate::failure::Failure;
