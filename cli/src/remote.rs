@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn answer_that_is_no_consoles_says_so() {
+    fn answer_that_is_not_of_a_console_is_reported() {
         let problem = "application/problem+json";
         let service =
             json!({ "detail": "2 problems", "kind": "invalid", "problems": ["a: x", "    b"] }).to_string();

@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn browser_that_comes_again_hears_what_it_missed() {
+    async fn browser_that_reconnects_gets_missed_events() {
         for (last, event) in
             [(None, "sync"), (Some("p-3"), "sync"), (Some("p-2"), "change"), (Some("q-3"), "change")]
         {

@@ -76,7 +76,7 @@ mod tests {
     use crate::database::Durability;
 
     #[tokio::test]
-    async fn entry_is_kept_until_it_expires_and_one_that_cannot_be_read_is_left_out() {
+    async fn entry_is_kept_until_it_expires_and_left_out_if_unreadable() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("realm.db");
         let database = Database::open(&path, folder.path(), Durability::Normal).unwrap();

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn expired_receipts_leave_in_bounded_transactions_and_before_their_act() {
+    fn expired_receipts_leave_in_batches_before_their_act() {
         let mut connection = Connection::open_in_memory().unwrap();
         crate::schema::migrate(&mut connection).unwrap();
         let now = Timestamp::from_timestamp_micros(1_000).unwrap();

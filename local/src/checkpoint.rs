@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_log_is_put_into_the_file_once_it_has_grown_and_begins_anew() {
+    async fn grown_log_is_checkpointed_and_begins_anew() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("x.db");
         let (writer, log) = (writer(&file), Arc::new(WriteAheadLog::new(&file)));

@@ -464,7 +464,7 @@ mod tests {
     }
 
     #[test]
-    fn reader_brings_an_earlier_version_up_to_date_and_leaves_a_newer_one() {
+    fn reader_updates_an_older_version_and_leaves_a_newer_one() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("realm.db");
         drop(Connection::open(&path).unwrap());

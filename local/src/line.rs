@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_operation_that_panics_fails_and_leaves_nothing() {
+    async fn operation_that_panics_fails_and_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let database = open(&folder);
         let panicking = database.run(|connection| -> Result<(), _> {

@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn minutes_of_an_earlier_version_are_counted_when_it_is_brought_up_to_date() {
+    fn minutes_of_an_older_version_are_counted_by_its_update() {
         let mut connection = Connection::open_in_memory().unwrap();
         schema::migrate(&mut connection).unwrap();
         connection

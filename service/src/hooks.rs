@@ -228,7 +228,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn field_of_a_form_that_is_given_more_than_once_has_all_its_values() {
+    fn repeated_field_of_a_form_has_all_its_values() {
         let wanted = serde_json::json!({ "a": ["1", "2", ""], "b": "x y" });
         assert_eq!(Value::Object(form(b"a=1&b=x+y&a=2&a")), wanted);
     }

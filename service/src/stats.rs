@@ -89,7 +89,7 @@ pub struct Stats {
     /// Why there is no estimate, or what it lacks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_note: Option<String>,
-    /// The parts that the store lacked, as an index.
+    /// Parts that the store lacked, such as an index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }

@@ -229,7 +229,7 @@ fn act_whose_process_is_killed_has_its_entry() {
 }
 
 #[test]
-fn url_that_is_a_secret_by_itself_is_masked_and_its_change_shows() {
+fn secret_url_is_masked_and_its_change_shows() {
     let pumice = Pumice::new();
     let connection =
         |url: &str| json!({ "conn_id": "sl", "type": "slack", "enabled": true, "webhook_url": url });

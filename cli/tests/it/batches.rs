@@ -90,7 +90,7 @@ fn requests_of_a_pipe_do_not_wait_for_its_end() {
 }
 
 #[test]
-fn a_file_with_a_key_is_given_again_without_doubles() {
+fn file_with_a_key_is_given_again_without_doubles() {
     let pumice = realm();
     let file = |lines: &str| pumice.write("requests.txt", lines);
     let dispatch = |key: &str| pumice.run(&["dispatch", "--file", "requests.txt", "--key", key]);
@@ -143,7 +143,7 @@ fn name_of(reported: &str) -> String {
 }
 
 #[test]
-fn a_file_goes_on_after_a_kill_without_doubles() {
+fn file_goes_on_after_a_kill_without_doubles() {
     use std::io::{BufRead, BufReader};
     let pumice = realm();
     let mut text = String::new();

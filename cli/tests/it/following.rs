@@ -55,7 +55,7 @@ fn dispatch(pumice: &Pumice, job: &str) -> String {
 }
 
 #[test]
-fn output_is_followed_from_before_the_start_to_the_end_of_the_run() {
+fn output_is_followed_from_before_the_start_to_the_end() {
     let pumice = Pumice::new();
     let script = format!("printf begun; {}; echo; echo bad >&2; exit 3", until(&pumice, "go"));
     apply(&pumice, &json!([shell("a", &script)]));
@@ -118,7 +118,7 @@ fn attempts_and_steps_are_followed_one_after_the_other() {
 }
 
 #[test]
-fn secret_that_is_printed_in_two_parts_is_masked_while_it_is_followed() {
+fn secret_printed_in_two_parts_is_masked_while_followed() {
     let pumice = Pumice::new();
     let set = pumice.feed(&["secrets", "set", "k"], "followed-canary-4471");
     assert_eq!(set.status, 0, "{set:?}");

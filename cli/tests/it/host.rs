@@ -112,7 +112,7 @@ fn refused_to_serve(pumice: &Pumice) -> String {
 }
 
 #[test]
-fn store_whose_log_is_gone_or_torn_after_an_unclean_end_is_not_taken_as_it_is() {
+fn store_with_a_lost_log_after_an_unclean_end_is_refused() {
     let killed = || {
         let pumice = Pumice::new();
         apply(&pumice, &shell("a", "true"));
@@ -212,7 +212,7 @@ fn damaged_store_is_noticed_after_an_unclean_end() {
 }
 
 #[test]
-fn store_that_is_damaged_while_it_is_served_is_noticed_though_nothing_reads_it() {
+fn damage_of_a_served_store_is_noticed_without_reads() {
     let pumice = Pumice::new();
     apply(&pumice, &shell("a", "true"));
     let requests: Value = (0..400).map(|number| json!({ "job_id": "a", "globals": { "n": number.to_string().repeat(50) }, "delay": "600s" })).collect();

@@ -201,7 +201,7 @@ fn alert_takes_no_lock_of_its_job() {
 }
 
 #[test]
-fn realm_has_the_actions_of_jobs_without_their_own_and_a_failing_one_is_recorded() {
+fn actions_of_the_realm_apply_and_their_failures_are_recorded() {
     let realm = json!({ "realm": "test", "on_late": [{ "action": "dispatch", "job_id": "nobody" }, noting("noted")[0]] });
     let entry = json!({ "at": soon(2), "finish_by": 1 });
     let pumice = applied(&json!([realm, with(shell("slow", "sleep 30"), &json!({ "schedule": entry }))]));
@@ -217,7 +217,7 @@ fn realm_has_the_actions_of_jobs_without_their_own_and_a_failing_one_is_recorded
 }
 
 #[test]
-fn failures_in_a_row_pause_the_entry_at_once_and_resume_lets_it_go_on() {
+fn failures_in_a_row_pause_the_entry_until_it_is_resumed() {
     let entry = json!({ "every": "1s", "pause_after": 2 });
     let bad = with(shell("bad", "exit 3"), &json!({ "schedule": entry, "on_late": noting("noted") }));
     let pumice = applied(&bad);

@@ -183,7 +183,7 @@ fn several_jobs_and_triggers_make_a_run_each() {
 }
 
 #[test]
-fn links_and_devices_are_no_objects() {
+fn links_and_devices_are_not_objects() {
     let pumice = given(&[trigger("t", &json!({}))]);
     let folder = bucket(&pumice);
     let _server = pumice.serve();

@@ -117,7 +117,7 @@ fn stored_entry_that_is_none_is_named_in_plain_words() {
 }
 
 #[test]
-fn stored_text_that_is_no_spec_is_a_row_with_its_reason() {
+fn stored_text_that_is_not_a_spec_is_a_row_with_its_reason() {
     let texts = [
         ("cut", "{\"job_id\": \"cut\",", "not JSON"),
         ("empty", "", "not JSON"),

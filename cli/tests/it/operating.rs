@@ -79,7 +79,7 @@ fn runs_are_found_by_the_terms_of_a_filter() {
 }
 
 #[test]
-fn why_tells_what_a_run_waits_for_and_how_it_ended() {
+fn why_shows_the_cause_of_a_wait_and_of_an_end() {
     let pumice = Pumice::new();
     let mut queue = shell("one", "while ! test -e ../../../go; do sleep 0.02; done");
     queue["overlap"] = json!("queue");

@@ -165,7 +165,7 @@ fn outputs_that_cannot_be_read_are_in_the_way_of_no_other() {
 }
 
 #[test]
-fn shared_directory_lives_through_retries_and_a_crash_until_the_chain_ends() {
+fn shared_directory_survives_retries_and_a_crash() {
     let pumice = Pumice::new();
     let folder = pumice.path().display().to_string();
     let first = shell("first", "echo 42 > data.csv");
@@ -205,7 +205,7 @@ fn shared_directory_lives_through_retries_and_a_crash_until_the_chain_ends() {
 }
 
 #[test]
-fn temporary_directory_is_private_to_a_step_and_stronger_than_the_job() {
+fn temporary_directory_is_private_and_overrides_the_job() {
     let pumice = Pumice::new();
     let chain = json!({ "job_id": "c", "type": "chain", "worker": "core", "enabled": true, "payload": ["a", "b", "d"] });
     let clean = with(

@@ -288,7 +288,7 @@ fn templates_are_printed_whole_and_for_programs() {
 }
 
 #[test]
-fn a_closed_pipe_is_no_failure_of_any_command() {
+fn closed_pipe_is_not_a_failure_of_any_command() {
     let pumice = Pumice::new();
     apply(&pumice, &log("a"));
     dispatch(&pumice, "a");

@@ -59,7 +59,7 @@ fn began(pumice: &Pumice) -> Vec<String> {
 }
 
 #[test]
-fn pool_runs_as_many_as_its_size_in_the_order_in_which_they_came() {
+fn pool_runs_as_many_as_its_size_in_their_order() {
     let pumice = Pumice::new();
     let jobs = |size: u32| {
         let pool = |job| with(job, "pool", json!("disk"));
@@ -212,7 +212,7 @@ fn specs_that_could_never_run_are_refused() {
 }
 
 #[test]
-fn drained_worker_ends_what_it_has_begun_and_begins_nothing_more() {
+fn drained_worker_ends_its_runs_and_begins_no_more() {
     let pumice = Pumice::new();
     let go_on = pumice.path().join("go-on");
     let waits = format!("until [ -e {} ]; do sleep 0.02; done", go_on.display());

@@ -396,7 +396,7 @@ fn messages_cut_what_is_long() {
 }
 
 #[test]
-fn a_shells_count_of_letters_is_explained() {
+fn character_count_of_a_shell_is_explained() {
     let pumice = Pumice::new();
     let job = json!({ "job_id": "a", "type": "cmd", "worker": "w", "payload": "sh -c 'echo ${#X}'" });
     pumice.write("a.json", job.to_string());

@@ -14,7 +14,7 @@ fn nested(script: &str) -> Value {
 }
 
 #[test]
-fn a_failure_in_a_chain_within_chains_tells_the_way_and_the_why_once() {
+fn failure_in_nested_chains_has_its_path_and_reason_once() {
     let pumice = Pumice::new();
     let jobs = nested("echo boom >&2; exit 3");
     let printed = pumice.run_spec(&jobs, "top");
@@ -37,7 +37,7 @@ fn a_failure_in_a_chain_within_chains_tells_the_way_and_the_why_once() {
 }
 
 #[test]
-fn a_run_that_waited_too_long_for_another_of_its_job_is_rejected() {
+fn run_that_waits_too_long_for_its_lock_is_rejected() {
     let mut slow = shell("slow", "sleep 4");
     slow["overlap"] = json!("queue");
     slow["max_run_delay"] = json!("2s");
@@ -89,7 +89,7 @@ fn of_runs_that_wait_the_newest_alone_is_run() {
 }
 
 #[test]
-fn a_run_that_takes_the_place_of_another_has_it_cancelled() {
+fn run_that_replaces_another_has_it_cancelled() {
     let explained = three_in_turn("cancel_running", r#"test "$NAME" = c || sleep 100"#);
     let complete: Vec<&str> = explained
         .iter()

@@ -498,7 +498,7 @@ fn answering(text: Option<&'static str>) -> SocketAddr {
 }
 
 #[test]
-fn server_that_is_no_console_is_said_to_be_none() {
+fn server_that_is_not_a_console_is_reported() {
     let pumice = Pumice::new();
     let closed = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
     for (address, wanted) in [

@@ -82,7 +82,7 @@ fn render_tells_when_a_job_is_rendered_and_why() {
 }
 
 #[test]
-fn check_tells_when_jobs_are_rendered_by_the_setting_of_their_realm() {
+fn check_shows_when_jobs_are_rendered_by_the_realms_setting() {
     let pumice = Pumice::new();
     let realm = json!({ "realm": "pumice", "config": { "RENDER_AT": "run" } });
     pumice.write("jobs.json", json!([realm, shell("a", "true")]).to_string());

@@ -210,7 +210,7 @@ fn report_10_next_begins_after_now_and_goes_on() {
 }
 
 #[test]
-fn report_12_apply_of_an_earlier_hour_starts_nothing_that_is_past() {
+fn report_12_apply_of_an_earlier_hour_starts_no_past_slot() {
     let pumice = applied(&job("a", &json!({ "at": "2100-01-01" })));
     apply(&pumice, &job("a", &json!({ "at": ["2020-01-01", "2100-01-01"] })));
     assert_eq!(slots(&pumice, &["a"], "slot"), ["2099-12-31T23:00:00Z"]);
@@ -225,7 +225,7 @@ fn report_13_apply_of_an_equal_spec_keeps_a_pause() {
 }
 
 #[test]
-fn report_14_pause_right_after_apply_and_resume_with_the_next_slot() {
+fn report_14_pause_after_apply_resumes_with_the_next_slot() {
     let pumice = applied(&many());
     let before = slots(&pumice, &["etl/daily", "-n", "1"], "slot");
     let paused = pumice.run(&["schedules", "pause", "etl/*", "--why", "moving house", "-o", "json"]).json();
@@ -339,7 +339,7 @@ fn run_of_one_job_starts_no_other_by_the_clock() {
 }
 
 #[test]
-fn simulate_tells_what_catch_up_would_do() {
+fn simulate_shows_the_effect_of_catch_up() {
     let pumice = applied(&json!([
         job("all", &json!({ "crontab": "0 * * * *", "catch_up": "all", "window": "3h" })),
         job("halts", &json!({ "crontab": "* * * * *", "catch_up": "all", "window": "3h" })),

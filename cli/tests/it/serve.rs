@@ -40,7 +40,7 @@ fn waiting_for_a_run_that_is_not_due_shows_its_start() {
 }
 
 #[test]
-fn a_folder_is_served_by_one_process_only() {
+fn folder_is_served_by_one_process_only() {
     let pumice = Pumice::new();
     let _server = pumice.serve();
     let printed = pumice.run(&["serve"]);
@@ -49,7 +49,7 @@ fn a_folder_is_served_by_one_process_only() {
 }
 
 #[test]
-fn worker_that_the_folders_server_does_not_serve_is_named_everywhere() {
+fn unserved_worker_of_a_folder_is_named_everywhere() {
     let pumice = Pumice::new();
     let edge = |id: &str| {
         let mut job = shell(id, "true");
@@ -124,7 +124,7 @@ fn one_key_makes_one_run() {
 }
 
 #[test]
-fn a_run_that_waits_for_its_time_says_when_it_starts() {
+fn run_that_waits_for_its_time_says_when_it_starts() {
     let pumice = Pumice::new();
     apply(&pumice, &shell("a", "true"));
     assert_eq!(pumice.run(&["dispatch", "a", "--at", "2100-12-24T18:00:00Z"]).status, 0);
@@ -141,7 +141,7 @@ fn a_run_that_waits_for_its_time_says_when_it_starts() {
 }
 
 #[test]
-fn a_waiting_run_is_cancelled_and_a_running_one_is_stopped() {
+fn waiting_run_is_cancelled_and_a_running_one_is_stopped() {
     let pumice = Pumice::new();
     apply(&pumice, &json!([shell("later", "true"), shell("long", "echo up > up; exec sleep 600")]));
     let id = |arguments: &[&str]| {
@@ -204,7 +204,7 @@ fn work_of_a_killed_serve_is_finished_once_by_the_next() {
 }
 
 #[test]
-fn steps_that_run_apart_after_a_crash_keep_out_of_each_others_way() {
+fn steps_resumed_apart_after_a_crash_do_not_interfere() {
     let pumice = Pumice::new();
     let folder = pumice.path().display().to_string();
     let step = |id: &str, seconds: &str| {
@@ -235,7 +235,7 @@ fn steps_that_run_apart_after_a_crash_keep_out_of_each_others_way() {
 }
 
 #[test]
-fn followed_requests_tell_what_was_refused_too() {
+fn followed_requests_report_refusals_too() {
     let pumice = Pumice::new();
     let _server = pumice.serve();
     apply(&pumice, &shell("a", "true"));

@@ -51,7 +51,7 @@ fn deleted_jobs_may_be_a_pattern_and_their_users_are_listed() {
 }
 
 #[test]
-fn a_realm_and_its_defaults_are_applied_too() {
+fn realm_and_its_defaults_are_applied_too() {
     let pumice = Pumice::new();
     pumice.write("jobs/realm.json", json!({ "realm": "prod", "config": { "ITERATION_MAX_LIMIT": 20 }, "on_fail": [{ "action": "log", "message": "realm saw {{ job.job_id }} fail" }] }).to_string());
     pumice.write("jobs/a.json", json!({ "job_id": "a", "type": "cmd", "worker": "core", "enabled": true, "payload": "false", "iteration_limit": 20 }).to_string());
@@ -117,7 +117,7 @@ fn schemas_and_completions_are_printed() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_failure() {
+fn reader_that_goes_away_is_not_a_failure() {
     let pumice = Pumice::new();
     let script = format!(
         "{} schema job | head -c 1 >/dev/null; exit ${{PIPESTATUS[0]}}",
@@ -132,7 +132,7 @@ fn a_reader_that_goes_away_is_no_failure() {
 }
 
 #[test]
-fn a_realm_that_is_applied_shows_what_changes_in_it() {
+fn applied_realm_shows_its_changes() {
     let pumice = Pumice::new();
     pumice.write("realm.yaml", "realm: other\n");
     let refused = pumice.run(&["--realm", "test", "apply", "--dry-run", "realm.yaml"]);

@@ -27,7 +27,7 @@ fn once_more(folder: &str, name: &str) -> String {
 }
 
 #[test]
-fn attempt_that_is_stopped_with_its_server_is_made_again_and_not_counted() {
+fn attempt_stopped_with_its_server_is_repeated_and_not_counted() {
     for signals in [&["TERM"][..], &["INT", "INT"], &["TERM", "TERM"]] {
         let pumice = Pumice::new();
         let folder = pumice.path().display().to_string();
@@ -93,7 +93,7 @@ fn chain_rests_at_its_next_step_when_its_server_drains() {
 }
 
 #[test]
-fn server_that_stands_still_for_longer_than_its_lease_keeps_what_it_has() {
+fn server_that_stalls_longer_than_its_lease_keeps_its_runs() {
     let pumice = Pumice::new();
     let folder = pumice.path().display().to_string();
     apply(

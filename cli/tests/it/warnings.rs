@@ -311,7 +311,7 @@ fn jobs_together_are_warned_of_by_name() {
 }
 
 #[test]
-fn the_realm_that_is_there_counts() {
+fn check_considers_the_existing_realm() {
     let pumice = Pumice::new();
     let realm = json!({ "realm": "test", "config": { "FOREACH_LIMIT": 20 }, "on_fail": [{ "action": "dispatch", "job_id": "alert" }] });
     let there = json!([realm, job("load", &json!({})), job("alert", &json!({}))]);

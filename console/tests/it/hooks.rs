@@ -56,7 +56,7 @@ async fn runs(server: &Server) -> usize {
 }
 
 #[tokio::test]
-async fn signed_request_starts_the_jobs_of_its_trigger_once_a_delivery() {
+async fn signed_request_starts_its_triggers_jobs_once_a_delivery() {
     let server = Server::start(realm(&[trigger("git/push", &json!({}))]).await).await;
     let body = r#"{"ref": "refs/heads/main"}"#;
     let github = [("x-github-event", "push"), ("x-github-delivery", "d-1")];

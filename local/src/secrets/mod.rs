@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn deleting_a_secret_that_is_not_there_leaves_the_folder_open_for_the_first() {
+    async fn deleting_an_absent_secret_leaves_room_for_the_first() {
         let (folder, secrets) = secrets();
         assert!(!secrets.delete(&named("a")).await.unwrap());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);

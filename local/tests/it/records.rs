@@ -107,7 +107,7 @@ async fn record_of_invalid_text_does_not_disturb_others() {
 }
 
 #[tokio::test]
-async fn the_sweeper_hears_of_a_record_that_cannot_be_read_once_an_hour() {
+async fn sweeper_meets_an_unreadable_record_once_an_hour() {
     let file = File::new();
     file.make([1]).await;
     file.tamper(&break_record(1));
@@ -124,7 +124,7 @@ async fn the_sweeper_hears_of_a_record_that_cannot_be_read_once_an_hour() {
 }
 
 #[tokio::test]
-async fn a_lock_is_held_by_a_record_that_cannot_be_read_until_it_is_done_with() {
+async fn unreadable_record_holds_its_lock_until_it_is_done() {
     let file = File::new();
     file.make(1..=2).await;
     let take = async |number: u32| {
@@ -140,7 +140,7 @@ async fn a_lock_is_held_by_a_record_that_cannot_be_read_until_it_is_done_with() 
 }
 
 #[tokio::test]
-async fn a_file_of_the_version_before_is_brought_up_to_date() {
+async fn file_of_the_version_before_is_updated() {
     let file = File::new();
     file.make([1]).await;
     // Specs had a table of their own.

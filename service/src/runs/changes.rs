@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn edited_parameter_is_of_the_spec_and_one_that_was_asked_for_of_the_input() {
+    fn edited_parameter_is_of_the_spec_and_a_given_one_of_the_input() {
         let was = object(json!({
             "enabled": true,
             "parameters": { "env": { "COLUMN": "4", "MODE": "x" }, "timeout": "5m", "vars": { "day": 1 } },

@@ -54,7 +54,7 @@ pub struct ExportedRuns {
     /// The cursor with which the export goes on; null at its end.
     #[schemars(with = "Option<String>")]
     pub next: Option<PageCursor>,
-    /// The parts that the store lacked, as an index.
+    /// Parts that the store lacked, such as an index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }

@@ -81,7 +81,7 @@ pub struct FailureList {
     pub groups: Vec<FailureGroup>,
     /// How many more there are.
     pub more_groups: usize,
-    /// The parts that the store lacked, as an index.
+    /// Parts that the store lacked, such as an index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }

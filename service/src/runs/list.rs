@@ -86,7 +86,7 @@ pub struct RunList {
     pub looked_at: usize,
     /// Whether the list ends because so many records were looked at: there may be more.
     pub is_cut: bool,
-    /// The parts that the store lacked, as an index.
+    /// Parts that the store lacked, such as an index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
     /// How many there are in all, where that is known; only in a list without details.

@@ -110,7 +110,7 @@ pub struct ManyDone {
     /// How many further outcomes are not listed one by one.
     #[serde(default)]
     pub more_receipts: u64,
-    /// The parts that the store lacked, as an index.
+    /// Parts that the store lacked, such as an index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
     /// The id of its record, by which it can be watched, stopped and resumed; none where nothing was to be done.
