@@ -23,8 +23,8 @@ pub(super) enum First {
     None,
     /// Its queue takes it now, and holds it until the run is due.
     Now(Outgoing),
-    /// The run is due later than a queue holds a message: the sweeper sends one in time, and a
-    /// scheduler, where there is one, this one.
+    /// The run is due later than a queue holds a message: the sweeper sends one in time, and the port
+    /// for wake-ups, where there is one, this one.
     Later(Outgoing),
 }
 
