@@ -6,7 +6,7 @@
 use async_trait::async_trait;
 use chrono::Datelike;
 use pumice_core::Timestamp;
-use pumice_core::audit::{AuditId, Entry};
+use pumice_core::audit::{AuditEntry, AuditId};
 use pumice_core::ports::{AuditQuery, AuditStore, StoreError};
 
 use crate::attribute::{Item, text, whole};
@@ -23,7 +23,7 @@ fn year(id: AuditId) -> Option<i32> {
     id.at().map(|at| at.year())
 }
 
-fn item_of(entry: &Entry) -> Result<Item, StoreError> {
+fn item_of(entry: &AuditEntry) -> Result<Item, StoreError> {
     let record = serde_json::to_string(entry)
         .map_err(|error| StoreError::new(format!("an entry of the audit cannot be written: {error}")))?;
     let mut item = Item::from([
@@ -38,14 +38,14 @@ fn item_of(entry: &Entry) -> Result<Item, StoreError> {
 }
 
 /// Reads an item; `None`, with a line in the log, for one that cannot be read.
-fn entry_of(item: &Item) -> Option<Entry> {
+fn entry_of(item: &Item) -> Option<AuditEntry> {
     let id = text_of(item, "path")?.strip_prefix(PATH)?;
     let read = serde_json::from_str(text_of(item, "record")?);
     read.inspect_err(|error| tracing::error!(%id, %error, "an entry of the audit cannot be read")).ok()
 }
 
 impl Store {
-    async fn write_entry(&self, entry: &Entry) -> Result<(), StoreError> {
+    async fn write_entry(&self, entry: &AuditEntry) -> Result<(), StoreError> {
         let table = self.names.runs();
         let put = self.client.put_item().table_name(&table).set_item(Some(item_of(entry)?)).send().await;
         put.map(drop)
@@ -53,7 +53,7 @@ impl Store {
     }
 
     /// Entries of a year, the newest first.
-    async fn entries_of_year(&self, year: i32, query: &AuditQuery) -> Result<Vec<Entry>, StoreError> {
+    async fn entries_of_year(&self, year: i32, query: &AuditQuery) -> Result<Vec<AuditEntry>, StoreError> {
         let table = self.names.runs();
         let request = self
             .client
@@ -82,15 +82,15 @@ impl Store {
 
 #[async_trait]
 impl AuditStore for Store {
-    async fn begin(&self, entry: &Entry) -> Result<(), StoreError> {
+    async fn begin(&self, entry: &AuditEntry) -> Result<(), StoreError> {
         self.write_entry(entry).await
     }
 
-    async fn finish(&self, entry: &Entry) -> Result<(), StoreError> {
+    async fn finish(&self, entry: &AuditEntry) -> Result<(), StoreError> {
         self.write_entry(entry).await
     }
 
-    async fn entries(&self, query: &AuditQuery) -> Result<Vec<Entry>, StoreError> {
+    async fn entries(&self, query: &AuditQuery) -> Result<Vec<AuditEntry>, StoreError> {
         let (Some(first), Some(last)) = (year(query.first), year(query.last)) else { return Ok(Vec::new()) };
         let mut found = Vec::new();
         for year in (first.max(last - MAX_YEARS)..=last).rev() {

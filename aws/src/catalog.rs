@@ -9,7 +9,7 @@ use pumice_core::Timestamp;
 use pumice_core::clock::{is_clock_changed, is_scheduled};
 use pumice_core::ids::{JobId, StateId};
 use pumice_core::ports::{
-    Applied, Catalog, Clock, Doc, DocumentWrite, DocumentsWritten, JobChange, ScheduleStore, StateItem,
+    Catalog, Clock, Doc, DocumentWrite, DocumentsWritten, JobChange, JobUpsert, ScheduleStore, StateItem,
     StoreError,
 };
 use pumice_core::spec::JobSpec;
@@ -89,7 +89,7 @@ impl Catalog for Store {
         Ok(jobs)
     }
 
-    async fn put_jobs(&self, jobs: Vec<JobSpec>, dry_run: bool) -> Result<Vec<Applied>, StoreError> {
+    async fn put_jobs(&self, jobs: Vec<JobSpec>, dry_run: bool) -> Result<Vec<JobUpsert>, StoreError> {
         let table = self.names.jobs();
         let ids: Vec<JobId> = jobs.iter().map(|job| job.fields.job_id.clone()).collect();
         let mut there = self.job_items(&ids).await?;
@@ -107,7 +107,7 @@ impl Catalog for Store {
             } else if !dry_run && is_scheduled(&document) {
                 unchanged.push(job_id.clone());
             }
-            applied.push(Applied { job_id, change, before });
+            applied.push(JobUpsert { job_id, change, before });
         }
         // Those that were there before anything acted on schedules.
         let known = ScheduleStore::load(self, &unchanged).await?;

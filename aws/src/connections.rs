@@ -1,7 +1,7 @@
 //! Connections, as lava keeps them (lava guide, The Connections Table).
 
 use async_trait::async_trait;
-use pumice_core::connection::{AppliedConnection, ConnectionSpec, ConnectionStore};
+use pumice_core::connection::{ConnectionSpec, ConnectionStore, ConnectionUpsert};
 use pumice_core::ids::ConnId;
 use pumice_core::ports::{Doc, JobChange, StoreError};
 
@@ -35,7 +35,7 @@ impl ConnectionStore for Store {
         &self,
         connections: Vec<ConnectionSpec>,
         dry_run: bool,
-    ) -> Result<Vec<AppliedConnection>, StoreError> {
+    ) -> Result<Vec<ConnectionUpsert>, StoreError> {
         let table = self.names.connections();
         let mut applied = Vec::with_capacity(connections.len());
         for spec in connections {
@@ -46,7 +46,7 @@ impl ConnectionStore for Store {
                 let what = format!("writing connection {} to table {table}", spec.conn_id);
                 self.put(&table, &what, document).await?;
             }
-            applied.push(AppliedConnection { conn_id: spec.conn_id, change, before });
+            applied.push(ConnectionUpsert { conn_id: spec.conn_id, change, before });
         }
         Ok(applied)
     }

@@ -44,7 +44,7 @@ pub use names::{DEFAULT_PREFIX, Names};
 pub use objects::Objects;
 pub use outside::{Outside, caller};
 pub use queue::Queues;
-pub use realm::{Host, Realm};
+pub use realm::{EngineHost, Realm};
 pub use rights::Right;
 pub use schedules::Schedules;
 pub use secrets::AwsSecrets;

@@ -8,9 +8,9 @@ use aws_config::SdkConfig;
 use pumice_core::connection::{CachedSecrets, NoSecrets, Secrets};
 use pumice_core::job_type::Site;
 use pumice_core::ports::{
-    Http, JobStore, Messaging, NoHttp, NoMessaging, Ports, Scheduler, Servers, StoreError, StoreErrorKind,
+    Http, JobStore, Messaging, NoHttp, NoMessaging, Ports, Servers, StoreError, StoreErrorKind, WakeUps,
 };
-use pumice_host::{DiskWorkspaces, Pool, SystemClock, SystemRandom};
+use pumice_host::{DiskWorkspaces, SystemClock, SystemRandom, ThreadPool};
 use pumice_template::Zone;
 
 use crate::connect::Clients;
@@ -32,7 +32,7 @@ pub struct Realm {
     queues: Queues,
     objects: Objects,
     skew: Skew,
-    scheduler: Option<Arc<dyn Scheduler>>,
+    wake_ups: Option<Arc<dyn WakeUps>>,
     secrets: Option<Arc<dyn Secrets>>,
     http: Arc<dyn Http>,
     messaging: Arc<dyn Messaging>,
@@ -50,7 +50,7 @@ impl std::fmt::Debug for Realm {
 
 /// The host that an engine runs on.
 #[derive(Clone, Debug)]
-pub struct Host {
+pub struct EngineHost {
     /// Its name, as records show it.
     pub name: String,
     /// Where work directories are made.
@@ -71,7 +71,7 @@ impl Realm {
             queues: Queues::new(clients.sqs.clone(), names.clone(), Arc::new(SystemClock), urls),
             objects,
             skew: clients.skew.clone(),
-            scheduler: None,
+            wake_ups: None,
             secrets: None,
             http: Arc::new(NoHttp),
             messaging: Arc::new(NOTHING),
@@ -92,7 +92,7 @@ impl Realm {
         // Kept behind its port, so that a program that never calls this is built without a client
         // of Scheduler.
         if let Some(schedules) = Schedules::from_environment(config, &self.store.names, variable)? {
-            self.scheduler = Some(Arc::new(schedules));
+            self.wake_ups = Some(Arc::new(schedules));
         }
         let unwatched = variable("PUMICE_JOBS_UNWATCHED").is_some_and(|text| text == "true");
         self.store = self.store.with_unwatched_jobs(unwatched);
@@ -181,7 +181,7 @@ impl Realm {
     ///
     /// # Errors
     /// [`StoreError`] when there is no such realm, it cannot be reached, or a setting of the environment is invalid.
-    pub async fn site(&self, host: Host) -> Result<Arc<Site>, StoreError> {
+    pub async fn site(&self, host: EngineHost) -> Result<Arc<Site>, StoreError> {
         let realm = self.store.realm().await?;
         let environment = |name: &str| std::env::var(name).ok();
         let settings = realm.settings.clone().with_environment(&environment).map_err(|error| {
@@ -209,7 +209,7 @@ impl Realm {
                 connections: store.clone(),
                 secrets: self.secrets.clone().unwrap_or_else(|| Arc::new(NoSecrets)),
                 queue: Arc::new(self.queues.clone()),
-                scheduler: self.scheduler.clone(),
+                wake_ups: self.wake_ups.clone(),
                 hosts: Some(store.clone()),
                 lava_events: Some(store),
                 objects: Arc::new(self.objects.clone().encrypted_with(realm.fields.s3_key.clone())),
@@ -218,7 +218,7 @@ impl Realm {
                 servers: self.servers.clone(),
                 clock: Arc::new(WatchedClock(self.skew.clone())),
                 random: Arc::new(SystemRandom),
-                pool: Arc::new(Pool::default()),
+                pool: Arc::new(ThreadPool::default()),
                 workspaces: Arc::new(DiskWorkspaces),
             },
         }))

@@ -15,7 +15,7 @@ use chrono::TimeDelta;
 use futures_util::{StreamExt, stream};
 use pumice_core::Timestamp;
 use pumice_core::message::Message;
-use pumice_core::ports::{Outgoing, Scheduler, StoreError};
+use pumice_core::ports::{Outgoing, StoreError, WakeUps};
 use tokio::time::{Instant, timeout_at};
 
 use crate::failure::schedule_error;
@@ -226,7 +226,7 @@ fn expression(at: Timestamp) -> String {
 }
 
 #[async_trait]
-impl Scheduler for Schedules {
+impl WakeUps for Schedules {
     async fn schedule(&self, messages: Vec<Outgoing>) -> Vec<Result<(), StoreError>> {
         let one_off = |outgoing: Outgoing| OneOff {
             name: outgoing.message.run_id.to_string(),

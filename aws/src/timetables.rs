@@ -52,7 +52,7 @@ fn key(job_id: &JobId) -> Item {
     ])
 }
 
-fn micros(at: Timestamp) -> AttributeValue {
+fn moment(at: Timestamp) -> AttributeValue {
     whole(at.timestamp_micros())
 }
 
@@ -65,10 +65,10 @@ fn item_of(timetable: &Timetable) -> Result<Item, StoreError> {
     item.insert("cursors".to_owned(), text(cursors));
     if let Some(due) = timetable.due_at {
         item.insert(DUE_SHARD.to_owned(), text(shard(&timetable.job_id)));
-        item.insert(DUE_AT.to_owned(), micros(due));
+        item.insert(DUE_AT.to_owned(), moment(due));
     }
     if let Some(changed) = timetable.changed {
-        item.insert("changed".to_owned(), micros(changed));
+        item.insert("changed".to_owned(), moment(changed));
     }
     if let Some(spec) = &timetable.spec {
         item.insert("spec_digest".to_owned(), text(spec));
@@ -121,7 +121,7 @@ impl Store {
                     .key_condition_expression("#shard = :shard AND #due <= :until")
                     .expression_attribute_names("#shard", DUE_SHARD)
                     .expression_attribute_names("#due", DUE_AT)
-                    .expression_attribute_values(":until", micros(until))
+                    .expression_attribute_values(":until", moment(until))
                     .limit(i32::try_from(limit).unwrap_or(i32::MAX)),
                 limit,
             ),
@@ -229,7 +229,7 @@ impl Store {
             .condition_expression("attribute_exists(rev) AND (attribute_not_exists(#due) OR #due > :at)")
             .expression_attribute_names("#due", DUE_AT)
             .expression_attribute_names("#shard", DUE_SHARD)
-            .expression_attribute_values(":at", micros(at))
+            .expression_attribute_values(":at", moment(at))
             .expression_attribute_values(":shard", text(shard(job_id)));
         let what = format!("writing the schedule of job {job_id} to table {table}");
         let is_refused = |error: &SdkError<UpdateItemError>| {
@@ -256,7 +256,7 @@ impl Store {
             .update_expression("SET #due = :at, changed = :at, #shard = :shard ADD rev :one")
             .expression_attribute_names("#due", DUE_AT)
             .expression_attribute_names("#shard", DUE_SHARD)
-            .expression_attribute_values(":at", micros(at))
+            .expression_attribute_values(":at", moment(at))
             .expression_attribute_values(":shard", text(shard(job_id)))
             .expression_attribute_values(":one", whole(1));
         let what = || format!("writing the schedule of job {job_id} to table {table}");

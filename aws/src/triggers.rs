@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use aws_sdk_dynamodb::types::ReturnValue;
 use pumice_core::ids::TriggerId;
-use pumice_core::ports::{AppliedTrigger, Doc, JobChange, StoreError, TriggerStore};
+use pumice_core::ports::{Doc, JobChange, StoreError, TriggerStore, TriggerUpsert};
 use pumice_core::spec::Settings;
 use pumice_core::trigger::TriggerSpec;
 
@@ -80,7 +80,7 @@ impl TriggerStore for Store {
         &self,
         triggers: Vec<TriggerSpec>,
         dry_run: bool,
-    ) -> Result<Vec<AppliedTrigger>, StoreError> {
+    ) -> Result<Vec<TriggerUpsert>, StoreError> {
         let table = self.names.triggers();
         let mut applied = Vec::with_capacity(triggers.len());
         for trigger in triggers {
@@ -93,7 +93,7 @@ impl TriggerStore for Store {
                 let what = format!("writing trigger {trigger_id} to table {table}");
                 request.send().await.map_err(|error| store_error(&what, &error))?;
             }
-            applied.push(AppliedTrigger { trigger_id, change, before });
+            applied.push(TriggerUpsert { trigger_id, change, before });
         }
         self.forget_triggers();
         Ok(applied)

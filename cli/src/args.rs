@@ -1,4 +1,4 @@
-//! What the command line takes.
+//! Arguments of the command line.
 
 mod audit;
 mod backfills;
@@ -87,7 +87,7 @@ pub(crate) enum Command {
     /// Pause the whole realm: no run begins, what has begun goes on
     #[command(subcommand)]
     Maintenance(Maintenance),
-    /// Look at who did what, when and from where
+    /// Look at the acts on the realm, with their actor, time and origin
     #[command(subcommand)]
     Audit(Audit),
     /// Copy a realm's folder into a file, while it is served
@@ -148,7 +148,7 @@ pub(crate) enum OfRealm {
     Show,
 }
 
-/// What there are schemas of.
+/// The documents that have schemas.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum SchemaOf {
     Job,
@@ -180,7 +180,7 @@ pub(crate) struct Containment {
     pub(crate) cgroups: Cgroups,
 }
 
-/// What is given to a job besides its spec.
+/// Input of a job in addition to its spec.
 #[derive(Debug, Default, Args)]
 pub(crate) struct Given {
     /// A global; dots in the name nest
@@ -226,7 +226,7 @@ pub(crate) struct Serve {
     pub(crate) slots: usize,
     #[command(flatten)]
     pub(crate) containment: Containment,
-    /// What survives a power failure too: everything, at the cost of speed
+    /// Which writes survive a power failure, too: all of them, at the cost of speed
     #[arg(long)]
     pub(crate) durable: bool,
     #[command(flatten)]
@@ -384,7 +384,7 @@ pub(crate) enum Schedules {
     },
 }
 
-/// What schedules can be exported for.
+/// The services that schedules can be exported for.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum ExportFormat {
     /// CloudFormation with schedules of Amazon EventBridge Scheduler
@@ -398,7 +398,7 @@ pub(crate) struct NextStarts {
     /// At most so many, up to 10,000; default: 10, or all of a time that ends
     #[arg(short, value_name = "N")]
     pub(crate) number: Option<usize>,
-    /// What the entries name from this time on, whatever their state is: ISO 8601; default: what starts from now on
+    /// All slots from this time on, whatever the state of their entries: ISO 8601; default: the slots that start from now on
     #[arg(long, value_name = "TIME")]
     pub(crate) from: Option<String>,
     /// Only up to this time; a date alone means that whole day
@@ -487,7 +487,7 @@ pub(crate) enum State {
         /// Encrypt it: the value is read from standard input where it is -
         #[arg(long, conflicts_with = "raw")]
         secure: bool,
-        /// Who puts it there
+        /// The publisher
         #[arg(long)]
         publisher: Option<String>,
     },

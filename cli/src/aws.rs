@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use pumice_aws::{Clients, DEFAULT_PREFIX, Host, Names, Store};
+use pumice_aws::{Clients, DEFAULT_PREFIX, EngineHost, Names, Store};
 use pumice_core::ids::{RealmName, RunKey};
 use pumice_core::job_type::{Execution, PIECE_BYTES, Pieces, Site};
 use pumice_core::ports::{MAX_PIECE, ObjectStore, Piece, StoreError};
@@ -93,7 +93,7 @@ impl Remote {
         let (credentials, environment): (Vec<_>, Vec<_>) = std::env::vars_os()
             .filter(|(name, _)| !pumice_aws::is_signing_key(name))
             .partition(|(name, _)| pumice_aws::is_credential(name));
-        let host = Host {
+        let host = EngineHost {
             name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             scratch,
             environment,

@@ -1,4 +1,4 @@
-//! Days of a realm's calendars that stand in files beside its document: they are put in their place, so that the realm that
+//! Days of a realm's calendars in files next to its document: they are put in their place, so that the realm that
 //! is stored has them all.
 
 use std::path::Path;
@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::files::{Unreadable, read_text};
 
 /// Puts the days of each calendar's `file` among its `days`. Gives what is wrong with the files.
-pub(crate) fn put_in_place(document: &mut Value, beside: &Path) -> Vec<Problem> {
+pub(crate) fn put_in_place(document: &mut Value, realm_file: &Path) -> Vec<Problem> {
     let mut mistakes = Vec::new();
     let calendars = document.get_mut("calendars").and_then(Value::as_object_mut);
     for (name, calendar) in calendars.into_iter().flatten() {
@@ -19,7 +19,7 @@ pub(crate) fn put_in_place(document: &mut Value, beside: &Path) -> Vec<Problem> 
         // The reader of the realm refuses what is not a text.
         let Some(file) = calendar.get("file").and_then(Value::as_str).map(str::to_owned) else { continue };
         let place = JsonPath::root().field("calendars").field(name).field("file");
-        let folder = beside.parent().unwrap_or_else(|| Path::new(""));
+        let folder = realm_file.parent().unwrap_or_else(|| Path::new(""));
         match days(&folder.join(&file)) {
             Ok(read) => {
                 calendar.shift_remove("file");
@@ -34,7 +34,7 @@ pub(crate) fn put_in_place(document: &mut Value, beside: &Path) -> Vec<Problem> 
     mistakes
 }
 
-/// What may stand between a day and the remark on it.
+/// Separators of a day and the remark on it.
 const BEFORE_REMARKS: [char; 4] = [' ', '\t', ',', ';'];
 
 /// The day that a remark begins with, if it does: at least a year and a month.

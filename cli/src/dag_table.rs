@@ -9,11 +9,11 @@ use serde_json::{Map, Value, json};
 
 use crate::files::Unreadable;
 
-/// The columns of a table that is no matrix.
+/// The columns of a table that is not a matrix.
 const JOB: &str = "job";
 const DEPENDS_ON: &str = "depends_on";
 const GROUP: &str = "job_group";
-/// What marks a dependency in a matrix that is written.
+/// The mark of a dependency in a matrix that is written.
 const MARK: &str = "x";
 /// Most jobs of a circle that are named.
 const MAX_NAMED: usize = 20;
@@ -25,7 +25,7 @@ pub(crate) struct DagTable {
     after: HashMap<String, BTreeSet<String>>,
 }
 
-/// What is done to a payload on its way.
+/// The changes of a payload on its way.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shape {
     /// Put before each id.

@@ -25,12 +25,12 @@ use crate::yaml::Part;
 const OWN_NAMES: [&str; 3] = ["env", "jinja", "lava"];
 /// The name under which a file's secrets are allowed.
 const ALLOWED: &str = "secret-in-environment";
-/// Words in a name behind which a secret stands, in small letters.
+/// Words that name a secret in a name, in small letters.
 const SECRET_NAMES: [&str; 8] =
     ["password", "passwd", "passphrase", "secret", "token", "api_key", "apikey", "private_key"];
-/// Such words that stand for themselves, or between underscores: others have them in them.
+/// Such words that are whole names, or between underscores: other words contain them.
 const SECRET_WORDS: [&str; 3] = ["pwd", "pass", "pw"];
-/// Ends of names behind which stands where a secret is kept, and not the secret.
+/// Ends of names for the place where a secret is kept, not for the secret.
 const REFERENCES: [&str; 7] = ["_id", "_name", "_arn", "_param", "_parameter", "_path", "_ref"];
 /// Deepest nesting of includes.
 const MAX_NESTED: usize = 64;
@@ -108,7 +108,7 @@ impl Environment {
         *file == self.file
     }
 
-    /// What builds the files below a folder.
+    /// The builder of the files below a folder.
     pub(crate) fn builder(&self, root: &Path) -> Builder {
         let root: Arc<Path> = root.into();
         let mut templates = Templates::new();
@@ -150,7 +150,7 @@ impl Builder {
     /// The text of a file as it is in the environment.
     ///
     /// # Errors
-    /// What is wrong, and on which line.
+    /// The mistake, and its line.
     pub(crate) fn build(&self, file: &Path, text: &str) -> Result<String, Unreadable> {
         let name = file.strip_prefix(&self.root).unwrap_or(file).display().to_string();
         let mut built = Bounded { text: Vec::new(), is_full: false };
@@ -194,7 +194,7 @@ impl std::io::Write for Bounded {
 }
 
 impl Builder {
-    /// Has `lava` stand for what the framework gives.
+    /// Defines `lava` as the framework does.
     pub(crate) fn with_lava(mut self) -> Self {
         let root = self.root.clone();
         let dag =
@@ -257,7 +257,7 @@ fn load(root: &Path, name: &str) -> Result<Option<String>, Error> {
     read_text(&file).map(Some).map_err(bad)
 }
 
-/// What is wrong in a template, in words, and where.
+/// The mistake in a template, in words, and its place.
 fn message_of(error: &Error, name: &str) -> String {
     let detail = error.detail().map(|detail| format!(": {detail}")).unwrap_or_default();
     let mut place = error.line().map(|line| format!("line {line}: ")).unwrap_or_default();
@@ -404,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_leads_elsewhere_is_refused_with_the_line() {
+    fn missing_or_outside_file_is_refused_with_its_line() {
         let project = Project::new(&[("prod.yaml", "a: 1\n"), ("bad.yaml", "\n<{ none_such }>")]);
         for (text, wanted) in [
             ("a\n<{ missing }>", "line 2: undefined value"),

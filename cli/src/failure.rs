@@ -11,7 +11,7 @@ use pumice_service::{Error, ErrorKind};
 /// Why a command did not do what was asked; each has an exit status of its own.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// A run failed: 1. What there is to say has been said.
+    /// A run failed: 1. The reason has been shown.
     RunFailed,
     /// The request was refused: 2; or the store could not be reached: 3. The error's kind decides.
     Refused(Error),
@@ -95,7 +95,7 @@ pub(crate) fn of_home(error: HomeError) -> Error {
         HomeError::Folder { error, .. } if error.kind() == std::io::ErrorKind::PermissionDenied => {
             ErrorKind::Denied
         }
-        HomeError::Folder { .. } | HomeError::Open(_) => ErrorKind::Unreachable,
+        HomeError::Folder { .. } | HomeError::InUse { .. } | HomeError::Open(_) => ErrorKind::Unreachable,
     };
     let message = match &error {
         HomeError::Missing(_) => format!("{error}, or name its folder with --home"),

@@ -141,7 +141,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Whether a file or folder is no spec in this environment: what others include, and the values themselves.
+    /// Whether a file or folder is not a spec in this environment: included files, and the values themselves.
     fn is_apart(&self, path: &Path, name: &str) -> bool {
         self.environment.is_some_and(|environment| {
             name.starts_with('_') || path.canonicalize().is_ok_and(|real| environment.is_own(&real))

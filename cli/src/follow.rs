@@ -29,7 +29,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from
 /// How often in a row a console that does not answer is asked again, two seconds apart.
 const MAX_MISSED: u32 = 30;
 
-/// How following is told of.
+/// How following is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tell {
     /// Not at all.
@@ -41,7 +41,7 @@ pub(crate) enum Tell {
 }
 
 impl Tell {
-    /// What fits where standard error goes.
+    /// The form that fits standard error.
     pub(crate) fn fitting(quiet: bool) -> Self {
         match (quiet, std::io::stderr().is_terminal()) {
             (true, _) => Self::Nothing,
@@ -137,7 +137,7 @@ async fn look_there(global: &Global, target: &Target, roots: &[RunKey]) -> Resul
     Ok(tree)
 }
 
-/// Tells how far the runs of a console are.
+/// Reports how far the runs of a console are.
 struct Looks {
     tell: Tell,
     said: bool,

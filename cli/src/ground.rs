@@ -1,4 +1,4 @@
-//! What a realm stands on, for `doctor`: the disk and the file of a folder, the caller's rights on AWS.
+//! The ground of a realm, for `doctor`: the disk and the file of a folder, the caller's rights on AWS.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -35,9 +35,9 @@ const DISK: &str = "disk";
 fn integrity(home: &Path) -> Check {
     match look_through(home, LOOK) {
         Integrity::Whole => Check::ok(INTEGRITY, "it is whole"),
-        Integrity::Damaged(told) => Check::fault(
+        Integrity::Damaged(finding) => Check::fault(
             INTEGRITY,
-            format!("it is damaged: {told}; stop the server, and put a copy of the folder in its place"),
+            format!("it is damaged: {finding}; stop the server, and put a copy of the folder in its place"),
         ),
         Integrity::Unfinished => Check::warning(
             INTEGRITY,
@@ -46,7 +46,7 @@ fn integrity(home: &Path) -> Check {
                 LOOK.as_secs()
             ),
         ),
-        Integrity::Unreadable(told) => Check::fault(INTEGRITY, format!("it cannot be read: {told}")),
+        Integrity::Unreadable(finding) => Check::fault(INTEGRITY, format!("it cannot be read: {finding}")),
     }
 }
 

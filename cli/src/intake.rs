@@ -3,7 +3,8 @@
 use pumice_core::request::{DispatchRequest, When};
 use pumice_service::Error;
 use pumice_service::dispatch::{
-    Batch, Batches, Counts, Dispatch, Intake, Keys, Outcomes, Placed, Prepared, RefusedRequest, dispatch,
+    Batch, Batches, Dispatch, Intake, IntakeCounts, Keys, Outcomes, Placed, Prepared, RefusedRequest,
+    dispatch,
 };
 use serde_json::{Value, json};
 use tokio::sync::mpsc::Receiver;
@@ -23,7 +24,7 @@ pub(crate) enum Taker<'a> {
 
 impl Taker<'_> {
     /// How many requests there were, and what became of them.
-    pub(crate) fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> IntakeCounts {
         match self {
             Self::Here(intake, _) => intake.counts(),
             Self::There(sender, _) => sender.counts,
@@ -49,9 +50,9 @@ impl Taker<'_> {
 /// Sends requests to a console.
 pub(crate) struct Sender<'a> {
     target: &'a Target,
-    /// What gives those their keys that bring none, where the same may be sent again.
+    /// Gives keys to requests without one, where the same may be sent again.
     keys: Option<Keys>,
-    counts: Counts,
+    counts: IntakeCounts,
 }
 
 /// Requests that are sent together.
@@ -64,7 +65,7 @@ struct Sending {
 
 impl<'a> Sender<'a> {
     pub(crate) fn new(target: &'a Target, keys: Option<Keys>) -> Self {
-        Self { target, keys, counts: Counts::default() }
+        Self { target, keys, counts: IntakeCounts::default() }
     }
 
     async fn take(&mut self, batch: Vec<Placed>) -> Batch {

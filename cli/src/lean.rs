@@ -1,4 +1,4 @@
-//! The memory of a process that is there for long and does little: a console beside a server.
+//! The memory of a process that is there for long and does little: a console next to a server.
 //!
 //! glibc keeps what was freed in an arena of each thread, and the more the larger what was once freed: after some large pages
 //! a console kept five times what it used. glibc reads other limits only when a process starts, so the console begins by

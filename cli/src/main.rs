@@ -55,7 +55,7 @@ fn main() -> ExitCode {
         Err(error) => return end(&failure::Failure::store(format!("cannot start: {error}"))),
     };
     let outcome = runtime.block_on(commands::run(cli));
-    // Commands that were told to stop have been; nothing else is worth waiting for.
+    // Commands have been stopped; nothing else is worth waiting for.
     runtime.shutdown_background();
     drop(traces);
     match outcome {
@@ -130,7 +130,7 @@ const fn runs_jobs(command: &Command) -> bool {
 }
 
 /// The log goes to standard error; `PUMICE_LOG` says what of it, as in `debug` or `pumice_core=trace`.
-/// What `serve` does is all in its log; other commands have results to show instead.
+/// All acts of `serve` are in its log; other commands have results to show instead.
 fn start_log(cli: &Cli) -> Option<traces::Exporter> {
     let default = match cli.command {
         _ if cli.global.quiet => "off",
@@ -146,12 +146,12 @@ fn start_log(cli: &Cli) -> Option<traces::Exporter> {
     let asked = std::env::var("PUMICE_LOG").ok().and_then(|asked| asked.parse::<Targets>().ok());
     let targets = asked.or_else(|| default.parse().ok()).unwrap_or_default();
     let ansi = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
-    // A line that tells of progress is drawn anew after each line of the log.
+    // A progress line is drawn anew after each line of the log.
     let progress = std::io::stderr().is_terminal() && ansi && default.starts_with("error");
     let writer = move || {
         let mut to = std::io::stderr();
         if progress {
-            // Where it cannot be written there is nobody to see it.
+            // Where it cannot be written no reader would see it.
             let _ = to.write_all(b"\r\x1b[K");
         }
         LogLine { plain: !to.is_terminal(), to }

@@ -1,10 +1,10 @@
-//! What this process has counted and uses, for monitoring: the ends of runs, memory, files, processor time.
+//! Counters and usage of this process, for monitoring: the ends of runs, memory, files, processor time.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use pumice_core::run::Status;
-use pumice_service::metrics::Family;
+use pumice_service::metrics::MetricFamily;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
@@ -19,10 +19,10 @@ const MAX_WORKERS: usize = 50;
 /// The label of all others.
 const OTHERS: &str = "(others)";
 
-/// What was counted so far, by worker.
+/// The counters by worker.
 static COUNTED: Mutex<BTreeMap<String, Counted>> = Mutex::new(BTreeMap::new());
 
-/// What was counted of a worker.
+/// The counters of a worker.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Counted {
     ended: BTreeMap<Status, u64>,
@@ -95,28 +95,32 @@ fn count(all: &mut BTreeMap<String, Counted>, seen: Seen) {
 }
 
 /// The figures of this process; those about runs where it counts them.
-pub(crate) fn families() -> Vec<Family> {
+pub(crate) fn families() -> Vec<MetricFamily> {
     let counted = COUNTED.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let mut families = of_runs(&counted);
     families.extend(of_process());
     families
 }
 
-fn of_runs(counted: &BTreeMap<String, Counted>) -> Vec<Family> {
+fn of_runs(counted: &BTreeMap<String, Counted>) -> Vec<MetricFamily> {
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
     let number = |count: u64| count as f64;
-    let mut ended = Family::counter(
+    let mut ended = MetricFamily::counter(
         "pumice_runs_ended_total",
         "Runs and steps whose end this process recorded, by worker and outcome.",
     );
-    let mut retries =
-        Family::counter("pumice_attempts_failed_total", "Attempts that failed and are followed by another.");
-    let mut took = Family::counter(
+    let mut retries = MetricFamily::counter(
+        "pumice_attempts_failed_total",
+        "Attempts that failed and are followed by another.",
+    );
+    let mut took = MetricFamily::counter(
         "pumice_run_seconds_total",
         "How long the runs took whose end this process recorded.",
     );
-    let mut waited =
-        Family::counter("pumice_wait_seconds_total", "How long they waited after they could have started.");
+    let mut waited = MetricFamily::counter(
+        "pumice_wait_seconds_total",
+        "How long they waited after they could have started.",
+    );
     for (worker, counted) in counted {
         let worker = ("worker", worker.as_str());
         for (status, count) in &counted.ended {
@@ -129,8 +133,8 @@ fn of_runs(counted: &BTreeMap<String, Counted>) -> Vec<Family> {
     vec![ended, retries, took, waited]
 }
 
-/// What the system tells of this process (proc(5)), under the names that Prometheus's own clients give.
-fn of_process() -> Vec<Family> {
+/// The system's figures of this process (proc(5)), under the names that Prometheus's own clients give.
+fn of_process() -> Vec<MetricFamily> {
     let mut families = Vec::new();
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let kib = |name: &str| {
@@ -138,16 +142,17 @@ fn of_process() -> Vec<Family> {
         line.trim_start_matches(':').trim().trim_end_matches(" kB").parse::<u32>().ok()
     };
     if let Some(kib) = kib("VmRSS") {
-        let resident = Family::gauge("process_resident_memory_bytes", "Memory of this process.");
+        let resident = MetricFamily::gauge("process_resident_memory_bytes", "Memory of this process.");
         families.push(resident.of(f64::from(kib) * 1024.0));
     }
     if let Some(count) = kib("Threads") {
-        families.push(Family::gauge("process_threads", "Threads of this process.").of(f64::from(count)));
+        families
+            .push(MetricFamily::gauge("process_threads", "Threads of this process.").of(f64::from(count)));
     }
     if let Ok(open) = std::fs::read_dir("/proc/self/fd") {
         let count = u32::try_from(open.count()).unwrap_or(u32::MAX);
         families.push(
-            Family::gauge("process_open_fds", "Files that this process has open.").of(f64::from(count)),
+            MetricFamily::gauge("process_open_fds", "Files that this process has open.").of(f64::from(count)),
         );
     }
     families

@@ -173,7 +173,7 @@ fn ignore_gone(written: std::io::Result<()>) -> Result<(), Failure> {
     }
 }
 
-/// Writes a value as one line of JSON to standard output, with secrets masked. Tells whether anybody still reads it.
+/// Writes a value as one line of JSON to standard output, with secrets masked. Returns whether it is still read.
 pub(crate) fn write_line(value: &impl Serialize) -> Result<bool, Failure> {
     let text = match masked(value) {
         Some(masked) => serde_json::to_string(&masked),
@@ -203,12 +203,12 @@ pub(crate) fn tell_text(text: &str) {
     let _ = err.write_all(mask(text).as_bytes()).and_then(|()| err.flush());
 }
 
-/// Tells of what may be wrong, on standard error, unless nothing but results is asked for.
+/// Prints warnings to standard error, unless nothing but results is asked for.
 pub(crate) fn warn(global: &Global, lines: &[String]) {
     tell(global, anstyle::AnsiColor::Yellow, "warning", lines);
 }
 
-/// Tells of what is good to know, there too.
+/// Prints notes to standard error, too.
 pub(crate) fn note(global: &Global, lines: &[String]) {
     tell(global, anstyle::AnsiColor::Cyan, "note", lines);
 }
@@ -239,12 +239,12 @@ const CUT: char = '…';
 pub(crate) enum Column {
     /// It stays whole.
     Whole(&'static str),
-    /// Its middle is cut out, down to a width: both ends of a path tell something.
+    /// Its middle is cut out, down to a width: both ends of a path matter.
     Path(&'static str, usize),
     /// Its end is cut off, down to a width.
     Text(&'static str, usize),
     /// Why something is so: its middle is cut out, down to a width before all else gives way, and further once nothing else
-    /// does. Its beginning tells what failed, and its end of what.
+    /// does. Its beginning names the failure, and its end the cause.
     Reason(&'static str, usize),
 }
 
@@ -277,7 +277,7 @@ pub(crate) fn columns(format: Format, heading: &[Column], rows: &[Vec<String>]) 
         for (index, (cell, width)) in cells.iter().zip(&widths).enumerate() {
             let cell = match heading[index] {
                 Column::Path(..) => cut_middle(cell, *width),
-                // What is cut has no colours.
+                // A cut text has no colours.
                 Column::Reason(..) if shown(cell) > *width => {
                     cut_middle(&anstream::adapter::strip_str(cell).to_string(), *width)
                 }
@@ -296,7 +296,7 @@ pub(crate) fn columns(format: Format, heading: &[Column], rows: &[Vec<String>]) 
     std::iter::once(line(&heading)).chain(rows.iter().map(|row| line(row))).collect()
 }
 
-/// A reason that is narrower tells nothing.
+/// A narrower reason is useless.
 const LEAST_REASON: usize = 8;
 
 /// Narrows columns until a line fits: reasons as far as they may before others, then texts from the last one, then paths, then
@@ -429,9 +429,9 @@ mod tests {
         assert!(short.ends_with("/fx_rates.csv") && short.contains("  exit status 2: ca"), "{short}");
         // A long path gives way first.
         let long = row("finance/customers/of-the-north/close");
-        let told = long.rsplit("  ").next().unwrap();
+        let last = long.rsplit("  ").next().unwrap();
         assert!(
-            told.width() >= 32 && told.ends_with("fx_rates.csv") && told.starts_with("exit status 2"),
+            last.width() >= 32 && last.ends_with("fx_rates.csv") && last.starts_with("exit status 2"),
             "{long}"
         );
         assert!(long.contains("  fin…lose  ") || long.contains("  fina…ose  "), "{long}");
@@ -465,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_terminal_acts_on_is_escaped_line_by_line() {
+    fn control_characters_are_escaped_line_by_line() {
         assert_eq!(harmless("a\u{1b}[2J\tb\n\u{202e}c\r\nd\re\n"), "a\\x1b[2J\tb\n\\u{202e}c\r\nd\\re\n");
         assert_eq!(harmless("done\r"), "done\\r");
     }

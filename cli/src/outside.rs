@@ -1,4 +1,4 @@
-//! What jobs and actions reach outside their realm.
+//! Access of jobs and actions outside their realm.
 
 use std::sync::Arc;
 

@@ -133,7 +133,7 @@ impl Realm {
         }
     }
 
-    /// What to say when nothing starts a run.
+    /// The message when nothing starts a run.
     pub(crate) async fn unserved(&self) -> String {
         let serves = self.served_workers().await.unwrap_or_default();
         let question = match &self.place {
@@ -192,7 +192,7 @@ pub(crate) fn more_secrets() -> Option<Arc<dyn Secrets>> {
 /// Largest list of users that is read, in bytes.
 const MAX_USERS: u64 = 1024 * 1024;
 
-/// The user that this process has, by the operating system's list; and who became that user with sudo.
+/// The user that this process has, by the operating system's list; and the user behind sudo.
 pub(crate) fn user() -> String {
     let uid = rustix::process::getuid().as_raw();
     let mut users = String::new();

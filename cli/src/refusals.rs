@@ -102,7 +102,7 @@ impl KeptRefusals {
     /// Keeps a refused request.
     ///
     /// # Errors
-    /// What the system says when the file cannot be written.
+    /// The system's error when the file cannot be written.
     pub(crate) fn keep(&mut self, refused: &RefusedRequest) -> std::io::Result<()> {
         self.is_empty = false;
         let mut line = serde_json::to_vec(refused)?;
@@ -113,7 +113,7 @@ impl KeptRefusals {
     /// Hands on the elements of the JSON list that they are, with the commas between them.
     ///
     /// # Errors
-    /// What the system says when the file cannot be read, or what `to` says.
+    /// The system's error when the file cannot be read, or the error of `to`.
     pub(crate) fn write<E: From<std::io::Error>>(
         &mut self,
         mut to: impl FnMut(&str) -> Result<(), E>,
@@ -142,9 +142,9 @@ mod tests {
     #[test]
     fn equal_reasons_are_one_line_with_numbers_and_a_count() {
         let mut refusals = Refusals::default();
-        let told: Vec<String> =
+        let reported: Vec<String> =
             (1..=1_200).filter_map(|line| refusals.take(&refused(2 * line, "no such job x"))).collect();
-        assert_eq!(told, ["line 2: no such job x"]);
+        assert_eq!(reported, ["line 2: no such job x"]);
         assert_eq!(refusals.take(&refused(3, "not JSON")).as_deref(), Some("line 3: not JSON"));
         assert_eq!(refusals.take(&refused(5, "not JSON")), None);
         assert_eq!(
@@ -157,21 +157,21 @@ mod tests {
     #[test]
     fn requests_without_lines_are_named() {
         let mut refusals = Refusals::default();
-        let told = ["etl/a", "etl/b", "etl/c\u{1b}"].map(|job| {
+        let reported = ["etl/a", "etl/b", "etl/c\u{1b}"].map(|job| {
             refusals
                 .take(&RefusedRequest { request: job.to_owned(), error: "the store\u{7} is full".to_owned() })
         });
-        assert_eq!(told, [Some("etl/a: the store\\x07 is full".to_owned()), None, None]);
+        assert_eq!(reported, [Some("etl/a: the store\\x07 is full".to_owned()), None, None]);
         assert_eq!(refusals.rest(), ["etl/b, etl/c\\x1b, as etl/a: the store\\x07 is full"]);
     }
 
     #[test]
     fn reasons_that_all_differ_are_counted_and_not_kept() {
         let mut refusals = Refusals::default();
-        let told =
+        let reported =
             (1..=100_000).filter_map(|n| refusals.take(&refused(n, &format!("no such job x{n}")))).count();
         assert_eq!(
-            (told, refusals.reasons.len(), refusals.beyond.named.len()),
+            (reported, refusals.reasons.len(), refusals.beyond.named.len()),
             (MAX_REASONS, MAX_REASONS, NAMED)
         );
         assert_eq!(

@@ -85,7 +85,7 @@ impl FromStr for Token {
     }
 }
 
-/// What a command line gives as a token, whatever it is: an error of the command line would quote it.
+/// The token of a command line, valid or not: an error of the command line would quote it.
 #[derive(Clone)]
 pub(crate) struct GivenToken(pub(crate) String);
 
@@ -212,7 +212,7 @@ impl Remote {
         }
         let command = operation.command;
         match (status, &self.token) {
-            // What has no token might have been sent by a page of another site.
+            // A page of another site might send a request without a token.
             (401 | 403, None) => Error::new(
                 ErrorKind::Denied,
                 format!(
@@ -236,7 +236,7 @@ impl Remote {
     }
 }
 
-/// What to say of a write of which it is not known whether it was carried out.
+/// The message about a write of which it is unknown whether it was carried out.
 const fn doubt(operation: &Operation) -> &'static str {
     match operation.access {
         Access::Write => "; whether it was done is not known: look before it is done again",
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn answer_that_is_no_consoles_says_so() {
+    fn answer_that_is_not_of_a_console_is_reported() {
         let problem = "application/problem+json";
         let service =
             json!({ "detail": "2 problems", "kind": "invalid", "problems": ["a: x", "    b"] }).to_string();

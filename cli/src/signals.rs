@@ -6,19 +6,19 @@ use tokio::sync::watch;
 /// How often the process was asked to stop: Ctrl-C, SIGTERM, SIGHUP.
 ///
 /// # Errors
-/// What the system says when signals cannot be received.
+/// The system's error when signals cannot be received.
 pub(crate) fn requests_to_stop() -> std::io::Result<watch::Receiver<u8>> {
-    let (told, receiver) = watch::channel(0_u8);
+    let (requests, receiver) = watch::channel(0_u8);
     for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
         // A shell without job control has what it starts in the background ignore SIGINT, which says nothing about it.
         if kind == SignalKind::hangup() && is_ignored(kind) {
             continue;
         }
         let mut signals = signal(kind)?;
-        let told = told.clone();
+        let requests = requests.clone();
         tokio::spawn(async move {
             while signals.recv().await.is_some() {
-                told.send_modify(|count| *count = count.saturating_add(1));
+                requests.send_modify(|count| *count = count.saturating_add(1));
             }
         });
     }
@@ -34,7 +34,7 @@ fn is_ignored(kind: SignalKind) -> bool {
     number > 0 && mask >> (number - 1) & 1 == 1
 }
 
-/// What a worker waits for: the first request to stop, which lets running jobs finish, and the
+/// The signals that a worker waits for: the first request to stop, which lets running jobs finish, and the
 /// second, which stops them.
 pub(crate) fn asked_to_stop() -> std::io::Result<(impl Future<Output = ()>, impl Future<Output = ()>)> {
     let mut first = requests_to_stop()?;

@@ -1,4 +1,4 @@
-//! What a server tells the one that supervises it, and what ends it when it stands still.
+//! Notifies a server's supervisor, and ends the server when it stands still.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +13,7 @@ const MAX_MISSING: u32 = 60;
 /// The exit status of a server that stood still (sysexits.h, EX_SOFTWARE).
 const STOOD_STILL: i32 = 70;
 
-/// Tells systemd, where it asked to be told, that the server is up, and from now on that it goes on. A thread of its own
+/// Notifies systemd, where it asked for that, that the server is up, and from now on that it goes on. A thread of its own
 /// ends the process when nothing of it went on for a minute: a job that blocks the server must not block it for good.
 pub(crate) fn serving() {
     notify(NotifyState::Ready);
@@ -39,7 +39,7 @@ pub(crate) fn serving() {
     }
 }
 
-/// Tells systemd that the server is about to end.
+/// Notifies systemd that the server is about to end.
 pub(crate) fn stopping() {
     notify(NotifyState::Stopping);
 }

@@ -1,4 +1,4 @@
-//! What a command asks: a realm from here, or a console that has one.
+//! The target of a command: a realm from here, or a console that has one.
 //!
 //! A command calls the functions of the service through [`Target::ask`]: which of the two it is, the command does not see.
 
@@ -19,7 +19,7 @@ use crate::remote::{Remote, Token};
 /// The environment variable with the token.
 const TOKEN: &str = "PUMICE_TOKEN";
 
-/// What a command asks.
+/// The target of a command.
 pub(crate) enum Target {
     /// A realm that this process opens itself.
     Here(Box<Realm>),
@@ -34,7 +34,7 @@ pub(crate) struct There {
 }
 
 impl Target {
-    /// What the options name; makes a folder for a realm here when `create`.
+    /// The target that the options name; makes a folder for a realm here when `create`.
     pub(crate) async fn open(global: &Global, create: bool) -> Result<Self, Failure> {
         match there(global).await? {
             Some(there) => Ok(there),
@@ -42,7 +42,7 @@ impl Target {
         }
     }
 
-    /// What the options name, to look at it alone.
+    /// The target that the options name, to look at it alone.
     pub(crate) async fn open_to_read(global: &Global) -> Result<Self, Failure> {
         match there(global).await? {
             Some(there) => Ok(there),
@@ -130,7 +130,7 @@ impl Target {
         }
     }
 
-    /// What to say when nothing starts a run.
+    /// The message when nothing starts a run.
     pub(crate) async fn unserved(&self) -> String {
         match self {
             Self::Here(realm) => realm.unserved().await,

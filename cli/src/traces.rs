@@ -61,14 +61,14 @@ impl Drop for Exporter {
 struct Target {
     url: String,
     headers: Vec<(String, String)>,
-    /// What all spans are of: names and values.
+    /// The resource of all spans: names and values.
     resource: Vec<(String, String)>,
 }
 
-/// What hears of ends, and what sends them, as the environment says; `None` where it names no place for them.
+/// The listener of ends and its exporter, as the environment says; `None` where it names no place for them.
 ///
 /// # Errors
-/// What is wrong with the variables.
+/// The fault of the variables.
 pub(crate) fn from_environment<S>() -> Result<Option<(impl Layer<S> + use<S>, Exporter)>, String>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
@@ -233,7 +233,7 @@ fn number(key: &str, value: i64) -> Value {
 }
 
 impl Target {
-    /// What the variables say; `None` where they name no place.
+    /// The settings by the variables; `None` where they name no place.
     fn read(variable: &dyn Fn(&str) -> Option<String>) -> Result<Option<Self>, String> {
         let set =
             |name: &str| variable(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_the_environment_is_named_and_no_secret_is() {
+    fn faults_of_the_environment_are_named_without_secrets() {
         let shared = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318");
         for (variables, words) in [
             (

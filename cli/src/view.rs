@@ -14,7 +14,7 @@ use unicode_width::UnicodeWidthStr;
 use crate::args::Format;
 use crate::output::{cut_middle, wrapped};
 
-/// What started a run.
+/// The trigger of a run.
 pub(crate) fn trigger_line(run: &RunShown) -> String {
     match &run.trigger {
         Trigger::Caller => "triggered by a caller".to_owned(),
@@ -23,10 +23,10 @@ pub(crate) fn trigger_line(run: &RunShown) -> String {
         Trigger::Event { event } => format!("triggered by event {event}"),
         Trigger::Object { trigger_id, bucket, key, event_type, version } => {
             let version = version.as_ref().map(|version| format!(", version {version}")).unwrap_or_default();
-            let told = format!(
+            let line = format!(
                 "triggered by {event_type} of {key} in bucket {bucket}{version}, trigger {trigger_id}"
             );
-            escaped(&told).into_owned()
+            escaped(&line).into_owned()
         }
         Trigger::Http { trigger_id, event_type, delivery, .. } => {
             let delivery = delivery.as_ref().map(|id| format!(", delivery {id}")).unwrap_or_default();
@@ -52,7 +52,7 @@ pub(crate) fn took(run: &RunShown, now: Timestamp) -> Option<Duration> {
     duration(run.ts_start.map(|at| at.0), run.ts_end.map(|at| at.0), now)
 }
 
-/// What tells a run from others of its job, as it stands behind the job's id.
+/// Distinguishes a run from others of its job; shown after the job's id.
 pub(crate) fn label(run: &RunShown) -> String {
     run.label.as_ref().map(|label| format!(" ({label})")).unwrap_or_default()
 }
@@ -96,7 +96,7 @@ pub(crate) fn coloured(status: Status, width: usize) -> String {
     format!("{style}{status:<width$}{style:#}")
 }
 
-/// What there is to say about a run in one line.
+/// A remark about a run in one line.
 pub(crate) fn remark(run: &RunShown) -> String {
     remark_with(run, run.reason.as_deref())
 }
@@ -129,7 +129,7 @@ fn remark_with(run: &RunShown, reason: Option<&str>) -> String {
     parts.join("; ")
 }
 
-/// What a run waits for.
+/// The condition that a run waits for.
 fn waits(run: &RunShown) -> Option<String> {
     if run.status != Status::Waiting {
         return None;
@@ -189,20 +189,20 @@ pub(crate) fn tree(format: Format, tree: &RunTree, now: Timestamp) -> Vec<String
         .collect()
 }
 
-/// Why a run failed, as it is shown below another. Where both failed by the same step, the one above
-/// tells why, and so does the step; between them the way to it is enough.
+/// Why a run failed, as it is shown below another. Where both failed by the same step, the upper one
+/// says why, and so does the step; between them the way to it is enough.
 fn reason_below<'a>(run: &'a RunShown, above: Option<&RunShown>) -> Option<Cow<'a, str>> {
     let whole = run.reason.as_deref()?;
-    let told = above.and_then(|above| split_way(above.reason.as_deref()?));
-    match (split_way(whole), told) {
-        (Some((_, why)), Some((_, told))) if why == told => {
+    let shown = above.and_then(|above| split_way(above.reason.as_deref()?));
+    match (split_way(whole), shown) {
+        (Some((_, why)), Some((_, shown))) if why == shown => {
             whole.strip_suffix(why)?.strip_suffix(": ").map(Cow::Borrowed)
         }
         _ => Some(Cow::Borrowed(whole)),
     }
 }
 
-/// What lines of a tree begin with.
+/// The beginnings of a tree's lines.
 #[derive(Default)]
 struct Indent {
     /// The run's own line.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use pumice_core::document::{Document, too_large};
+use pumice_core::document::{StrictJson, too_large};
 use pumice_core::text::shown;
 use pumice_service::specs::warning_names;
 use serde::Deserialize as _;
@@ -20,7 +20,7 @@ const LONG_DIGITS: usize = 39;
 const MERGE: &str = "<<";
 /// The tags that say what a value is already, or what it is to be read as.
 const TAGS: [&str; 7] = ["str", "int", "float", "bool", "null", "map", "seq"];
-/// What a comment begins with that silences warnings.
+/// The beginning of a comment that silences warnings.
 const ALLOW: &str = "pumice: allow ";
 
 /// A document of a file, and the warnings that its comments silence.
@@ -39,8 +39,8 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Part>, Unreadable> {
     let long = long_integers(text);
     let mut values = Vec::new();
     for document in serde_yaml_ng::Deserializer::from_str(text) {
-        let Document(mut value) =
-            Document::deserialize(document).map_err(|error| format!("not YAML: {error}"))?;
+        let StrictJson(mut value) =
+            StrictJson::deserialize(document).map_err(|error| format!("not YAML: {error}"))?;
         check_numbers(&value, &long)?;
         merge(&mut value).map_err(|error| format!("not YAML: {error}"))?;
         values.push(value);
@@ -166,7 +166,7 @@ fn allowed(text: &str) -> Vec<Vec<String>> {
     found
 }
 
-/// What a comment of a line allows.
+/// The warnings that a comment of a line allows.
 fn comment(line: &str) -> Option<&str> {
     let (before, rest) = line.split_once('#')?;
     let begins = before.is_empty() || before.ends_with(char::is_whitespace);
@@ -257,7 +257,7 @@ mod tests {
         ] {
             assert_eq!(values(&format!("a: {text}\n")), [json!({ "a": wanted })], "{text}");
         }
-        // Equality does not tell the zeros apart.
+        // Equality does not distinguish the zeros.
         assert_eq!(values("[-0, -0.0]")[0].to_string(), "[0,-0.0]");
         let text = "a: '1234567890123456789012345678901234567890123'\nb: 1e50 # 1234567890123456789012345678901234567890123\n";
         assert_eq!(values(text)[0]["b"], json!(1e50));

@@ -209,7 +209,7 @@ document.addEventListener("change", () => {
   }
 });
 
-// --- The zone of this browser is offered beside the realm's.
+// --- The zone of this browser is offered along with the realm's.
 
 const zones = document.querySelector("select[data-zones]");
 const own = Intl.DateTimeFormat().resolvedOptions().timeZone;

@@ -13,7 +13,7 @@ pub(crate) struct Fault {
     pub(crate) message: String,
     /// The service's word for it, if it is the service's.
     pub(crate) kind: Option<ErrorKind>,
-    /// What there is in place of the document that a write was meant for.
+    /// The current state of the document that a write was meant for.
     pub(crate) current: Option<Box<Current>>,
     /// The methods that there are, where the request's is none of them.
     pub(crate) allow: Option<&'static str>,

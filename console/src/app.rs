@@ -1,4 +1,4 @@
-//! What all requests share.
+//! State that all requests share.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use minijinja::Environment;
 use pumice_service::Realm;
-use pumice_service::metrics::Family;
+use pumice_service::metrics::MetricFamily;
 use tokio::sync::Mutex;
 
 use crate::access::{Bounds, Denials, Hosts, Logins, PublicUrl, Role, Token, TrustedProxy};
@@ -20,7 +20,7 @@ const FRESH: Duration = Duration::from_secs(2);
 pub type Refresh = Box<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
 /// Gives the figures of the process itself.
-pub type Meters = Box<dyn Fn() -> Vec<Family> + Send + Sync>;
+pub type Meters = Box<dyn Fn() -> Vec<MetricFamily> + Send + Sync>;
 
 /// How a console is started.
 pub struct Settings {
@@ -30,9 +30,9 @@ pub struct Settings {
     pub urls: Vec<PublicUrl>,
     /// The tokens by which people and programs log in.
     pub tokens: Vec<Token>,
-    /// The proxy that says who a user is, if there is one.
+    /// The proxy that authenticates users, if there is one.
     pub proxy: Option<TrustedProxy>,
-    /// What the one may do who opens the login link, which there is on loopback alone.
+    /// The role of the user of the login link, which there is on loopback alone.
     pub role: Role,
     /// Whether nothing can be changed, whatever the role.
     pub is_read_only: bool,
@@ -40,9 +40,9 @@ pub struct Settings {
     pub bounds: Bounds,
     /// The words that a command for this realm begins with: `pumice --home x`.
     pub words: Vec<String>,
-    /// Prints a login link where the one who started the console sees it.
+    /// Prints a login link where the console's owner sees it.
     pub announce: Box<dyn Fn(&str) + Send + Sync>,
-    /// What is done before a page shows what jobs printed.
+    /// An operation before a page shows outputs of jobs.
     pub refresh: Option<Refresh>,
     /// The figures of the process itself, for monitoring.
     pub meters: Option<Meters>,
@@ -59,7 +59,7 @@ pub enum StartError {
     NoLogin(SocketAddr),
     /// It has no name to answer under.
     #[error(
-        "listen {0}: it stands for every address of this machine: give the URL by which browsers reach the console"
+        "listen {0}: this means every address of this machine: give the URL by which browsers reach the console"
     )]
     NoHost(SocketAddr),
     /// It cannot listen.
@@ -67,7 +67,7 @@ pub enum StartError {
     Listen(SocketAddr, std::io::Error),
 }
 
-/// What all requests share.
+/// State that all requests share.
 pub(crate) struct App {
     pub(crate) realm: Arc<dyn Realm>,
     pub(crate) hosts: Hosts,
@@ -92,7 +92,7 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// What a console at an address shares.
+    /// The state of a console at an address.
     ///
     /// # Errors
     /// [`StartError`] when it must not be started so.
@@ -111,7 +111,7 @@ impl App {
             ..
         } = settings;
         let is_local = at.ip().is_loopback();
-        // What a proxy passes on comes from other machines, too.
+        // Requests that a proxy passes on come from other machines, too.
         if (!is_local || !urls.is_empty()) && tokens.is_empty() && proxy.is_none() {
             return Err(StartError::NoLogin(at));
         }

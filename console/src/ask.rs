@@ -1,4 +1,4 @@
-//! What a page is asked for: the caller, the fields of the query or the form, how times are shown.
+//! The request of a page: the caller, the fields of the query or the form, how times are shown.
 
 use std::sync::Arc;
 
@@ -75,7 +75,7 @@ impl Fields {
     }
 }
 
-/// How someone wants pages to be.
+/// A user's preferences for pages.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Taste {
     /// The zone; `None` for the realm's.
@@ -85,7 +85,7 @@ pub(crate) struct Taste {
 }
 
 impl Taste {
-    /// What cookies say; what they must not say does not count.
+    /// The values of cookies; invalid ones do not count.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let theme = cookie(headers, THEME_COOKIE);
         Self {
@@ -139,7 +139,7 @@ impl Ask {
     }
 }
 
-/// The realm for a caller, whose acts the audit has under the caller's name. A login link is of the one who started the console.
+/// The realm for a caller, whose acts the audit has under the caller's name. A login link is the console's owner's.
 pub(crate) async fn acting(app: &App, caller: &Caller, from: Origin, may_act: bool) -> Acting {
     let opener = match may_act && caller.has_link() {
         true => app.realm.actor().await.map(|actor| format!("{} ({LINK_NAME})", actor.who)).ok(),

@@ -36,14 +36,14 @@ const ASSETS: [Asset; 4] = [
 /// The stylesheet, for a document that stands alone.
 pub(crate) const STYLE: &str = ASSETS[0].text;
 
-/// What tells a version of a file from others.
+/// Distinguishes a version of a file from others.
 fn mark(text: &str) -> String {
     let mut mark = Uuid::from_u128(fingerprint(text)).simple().to_string();
     mark.truncate(12);
     mark
 }
 
-/// A hash of a file (FNV-1a, 128 bits): it tells versions apart, and protects nothing.
+/// A hash of a file (FNV-1a, 128 bits): it distinguishes versions, and protects nothing.
 const fn fingerprint(text: &str) -> u128 {
     let (bytes, mut hash, mut at) = (text.as_bytes(), 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d_u128, 0);
     while at < bytes.len() {

@@ -1,4 +1,4 @@
-//! Whether the realm works, for load balancers and supervisors: no login, and nothing that tells of its jobs.
+//! Whether the realm works, for load balancers and supervisors: no login, and no data of its jobs.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,12 +17,12 @@ use crate::app::App;
 pub(crate) const PATH: &str = "/healthz";
 /// How long the store may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// How long an answer is used again: anybody may ask, and the store must not feel it.
+/// How long an answer is used again: callers need no login, and must not load the store.
 const FRESH: Duration = Duration::from_secs(1);
 /// How long a run may be due before the sweeper counts as out: it comes each second in a folder, each minute on AWS.
 const SWEPT: TimeDelta = TimeDelta::minutes(3);
 
-/// What was found last, and when.
+/// The last finding, and its time.
 pub(crate) type Found = Option<(Instant, Vec<String>)>;
 
 /// Answers 200 where the realm works, and 503 with the reasons where it does not.
@@ -50,7 +50,7 @@ pub(crate) async fn check(State(app): State<Arc<App>>) -> Response {
     response
 }
 
-/// What is wrong with a realm; nothing where it works.
+/// The faults of a realm; none where it works.
 async fn troubles(realm: &dyn Realm) -> Vec<String> {
     let mut reasons = Vec::new();
     if realm.is_served() == Some(false) {

@@ -50,7 +50,7 @@ async fn take(
             tracing::warn!(target: "pumice::audit", trigger_id, "hook refused");
             Err(Fault::new(StatusCode::UNAUTHORIZED, "there is no such hook, or the signature is not right"))
         }
-        // What is wrong with a request is known only of one whose signature is right.
+        // The fault of a request is known only if its signature is valid.
         Err(error) if error.kind() == ErrorKind::Invalid => Err(error.into()),
         Err(error) => {
             tracing::error!(trigger_id, %error, "a hook cannot be answered");

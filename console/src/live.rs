@@ -1,6 +1,6 @@
-//! What changes, as it changes: one stream of events for a browser, with ids and revisions alone.
+//! Changes as they happen: one stream of events for a browser, with ids and revisions alone.
 //!
-//! One task looks at the realm while anybody listens, however many they are. Pages fetch what they show; a page that misses
+//! One task looks at the realm while there is a listener, however many they are. Pages fetch what they show; a page that misses
 //! events asks anew.
 
 use std::collections::BTreeMap;
@@ -33,7 +33,7 @@ const OPEN: [Status; 4] = [Status::Dispatched, Status::Running, Status::Waiting,
 /// The runs that a look has seen, with their revisions.
 type Revisions = BTreeMap<String, u64>;
 
-/// What a look has seen.
+/// The result of a look.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Look {
     number: u64,
@@ -44,7 +44,7 @@ struct Look {
 pub(crate) struct Live {
     realm: Arc<dyn Realm>,
     room: Arc<Semaphore>,
-    /// What tells this process's events from another's.
+    /// Distinguishes this process's events from another's.
     process: String,
     looks: Mutex<Option<watch::Receiver<Arc<Look>>>>,
 }
@@ -56,7 +56,7 @@ impl Live {
         Self { realm, room: Arc::new(Semaphore::new(streams)), process, looks: Mutex::new(None) }
     }
 
-    /// What the task that looks has seen; starts it where none looks.
+    /// The results of the task that looks; starts it where none looks.
     fn listen(&self) -> watch::Receiver<Arc<Look>> {
         let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(looking) = looks.as_ref().filter(|looking| looking.has_changed().is_ok()) {
@@ -107,7 +107,7 @@ fn changed(before: &Revisions, after: &Revisions) -> Revisions {
     after.iter().filter(is_other).map(|(key, rev)| (key.clone(), *rev)).collect()
 }
 
-/// What a stream has sent.
+/// The state that a stream has sent.
 struct Listener {
     looks: watch::Receiver<Arc<Look>>,
     sent: Option<Arc<Look>>,
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn browser_that_comes_again_hears_what_it_missed() {
+    async fn browser_that_reconnects_gets_missed_events() {
         for (last, event) in
             [(None, "sync"), (Some("p-3"), "sync"), (Some("p-2"), "change"), (Some("q-3"), "change")]
         {

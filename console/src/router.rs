@@ -62,7 +62,7 @@ async fn wrong_method(_: State<Arc<App>>) -> Fault {
     Fault::new(StatusCode::METHOD_NOT_ALLOWED, "this page is asked for in another way")
 }
 
-/// Whether a path is for callers who have not logged in.
+/// Whether a path is for callers without a login.
 fn is_public(path: &str) -> bool {
     matches!(path, "/login" | "/login/link" | health::PATH) || path.starts_with("/assets/")
 }
@@ -145,7 +145,7 @@ fn admit(app: &App, peer: IpAddr, request: &Request<Body>) -> Result<Option<Call
         })?,
         None => None,
     };
-    // What another system sends is vouched for by its signature.
+    // The signature authenticates a request of another system.
     if path.starts_with(hooks::PATH) {
         return Ok(None);
     }

@@ -1,7 +1,7 @@
 //! The audit: the acts on a realm, each with its actor, its time and its origin.
 //!
-//! Each act of a person or a program that may change a realm has one [`Entry`]. It is written before anything of the act is,
-//! as [`Outcome::Asked`], and again once the act is over. So there is no change without an entry; an entry that stays
+//! Each act of a person or a program that may change a realm has one [`AuditEntry`]. It is written before anything of the act is,
+//! as [`ActOutcome::Asked`], and again once the act is over. So there is no change without an entry; an entry that stays
 //! `asked` shows that its process stopped in the midst of it.
 
 use std::fmt;
@@ -143,7 +143,7 @@ impl FromStr for AuditId {
 /// The outcome of an act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum ActOutcome {
     /// It was asked for, and its end is not recorded: it is under way, or its process stopped.
     Asked,
     /// It was done.
@@ -154,7 +154,7 @@ pub enum Outcome {
     Failed,
 }
 
-impl Outcome {
+impl ActOutcome {
     /// Every outcome.
     pub const ALL: [Self; 4] = [Self::Asked, Self::Done, Self::Refused, Self::Failed];
 
@@ -170,7 +170,7 @@ impl Outcome {
     }
 }
 
-impl fmt::Display for Outcome {
+impl fmt::Display for ActOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -201,7 +201,7 @@ impl fmt::Display for Target {
 
 /// A field of a document before and after an act.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Change {
+pub struct DocumentChange {
     /// The document.
     pub of: Target,
     /// The field.
@@ -216,7 +216,7 @@ pub struct Change {
 
 /// The record of an act.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct AuditEntry {
     /// Its name.
     pub id: AuditId,
     /// When it began.
@@ -235,16 +235,16 @@ pub struct Entry {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub what: Vec<Target>,
     /// To how many more things, which are not named.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::omit::is_default")]
     pub unnamed: u64,
     /// The request, masked.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub asked: Value,
     /// The documents' fields that were changed, masked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub changes: Vec<Change>,
+    pub changes: Vec<DocumentChange>,
     /// Its outcome.
-    pub outcome: Outcome,
+    pub outcome: ActOutcome,
     /// The response, masked.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub answer: Value,
@@ -265,11 +265,6 @@ pub struct Entry {
         skip_serializing_if = "Option::is_none"
     )]
     pub expires: Option<Timestamp>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-const fn is_zero(number: &u64) -> bool {
-    *number == 0
 }
 
 /// The things that an entry names as touched, masked, and how many more there are.
@@ -340,7 +335,7 @@ pub fn kept_text(text: &str, most: usize) -> String {
 
 /// The changes of an entry, masked and within its bounds; those after what fits are counted in a last one.
 #[must_use]
-pub fn kept_changes(changes: Vec<Change>) -> Vec<Change> {
+pub fn kept_changes(changes: Vec<DocumentChange>) -> Vec<DocumentChange> {
     let all = changes.len();
     let (mut kept_ones, mut size) = (Vec::new(), 0);
     for change in changes {
@@ -355,11 +350,11 @@ pub fn kept_changes(changes: Vec<Change>) -> Vec<Change> {
             masked.map(|value| short(value, MAX_FIELD))
         };
         let (before, after) = (value(change.before), value(change.after));
-        let one = Change { of, field: mask(&change.field).into_owned(), before, after };
+        let one = DocumentChange { of, field: mask(&change.field).into_owned(), before, after };
         size += serde_json::to_string(&one).map_or(0, |text| text.len());
         if size > MAX_CHANGES {
             let of = Target::new("more", format!("{} changes", all - kept_ones.len()));
-            kept_ones.push(Change { of, field: String::new(), before: None, after: None });
+            kept_ones.push(DocumentChange { of, field: String::new(), before: None, after: None });
             return kept_ones;
         }
         kept_ones.push(one);
@@ -409,7 +404,7 @@ mod tests {
 
     #[test]
     fn changes_end_with_how_many_are_left_out() {
-        let one = |n: usize| Change {
+        let one = |n: usize| DocumentChange {
             of: Target::new("job", format!("j{n}")),
             field: "payload".to_owned(),
             before: None,
@@ -419,7 +414,7 @@ mod tests {
         assert!(told.len() < 40, "{}", told.len());
         assert_eq!(told.last().map(|last| last.of.kind.as_str()), Some("more"));
         assert_eq!(kept_changes(vec![one(1)]).len(), 1);
-        let large = Change { after: Some("x".repeat(5_000).into()), ..one(1) };
+        let large = DocumentChange { after: Some("x".repeat(5_000).into()), ..one(1) };
         assert_eq!(kept_changes(vec![large])[0].after.as_ref().unwrap()["left_out"], "5002 bytes of JSON");
     }
 
@@ -430,7 +425,7 @@ mod tests {
         let value = json!({ "a": ["audit-canary-7731"], "my_audited_token": "plain" });
         assert_eq!(kept(value, 1_000), json!({ "a": [MASK], "my_audited_token": MASK }));
         assert_eq!(kept_text("it is audit-canary-7731", 100), format!("it is {MASK}"));
-        let change = Change {
+        let change = DocumentChange {
             of: Target::new("state", "x"),
             field: "my_audited_token".to_owned(),
             before: Some(json!("old")),

@@ -13,7 +13,7 @@ use crate::Timestamp;
 use crate::audit::{Origin, kept_text};
 use crate::duration::Span;
 use crate::ids::RunKey;
-use crate::ports::Cursor;
+use crate::ports::PageCursor;
 
 /// After how long without a write an active act counts as interrupted: its process has most likely stopped.
 pub const SILENCE: TimeDelta = TimeDelta::seconds(120);
@@ -219,7 +219,7 @@ pub struct BulkAct {
     pub in_hand: Vec<RunKey>,
     /// Where the list goes on after those; `None` where it ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next: Option<Cursor>,
+    pub next: Option<PageCursor>,
     /// When it began; times of the filter that are relative count from here.
     #[serde(with = "chrono::serde::ts_microseconds")]
     pub begun: Timestamp,

@@ -65,7 +65,7 @@ pub fn parse_json(text: &str) -> Result<Value, ReadError> {
     let text = without_mark(text);
     let text = with_plain_zeros(text);
     match serde_json::from_str(&text) {
-        Ok(Document(value)) => check_numbers(&text).map(|()| value),
+        Ok(StrictJson(value)) => check_numbers(&text).map(|()| value),
         Err(error) if error.is_syntax() => {
             Err(beyond_floats(&text).unwrap_or_else(|| ReadError(format!("not JSON: {error}"))))
         }
@@ -164,9 +164,9 @@ fn place(text: &str, at: usize) -> String {
 /// A JSON value that refuses duplicate keys when it is deserialised, and numbers that the deserializer says are beyond
 /// 64 bits. serde_json does not say it: its texts are read with [`parse_json`].
 #[derive(Debug)]
-pub struct Document(pub Value);
+pub struct StrictJson(pub Value);
 
-impl<'de> Deserialize<'de> for Document {
+impl<'de> Deserialize<'de> for StrictJson {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Reader).map(Self)
     }
@@ -225,7 +225,7 @@ impl<'de> Visitor<'de> for Reader {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
-        while let Some(Document(item)) = items.next_element()? {
+        while let Some(StrictJson(item)) = items.next_element()? {
             list.push(item);
         }
         Ok(Value::Array(list))
@@ -233,7 +233,7 @@ impl<'de> Visitor<'de> for Reader {
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
-        while let Some(Document(key)) = entries.next_key()? {
+        while let Some(StrictJson(key)) = entries.next_key()? {
             let key = match key {
                 Value::String(key) => key,
                 // YAML takes numbers and booleans for keys; JSON knows texts only.
@@ -245,7 +245,7 @@ impl<'de> Visitor<'de> for Reader {
             if map.contains_key(&key) {
                 return Err(de::Error::custom(format!("the key {} is given twice", quoted(&key))));
             }
-            let Document(value) = entries.next_value()?;
+            let StrictJson(value) = entries.next_value()?;
             map.insert(key, value);
         }
         Ok(Value::Object(map))

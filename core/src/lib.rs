@@ -18,6 +18,7 @@ pub mod ids;
 pub mod job_type;
 pub mod message;
 pub mod number;
+pub mod omit;
 pub mod pauses;
 pub mod payload;
 pub mod permits;

@@ -37,7 +37,7 @@ use serde_json::Value;
 pub use audit::{AuditQuery, AuditStore};
 pub use backfills::BackfillStore;
 pub use bulk::BulkStore;
-pub use catalog::{Applied, Catalog, Doc, JobChange};
+pub use catalog::{Catalog, Doc, JobChange, JobUpsert};
 pub use clock::{Clock, Random};
 pub use databases::{Cell, DatabaseError, Databases, NoDatabases, Rows, Session};
 pub use dead_letters::{Buried, DeadLetter, DeadLetterPage, DeadLetters, DeadQueue, Depth, Oldest};
@@ -54,11 +54,11 @@ pub use messaging::{
 pub use objects::ObjectStore;
 pub use pieces::{Fetched, MAX_LISTED, MAX_PIECE, Object, ObjectPage, Piece};
 pub use pool::{AtOnce, BlockingPool, PoolError};
-pub use queries::{BadCursor, Counts, Cursor, Order, Pager, PastCount, RunCount, RunPage, RunQuery};
+pub use queries::{BadCursor, Counts, Order, PageCursor, Pager, PastCount, RunCount, RunPage, RunQuery};
 pub use servers::{Servers, WITHOUT_SQL};
 pub use starts::{Minute, MinuteCount, Starts};
 pub use state::{StateItem, StateStore, StateType};
-pub use triggers::{AppliedTrigger, TriggerStore};
+pub use triggers::{TriggerStore, TriggerUpsert};
 pub use workspaces::{TempDir, Workspace, Workspaces};
 
 use crate::Timestamp;
@@ -142,7 +142,7 @@ impl Created {
 pub struct Outgoing {
     /// The message.
     pub message: Message,
-    /// Not to be handed out before this: for a [`Queue`] at most 15 minutes ahead, for a [`Scheduler`]
+    /// Not to be handed out before this: for a [`Queue`] at most 15 minutes ahead, for a [`WakeUps`]
     /// as far as one likes.
     pub at: Timestamp,
 }
@@ -407,7 +407,7 @@ pub trait Queue: Send + Sync {
 /// Sends wake-ups to workers' queues at times further ahead than a queue holds a message. The sweeper does the
 /// same: a wake-up that is lost here costs nothing while the sweeper runs.
 #[async_trait]
-pub trait Scheduler: Send + Sync {
+pub trait WakeUps: Send + Sync {
     /// Has each message put on its worker's queue at its time, or up to a minute later; the outcomes are
     /// in the same order. The messages are about runs that were dispatched, not about their children:
     /// asked again for the same run before that time, it puts one.
@@ -522,7 +522,7 @@ pub struct Ports {
     pub queue: Arc<dyn Queue>,
     /// Wake-ups for runs that are due later than a queue holds a message; `None` leaves them to the sweeper
     /// alone.
-    pub scheduler: Option<Arc<dyn Scheduler>>,
+    pub wake_ups: Option<Arc<dyn WakeUps>>,
     /// The hosts of workers; `None` where a single host runs all jobs.
     pub hosts: Option<Arc<dyn HostStore>>,
     /// The records that lava workers write; `None` where there are none.

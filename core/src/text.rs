@@ -1,4 +1,4 @@
-//! Untrusted text for display: escaping, cutting, look-alikes.
+//! Text for display: escaping, cutting and look-alikes of untrusted text, digits, counts.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -132,6 +132,22 @@ pub fn look_as_written(text: &str) -> String {
 
 fn visible(text: &str) -> impl Iterator<Item = char> {
     text.nfkc().filter(|c| !matches!(blemish_of(*c), Some(Blemish::Control(_) | Blemish::Invisible(_))))
+}
+
+/// A count with its noun: `1 job`, `2 jobs`.
+#[must_use]
+pub fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Bytes in hexadecimal digits.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut digits, byte| {
+        // Writing to a string never fails.
+        let _ = write!(digits, "{byte:02x}");
+        digits
+    })
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use pumice_core::Timestamp;
 use pumice_core::document::parse_json;
 use pumice_core::ids::JobId;
 use pumice_core::request::{Parsed, SCHEDULED_AT, SlotRequests, parse_body, parse_scheduled, parse_value};
-use pumice_core::trigger::{Objects, objects_in_text, objects_of};
+use pumice_core::trigger::{ObjectEvents, objects_in_text, objects_of};
 use serde_json::Value;
 
 /// An event that holds no request: of no shape that the function knows, or broken.
@@ -32,15 +32,15 @@ pub struct Record {
     /// The requests, each with its own mistakes.
     pub requests: Vec<Parsed>,
     /// The changed objects of S3, for the triggers.
-    pub objects: Objects,
+    pub objects: ObjectEvents,
 }
 
 impl Record {
     fn of_requests(name: String, requests: Vec<Parsed>) -> Self {
-        Self { name, queued: None, requests, objects: Objects::new() }
+        Self { name, queued: None, requests, objects: ObjectEvents::new() }
     }
 
-    fn of_objects(name: String, objects: Objects) -> Self {
+    fn of_objects(name: String, objects: ObjectEvents) -> Self {
         Self { name, queued: None, requests: Vec::new(), objects }
     }
 
@@ -88,7 +88,7 @@ fn notification(body: &str) -> Option<(String, String)> {
 
 /// A job whose spec was put, changed or deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct SpecChange {
     /// The job.
     pub job_id: JobId,
     /// When.
@@ -101,7 +101,7 @@ pub enum Event {
     /// To look at runs whose time has passed, and at the clock.
     Sweep,
     /// To look at the schedules of jobs whose specs were changed.
-    Changed(Vec<Change>),
+    Changed(Vec<SpecChange>),
     /// Requests by a caller.
     Direct(Direct),
     /// Requests by EventBridge, a schedule or SNS, or events of S3's: their outcomes reach no caller, so that the
@@ -248,7 +248,7 @@ fn records_of(event: &Value, records: &Value, zone: chrono_tz::Tz) -> Result<Eve
 
 /// The changed jobs in a stream's records that have or had a schedule (DynamoDB Streams API Reference, Record). A
 /// record without a valid job id is skipped: it would come again and again.
-fn changes(records: &Value) -> Vec<Change> {
+fn changes(records: &Value) -> Vec<SpecChange> {
     let scheduled = |image: &Value| match &image["schedule"] {
         Value::Null => false,
         schedule => schedule["NULL"] != true && schedule["S"] != "" && schedule["S"] != "--",
@@ -263,7 +263,7 @@ fn changes(records: &Value) -> Vec<Change> {
         }
         let job_id = JobId::stored(told["Keys"]["job_id"]["S"].as_str()?).ok()?;
         let millis = told["ApproximateCreationDateTime"].as_f64()? * 1_000.0;
-        Some(Change { job_id, at: Timestamp::from_timestamp_millis(millis as i64)? })
+        Some(SpecChange { job_id, at: Timestamp::from_timestamp_millis(millis as i64)? })
     };
     records.as_array().into_iter().flatten().filter_map(change).collect()
 }

@@ -5,7 +5,7 @@ mod event;
 mod taken;
 
 pub use aside::Aside;
-pub use event::{BadEvent, Change, Direct, Event, Queued, Record, payload, put_aside};
+pub use event::{BadEvent, Direct, Event, Queued, Record, SpecChange, payload, put_aside};
 
 use std::collections::HashSet;
 
@@ -90,7 +90,7 @@ pub async fn handle(
         Event::Sweep => Ok(sweep(housekeeper, invocation.ends - SWEEP_MARGIN).await),
         Event::Changed(changes) => {
             let count = changes.len();
-            for Change { job_id, at } in changes {
+            for SpecChange { job_id, at } in changes {
                 housekeeper.touch(&[job_id], at).await?;
             }
             // At once: what is due within the minute would else begin late.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use pumice_core::engine::{Dispatcher, Triggers};
 use pumice_core::job_type::DispatchError;
 use pumice_core::request::{DispatchRequest, Parsed};
-use pumice_core::trigger::Objects;
+use pumice_core::trigger::ObjectEvents;
 use pumice_service::dispatch::{AcceptedRun, Outcomes, RefusedRequest};
 use serde_json::{Value, json};
 
@@ -103,7 +103,7 @@ fn bounded(error: &str) -> String {
 
 /// Has the triggers start jobs for objects, each by itself. A failure is refused, so that the event is delivered again:
 /// jobs that were started are not started again.
-pub(crate) async fn fire(triggers: &Triggers, objects: Objects, event: &str, taken: &mut Taken) {
+pub(crate) async fn fire(triggers: &Triggers, objects: ObjectEvents, event: &str, taken: &mut Taken) {
     for object in objects {
         let object = match object {
             Ok(object) => object,

@@ -28,7 +28,7 @@ pub use http::Web;
 pub use mail::Smtp;
 pub use messages::{handle, settle};
 pub use own::OwnFolder;
-pub use pool::Pool;
+pub use pool::ThreadPool;
 #[cfg(feature = "processes")]
 pub use scratch::Scratch;
 pub use worker::{Engines, Taking, WorkerLoop};

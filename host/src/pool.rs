@@ -20,12 +20,12 @@ const READS_PER_CPU: usize = 16;
 /// Work on the runtime's blocking threads: so many pieces at once, each within a time. Reads of files have turns of their
 /// own, so that a file system that hangs holds up reads alone.
 #[derive(Clone, Debug)]
-pub struct Pool {
+pub struct ThreadPool {
     turns: Arc<Semaphore>,
     reads: Arc<Semaphore>,
 }
 
-impl Default for Pool {
+impl Default for ThreadPool {
     fn default() -> Self {
         let cpus = available_parallelism().map_or(1, std::num::NonZero::get);
         let turns = |each| Arc::new(Semaphore::new(cpus * each));
@@ -34,7 +34,7 @@ impl Default for Pool {
 }
 
 #[async_trait]
-impl BlockingPool for Pool {
+impl BlockingPool for ThreadPool {
     async fn run(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), PoolError> {
         run(self.turns.clone(), LONGEST, work).await
     }
@@ -72,7 +72,7 @@ mod tests {
 
     #[tokio::test]
     async fn work_that_waits_holds_up_nothing_but_its_own_turn() {
-        let pool = Pool::default();
+        let pool = ThreadPool::default();
         let (go, wait) = mpsc::channel::<()>();
         let waiting = pool.run(Box::new(move || {
             let _ = wait.recv();
@@ -91,7 +91,7 @@ mod tests {
 
     #[tokio::test]
     async fn reads_that_hang_leave_turns_for_other_work() {
-        let pool = Pool::default();
+        let pool = ThreadPool::default();
         let (go, wait) = mpsc::channel::<()>();
         let wait = Arc::new(std::sync::Mutex::new(wait));
         let hanging = (0..pool.reads.available_permits()).map(|_| {

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use pumice_core::ids::{JobId, RunId};
 use pumice_core::job_type::{DispatchError, Ended, JobContext, JobError, Leaf, ParametersOf, Template};
 use pumice_core::request::DispatchRequest;
-use pumice_job_types::{JobList, dispatch};
+use pumice_job_types::{JobIds, dispatch};
 use serde_json::json;
 
 /// Runs jobs of type `dispatch`.
@@ -13,12 +13,12 @@ pub(crate) struct Dispatch;
 #[async_trait]
 impl Leaf for Dispatch {
     type Of = dispatch::Dispatch;
-    type Payload = JobList;
+    type Payload = JobIds;
 
     async fn run(
         &self,
         context: &JobContext<'_>,
-        list: JobList,
+        list: JobIds,
         parameters: ParametersOf<dispatch::Dispatch>,
     ) -> Result<Ended, JobError> {
         let jobs = list.prefixed(parameters.job_prefix.as_deref()).map_err(JobError::permanent)?;
@@ -87,7 +87,7 @@ mod tests {
 
     async fn run(payload: Value, parameters: Value) -> (Result<Ended, JobError>, World) {
         let world = World::of("dispatch", payload.clone(), parameters.clone());
-        let list = JobList::deserialize(payload).unwrap();
+        let list = JobIds::deserialize(payload).unwrap();
         let parameters = ParametersOf::<dispatch::Dispatch>::deserialize(parameters).unwrap();
         let ended = Dispatch.run(&world.context(), list, parameters).await;
         (ended, world)

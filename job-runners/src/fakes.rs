@@ -16,7 +16,8 @@ use pumice_core::Timestamp;
 use pumice_core::connection::Connections;
 use pumice_core::ids::{JobId, RealmName, RunId, RunKey, StateId};
 use pumice_core::job_type::{
-    ActionContext, Cancel, DispatchError, Dispatches, JobContext, LavaGlobals, Machine, Scene, Templates,
+    ActionContext, Cancel, DispatchError, Dispatches, JobContext, LavaGlobals, Machine, TemplateContext,
+    Templates,
 };
 use pumice_core::ports::Workspace;
 use pumice_core::ports::{
@@ -74,7 +75,7 @@ impl World {
             &json!({ "realm": "test", "s3_temp": "s3://bucket/tmp", "s3_payloads": "s3://bucket/payloads" }),
         );
         let realm = realm.expect("a realm");
-        let scene = Scene {
+        let scene = TemplateContext {
             job: job.document.clone(),
             realm: realm.document.clone(),
             realm_name: "test".to_owned(),

@@ -11,7 +11,7 @@ use futures_util::future::{Either, OptionFuture, join, select};
 use pumice_core::duration::Span;
 use pumice_core::job_type::{Ended, JobContext, JobError, Stop};
 use pumice_core::text::shown;
-use pumice_host::processes::{self, Family, Survivors};
+use pumice_host::processes::{self, ProcessFamily, Survivors};
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
 use serde_json::{Value, json};
@@ -266,7 +266,7 @@ async fn see_through(
     command: &Command,
     program: &str,
     child: &mut Child,
-    family: &mut Family,
+    family: &mut ProcessFamily,
 ) -> Result<Exit, JobError> {
     let clock = context.clock;
     let until = clock.now() + command.timeout.delta();

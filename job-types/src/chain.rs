@@ -5,7 +5,7 @@ use pumice_core::spec::JobSpec;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::job_list::{Globs, JobList};
+use crate::job_list::{Globs, JobIds};
 
 /// Parameters of a chain.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -30,12 +30,12 @@ pub struct Chain;
 impl JobType for Chain {
     const NAME: &'static str = "chain";
     const ABOUT: &'static str = "Runs jobs one after the other, under one run id.";
-    type Payload = JobList;
+    type Payload = JobIds;
     type Parameters = Parameters;
 }
 
 impl Composite for Chain {
-    fn plan(&self, job: &JobSpec, list: JobList, parameters: Parameters) -> Result<Plan, JobError> {
+    fn plan(&self, job: &JobSpec, list: JobIds, parameters: Parameters) -> Result<Plan, JobError> {
         let prefix = parameters.job_prefix.as_deref();
         let mut jobs = list.prefixed(prefix).map_err(JobError::permanent)?;
         if let Some(start) = &parameters.start {

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::command_line;
-use crate::connections::{Connections, check_given};
+use crate::connections::{LabelledConnections, check_given};
 use crate::words::{self, Rendering};
 pub use crate::words::{Bytes, Line, Text};
 
@@ -26,7 +26,7 @@ pub struct Parameters {
     pub args: Option<Vec<Template<Text>>>,
     /// Connections by label: the command finds a script for each in `LAVA_CONN_<LABEL>`. lava has them for exe and pkg only.
     #[serde(default)]
-    pub connections: Option<Connections>,
+    pub connections: Option<LabelledConnections>,
     /// Environment variables.
     #[serde(default)]
     pub env: Option<BTreeMap<String, Template<Text>>>,

@@ -7,7 +7,7 @@ use pumice_core::problem::{JsonPath, Problem};
 use pumice_core::text::quoted;
 
 /// Connections by the labels that a job gives them: a command finds each in `LAVA_CONN_<LABEL>`.
-pub type Connections = BTreeMap<String, ConnId>;
+pub type LabelledConnections = BTreeMap<String, ConnId>;
 
 /// Longest label, in bytes: it is part of a variable's name.
 const MAX_LABEL: usize = 64;
@@ -16,7 +16,7 @@ const MAX_CONNECTIONS: usize = 50;
 
 /// Problems of the labels of the parameter `connections`.
 #[must_use]
-pub fn check_given(connections: Option<&Connections>) -> Vec<Problem> {
+pub fn check_given(connections: Option<&LabelledConnections>) -> Vec<Problem> {
     let Some(connections) = connections else { return Vec::new() };
     let path = JsonPath::root().field("parameters").field("connections");
     let mut problems = Vec::new();

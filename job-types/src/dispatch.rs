@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::job_list::JobList;
+use crate::job_list::JobIds;
 
 /// Parameters of a dispatch.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -38,7 +38,7 @@ impl JobType for Dispatch {
     const NAME: &'static str = "dispatch";
     const ABOUT: &'static str =
         "Starts other jobs, each with a run id of its own, and does not wait for them.";
-    type Payload = JobList;
+    type Payload = JobIds;
     type Parameters = Parameters;
 
     fn check(&self, given: &Given<'_, Self>) -> Vec<Problem> {

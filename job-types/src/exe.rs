@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::command_line::{self, Timed};
-use crate::connections::{Connections, check_given};
+use crate::connections::{LabelledConnections, check_given};
 use crate::words::{self, Bytes, Line, Rendering, Text};
 
 /// Parameters of an exe job.
@@ -41,7 +41,7 @@ pub struct Parameters {
     pub file_size: Option<Bytes>,
     /// Connections by label: each file finds them in `LAVA_CONN_<LABEL>` and `LAVA_CONNID_<LABEL>`.
     #[serde(default)]
-    pub connections: Option<Connections>,
+    pub connections: Option<LabelledConnections>,
     /// The values that templates see as `vars`.
     #[serde(default)]
     pub vars: Option<Map<String, Value>>,

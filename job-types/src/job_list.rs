@@ -7,9 +7,9 @@ use serde_json::Value;
 
 /// Job ids: a list of them, or a text in which commas stand between them (lava guide, Job type: chain).
 #[derive(Clone, Debug, PartialEq)]
-pub struct JobList(pub Vec<String>);
+pub struct JobIds(pub Vec<String>);
 
-impl<'de> Deserialize<'de> for JobList {
+impl<'de> Deserialize<'de> for JobIds {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let ids = match Value::deserialize(deserializer)? {
             Value::String(text) => text.split(',').map(|id| id.trim().to_owned()).collect(),
@@ -29,7 +29,7 @@ impl<'de> Deserialize<'de> for JobList {
     }
 }
 
-impl JsonSchema for JobList {
+impl JsonSchema for JobIds {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         "JobList".into()
     }
@@ -56,7 +56,7 @@ pub enum BadJobList {
     NotAnId(#[from] BadName),
 }
 
-impl JobList {
+impl JobIds {
     /// The ids with a prefix before each.
     ///
     /// # Errors

@@ -22,7 +22,7 @@ pub mod words;
 
 use pumice_core::job_type::{BadRegistry, Registry, RegistryBuilder};
 
-pub use job_list::{BadJobList, Globs, JobList};
+pub use job_list::{BadJobList, Globs, JobIds};
 
 /// Every job type and action there is.
 ///

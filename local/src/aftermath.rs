@@ -1,4 +1,4 @@
-//! What an unclean end left of a store's write-ahead log (SQLite, "The WAL File Format").
+//! A store's write-ahead log after an unclean end (SQLite, "The WAL File Format").
 //!
 //! SQLite takes what is whole at the beginning of the log and passes over the rest, and over a log that is gone, without a
 //! word: what is in it alone would be missing, and a realm that was just made would be a new one.
@@ -14,7 +14,7 @@ const FRAME_HEADER: usize = 24;
 const LITTLE: u32 = 0x377f_0682;
 const BIG: u32 = 0x377f_0683;
 
-/// What was found of a log.
+/// The state of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Log {
     /// There is none, or nothing is in it.
@@ -25,7 +25,7 @@ pub(crate) enum Log {
     Torn(u64),
 }
 
-/// Looks through the log of a store. What cannot be read at all is left to SQLite.
+/// Looks through the log of a store. A log that cannot be read at all is left to SQLite.
 pub(crate) fn log_of(store: &Path) -> std::io::Result<Log> {
     let file = match File::open(store.with_extension("db-wal")) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Log::Gone),

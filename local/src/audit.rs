@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use pumice_core::Timestamp;
-use pumice_core::audit::Entry;
+use pumice_core::audit::AuditEntry;
 use pumice_core::ports::{AuditQuery, AuditStore, StoreError};
 use rusqlite::{Connection, Row, params};
 
@@ -11,14 +11,14 @@ use crate::database::Database;
 /// The key of an entry, when it expires in microseconds, and its record.
 type Values = (String, Option<i64>, String);
 
-fn values(entry: &Entry) -> Result<Values, StoreError> {
+fn values(entry: &AuditEntry) -> Result<Values, StoreError> {
     let record = serde_json::to_string(entry)
         .map_err(|error| StoreError::new(format!("an entry of the audit cannot be written: {error}")))?;
     Ok((entry.id.to_string(), entry.expires.map(|at| at.timestamp_micros()), record))
 }
 
 /// Reads an entry; `None`, with a line in the log, for one that cannot be read.
-fn entry(row: &Row<'_>) -> Result<Option<Entry>, rusqlite::Error> {
+fn entry(row: &Row<'_>) -> Result<Option<AuditEntry>, rusqlite::Error> {
     let (id, record) = (row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_str()?);
     let read = serde_json::from_str(record);
     Ok(read.inspect_err(|error| tracing::error!(%id, %error, "an entry of the audit cannot be read")).ok())
@@ -31,21 +31,21 @@ fn put(connection: &Connection, sql: &str, values: &Values) -> Result<(), rusqli
 
 #[async_trait]
 impl AuditStore for Database {
-    async fn begin(&self, entry: &Entry) -> Result<(), StoreError> {
+    async fn begin(&self, entry: &AuditEntry) -> Result<(), StoreError> {
         let values = values(entry)?;
-        // What the end wrote stays: an act that wrote nothing takes its beginning along with its end.
+        // The end of an act that wrote something stays: an act that wrote nothing takes its beginning along with its end.
         let sql = "INSERT INTO audit (id, expires, record) VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING";
         self.run_ahead(move |connection| put(connection, sql, &values));
         Ok(())
     }
 
-    async fn finish(&self, entry: &Entry) -> Result<(), StoreError> {
+    async fn finish(&self, entry: &AuditEntry) -> Result<(), StoreError> {
         let values = values(entry)?;
         let sql = "INSERT OR REPLACE INTO audit (id, expires, record) VALUES (?, ?, ?)";
         self.run(move |connection| put(connection, sql, &values)).await
     }
 
-    async fn entries(&self, query: &AuditQuery) -> Result<Vec<Entry>, StoreError> {
+    async fn entries(&self, query: &AuditQuery) -> Result<Vec<AuditEntry>, StoreError> {
         let (first, last, limit) = (query.first.to_string(), query.last.to_string(), query.limit);
         self.look(move |connection| {
             let sql = "SELECT id, record FROM audit WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT ?";
@@ -68,7 +68,7 @@ impl AuditStore for Database {
 #[cfg(test)]
 mod tests {
     use chrono::TimeDelta;
-    use pumice_core::audit::{AuditId, Origin, Outcome};
+    use pumice_core::audit::{ActOutcome, AuditId, Origin};
     use pumice_core::ports::Clock;
     use pumice_host::SystemClock;
 
@@ -76,12 +76,12 @@ mod tests {
     use crate::database::Durability;
 
     #[tokio::test]
-    async fn entry_is_kept_until_it_expires_and_one_that_cannot_be_read_is_left_out() {
+    async fn entry_is_kept_until_it_expires_and_left_out_if_unreadable() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("realm.db");
         let database = Database::open(&path, folder.path(), Durability::Normal).unwrap();
         let now = SystemClock.now();
-        let entry = |days: i64| Entry {
+        let entry = |days: i64| AuditEntry {
             id: AuditId::first_at(now - TimeDelta::days(days)),
             at: now - TimeDelta::days(days),
             who: "ada".to_owned(),
@@ -92,7 +92,7 @@ mod tests {
             unnamed: 0,
             asked: serde_json::Value::Null,
             changes: Vec::new(),
-            outcome: Outcome::Done,
+            outcome: ActOutcome::Done,
             answer: serde_json::Value::Null,
             error: None,
             ended: None,

@@ -38,7 +38,7 @@ impl BackfillStore for Database {
         let found = self.read(move |connection| {
             let sql = "SELECT id, record FROM backfills WHERE id = ?";
             let found = connection.prepare_cached(sql)?.query_row([&id], backfill).optional()?;
-            // One that is there and cannot be read is no reason to begin another.
+            // One that is there and cannot be read counts all the same: no other is begun.
             Ok(found.map(|found| found.ok_or(id)))
         });
         let unread = |id| StoreError::of(StoreErrorKind::Corrupt, format!("backfill {id} cannot be read"));

@@ -27,7 +27,7 @@ fn page(row: &Row<'_>) -> Result<ReceiptPage, rusqlite::Error> {
     Ok(ReceiptPage { number: number.cast_unsigned(), receipts })
 }
 
-/// How many pages of receipts one transaction removes: those who write wait for it, and a page has up to 500 receipts.
+/// How many pages of receipts one transaction removes: writers wait for it, and a page has up to 500 receipts.
 const MAX_REMOVED: usize = 20;
 
 /// Removes some of the receipts whose records have expired. Gives whether there may be more.
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn expired_receipts_leave_in_bounded_transactions_and_before_their_act() {
+    fn expired_receipts_leave_in_batches_before_their_act() {
         let mut connection = Connection::open_in_memory().unwrap();
         crate::schema::migrate(&mut connection).unwrap();
         let now = Timestamp::from_timestamp_micros(1_000).unwrap();

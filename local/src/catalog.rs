@@ -1,11 +1,11 @@
-//! What people do with a realm, in SQLite.
+//! The catalog of a realm's documents, in SQLite.
 
 use async_trait::async_trait;
 use pumice_core::Timestamp;
 use pumice_core::clock::{is_clock_changed, is_scheduled};
 use pumice_core::ids::{JobId, StateId};
 use pumice_core::ports::{
-    Applied, Catalog, Clock, Doc, DocumentChange, DocumentWrite, DocumentsWritten, JobChange, StateItem,
+    Catalog, Clock, Doc, DocumentChange, DocumentWrite, DocumentsWritten, JobChange, JobUpsert, StateItem,
     StateType, StoreError,
 };
 use pumice_core::secret::MASK;
@@ -21,7 +21,7 @@ use crate::state::{COLUMNS, item};
 use crate::stored::broken;
 use crate::triggers::{delete_trigger, put_trigger, stored_trigger};
 
-fn put_job(connection: &Connection, job: JobSpec, dry_run: bool) -> Result<Applied, rusqlite::Error> {
+fn put_job(connection: &Connection, job: JobSpec, dry_run: bool) -> Result<JobUpsert, rusqlite::Error> {
     let job_id = job.fields.job_id;
     let before = job_text(connection, &job_id)?.map(|text| parse(&text));
     let change = JobChange::between(before.as_ref(), &job.document);
@@ -32,7 +32,7 @@ fn put_job(connection: &Connection, job: JobSpec, dry_run: bool) -> Result<Appli
             touch(connection, &job_id, SystemClock.now())?;
         }
     }
-    Ok(Applied { job_id, change, before })
+    Ok(JobUpsert { job_id, change, before })
 }
 
 fn delete_job(connection: &Connection, id: &JobId) -> Result<bool, rusqlite::Error> {
@@ -88,7 +88,7 @@ fn hidden(item: StateItem) -> StateItem {
 
 #[async_trait]
 impl Catalog for Database {
-    async fn put_jobs(&self, jobs: Vec<JobSpec>, dry_run: bool) -> Result<Vec<Applied>, StoreError> {
+    async fn put_jobs(&self, jobs: Vec<JobSpec>, dry_run: bool) -> Result<Vec<JobUpsert>, StoreError> {
         let put = move |connection: &Connection| {
             let mut applied = Vec::with_capacity(jobs.len());
             for job in jobs {

@@ -1,8 +1,8 @@
-//! Puts SQLite's write-ahead log into the file beside those who write, who wait for the disk less then.
+//! Checkpoints SQLite's write-ahead log concurrently with writers, which wait for the disk less then.
 //!
-//! The log must reach the disk before it is put into the file, and that is most of what there is to write.
-//! It begins anew when it is in the file whole while nobody writes: so the last of it, what was written
-//! meanwhile, is left to the one who writes, who waits for the file to reach the disk too.
+//! The log must reach the disk before it is put into the file, and that is most of the writing.
+//! It begins anew when it is in the file whole while no transaction writes: so its end, which was written
+//! meanwhile, is left to the writer, which waits for the file to reach the disk too.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,20 +14,20 @@ use tokio::task::spawn_blocking;
 
 use crate::database::explain;
 
-/// After how many changed rows the log is put into the file. Each time the one who writes waits for the
+/// After how many changed rows the log is put into the file. Each time the writer waits for the
 /// disk at the end of it, so not too often: one by one, small requests make a log of 100 MB by then.
 const ROWS: u64 = 16 * 1024;
-/// How many pages the log may hold before SQLite has whoever writes next put all of it into the file: where
-/// rows are large, and where that cannot be done beside them.
+/// How many pages the log may hold before SQLite has the next writer put all of it into the file: where
+/// rows are large, and where a concurrent checkpoint fails.
 pub(crate) const MAX_PAGES: i64 = 64 * 1024;
-/// How often what was written during the last round is put into the file too, before the rest is left to
-/// the one who writes.
+/// How many further rounds put into the file the changes of the round before, until the rest is left to
+/// the writer.
 const ROUNDS: usize = 2;
 
-/// How long those who still write are waited for at the end.
+/// How long the last writers are waited for at the end.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The write-ahead log of a file, as the one who writes it sees it.
+/// The write-ahead log of a file, as its writer sees it.
 #[derive(Debug)]
 pub(crate) struct WriteAheadLog {
     file: PathBuf,
@@ -43,7 +43,7 @@ struct Progress {
     /// How many rows had been changed when it was last put into the file.
     rows: u64,
     /// The connection that puts it there, once there is one.
-    beside: Option<Connection>,
+    checkpointer: Option<Connection>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,8 +51,8 @@ enum Stage {
     /// It may grow.
     #[default]
     Growing,
-    /// It is put into the file beside those who write.
-    Beside,
+    /// It is put into the file concurrently with writers.
+    Concurrent,
     /// All but the last of it is in the file.
     Last,
 }
@@ -77,7 +77,7 @@ impl WriteAheadLog {
         (self.begun.load(Ordering::SeqCst) == ended).then_some(ended)
     }
 
-    /// Puts as much of the log into the file as can be without holding up anybody.
+    /// Puts as much of the log into the file as can be without holding up other connections.
     fn put(&self, connection: &Connection) -> Result<(), rusqlite::Error> {
         self.begun.fetch_add(1, Ordering::SeqCst);
         let sql = "PRAGMA wal_checkpoint(PASSIVE)";
@@ -86,56 +86,56 @@ impl WriteAheadLog {
         done
     }
 
-    /// Puts all of it into the file and empties it, as far as nobody reads or writes.
-    pub(crate) fn put_away(&self) -> Result<(), rusqlite::Error> {
+    /// Puts all of it into the file and empties it, as far as no other connection reads or writes.
+    pub(crate) fn empty(&self) -> Result<(), rusqlite::Error> {
         // On a connection of its own: the one that writes may be within a transaction.
         let connection = open(&self.file)?;
         connection.busy_timeout(PATIENCE)?;
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
     }
 
-    /// Does what is to be done about the log now. To be called by the one who writes, after each transaction.
+    /// Takes the next step with the log. To be called by the writer, after each transaction.
     pub(crate) fn keep_short(self: &Arc<Self>, writer: &Connection) {
         let stage = {
             let mut progress = self.progress();
             let next = match progress.stage {
-                Stage::Growing if writer.total_changes() - progress.rows >= ROWS => Stage::Beside,
+                Stage::Growing if writer.total_changes() - progress.rows >= ROWS => Stage::Concurrent,
                 Stage::Last => Stage::Growing,
-                Stage::Growing | Stage::Beside => return,
+                Stage::Growing | Stage::Concurrent => return,
             };
             progress.stage = next;
             progress.rows = writer.total_changes();
             next
         };
-        if stage == Stage::Beside {
-            let beside = Beside(self.clone());
-            spawn_blocking(move || beside.0.put_beside());
+        if stage == Stage::Concurrent {
+            let concurrent = Concurrent(self.clone());
+            spawn_blocking(move || concurrent.0.put_concurrently());
         } else {
-            told(self.put(writer));
+            or_warn(self.put(writer));
         }
     }
 
     /// Puts what is there into the file. Where that fails it costs time only: SQLite has a writer do it.
-    fn put_beside(&self) {
-        let connection = self.progress().beside.take();
+    fn put_concurrently(&self) {
+        let connection = self.progress().checkpointer.take();
         let connection = connection.map_or_else(|| open(&self.file), Ok);
         let done = connection.and_then(|connection| {
             (0..ROUNDS).try_for_each(|_| self.put(&connection))?;
             Ok(connection)
         });
         let mut progress = self.progress();
-        progress.beside = told(done);
-        progress.stage = if progress.beside.is_some() { Stage::Last } else { Stage::Growing };
+        progress.checkpointer = or_warn(done);
+        progress.stage = if progress.checkpointer.is_some() { Stage::Last } else { Stage::Growing };
     }
 }
 
-/// What is done beside those who write. However it ends, it does not stay under way.
-struct Beside(Arc<WriteAheadLog>);
+/// A concurrent checkpoint. However it ends, it does not stay under way.
+struct Concurrent(Arc<WriteAheadLog>);
 
-impl Drop for Beside {
+impl Drop for Concurrent {
     fn drop(&mut self) {
         let mut progress = self.0.progress();
-        if progress.stage == Stage::Beside {
+        if progress.stage == Stage::Concurrent {
             progress.stage = Stage::Growing;
         }
     }
@@ -145,7 +145,7 @@ fn open(file: &Path) -> Result<Connection, rusqlite::Error> {
     Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
 }
 
-fn told<T>(outcome: Result<T, rusqlite::Error>) -> Option<T> {
+fn or_warn<T>(outcome: Result<T, rusqlite::Error>) -> Option<T> {
     let warn = |error: &rusqlite::Error| {
         tracing::warn!(error = explain(error), "cannot put the write-ahead log into the store; it grows");
     };
@@ -176,9 +176,9 @@ mod tests {
         u32::from_be_bytes(log[12..16].try_into().unwrap())
     }
 
-    async fn put_beside(log: &WriteAheadLog) {
+    async fn wait_for_checkpoint(log: &WriteAheadLog) {
         let put = async {
-            while log.progress().stage == Stage::Beside {
+            while log.progress().stage == Stage::Concurrent {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_log_is_put_into_the_file_once_it_has_grown_and_begins_anew() {
+    async fn grown_log_is_checkpointed_and_begins_anew() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("x.db");
         let (writer, log) = (writer(&file), Arc::new(WriteAheadLog::new(&file)));
@@ -196,10 +196,10 @@ mod tests {
         assert_eq!(log.progress().stage, Stage::Growing);
         write(&writer, 1);
         log.keep_short(&writer);
-        put_beside(&log).await;
+        wait_for_checkpoint(&log).await;
         assert_eq!(log.progress().stage, Stage::Last);
         assert!(std::fs::metadata(&file).unwrap().len() > size + 50_000);
-        // What came then is left to the one who writes: else it would stay in the log.
+        // Later changes are left to the writer: else they would stay in the log.
         write(&writer, 1);
         let begun = beginnings(&file);
         log.keep_short(&writer);
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn where_it_cannot_be_done_beside_writing_goes_on() {
+    async fn writing_goes_on_where_a_concurrent_checkpoint_fails() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("x.db");
         let (writer, log) = (writer(&file), Arc::new(WriteAheadLog::new(&folder.path().join("none.db"))));
@@ -217,7 +217,7 @@ mod tests {
             write(&writer, ROWS);
             log.keep_short(&writer);
             assert_eq!(log.progress().rows, tried * ROWS);
-            put_beside(&log).await;
+            wait_for_checkpoint(&log).await;
             assert_eq!(log.progress().stage, Stage::Growing);
         }
     }

@@ -1,7 +1,7 @@
 //! Connections, in SQLite.
 
 use async_trait::async_trait;
-use pumice_core::connection::{AppliedConnection, ConnectionSpec, ConnectionStore};
+use pumice_core::connection::{ConnectionSpec, ConnectionStore, ConnectionUpsert};
 use pumice_core::ids::ConnId;
 use pumice_core::ports::{Doc, JobChange, StoreError};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -23,7 +23,7 @@ pub(crate) fn put_connection(
     connection: &Connection,
     spec: ConnectionSpec,
     dry_run: bool,
-) -> Result<AppliedConnection, rusqlite::Error> {
+) -> Result<ConnectionUpsert, rusqlite::Error> {
     let conn_id = spec.conn_id;
     let before = stored_connection(connection, &conn_id)?.map(|text| parse(&text));
     let change = JobChange::between(before.as_ref(), &spec.document);
@@ -32,7 +32,7 @@ pub(crate) fn put_connection(
         connection
             .execute("INSERT OR REPLACE INTO connections VALUES (?, ?)", params![conn_id.as_str(), text])?;
     }
-    Ok(AppliedConnection { conn_id, change, before })
+    Ok(ConnectionUpsert { conn_id, change, before })
 }
 
 pub(crate) fn delete_connection(connection: &Connection, id: &ConnId) -> Result<bool, rusqlite::Error> {
@@ -67,7 +67,7 @@ impl ConnectionStore for Database {
         &self,
         connections: Vec<ConnectionSpec>,
         dry_run: bool,
-    ) -> Result<Vec<AppliedConnection>, StoreError> {
+    ) -> Result<Vec<ConnectionUpsert>, StoreError> {
         let put_all = move |connection: &Connection| {
             connections.into_iter().map(|spec| put_connection(connection, spec, dry_run)).collect()
         };

@@ -32,7 +32,7 @@ const PAGE_BYTES: i64 = 2 * 1024;
 /// SQLite's cache of pages, in KiB.
 pub(crate) const CACHE_KIB: i64 = 2 * 1024;
 
-/// What survives what: SQLite's `synchronous`.
+/// Which writes survive which failures: SQLite's `synchronous`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
     /// Everything that was answered survives the end of the process; the last moments before a
@@ -88,15 +88,15 @@ pub enum OpenError {
 #[derive(Clone)]
 pub struct Database {
     inner: Arc<Inner>,
-    /// Whether records of runs are read apart from those who write.
+    /// Whether records of runs are read on connections of their own.
     reads_apart: bool,
 }
 
 struct Inner {
-    /// Before the line: the one who closes the file last puts its log away, and a reader cannot.
+    /// Before the line: the connection that closes the file last removes its log, and a reader cannot.
     readers: Option<Arc<Readers>>,
     line: Arc<Line>,
-    /// Told when a message was put on a queue by this process.
+    /// Notified when this process put a message on a queue.
     arrived: Notify,
     cache: Mutex<Cache>,
     /// Short pinned specs that were read last, by their texts.
@@ -116,7 +116,7 @@ const MAX_JOBS: usize = 20_000;
 /// Specs as they were parsed, for as long as the file does not change under them.
 #[derive(Default)]
 pub(crate) struct Cache {
-    /// What `data_version` was when the cache was filled.
+    /// The `data_version` when the cache was filled.
     pub(crate) version: i64,
     /// When that was looked at last.
     pub(crate) looked: Option<Instant>,
@@ -193,8 +193,8 @@ impl Database {
         }
     }
 
-    /// The same, for people: records of runs are read on connections of their own, so that nobody who looks at them waits
-    /// for the engine's writes, nor the engine for those who look. Lists, trees and counts are read so in any case.
+    /// The same, for people: records of runs are read on connections of their own, so that neither readers nor the engine's
+    /// writes wait for each other. Lists, trees and counts are read so in any case.
     #[must_use]
     pub fn apart(&self) -> Self {
         Self { inner: self.inner.clone(), reads_apart: true }
@@ -215,12 +215,12 @@ impl Database {
         Self { inner: Arc::new(inner), reads_apart: false }
     }
 
-    /// Puts the write-ahead log into the file, as far as nobody reads it.
-    pub(crate) async fn put_log_away(&self) -> Result<(), StoreError> {
+    /// Checkpoints the write-ahead log as far as no reader needs it.
+    pub(crate) async fn empty_log(&self) -> Result<(), StoreError> {
         let log = self.inner.line.log().clone();
-        let done = tokio::task::spawn_blocking(move || log.put_away()).await;
+        let done = tokio::task::spawn_blocking(move || log.empty()).await;
         done.map_err(|error| StoreError::new(error.to_string()))?
-            .map_err(|error| Failed::Sqlite(error).told())
+            .map_err(|error| Failed::Sqlite(error).into_store_error())
     }
 
     /// Writes since when the realm is served, and for which workers (none means all), so that there is a write-ahead log.
@@ -256,7 +256,7 @@ impl Database {
         self.inner.line.held()
     }
 
-    /// What SQLite said when it found the file damaged, if it did.
+    /// SQLite's message when it found the file damaged, if it did.
     pub(crate) fn damage(&self) -> Option<&str> {
         self.inner.line.damage()
     }
@@ -314,7 +314,7 @@ impl Database {
         self.inner.line.carry_out(false, |connection, _| operation(connection)).await
     }
 
-    /// Carries out an operation that only reads, apart from those who write.
+    /// Carries out an operation that only reads, on a connection of its own.
     pub(crate) async fn look<T, F>(&self, operation: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -333,7 +333,7 @@ impl Database {
         }
     }
 
-    /// Carries out an operation that reads a record: apart from those who write where [`Database::apart`] says so.
+    /// Carries out an operation that reads a record: on a connection of its own where [`Database::apart`] says so.
     pub(crate) async fn read_record<T, F>(&self, operation: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -360,7 +360,7 @@ impl Database {
 }
 
 /// A connection that only reads. In a folder that cannot be written to SQLite has nowhere to put what readers
-/// share; while there is no log of a writer either, the file alone is all there is.
+/// share; while no writer has a log either, the file alone is complete.
 pub(crate) fn reader(path: &Path) -> Result<Connection, rusqlite::Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let looked = |connection: Connection| {
@@ -405,7 +405,7 @@ fn configure(connection: &Connection, durability: Durability) -> Result<(), rusq
     Ok(())
 }
 
-/// What SQLite says, in words that help.
+/// SQLite's message with a hint.
 pub(crate) fn explain(error: &rusqlite::Error) -> String {
     match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::DiskFull) => "the disk is full".to_owned(),
@@ -462,7 +462,7 @@ mod tests {
     }
 
     #[test]
-    fn reader_brings_an_earlier_version_up_to_date_and_leaves_a_newer_one() {
+    fn reader_updates_an_older_version_and_leaves_a_newer_one() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("realm.db");
         drop(Connection::open(&path).unwrap());

@@ -135,7 +135,7 @@ impl Database {
         Ok(found.into_iter().flatten().collect())
     }
 
-    /// What [`pumice_core::ports::Queue::depth`] gives: this process alone knows what it has handed out.
+    /// The answer of [`pumice_core::ports::Queue::depth`]: this process alone knows what it has handed out.
     pub(crate) async fn depth_of(&self, worker: &WorkerName) -> Result<Depth, StoreError> {
         let (queue, now) = (worker.to_string(), Utc::now().timestamp_micros());
         let out: Vec<(i64, i64)> = {

@@ -54,7 +54,7 @@ pub(crate) fn piece(path: &Path, from: u64, length: u64) -> io::Result<Option<Pi
 pub(crate) fn list(prefix: &str, after: Option<&str>, limit: usize) -> io::Result<ObjectPage> {
     let limit = limit.clamp(1, MAX_LISTED);
     let folder = prefix.rfind('/').map_or("", |end| &prefix[..=end]);
-    // What a folder holds comes after the folder's own path with a slash, and before all that comes after that.
+    // The entries of a folder come after the folder's own path with a slash, and before all that follows that.
     let mut open: BinaryHeap<Reverse<(String, usize)>> = BinaryHeap::new();
     open.push(Reverse((folder.to_owned(), 0)));
     let mut objects: Vec<Object> = Vec::new();

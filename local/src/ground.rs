@@ -1,4 +1,4 @@
-//! What a realm's folder stands on: the file of its store, and the disk.
+//! The ground of a realm's folder: the file of its store, and the disk.
 
 use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::database::{explain, reader};
 use crate::home::STORE;
 
-/// What a look through the whole store of a folder came to.
+/// The result of a check of a folder's whole store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Integrity {
     /// Nothing is wrong with it.
@@ -35,13 +35,13 @@ pub fn look_through(home: &Path, limit: Duration) -> Integrity {
             interrupt.interrupt();
         }
     });
-    let told = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
+    let finding = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
     drop(done);
     // It ends at once, as its sender is gone.
     let _ = timer.join();
-    match told {
-        Ok(told) if told == "ok" => Integrity::Whole,
-        Ok(told) => Integrity::Damaged(told),
+    match finding {
+        Ok(finding) if finding == "ok" => Integrity::Whole,
+        Ok(finding) => Integrity::Damaged(finding),
         Err(error) if is_damage(&error) => Integrity::Damaged(error.to_string()),
         Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::OperationInterrupted) => {
             Integrity::Unfinished
@@ -69,7 +69,7 @@ pub struct Room {
 /// How much room the disk has that a folder is on.
 ///
 /// # Errors
-/// What the system says.
+/// The error of the system.
 pub fn room(folder: &Path) -> std::io::Result<Room> {
     let found = rustix::fs::statvfs(folder)?;
     let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);

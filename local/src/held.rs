@@ -17,7 +17,7 @@ use crate::presence::LOG_MAGIC;
 const LOOKS: usize = 4;
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// What the lock's file begins with while a process serves the folder.
+/// How the lock's file begins while a process serves the folder.
 pub(crate) const SERVED: &str = "served";
 /// How the line with the files begins.
 const FILES: &str = "files";
@@ -82,7 +82,7 @@ impl FileIds {
 
     /// The first of the store's files that is there and that this process has not opened.
     pub(crate) fn first_not_open(&self, store: &Path) -> Option<PathBuf> {
-        // Without `/proc` nothing can be told.
+        // Without `/proc` the open files are unknown.
         let open: Vec<FileId> = std::fs::read_dir("/proc/self/fd")
             .ok()?
             .flatten()
@@ -101,7 +101,7 @@ impl FileIds {
     }
 }
 
-/// What the process that serves a folder notes in the lock's file.
+/// The note of the process that serves a folder, in the lock's file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Note {
     /// When it began to serve the folder.
@@ -169,7 +169,7 @@ impl Held {
         self.own.first_other(&self.store).is_none()
     }
 
-    /// What is wrong with the files, if anything is, for a process that is about to write or has just written.
+    /// The fault of the files, if any, for a process that is about to write or has just written.
     pub(crate) fn fault(&self) -> Option<String> {
         if self.serves.load(Ordering::Relaxed) {
             return None;
@@ -206,7 +206,7 @@ impl Held {
     }
 }
 
-/// What an index of a log says of the log (SQLite, "WAL-Mode File Format", The WAL-Index File Format).
+/// The log's length as its index has it (SQLite, "WAL-Mode File Format", The WAL-Index File Format).
 pub(crate) trait LogIndex {
     /// How long the log is at least, in bytes.
     fn pages_end(&self) -> Option<u64>;
@@ -226,8 +226,8 @@ impl LogIndex for File {
     }
 }
 
-/// What is wrong with the files of a store that this process is about to open, beside the process that serves the folder.
-pub(crate) fn fault_beside_server(store: &Path, folder: &Path) -> Option<String> {
+/// The fault of the store's files for a process that is about to open them next to the process that serves the folder.
+pub(crate) fn fault_next_to_server(store: &Path, folder: &Path) -> Option<String> {
     let other = Note::of(folder)?.files?.first_other(store)?;
     Some(replaced(&other, "the process that serves the realm opened it"))
 }

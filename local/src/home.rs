@@ -15,7 +15,7 @@ use pumice_core::ports::{Catalog, JobStore, Messaging, Ports, Servers, StoreErro
 use pumice_core::problem::SpecError;
 use pumice_core::secret::mark_names;
 use pumice_host::processes::kill_leftovers;
-use pumice_host::{DiskWorkspaces, OwnFolder, Pool, SystemClock, SystemRandom, Web, remove_tree};
+use pumice_host::{DiskWorkspaces, OwnFolder, SystemClock, SystemRandom, ThreadPool, Web, remove_tree};
 use pumice_template::{UnknownZone, Zone};
 use serde_json::json;
 
@@ -60,7 +60,7 @@ pub enum HomeError {
         "{0} is empty: it was a realm's store, or was to become one; put a copy of it in its place, or remove it to begin anew"
     )]
     Empty(PathBuf),
-    /// The store's file is a folder, or something else that is no file.
+    /// The store's file is a folder, or something else that is not a file.
     #[error("{0} is not a regular file, as a realm's store is: move it away, or use another folder")]
     NotAFile(PathBuf),
     /// The log of the store is gone.
@@ -77,6 +77,14 @@ pub enum HomeError {
     /// A file of the store is not the one that the process has open which serves the folder.
     #[error("{0}: nothing is accepted until the realm is served anew, with `pumice serve`")]
     Replaced(String),
+    /// Another process serves the folder.
+    #[error("another pumice process serves {}{}; stop it first, or use another folder", path.display(), of_workers(workers))]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+        /// The workers that it serves; none means all, or that it is not known.
+        workers: Vec<WorkerName>,
+    },
     /// The folder holds another realm.
     #[error("{path} holds realm {found}, not {wanted}")]
     OtherRealm {
@@ -99,15 +107,6 @@ pub enum HomeError {
     /// The store cannot be reached.
     #[error("{0}")]
     Store(#[from] StoreError),
-}
-
-/// Another process works on the folder.
-#[derive(Debug, thiserror::Error)]
-#[error("another pumice process serves {}{}; stop it first, or use another folder", path.display(), of_workers(workers))]
-pub struct InUse {
-    path: PathBuf,
-    /// The workers that it serves; none means all, or that it is not known.
-    workers: Vec<WorkerName>,
 }
 
 fn of_workers(workers: &[WorkerName]) -> String {
@@ -201,7 +200,7 @@ impl Home {
             let name = realm.map_or(DEFAULT_REALM, RealmName::as_str);
             let document = json!({ "realm": name });
             database.put_realm(document.as_object().cloned().unwrap_or_default()).await?;
-            database.put_log_away().await?;
+            database.empty_log().await?;
         }
         Self::holding(path, realm, database).await
     }
@@ -307,8 +306,8 @@ impl Home {
     /// is gone: its commands are killed, its claims given up, its work directories removed.
     ///
     /// # Errors
-    /// The inner error is [`InUse`] when another process has it.
-    pub async fn lock(&self, now: Timestamp) -> Result<Result<ServeLock, InUse>, HomeError> {
+    /// [`HomeError::InUse`] when another process has it, or the folder cannot be used.
+    pub async fn lock(&self, now: Timestamp) -> Result<ServeLock, HomeError> {
         self.lock_for(now, &[]).await
     }
 
@@ -316,11 +315,7 @@ impl Home {
     ///
     /// # Errors
     /// As [`Self::lock`].
-    pub async fn lock_for(
-        &self,
-        now: Timestamp,
-        workers: &[WorkerName],
-    ) -> Result<Result<ServeLock, InUse>, HomeError> {
+    pub async fn lock_for(&self, now: Timestamp, workers: &[WorkerName]) -> Result<ServeLock, HomeError> {
         let folder = |error| HomeError::Folder { path: self.path.clone(), error };
         let file = private_file(&self.path.join(LOCK)).map_err(folder)?;
         let began = std::time::Instant::now();
@@ -334,7 +329,7 @@ impl Home {
                 }
                 Err(std::fs::TryLockError::WouldBlock) => {
                     let workers = self.database.served_workers().await.unwrap_or_default();
-                    return Ok(Err(InUse { path: self.path.clone(), workers }));
+                    return Err(HomeError::InUse { path: self.path.clone(), workers });
                 }
                 Err(std::fs::TryLockError::Error(error)) => return Err(folder(error)),
             }
@@ -348,7 +343,7 @@ impl Home {
         if killed + recovered > 0 {
             tracing::info!(killed, recovered, "took over from a process that is gone");
         }
-        if let Err(error) = lost::put_aside(&self.path) {
+        if let Err(error) = lost::keep_outputs(&self.path) {
             tracing::warn!(%error, "cannot keep what commands printed whose worker is gone");
         }
         // Each invocation has a directory of its own name: one that stays is in the way of no other.
@@ -358,7 +353,7 @@ impl Home {
         OwnFolder::make(&self.path, &self.scratch()).map_err(folder)?;
         let lock = held.serve(&self.path, &since).map_err(folder)?;
         self.database.held().serve();
-        Ok(Ok(lock))
+        Ok(lock)
     }
 
     /// Ends serving the folder, once everything is in order.
@@ -367,7 +362,7 @@ impl Home {
     /// [`StoreError`] when the realm's files are not those that were served: what was written last may be lost.
     pub async fn end(&self, lock: ServeLock) -> Result<(), StoreError> {
         lock.end()?;
-        if let Err(error) = self.database.put_log_away().await {
+        if let Err(error) = self.database.empty_log().await {
             tracing::debug!(%error, "the store's log is put into it by the next one");
         }
         Ok(())
@@ -388,7 +383,7 @@ impl Home {
         let environment = |name: &str| std::env::var(name).ok();
         let settings =
             realm.settings.clone().with_environment(&environment).map_err(HomeError::Environment)?;
-        // What decrypts the realm's secrets, or is one, is not a command's.
+        // Commands get no secret, and no key of the secrets.
         let commands: Vec<(OsString, OsString)> =
             std::env::vars_os().filter(|(name, _)| !is_of_secrets(name)).collect();
         mark_names(&settings.redact);
@@ -418,7 +413,7 @@ impl Home {
                 secrets: Arc::new(secrets),
                 queue: database,
                 // The sweeper comes every second: no run needs another way.
-                scheduler: None,
+                wake_ups: None,
                 hosts: None,
                 lava_events: None,
                 objects: Arc::new(Folders::new(&self.path)),
@@ -427,7 +422,7 @@ impl Home {
                 servers: self.servers.clone(),
                 clock,
                 random: Arc::new(SystemRandom),
-                pool: Arc::new(Pool::default()),
+                pool: Arc::new(ThreadPool::default()),
                 workspaces: Arc::new(DiskWorkspaces),
             },
         }))

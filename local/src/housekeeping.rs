@@ -19,7 +19,7 @@ const EVERY: Duration = Duration::from_secs(60);
 /// How many looks at records find nothing that has expired before the rest is left to the next time. Each is of
 /// hundreds of records and takes about a millisecond, so that millions are looked at in an hour.
 const MAX_LOOKS: usize = 200;
-/// What stands between a run's id and the number of a further attempt in the name of a folder.
+/// Separates a run's id from the number of a further attempt in the name of a folder.
 const ATTEMPT: &str = "-attempt-";
 /// How deep below the place for temporary files a run's folder may be: a job's id is a path.
 const MAX_DEPTH: usize = 64;
@@ -53,7 +53,7 @@ struct House {
     home: Option<PathBuf>,
     /// Up to which place all records were looked at for what has expired.
     at: i64,
-    /// What could not be removed, and was said once.
+    /// Paths that could not be removed and were reported once.
     stuck: HashSet<PathBuf>,
 }
 

@@ -21,7 +21,7 @@ pub(crate) fn stored_id(id: String) -> Option<JobId> {
 }
 
 pub(crate) fn parse(text: &str) -> Doc {
-    // What is stored was JSON when it was put; anything else fails its check as a spec.
+    // A stored text was JSON when it was put; any other text fails its check as a spec.
     serde_json::from_str(text).unwrap_or_default()
 }
 

@@ -10,14 +10,14 @@ use uuid::Uuid;
 
 /// A message as it is put on a queue.
 #[derive(Debug)]
-pub(crate) struct Letter {
+pub(crate) struct QueuedMessage {
     pub(crate) queue: WorkerName,
     pub(crate) visible_at: i64,
     pub(crate) id: i64,
     pub(crate) body: String,
 }
 
-impl From<&Outgoing> for Letter {
+impl From<&Outgoing> for QueuedMessage {
     fn from(outgoing: &Outgoing) -> Self {
         let message = &outgoing.message;
         Self {
@@ -43,7 +43,7 @@ pub(crate) fn insertion(connection: &Connection) -> Result<CachedStatement<'_>, 
     connection.prepare_cached("INSERT INTO messages VALUES (?, ?, ?, 0, ?)")
 }
 
-impl Letter {
+impl QueuedMessage {
     /// Puts it on its queue, with [`insertion`]'s statement.
     pub(crate) fn put(&self, insertion: &mut CachedStatement<'_>) -> Result<(), rusqlite::Error> {
         insertion.execute(params![self.queue.as_str(), self.visible_at, self.id, self.body]).map(drop)

@@ -43,12 +43,12 @@ mod triggers;
 mod worker;
 
 pub use backup::{
-    BackedUpFile, BackupError, Heading, Heard as BackupHeard, Manifest, Progress as BackupProgress,
-    Stage as BackupStage, back_up, check_backup, left_behind, restore,
+    BackedUpFile, BackupError, BackupProgress, Heading, Manifest, ProgressListener, Stage as BackupStage,
+    back_up, check_backup, left_behind, restore,
 };
 pub use database::{Database, Durability, OpenError};
 pub use ground::{Integrity, Room, look_through, room};
-pub use home::{Home, HomeError, InUse};
+pub use home::{Home, HomeError};
 pub use lock::ServeLock;
 pub use lost::lost_outputs;
 pub use objects::Folders;

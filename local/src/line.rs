@@ -1,8 +1,8 @@
 //! The way to the connection: operations that come at the same time share a transaction.
 //!
-//! Whoever has an operation puts it in line. Whoever finds the connection free carries out all that
+//! A caller puts its operation in line. One that finds the connection free carries out all that
 //! stand in line, in one transaction, and answers each once it is committed. So a single caller goes
-//! straight through, and a busy engine pays for one commit for many writes. What came meanwhile is left
+//! straight through, and a busy engine pays for one commit for many writes. Operations that came meanwhile are left
 //! to a task of its own, for a caller may be dropped, or not be polled while it waits: none is ever
 //! waited for.
 
@@ -93,11 +93,11 @@ where
 /// A write that comes with the next one of another.
 type Ahead = Box<dyn Fn(&Connection) -> Result<(), rusqlite::Error> + Send + Sync>;
 
-/// A connection, and who stands in line for it.
+/// A connection, and the operations in line for it.
 pub(crate) struct Line {
     connection: Mutex<Connection>,
     waiting: Mutex<VecDeque<Box<dyn Operation>>>,
-    /// What is carried out at the beginning of the next transaction that writes, until one has taken place.
+    /// Operations for the beginning of the next transaction that writes, until one has taken place.
     ahead: Mutex<Vec<Ahead>>,
     /// Whether a task of its own works the line off: callers leave it to that one.
     helped: AtomicBool,
@@ -106,7 +106,7 @@ pub(crate) struct Line {
     in_flight: Mutex<InFlight>,
     /// The files that the connection has open.
     held: Held,
-    /// What SQLite said when it found the file damaged.
+    /// SQLite's message when it found the file damaged.
     damage: OnceLock<String>,
 }
 
@@ -136,7 +136,7 @@ impl Line {
         &self.held
     }
 
-    /// The write-ahead log, which the one who writes keeps short.
+    /// The write-ahead log, which the writer keeps short.
     pub(crate) fn log(&self) -> &Arc<WriteAheadLog> {
         &self.log
     }
@@ -149,10 +149,10 @@ impl Line {
     {
         let (answer, mut answered) = oneshot::channel();
         self.push(Box::new(Asked { writes, operation: Some(operation), value: None, answer }));
-        // Let those who are ready join in.
+        // Let other ready callers join in.
         yield_now().await;
         if let Ok(answer) = answered.try_recv() {
-            // Carried out by another. Who has only begun to stand in line joins in with the next.
+            // Another caller carried it out. Callers that are about to join the line come with the next.
             return answer;
         }
         if !self.helped.load(Ordering::SeqCst) && self.work_off() {
@@ -161,12 +161,12 @@ impl Line {
         answered.await.unwrap_or_else(|_| Err(StoreError::new("the store was closed")))
     }
 
-    /// What SQLite said when it found the file damaged, if it did.
+    /// SQLite's message when it found the file damaged, if it did.
     pub(crate) fn damage(&self) -> Option<&str> {
         self.damage.get().map(String::as_str)
     }
 
-    /// Records what SQLite said when a reader found the file damaged.
+    /// Records SQLite's message when a reader found the file damaged.
     pub(crate) fn record_damage(&self, error: String) {
         self.damage.get_or_init(|| error);
     }
@@ -204,13 +204,13 @@ impl Line {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Carries out what stands in line, unless another thread is at it. Tells whether more has come
-    /// meanwhile, which somebody must see to then.
+    /// Carries out the operations in line, unless another thread does. Returns whether more have come
+    /// meanwhile, which the caller must see to then.
     fn work_off(&self) -> bool {
         let connection = match self.connection.try_lock() {
             Ok(connection) => connection,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            // The one at it looks at the line again after it has let go.
+            // The other thread looks at the line again after it has let go.
             Err(TryLockError::WouldBlock) => return false,
         };
         let mut batch: Vec<Box<dyn Operation>> = {
@@ -229,7 +229,7 @@ impl Line {
                     self.damage.get_or_init(|| error.to_string());
                 }
                 tracing::error!(error = %failed, "the store failed");
-                failed.told()
+                failed.into_store_error()
             });
             self.in_flight().settle(outcome.is_ok());
             let again: Vec<Ahead> =
@@ -237,7 +237,7 @@ impl Line {
             if !again.is_empty() {
                 self.ahead().splice(..0, again);
             }
-            // A thread that cannot be had is no reason to stop: those who write do it then.
+            // Without a thread for it work goes on: writers checkpoint the log then.
             let kept = catch_unwind(AssertUnwindSafe(|| self.log.keep_short(&connection)));
             if kept.is_err() {
                 tracing::warn!("the write-ahead log of the store is not kept short");
@@ -264,7 +264,7 @@ impl Line {
         check()
     }
 
-    /// Has a task of its own work off the line until nobody stands in it.
+    /// Has a task of its own work off the line until it is empty.
     fn leave_to_a_task(self: &Arc<Self>) {
         if self.helped.swap(true, Ordering::SeqCst) {
             return;
@@ -272,13 +272,13 @@ impl Line {
         let line = self.clone();
         tokio::spawn(async move {
             loop {
-                // Those who were answered go on first, and join in with what they ask next.
+                // Callers that were answered go on first, and join in with their next operations.
                 yield_now().await;
                 if line.work_off() {
                     continue;
                 }
                 line.helped.store(false, Ordering::SeqCst);
-                // Whoever came before that has left it to this task.
+                // A caller that came before that has left it to this task.
                 if line.waiting().is_empty() || line.helped.swap(true, Ordering::SeqCst) {
                     return;
                 }
@@ -299,8 +299,8 @@ pub(crate) enum Failed {
 }
 
 impl Failed {
-    /// The same for callers.
-    pub(crate) fn told(self) -> StoreError {
+    /// The error for callers.
+    pub(crate) fn into_store_error(self) -> StoreError {
         use rusqlite::ErrorCode::{AuthorizationForStatementDenied, PermissionDenied, ReadOnly};
         let kind = match &self {
             Self::Sqlite(error) if is_damage(error) => StoreErrorKind::Corrupt,
@@ -327,10 +327,10 @@ pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
         }
         // A table that each version has is gone, or has another form.
         Some(Unknown) => {
-            let told = error.to_string();
+            let message = error.to_string();
             ["no such table", "no such column", "has no column named", "no such index"]
                 .iter()
-                .any(|missing| told.contains(missing))
+                .any(|missing| message.contains(missing))
         }
         _ => false,
     }
@@ -401,7 +401,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_operation_that_panics_fails_and_leaves_nothing() {
+    async fn operation_that_panics_fails_and_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let database = open(&folder);
         let panicking = database.run(|connection| -> Result<(), _> {
@@ -416,7 +416,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_operation_that_fails_is_told_why_to_those_who_asked_with_it() {
+    async fn failed_operation_returns_its_error_to_its_caller() {
         let folder = tempfile::tempdir().unwrap();
         let database = open(&folder);
         let bad = database.run(|connection| connection.execute("INSERT INTO nowhere VALUES (1)", []));
@@ -443,7 +443,7 @@ mod tests {
 
     /// A parent that waits for something else does not poll its children meanwhile.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn one_who_waits_and_is_not_polled_holds_up_nobody() {
+    async fn caller_that_is_not_polled_holds_up_no_other() {
         let folder = tempfile::tempdir().unwrap();
         let database = open(&folder);
         let (began, begun) = mpsc::channel();

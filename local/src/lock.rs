@@ -10,11 +10,11 @@ use rusqlite::{Connection, OptionalExtension};
 
 use crate::aftermath::{self, Log};
 use crate::database::reader;
-use crate::held::{FileIds, Note, SERVED, fault_beside_server};
+use crate::held::{FileIds, Note, SERVED, fault_next_to_server};
 use crate::home::{HomeError, LOCK, STORE};
 use crate::presence::Presence;
 
-/// What the lock's file holds once another process has opened the store after an unclean end, or is about to serve it.
+/// The content of the lock's file once another process has opened the store after an unclean end, or is about to serve it.
 const LEFT: &str = "left\n";
 
 /// How often the files are looked at that are not the server's, and after how long again: it may have just begun.
@@ -43,7 +43,7 @@ fn write(file: &File, text: &str) -> std::io::Result<()> {
 }
 
 impl HeldLock {
-    /// Takes over the file, which is locked. What the process noted that had it last holds no longer.
+    /// Takes over the file, which is locked. The note of its last holder is invalid from now on.
     pub(crate) fn new(mut file: File) -> std::io::Result<Self> {
         let mut before = String::new();
         file.read_to_string(&mut before)?;
@@ -84,8 +84,8 @@ impl ServeLock {
     /// Gives it up at the end of a process that put everything in order.
     pub(crate) fn end(mut self) -> Result<(), StoreError> {
         if let Some(fault) = self.presence.fault() {
-            let told = format!("{fault}: what was written last may be lost");
-            return Err(StoreError::of(StoreErrorKind::Corrupt, told));
+            let message = format!("{fault}: what was written last may be lost");
+            return Err(StoreError::of(StoreErrorKind::Corrupt, message));
         }
         if let Err(error) = self.file.set_len(0) {
             tracing::debug!(%error, "the next start takes this end for an unclean one");
@@ -97,7 +97,7 @@ impl ServeLock {
 /// The lock of a folder that a process served which ended by force.
 pub(crate) struct LeftByForce {
     file: File,
-    /// What that process noted.
+    /// The note of that process.
     note: Note,
 }
 
@@ -138,14 +138,14 @@ impl LeftByForce {
         Ok(())
     }
 
-    /// Notes that another process has opened the store, so that nobody looks for that process's log any more.
+    /// Notes that another process has opened the store, so that later processes do not look for its log.
     pub(crate) fn forget(self) -> std::io::Result<()> {
         write(&self.file, LEFT)
     }
 }
 
-/// When the realm was served last, as the store has it. The beginning of a log is in the store where somebody put it there,
-/// as whoever closes the store last does.
+/// When the realm was served last, as the store has it. The beginning of a log is in the store once a checkpoint has put it there,
+/// as the process that closes the store last does.
 fn served_since(connection: &Connection) -> Option<String> {
     let sql = "SELECT value FROM meta WHERE name = 'served'";
     connection.query_row(sql, [], |row| row.get(0)).optional().ok().flatten()
@@ -169,14 +169,14 @@ pub(crate) async fn check_files(folder: &Path, store: &Path) -> Result<Option<Le
             left.check(folder, store)?;
             return Ok(Some(left));
         }
-        // Who may not lock the folder cannot tell.
-        if fault_beside_server(store, folder).is_none() || !is_locked(folder) {
+        // A process that may not lock the folder cannot tell.
+        if fault_next_to_server(store, folder).is_none() || !is_locked(folder) {
             return Ok(None);
         }
         // Another process may just begin to serve the folder, and note its files next.
         tokio::time::sleep(PAUSE).await;
     }
-    fault_beside_server(store, folder).map_or(Ok(None), |fault| Err(HomeError::Replaced(fault)))
+    fault_next_to_server(store, folder).map_or(Ok(None), |fault| Err(HomeError::Replaced(fault)))
 }
 
 #[cfg(test)]
@@ -188,7 +188,7 @@ mod tests {
     /// A realm that is served, with the lock's file as a process would leave it that is killed now.
     async fn served(folder: &Path) -> (Home, ServeLock) {
         let home = Home::open(folder, None, true, Durability::Normal).await.unwrap();
-        let lock = home.lock(chrono::Utc::now()).await.unwrap().unwrap();
+        let lock = home.lock(chrono::Utc::now()).await.unwrap();
         (home, lock)
     }
 
@@ -217,12 +217,12 @@ mod tests {
                     open(folder.path()).await.map(drop),
                     Home::open_to_read(folder.path(), None).await.map(drop),
                 ] {
-                    let told = refused.unwrap_err().to_string();
-                    assert!(told.contains(&format!("{name} was removed or replaced")), "{told}");
+                    let error = refused.unwrap_err().to_string();
+                    assert!(error.contains(&format!("{name} was removed or replaced")), "{error}");
                 }
                 assert_eq!(file.exists(), copied || name == "pumice.db", "{name} is not made anew");
-                let told = server.end(lock).await.unwrap_err().to_string();
-                assert!(told.contains(name), "{told}");
+                let error = server.end(lock).await.unwrap_err().to_string();
+                assert!(error.contains(name), "{error}");
             }
         }
     }
@@ -236,9 +236,9 @@ mod tests {
             write_once(&client).await.unwrap();
             let file = folder.path().join(name);
             std::fs::rename(&file, folder.path().join("kept")).unwrap();
-            let told = write_once(&client).await.unwrap_err();
-            assert_eq!(told.kind, StoreErrorKind::Corrupt);
-            assert!(told.to_string().contains("not accepted"), "{told}");
+            let error = write_once(&client).await.unwrap_err();
+            assert_eq!(error.kind, StoreErrorKind::Corrupt);
+            assert!(error.to_string().contains("not accepted"), "{error}");
             std::fs::rename(folder.path().join("kept"), &file).unwrap();
             write_once(&client).await.unwrap();
         }
@@ -253,8 +253,8 @@ mod tests {
             write_once(&client).await.unwrap();
             let log = OpenOptions::new().write(true).open(folder.path().join("pumice.db-wal")).unwrap();
             log.set_len(length).unwrap();
-            let told = write_once(&client).await.unwrap_err().to_string();
-            assert!(told.contains("was cut short"), "{told}");
+            let error = write_once(&client).await.unwrap_err().to_string();
+            assert!(error.contains("was cut short"), "{error}");
         }
         let folder = tempfile::tempdir().unwrap();
         let (_server, _lock) = served(folder.path()).await;
@@ -262,8 +262,8 @@ mod tests {
         write_once(&client).await.unwrap();
         let log = OpenOptions::new().write(true).open(folder.path().join("pumice.db-wal")).unwrap();
         log.write_all_at(&[0; 32], 0).unwrap();
-        let told = write_once(&client).await.unwrap_err().to_string();
-        assert!(told.contains("was overwritten"), "{told}");
+        let error = write_once(&client).await.unwrap_err().to_string();
+        assert!(error.contains("was overwritten"), "{error}");
     }
 
     #[tokio::test]

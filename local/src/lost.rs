@@ -1,4 +1,4 @@
-//! What commands printed whose worker was lost: it stays readable for as long as the record of its run.
+//! Outputs of commands whose worker was lost: they stay readable for as long as the record of their run.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,8 +16,8 @@ pub fn lost_outputs(home: &Path) -> PathBuf {
     home.join("lost")
 }
 
-/// Puts aside what was printed to a scratch folder, before that is removed.
-pub(crate) fn put_aside(home: &Path) -> io::Result<()> {
+/// Moves outputs out of a scratch folder before it is removed.
+pub(crate) fn keep_outputs(home: &Path) -> io::Result<()> {
     // A command may have put a link there, to files of others.
     let Some(live) = OwnFolder::find(home, &live_folder(&home.join(SCRATCH)))? else { return Ok(()) };
     let mut lost = None;
@@ -36,7 +36,7 @@ pub(crate) fn put_aside(home: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The files that are put aside, by run.
+/// The outputs that were kept, by run.
 pub(crate) fn of_runs(home: &Path) -> Vec<(RunId, PathBuf)> {
     let entries = std::fs::read_dir(lost_outputs(home)).into_iter().flatten().flatten();
     let file =
@@ -56,7 +56,7 @@ mod tests {
         let live = live_folder(&home.path().join(SCRATCH));
         std::fs::create_dir_all(live.parent().unwrap()).unwrap();
         std::os::unix::fs::symlink(elsewhere.path(), &live).unwrap();
-        put_aside(home.path()).unwrap();
+        keep_outputs(home.path()).unwrap();
         assert!(elsewhere.path().join("file").exists());
         std::fs::remove_file(&live).unwrap();
         std::fs::create_dir(&live).unwrap();
@@ -64,7 +64,7 @@ mod tests {
             std::fs::write(live.join(name), "x").unwrap();
         }
         std::os::unix::fs::symlink(elsewhere.path(), lost_outputs(home.path())).unwrap();
-        put_aside(home.path()).unwrap();
+        keep_outputs(home.path()).unwrap();
         assert_eq!(std::fs::read_dir(lost_outputs(home.path())).unwrap().count(), 2);
         assert_eq!(std::fs::read_dir(elsewhere.path()).unwrap().count(), 1);
     }

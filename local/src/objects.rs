@@ -95,31 +95,31 @@ fn remove_links(folder: &Path) -> io::Result<()> {
 /// Most times a folder is tried to be made.
 const MAX_TRIES: usize = 20;
 
-/// Gives an open file another name, or copies it where that cannot be. What has the name already stays as it is until
+/// Gives an open file another name, or copies it where that is impossible. A file that has the name already stays as it is until
 /// all of the file is there: another execution of the same attempt may have put it there, and its record may promise it.
 fn keep(file: &File, place: &Place) -> io::Result<()> {
     let target = &*place.target;
     if link(file, target).is_ok() {
         return Ok(());
     }
-    let fresh = beside(target)?;
+    let fresh = unfinished(target)?;
     remove_any(&fresh)?;
     let kept = link(file, &fresh).or_else(|_| copy(file, &fresh)).and_then(|()| replace(&fresh, target));
     // After a failure, or when both were the same file already (rename(2)).
     remove_any(&fresh).and(kept)
 }
 
-/// Makes a file beside its place, and gives it its name once all of it is there.
+/// Makes a file next to its place, and renames it once all of it is there.
 fn make_fresh(place: &Place, make: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let target = &*place.target;
-    let fresh = beside(target)?;
+    let fresh = unfinished(target)?;
     remove_any(&fresh)?;
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh);
     let kept = file.and_then(|mut file| make(&mut file)).and_then(|()| replace(&fresh, target));
     remove_any(&fresh).and(kept)
 }
 
-/// By the descriptor, since the file's name may stand for another file by now (linkat(2)). Replaces nothing.
+/// By the descriptor, since the name may be another file's by now (linkat(2)). Replaces nothing.
 fn link(file: &File, target: &Path) -> io::Result<()> {
     let own = format!("/proc/self/fd/{}", file.as_raw_fd());
     Ok(linkat(CWD, own.as_str(), CWD, target, AtFlags::SYMLINK_FOLLOW)?)
@@ -133,7 +133,7 @@ fn copy(file: &File, target: &Path) -> io::Result<()> {
 }
 
 /// Where a file is until all of it is there.
-fn beside(target: &Path) -> io::Result<PathBuf> {
+fn unfinished(target: &Path) -> io::Result<PathBuf> {
     let name = target.file_name().ok_or(ErrorKind::InvalidInput)?;
     let mut fresh = OsString::from(".");
     fresh.push(name);

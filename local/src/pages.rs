@@ -129,7 +129,7 @@ fn is_bad_end(status: Status) -> bool {
     status.is_end() && status != Status::Complete
 }
 
-/// What is read for a list.
+/// The query of a list.
 #[derive(Default)]
 struct Kinds {
     /// Of each source its job or its status; neither for all rows.
@@ -173,7 +173,7 @@ fn beginning(connection: &Connection, beginnings: &[String]) -> Result<Option<Ve
     Ok(Some(found))
 }
 
-/// What to read so that as few rows as can be are looked at in vain.
+/// The query that reads the fewest rows for nothing.
 fn kinds(connection: &Connection, query: &RunQuery) -> Result<Kinds, rusqlite::Error> {
     let mut statuses = query.statuses.clone();
     statuses.sort_unstable_by_key(|status| status.as_str());

@@ -21,7 +21,7 @@ const EVERY: Duration = Duration::from_secs(1);
 pub(crate) struct Presence {
     files: Vec<(PathBuf, Option<Seen>)>,
     /// The store's file. It is never closed: with any descriptor of a file a process gives up all its locks on that file
-    /// (POSIX, `fcntl`), SQLite's too, and others would take the store for one that nobody has open.
+    /// (POSIX, `fcntl`), SQLite's too, and others would take the store for one that no process has open.
     store: Option<&'static File>,
     /// The log's index, which is never closed either.
     index: Option<&'static File>,
@@ -41,7 +41,7 @@ fn seen(path: &Path) -> Option<Seen> {
     Some(Seen { id: FileId::of(&found), length: found.len() })
 }
 
-/// When the store's file was written last, beside how often this process put its log into it.
+/// When the store's file was written last, and how often this process had checkpointed its log by then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Written {
     at: Option<SystemTime>,
@@ -62,7 +62,7 @@ impl Written {
     }
 }
 
-/// What the file of each store of SQLite's begins with, and its log, but for the last bit (SQLite, "Database File Format").
+/// How each of SQLite's stores begins, and its log, but for the last bit (SQLite, "Database File Format").
 const MAGIC: &[u8] = b"SQLite format 3\0";
 pub(crate) const LOG_MAGIC: &[u8; 3] = &[0x37, 0x7f, 0x06];
 
@@ -85,7 +85,7 @@ impl Presence {
         Self { files: files.into_iter().map(|path| (path.clone(), seen(&path))).collect(), store, index }
     }
 
-    /// What is wrong with the files, if anything is. One that appears counts from then on.
+    /// The fault of the files, if any. One that appears counts from then on.
     pub(crate) fn fault(&mut self) -> Option<String> {
         for (path, known) in &mut self.files {
             let found = seen(path);
@@ -110,7 +110,7 @@ impl Presence {
         if wanted > seen(&self.files[2].0).map(|log| log.length) {
             return Some(format!("{} was cut short while it was served", self.files[2].0.display()));
         }
-        // What was emptied may be as long again when it is looked at next: others write where they were.
+        // A log that was emptied may be as long again when it is looked at next: others write where they were.
         let (store, log) = (&self.files[0].0, &self.files[2].0);
         let is_whole = self.store.is_none_or(|file| begins(file, MAGIC));
         // SQLite has no locks on its log.
@@ -177,7 +177,7 @@ struct Form {
 }
 
 impl Form {
-    /// What has been removed or changed of it since, if anything. What another program adds for itself counts for nothing.
+    /// The name that was removed or changed since, if any. Those that another program adds for itself do not count.
     async fn changed(&mut self, database: &Database) -> Option<String> {
         let known = self.version;
         let read = database.read(move |connection| {
@@ -215,9 +215,9 @@ pub(crate) fn damage(file: &Path) -> Option<String> {
         let connection = Connection::open_with_flags(file, flags)?;
         connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
     };
-    let told = match check() {
-        Ok(told) if told == "ok" => return None,
-        Ok(told) => told,
+    let fault = match check() {
+        Ok(fault) if fault == "ok" => return None,
+        Ok(fault) => fault,
         Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseCorrupt) => {
             error.to_string()
         }
@@ -226,7 +226,7 @@ pub(crate) fn damage(file: &Path) -> Option<String> {
             return None;
         }
     };
-    Some(format!("the store {} is damaged: {told}; put a copy of it in its place", file.display()))
+    Some(format!("the store {} is damaged: {fault}; put a copy of it in its place", file.display()))
 }
 
 #[cfg(test)]
@@ -275,8 +275,8 @@ mod tests {
             for length in [0, 3] {
                 let opened = std::fs::OpenOptions::new().write(true).open(file(name)).unwrap();
                 opened.set_len(length).unwrap();
-                let told = grown.clone().fault().unwrap();
-                assert!(told.ends_with(&format!("{name} was cut short while it was served")), "{told}");
+                let fault = grown.clone().fault().unwrap();
+                assert!(fault.ends_with(&format!("{name} was cut short while it was served")), "{fault}");
             }
         }
         for name in ["pumice.db", "pumice.db-wal"] {

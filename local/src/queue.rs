@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::database::Database;
 use crate::flight::{Hidden, InFlight};
-use crate::letter::{Letter, insertion};
+use crate::letter::{QueuedMessage, insertion};
 
 /// How long a message that was handed out stays hidden.
 pub const VISIBILITY: Duration = Duration::from_secs(300);
@@ -20,7 +20,7 @@ pub const MAX_RECEIVES: u32 = 10;
 /// How often to look for messages that other processes have put on the queue.
 const POLL: Duration = Duration::from_millis(25);
 
-fn micros(duration: Duration) -> i64 {
+fn whole_micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
@@ -48,7 +48,7 @@ fn bury(
     remove(connection, id, hidden)
 }
 
-/// What was taken of a queue.
+/// Messages that were taken from a queue.
 #[derive(Default)]
 struct Takings {
     deliveries: Vec<Delivery>,
@@ -77,7 +77,7 @@ fn take(
         }
         let times = before.map_or(stored, |hidden| hidden.receives);
         let receives = if times < MAX_RECEIVES { times + 1 } else { times };
-        let until = now + micros(VISIBILITY);
+        let until = now + whole_micros(VISIBILITY);
         in_flight.hide(id, Hidden { queue: queue.clone(), visible_at, receives, until });
         let receipt = format!("{id}:{receives}");
         if times < MAX_RECEIVES {
@@ -102,7 +102,7 @@ fn next_visible(
         .map(Option::flatten)
 }
 
-/// The message and the number of the delivery that a receipt stands for.
+/// The message and the number of the delivery that a receipt names.
 fn parse(receipt: &str) -> Result<(i64, u32), StoreError> {
     let parts =
         receipt.split_once(':').and_then(|(id, receives)| Some((id.parse().ok()?, receives.parse().ok()?)));
@@ -113,7 +113,7 @@ fn parse(receipt: &str) -> Result<(i64, u32), StoreError> {
 impl Queue for Database {
     async fn send(&self, messages: Vec<Outgoing>) -> Vec<Result<(), StoreError>> {
         let count = messages.len();
-        let letters: Vec<Letter> = messages.iter().map(Letter::from).collect();
+        let letters: Vec<QueuedMessage> = messages.iter().map(QueuedMessage::from).collect();
         let sent = self
             .run(move |connection| {
                 let mut insertion = insertion(connection)?;
@@ -139,7 +139,7 @@ impl Queue for Database {
                 rows.collect()
             })
             .await?;
-        // What cannot be read is about no run that is known.
+        // An unreadable message is about no known run.
         Ok(Some(bodies.iter().filter_map(|body| Message::read(body).ok()).map(|one| one.key()).collect()))
     }
 }
@@ -171,7 +171,7 @@ impl Consumer for Database {
             let (taken, exhausted, next) = self.read(take_all).await?;
             for (receipt, times) in exhausted {
                 if let Err(error) = self.bury(&receipt, &format!("handed out {times} times")).await {
-                    // It stays hidden for a while and is found again; those that were taken wait for nobody.
+                    // It stays hidden for a while and is found again; those that were taken do not wait.
                     tracing::warn!(%error, "a message could not be put away");
                 }
             }
@@ -200,7 +200,7 @@ impl Consumer for Database {
 
     async fn release(&self, receipt: &str, after: Duration) -> Result<(), StoreError> {
         let (id, receives) = parse(receipt)?;
-        let visible_at = Utc::now().timestamp_micros() + micros(after);
+        let visible_at = Utc::now().timestamp_micros() + whole_micros(after);
         let database = self.clone();
         let released = self.run(move |connection| {
             let mut in_flight = database.in_flight();
@@ -220,7 +220,7 @@ impl Consumer for Database {
 
     async fn keep(&self, receipt: &str, hidden: Duration) -> Result<(), StoreError> {
         let (id, receives) = parse(receipt)?;
-        let until = Utc::now().timestamp_micros() + micros(hidden);
+        let until = Utc::now().timestamp_micros() + whole_micros(hidden);
         self.in_flight().hide_until(id, receives, until);
         Ok(())
     }
@@ -260,7 +260,7 @@ impl Database {
         })
     }
 
-    /// Takes from several queues; when nothing is visible, tells when something will be.
+    /// Takes from several queues; when nothing is visible, returns when something will be.
     fn take_from(
         &self,
         connection: &Connection,
@@ -304,7 +304,7 @@ impl Database {
             };
             let mut statement = connection.prepare_cached(sql)?;
             let names = statement.query_map([], |row| row.get::<_, rusqlite::types::Value>(0))?;
-            // A stored job may name none, or what is not a name: its runs are refused, and nobody works for it.
+            // A stored job may name none, or an invalid name: its runs are refused, and it needs no worker.
             let names = names.filter_map(|name| match name {
                 Ok(rusqlite::types::Value::Text(name)) => WorkerName::new(name).ok().map(Ok),
                 Ok(_) => None,
@@ -341,7 +341,7 @@ mod tests {
     /// Puts a message on the queue `core`.
     async fn put(database: &Database) {
         let queue = WorkerName::new("core").unwrap();
-        let letter = Letter { queue, visible_at: 1, id: 1, body: "one".to_owned() };
+        let letter = QueuedMessage { queue, visible_at: 1, id: 1, body: "one".to_owned() };
         database.run(move |connection| letter.put(&mut insertion(connection)?)).await.unwrap();
     }
 
@@ -412,7 +412,7 @@ mod tests {
         assert!(names(true).await.is_empty());
         for (id, queue) in (0..).zip(["core", "a", "core", "zoo", "a", "core"]) {
             let queue = WorkerName::new(queue).unwrap();
-            let letter = Letter { queue, visible_at: id, id, body: String::new() };
+            let letter = QueuedMessage { queue, visible_at: id, id, body: String::new() };
             database.run(move |connection| letter.put(&mut insertion(connection)?)).await.unwrap();
         }
         assert_eq!(names(true).await, ["a", "core", "zoo"]);

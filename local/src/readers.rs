@@ -35,12 +35,12 @@ pub(crate) struct Reader {
     free: OwnedSemaphorePermit,
 }
 
-/// What became of an operation on a reader.
+/// The outcome of an operation on a reader.
 pub(crate) enum Read<T> {
     Done(T),
     Failed {
         error: StoreError,
-        /// What SQLite says where it found the file damaged.
+        /// SQLite's message where it found the file damaged.
         damage: Option<String>,
     },
 }
@@ -59,7 +59,7 @@ impl Readers {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A reader, once one is free; `None` when the file cannot be read beside its writer.
+    /// A reader, once one is free; `None` when the file cannot be read next to its writer.
     pub(crate) async fn take(self: &Arc<Self>) -> Option<Reader> {
         let free = self.free.clone().acquire_owned().await.ok()?;
         let idle = self.idle().pop();
@@ -75,11 +75,11 @@ impl Readers {
 
     /// Opens the file, unless another one is in its place or it has no log: SQLite would make one.
     fn open(&self) -> Option<Connection> {
-        let beside = |end: &str| self.file.with_extension(format!("db-{end}")).exists();
+        let has_file = |end: &str| self.file.with_extension(format!("db-{end}")).exists();
         if self.identity.is_none()
             || identity(&self.file) != self.identity
-            || !beside("wal")
-            || !beside("shm")
+            || !has_file("wal")
+            || !has_file("shm")
         {
             return None;
         }
@@ -94,7 +94,7 @@ impl Readers {
         };
         let opened = open();
         let warn = |error: &rusqlite::Error| {
-            tracing::warn!(error = explain(error), "cannot read the store beside its writer");
+            tracing::warn!(error = explain(error), "cannot read the store next to its writer");
         };
         opened.inspect_err(warn).ok()
     }
@@ -120,9 +120,9 @@ impl Readers {
             Ok(Ok(value)) => Read::Done(value),
             Ok(Err(error)) => {
                 let damage = is_damage(&error).then(|| error.to_string());
-                Read::Failed { error: Failed::Sqlite(error).told(), damage }
+                Read::Failed { error: Failed::Sqlite(error).into_store_error(), damage }
             }
-            Err(_) => Read::Failed { error: Failed::Panicked.told(), damage: None },
+            Err(_) => Read::Failed { error: Failed::Panicked.into_store_error(), damage: None },
         }
     }
 }
@@ -164,7 +164,7 @@ mod tests {
     }
 
     async fn soon<T>(future: impl Future<Output = Result<T, StoreError>>) -> T {
-        tokio::time::timeout(Duration::from_secs(20), future).await.expect("it waits for nobody").unwrap()
+        tokio::time::timeout(Duration::from_secs(20), future).await.expect("it does not wait").unwrap()
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -224,7 +224,7 @@ mod tests {
     async fn damage_that_a_reader_finds_is_corrupt_and_remembered() {
         let folder = tempfile::tempdir().unwrap();
         let database = open(&folder);
-        database.put_log_away().await.unwrap();
+        database.empty_log().await.unwrap();
         let path = folder.path().join("realm.db");
         let mut bytes = std::fs::read(&path).unwrap();
         bytes[2048..].fill(0x55);

@@ -35,7 +35,7 @@ pub struct Expired {
     pub attempts: u32,
 }
 
-/// What a look at some of the records came to.
+/// The result of a look at some of the records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Removed {
     /// The runs and steps that were removed.
@@ -65,7 +65,7 @@ impl Database {
             });
             let (removed, left): (Vec<Expired>, Vec<String>) = match some.await {
                 Ok(some) => some,
-                // What has gone has outputs to be removed; the rest is found by the next look.
+                // The runs that are gone have outputs to be removed; the rest is found by the next look.
                 Err(error) if !runs.is_empty() => {
                     tracing::warn!(%error, "cannot remove all expired runs");
                     break;

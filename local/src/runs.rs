@@ -17,24 +17,20 @@ use pumice_core::spec::RunSpec;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::database::Database;
-use crate::letter::{self, Letter};
+use crate::letter::{self, QueuedMessage};
 use crate::pages::{NUMBER, numbered, page};
 use crate::permits;
 use crate::stored::{
-    LOAD_WITH_SPEC, beginning, broken, corrupt_record, load, read, read_if_good, run_of, stored, text, tree,
-    unwritable,
+    LOAD_WITH_SPEC, beginning, broken, corrupt_record, load, micros, read, read_if_good, run_of, stored,
+    text, tree, unwritable,
 };
 use crate::tally::{self, Counted, Tally};
 
-/// The longest spec that stands beside its record, in bytes; a longer one has a row of its own, so that it
+/// The longest spec that is stored in the row of its record, in bytes; a longer one has a row of its own, so that it
 /// is not written again with each change of the record.
-const MAX_SPEC_BESIDE: usize = 1024;
+const MAX_SPEC_IN_ROW: usize = 1024;
 /// For how long a record that cannot be read is left alone.
 const UNREADABLE_PAUSE: TimeDelta = TimeDelta::hours(1);
-
-fn micros(at: Timestamp) -> i64 {
-    at.timestamp_micros()
-}
 
 /// A run that is to be made. Its texts are written before it stands in line, where others would wait.
 struct Making {
@@ -48,7 +44,7 @@ struct Making {
     expires: Timestamp,
     record: String,
     spec: String,
-    message: Option<Letter>,
+    message: Option<QueuedMessage>,
 }
 
 impl Making {
@@ -64,7 +60,7 @@ impl Making {
             expires: run.expires,
             record: serde_json::to_string(run)?,
             spec: serde_json::to_string(spec)?,
-            message: message.as_ref().map(Letter::from),
+            message: message.as_ref().map(QueuedMessage::from),
         })
     }
 }
@@ -79,7 +75,7 @@ fn create(
     let mut post = letter::insertion(connection)?;
     let mut existing = Vec::with_capacity(runs.len());
     for run in runs {
-        let beside = Some(&run.spec).filter(|spec| spec.len() <= MAX_SPEC_BESIDE);
+        let in_row = Some(&run.spec).filter(|spec| spec.len() <= MAX_SPEC_IN_ROW);
         let inserted = insert.execute(params![
             micros(run.at),
             run.key.as_str(),
@@ -90,7 +86,7 @@ fn create(
             run.due_at.map(micros),
             run.expires.timestamp(),
             run.record,
-            beside,
+            in_row,
         ])?;
         if inserted == 0 {
             existing.push(load(connection, run.key.as_str())?);
@@ -99,7 +95,7 @@ fn create(
         let id = connection.last_insert_rowid();
         numbered(connection, id, run.at)?;
         tally.enters(Counted { id, job_id: &run.job_id, is_step: run.key.depth() > 0 }, run.status);
-        if beside.is_none() {
+        if in_row.is_none() {
             connection
                 .prepare_cached("INSERT INTO long_specs VALUES (?, ?)")?
                 .execute(params![id, run.spec])?;
@@ -120,7 +116,7 @@ static INSERT: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// What became of a run that was to be made, when such a record was there already.
+/// The outcome of a run that was to be made, when such a record was there already.
 fn created(existing: Option<&str>) -> Created {
     match existing.map(read) {
         None => Created { sent: true, ..Created::default() },
@@ -187,7 +183,7 @@ struct Writing {
     record: String,
     lock: Option<LockChange>,
     permit: Option<PermitChange>,
-    message: Option<Letter>,
+    message: Option<QueuedMessage>,
 }
 
 impl Writing {
@@ -202,32 +198,39 @@ impl Writing {
             record: serde_json::to_string(run)?,
             lock: *lock,
             permit: permit.clone(),
-            message: message.as_ref().map(Letter::from),
+            message: message.as_ref().map(QueuedMessage::from),
         })
     }
+}
+
+/// Whether a record was written.
+enum Committed {
+    Yes,
+    /// Nothing was written.
+    No(CommitError),
 }
 
 fn commit(
     connection: &Connection,
     tally: &mut Tally,
     writing: &Writing,
-) -> Result<Result<bool, CommitError>, rusqlite::Error> {
+) -> Result<Committed, rusqlite::Error> {
     let (key, expected) = (writing.key.as_str(), (writing.rev - 1).cast_signed());
     // The record first: a lock must not change hands for a write that does not take place.
     let found: Option<(i64, String, String)> = connection
         .prepare_cached("SELECT id, status, job_id FROM runs WHERE key = ? AND rev = ?")?
         .query_row(params![key, expected], |row| Ok((row.get(0)?, text(row, 1)?, text(row, 2)?)))
         .optional()?;
-    let Some((id, status, job_id)) = found else { return Ok(Err(CommitError::Conflict)) };
+    let Some((id, status, job_id)) = found else { return Ok(Committed::No(CommitError::Conflict)) };
     if let Some(permit) = &writing.permit
         && !permits::may_change(connection, &writing.key, permit)?
     {
-        return Ok(Err(CommitError::Full(permit.gate().clone())));
+        return Ok(Committed::No(CommitError::Full(permit.gate().clone())));
     }
     if let Some(lock) = writing.lock
         && let Some(by) = change_lock(connection, writing, lock)?
     {
-        return Ok(Err(CommitError::Locked(by)));
+        return Ok(Committed::No(CommitError::Locked(by)));
     }
     if let Some(permit) = &writing.permit {
         permits::change(connection, &writing.key, permit)?;
@@ -255,7 +258,7 @@ fn commit(
     if let Some(letter) = &writing.message {
         letter.put(&mut letter::insertion(connection)?)?;
     }
-    Ok(Ok(true))
+    Ok(Committed::Yes)
 }
 
 #[async_trait]
@@ -293,10 +296,15 @@ impl RunStore for Database {
         let writing = Writing::new(change).map_err(unwritable)?;
         let committed =
             self.run_counting(move |connection, tally| commit(connection, tally, &writing)).await?;
-        if sends && committed.is_ok() {
-            self.arrived().notify_one();
+        match committed {
+            Committed::Yes => {
+                if sends {
+                    self.arrived().notify_one();
+                }
+                Ok(true)
+            }
+            Committed::No(error) => Err(error),
         }
-        committed
     }
 
     async fn children(&self, key: &RunKey, attempt: u32) -> Result<Vec<Run>, StoreError> {
@@ -430,7 +438,7 @@ impl Database {
             return Ok(known.clone());
         }
         let spec: RunSpec = serde_json::from_str(&text).map_err(corrupt_record)?;
-        if text.len() <= MAX_SPEC_BESIDE {
+        if text.len() <= MAX_SPEC_IN_ROW {
             self.specs().put(text, spec.clone());
         }
         Ok(spec)
@@ -444,7 +452,7 @@ impl Database {
     pub async fn recover(&self, now: Timestamp) -> Result<usize, StoreError> {
         let recovered = self
             .run_counting(move |connection, tally| {
-                // There may be very many that nobody has had yet, and nobody waits for these to be read.
+                // There may be very many that no worker has taken yet, and these need not be read.
                 let sql = "SELECT key, record FROM runs WHERE due_at IS NOT NULL AND status <> 'dispatched'";
                 let mut statement = connection.prepare(sql)?;
                 let held: Vec<Run> = statement
@@ -460,7 +468,7 @@ impl Database {
                     run.rev += 1;
                     let writing = Writing::new(&Change { run, lock: None, permit: None, message: None })
                         .map_err(broken)?;
-                    commit(connection, tally, &writing)?.ok();
+                    commit(connection, tally, &writing)?;
                 }
                 Ok(held.len())
             })
@@ -469,8 +477,8 @@ impl Database {
         Ok(recovered)
     }
 
-    /// Has the sweeper look at a record that cannot be read later only: it is to be heard of, not all the
-    /// time. Whoever can read it may have written it meanwhile.
+    /// Has the sweeper look at a record that cannot be read later only: its error is to be logged, but not all the
+    /// time. A process that can read it may have written it meanwhile.
     fn put_off(&self, key: String, now: Timestamp) {
         let until = micros(now + UNREADABLE_PAUSE);
         self.run_soon(move |connection| {

@@ -8,20 +8,16 @@ use pumice_core::ports::{CommitError, ScheduleStore, StoreError};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::database::Database;
-use crate::stored::broken;
+use crate::stored::{broken, micros};
 
 const COLUMNS: &str = "job_id, rev, due_at, changed, cursors, rules";
-
-fn micros(at: Timestamp) -> i64 {
-    at.timestamp_micros()
-}
 
 fn timetable(row: &Row<'_>) -> Result<Timetable, rusqlite::Error> {
     let unread = |error: Box<dyn std::error::Error + Send + Sync>| {
         rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, error)
     };
     let instant = |micros: Option<i64>| micros.and_then(Timestamp::from_timestamp_micros);
-    // Nothing puts jobs into a folder but what tells of them.
+    // Every write of a job into a folder touches its timetable.
     Ok(Timetable {
         spec: None,
         rules: row.get(5)?,
@@ -33,7 +29,7 @@ fn timetable(row: &Row<'_>) -> Result<Timetable, rusqlite::Error> {
     })
 }
 
-/// The cursors of a timetable. What cannot be read begins anew, and starts nothing that is past: it must not be in the way
+/// The cursors of a timetable. An unreadable one begins anew, and starts nothing that is past: it must not be in the way
 /// of others.
 fn cursors(job_id: &str, text: &str) -> Vec<Cursor> {
     serde_json::from_str(text).unwrap_or_else(|error| {
@@ -73,7 +69,7 @@ fn make_missing(connection: &Connection, at: Timestamp) -> Result<usize, rusqlit
     connection.execute(sql, [micros(at)])
 }
 
-/// Writes or removes a timetable; tells whether it was as it should be.
+/// Writes or removes a timetable; returns whether its revision was the expected one.
 fn put(connection: &Connection, timetable: &Timetable) -> Result<bool, rusqlite::Error> {
     let (job_id, before) = (timetable.job_id.as_str(), (timetable.rev - 1).cast_signed());
     if timetable.cursors.is_empty() {

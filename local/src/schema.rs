@@ -58,7 +58,7 @@ const STEPS: [&str; 15] = [
         expires INTEGER NOT NULL
     ) WITHOUT ROWID;
 ",
-    // A short spec stands beside its record. The other name is for a process of the version before that has
+    // A short spec is in the row of its record. The other name is for a process of the version before that has
     // the file open: it stops, where it would take a run for one without a spec.
     "ALTER TABLE runs ADD COLUMN spec TEXT; ALTER TABLE specs RENAME TO long_specs",
     // Records leave out what has its usual value, which a version before this one cannot read.
@@ -178,28 +178,30 @@ const STEPS: [&str; 15] = [
     "ALTER TABLE schedules ADD COLUMN rules TEXT",
 ];
 
-/// Most copies of one version that are kept beside a store.
+/// Most copies of one version that are kept next to a store.
 const MAX_COPIES: usize = 100;
 
-/// Copies a store whose tables are of an earlier version, as it is, to a file beside it: `pumice.db.v9`. Gives the copy;
+/// Copies a store whose tables are of an earlier version, as it is, to a file next to it: `pumice.db.v9`. Gives the copy;
 /// `None` for one that needs none. Nothing of the store is changed.
 ///
 /// # Errors
-/// What SQLite or the disk says: the tables must not be changed then.
+/// The message of SQLite or the disk: the tables must not be changed then.
 pub(crate) fn keep_copy(connection: &Connection, store: &Path) -> Result<Option<PathBuf>, String> {
-    let told = |error: rusqlite::Error| explain(&error);
-    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(told)?;
+    let message = |error: rusqlite::Error| explain(&error);
+    let found: i64 =
+        connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(message)?;
     if found <= 0 || found >= VERSION {
         return Ok(None);
     }
-    let beside = |more: &str| {
+    let copy_path = |more: &str| {
         let mut name = store.file_name().unwrap_or_default().to_owned();
         name.push(format!(".v{found}{more}"));
         store.with_file_name(name)
     };
-    let partial = beside(&format!(".partial-{}", std::process::id()));
+    let partial = copy_path(&format!(".partial-{}", std::process::id()));
     let copied = copy(connection, &partial).and_then(|()| {
-        let names = (1..=MAX_COPIES).map(|n| beside(&if n == 1 { String::new() } else { format!("-{n}") }));
+        let names =
+            (1..=MAX_COPIES).map(|n| copy_path(&if n == 1 { String::new() } else { format!("-{n}") }));
         for name in names {
             // A link replaces no file: an earlier copy stays.
             match std::fs::hard_link(&partial, &name) {
@@ -207,9 +209,9 @@ pub(crate) fn keep_copy(connection: &Connection, store: &Path) -> Result<Option<
                 linked => return linked.map(|()| name).map_err(|error| error.to_string()),
             }
         }
-        Err(format!("there are {MAX_COPIES} copies already: {} is the first", beside("").display()))
+        Err(format!("there are {MAX_COPIES} copies already: {} is the first", copy_path("").display()))
     });
-    // What stays of it is a copy too many.
+    // If it stays, there is one copy more than needed.
     let _ = std::fs::remove_file(&partial);
     copied.map(Some)
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use pumice_core::Timestamp;
 use pumice_core::ids::RunKey;
 use pumice_core::ports::{StoreError, StoreErrorKind};
 use pumice_core::run::Run;
@@ -32,7 +33,7 @@ pub(crate) fn read_if_good(key: &str, record: &str) -> Option<Run> {
     read.inspect_err(|error| tracing::error!(key, %error, "a record of the store cannot be read")).ok()
 }
 
-/// A record and its spec, which stands beside it or in a row of its own.
+/// A record and its spec, which is in the same row or in one of its own.
 pub(crate) const LOAD_WITH_SPEC: &str = "
     SELECT record, coalesce(pinned, (SELECT spec FROM long_specs WHERE long_specs.id = runs.id))
     FROM runs WHERE key = ?";
@@ -42,7 +43,12 @@ pub(crate) fn run_of(row: &Row<'_>) -> Result<Option<Run>, rusqlite::Error> {
     Ok(read_if_good(&text(row, 0)?, &text(row, 1)?))
 }
 
-/// The text in a column. What is none gives one that cannot be read, rather than an error for all who
+/// A time as rows have it: in microseconds.
+pub(crate) fn micros(at: Timestamp) -> i64 {
+    at.timestamp_micros()
+}
+
+/// The text in a column. Another type gives one that cannot be read, rather than an error for all callers that
 /// share the transaction.
 pub(crate) fn text(row: &Row<'_>, column: usize) -> Result<String, rusqlite::Error> {
     let bytes = row.get_ref(column)?.as_bytes_or_null().ok().flatten().unwrap_or_default();

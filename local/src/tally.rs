@@ -14,7 +14,7 @@ use rusqlite::{Connection, params};
 
 use crate::stored::text;
 
-/// What the operations of one transaction change of the counts: written at its end, once for each count.
+/// Changes of counts by the operations of one transaction: written at its end, once for each count.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     changes: HashMap<(JobId, Status, bool), i64>,
@@ -71,7 +71,7 @@ impl Tally {
         }
         let minutes = self.minutes.drain().filter(|(_, change)| *change != MinuteChange::default());
         for (minute, MinuteChange { runs, failed }) in minutes {
-            // What only leaves may be of a minute whose count is gone.
+            // A run that only leaves may be of a minute whose count is gone.
             let sql = match runs > 0 {
                 true => {
                     "INSERT INTO run_minutes VALUES (?1, ?2, ?3)
@@ -85,7 +85,7 @@ impl Tally {
     }
 }
 
-/// How many microseconds a minute has, by which the number of a row tells the minute.
+/// How many microseconds a minute has, by which a row's number gives its minute.
 const MINUTE: i64 = 60_000_000;
 /// For how many minutes the counts are kept.
 const MINUTES_KEPT: i64 = 3 * 60;
@@ -142,7 +142,7 @@ pub(crate) fn counts(connection: &Connection) -> Result<Option<Counts>, rusqlite
     counts_of(connection, &[])
 }
 
-/// How many runs a query asks for, where counts tell; only what it asks for is counted.
+/// How many runs a query asks for, where the counts suffice; other queries are not counted.
 pub(crate) fn count(connection: &Connection, query: &RunQuery) -> Result<Option<u64>, rusqlite::Error> {
     if !query.is_counted() {
         return Ok(None);
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn minutes_of_an_earlier_version_are_counted_when_it_is_brought_up_to_date() {
+    fn minutes_of_an_older_version_are_counted_by_its_update() {
         let mut connection = Connection::open_in_memory().unwrap();
         schema::migrate(&mut connection).unwrap();
         connection

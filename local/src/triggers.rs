@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use pumice_core::Timestamp;
 use pumice_core::ids::TriggerId;
-use pumice_core::ports::{AppliedTrigger, Clock, Doc, JobChange, StoreError, TriggerStore};
+use pumice_core::ports::{Clock, Doc, JobChange, StoreError, TriggerStore, TriggerUpsert};
 use pumice_core::trigger::TriggerSpec;
 use pumice_host::SystemClock;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -18,10 +18,10 @@ use crate::stored::{broken, text};
 /// Stands in a bucket's keys for the bucket itself: no object has such a key.
 const SURVEYED: &str = "";
 
-/// What the store knows of an object.
+/// The store's knowledge of an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Known {
-    /// What it was when its triggers were last done with.
+    /// Its mark when its triggers were last done with.
     pub(crate) mark: Option<String>,
 }
 
@@ -43,7 +43,7 @@ pub(crate) fn put_trigger(
     connection: &Connection,
     trigger: TriggerSpec,
     dry_run: bool,
-) -> Result<AppliedTrigger, rusqlite::Error> {
+) -> Result<TriggerUpsert, rusqlite::Error> {
     let trigger_id = trigger.fields.trigger_id;
     let sql = "SELECT spec, since, bucket FROM triggers WHERE trigger_id = ?";
     let found = connection.prepare_cached(sql)?.query_row([trigger_id.as_str()], |row| {
@@ -55,13 +55,13 @@ pub(crate) fn put_trigger(
     if !dry_run && change != JobChange::Unchanged {
         let bucket = trigger.fields.bucket;
         let now = SystemClock.now().timestamp_micros();
-        // What was there before the trigger was is not new; a change of the trigger does not make it older.
+        // An object from before the trigger is not new; a change of the trigger does not make it older.
         let since = found.filter(|(_, _, other)| *other == bucket).map_or(now, |(_, since, _)| since);
         let spec = serde_json::to_string(&trigger.document).map_err(broken)?;
         let sql = "INSERT OR REPLACE INTO triggers (trigger_id, bucket, since, spec) VALUES (?, ?, ?, ?)";
         connection.prepare_cached(sql)?.execute(params![trigger_id.as_str(), bucket, since, spec])?;
     }
-    Ok(AppliedTrigger { trigger_id, change, before })
+    Ok(TriggerUpsert { trigger_id, change, before })
 }
 
 #[async_trait]
@@ -89,7 +89,7 @@ impl TriggerStore for Database {
         &self,
         triggers: Vec<TriggerSpec>,
         dry_run: bool,
-    ) -> Result<Vec<AppliedTrigger>, StoreError> {
+    ) -> Result<Vec<TriggerUpsert>, StoreError> {
         let put_all = move |connection: &Connection| {
             triggers.into_iter().map(|trigger| put_trigger(connection, trigger, dry_run)).collect()
         };
@@ -116,7 +116,7 @@ impl Database {
         .await
     }
 
-    /// What is known of objects of a bucket, in this order.
+    /// The store's knowledge of objects of a bucket, in this order.
     pub(crate) async fn known_objects(
         &self,
         bucket: &str,

@@ -124,14 +124,14 @@ impl Workers {
     /// Waits until the realm does not stand still. Only a restoration has it do so, into a folder that nothing serves: it is
     /// enough to ask at the start.
     async fn set_going(&self) -> Result<(), StoreError> {
-        let mut is_told = false;
+        let mut is_reported = false;
         loop {
             let pauses = self.database.read_pauses().await?;
             let Some(still) = pauses.stands_still(SystemClock.now()) else { return Ok(()) };
-            if !is_told {
+            if !is_reported {
                 let why = still.why.as_deref().unwrap_or_default();
                 tracing::warn!(why, "the realm stands still: nothing runs, also not what has begun");
-                is_told = true;
+                is_reported = true;
             }
             tokio::time::sleep(STILL).await;
         }
@@ -141,7 +141,7 @@ impl Workers {
     fn buckets(&self) -> impl Future<Output = ()> + use<> {
         let store = Arc::new(self.database.clone());
         let triggers = Triggers::new(self.housekeeper.dispatcher().clone(), store);
-        // What jobs work in is beside what is served.
+        // The scratch folder is in the folder that is served.
         let home = self.site.scratch.parent().unwrap_or(&self.site.scratch).to_owned();
         watch_buckets(self.database.clone(), triggers, home, self.site.settings.s3trigger_settle.get())
     }
@@ -183,7 +183,7 @@ async fn keep_time(housekeeper: Housekeeper, schedules: Arc<dyn ScheduleStore>) 
         let next = schedules.next_due().await.ok().flatten();
         let now = SystemClock.now();
         let latest = now + SWEEP;
-        // What is due still could not be done: it is not tried again without a pause.
+        // Work that is still due failed: it is not tried again without a pause.
         let next = next.and_then(|next| [next - LEAD, next].into_iter().find(|wake| *wake > now));
         SystemClock.sleep_until(next.unwrap_or(latest).min(latest)).await;
     }

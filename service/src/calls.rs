@@ -20,7 +20,7 @@ type Answer<'a> = Pin<Box<dyn Future<Output = Result<Value, Error>> + Send + 'a>
 pub trait Borrows<'a, Q: 'a, A>:
     Fn(&'a dyn Realm, &'a Q) -> <Self as Borrows<'a, Q, A>>::Future + Send + Sync + 'static
 {
-    /// What it returns.
+    /// The future that it returns.
     type Future: Future<Output = Result<A, Error>> + Send + 'a;
 }
 
@@ -36,7 +36,7 @@ where
 pub trait Takes<'a, Q, A>:
     Fn(&'a dyn Realm, Q) -> <Self as Takes<'a, Q, A>>::Future + Send + Sync + 'static
 {
-    /// What it returns.
+    /// The future that it returns.
     type Future: Future<Output = Result<A, Error>> + Send + 'a;
 }
 

@@ -36,9 +36,9 @@ pub struct ConnectionShown {
     pub r#type: String,
     /// Whether it may be used.
     pub enabled: bool,
-    /// What it is for.
+    /// Its purpose.
     pub description: Option<String>,
-    /// What is wrong with its document.
+    /// The fault of its document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
 }
@@ -64,7 +64,7 @@ pub struct DeleteConnection {
     pub if_match: Option<IfMatch>,
 }
 
-/// What became of a connection that was to be deleted.
+/// The outcome for a connection that was to be deleted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DeletedConnection {
     /// The connection.
@@ -100,7 +100,7 @@ pub struct TestedConnection {
     pub r#type: String,
     /// Whether it works, as far as was tried.
     pub works: bool,
-    /// What was tried.
+    /// The operation that was tried.
     pub tried: String,
     /// How long that took, in milliseconds.
     pub duration_ms: u64,
@@ -109,10 +109,10 @@ pub struct TestedConnection {
     pub failure: Option<String>,
 }
 
-/// What became of a test.
+/// The outcome of a test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trial {
-    /// What was tried.
+    /// The operation that was tried.
     pub tried: String,
     /// Why it failed, without secrets; `None` when it went well.
     pub failure: Option<String>,

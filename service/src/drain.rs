@@ -42,13 +42,13 @@ pub struct DrainWorkers {
 pub struct WorkersDrained {
     /// The pause that they have now.
     pub changed: PausesChanged,
-    /// What each has begun and not ended.
+    /// The runs that each has begun and not ended.
     pub workers: Vec<WorkerDrain>,
     /// Whether none has anything left, and none can begin anything more.
     pub drained: bool,
 }
 
-/// What a worker has begun and not ended.
+/// The runs that a worker has begun and not ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WorkerDrain {
     /// The worker.
@@ -136,7 +136,7 @@ fn all_done(workers: &[WorkerDrain]) -> bool {
     workers.iter().all(WorkerDrain::is_done)
 }
 
-/// What workers have begun and not ended.
+/// The runs that workers have begun and not ended.
 async fn begun(realm: &dyn Realm, workers: &[WorkerName]) -> Result<Vec<WorkerDrain>, Error> {
     if workers.is_empty() {
         return Ok(Vec::new());

@@ -32,7 +32,7 @@ pub enum ErrorKind {
     Denied,
     /// A table, queue, bucket or file of the realm is missing.
     Missing,
-    /// What is stored cannot be read.
+    /// A stored record cannot be read.
     Corrupt,
 }
 
@@ -79,7 +79,7 @@ impl Error {
         Self::new(ErrorKind::Invalid, message)
     }
 
-    /// What is asked for does not exist.
+    /// The thing that was asked for does not exist.
     #[must_use]
     pub fn not_found(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::NotFound, message)
@@ -90,7 +90,7 @@ impl Error {
         Self { current: Some(Box::new(current)), ..Self::new(ErrorKind::Changed, message) }
     }
 
-    /// What there is in place of the document that the request was meant for, of kind [`ErrorKind::Changed`].
+    /// The current state of the document that the request was meant for, of kind [`ErrorKind::Changed`].
     #[must_use]
     pub fn current(&self) -> Option<&Current> {
         self.current.as_deref()

@@ -19,7 +19,7 @@ use crate::realm::Realm;
 /// Longest value of a header that is kept, in bytes.
 const MAX_HEADER: usize = 200;
 
-/// A request that somebody sent to a trigger.
+/// A request that was sent to a trigger.
 #[derive(Clone, Copy)]
 pub struct HookRequest<'a> {
     /// The id of the trigger, as the URL has it.
@@ -36,19 +36,19 @@ impl std::fmt::Debug for HookRequest<'_> {
     }
 }
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Received {
-    /// No trigger of this id takes requests, its secret cannot be read, or the signature is not right. The sender is not told
+    /// No trigger of this id takes requests, its secret cannot be read, or the signature is not right. The response does not say
     /// which.
     Refused,
     /// The trigger is not for it, for these reasons.
     Passed(Vec<String>),
-    /// What became of each of the trigger's jobs.
+    /// The outcome for each of the trigger's jobs.
     Fired(Vec<HookRun>),
 }
 
-/// What became of a job of a trigger.
+/// The outcome for a job of a trigger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct HookRun {
     /// The job; missing where the trigger itself cannot be used.
@@ -89,7 +89,7 @@ impl From<Fired> for HookRun {
 ///
 /// # Errors
 /// [`Error`] when the realm cannot be read, or a body is not of the type that it says. A secret that cannot be read is in the
-/// log alone: one who sent no right signature must not learn whether the trigger is there.
+/// log alone: a sender without a valid signature must not learn whether the trigger is there.
 pub async fn receive(realm: &dyn Realm, request: HookRequest<'_>) -> Result<Received, Error> {
     let Some(fields) = trigger(realm, request.trigger_id).await? else { return Ok(Received::Refused) };
     let site = realm.site().await?;
@@ -144,7 +144,7 @@ async fn trigger(realm: &dyn Realm, id: &str) -> Result<Option<TriggerFields>, E
     }
 }
 
-/// Whether a body is signed with a secret. The time that it takes does not tell how much of a signature is right.
+/// Whether a body is signed with a secret. The time that it takes does not reveal how much of a signature is right.
 fn is_signed(secret: &[u8], signature: &str, body: &[u8]) -> bool {
     let hex = signature.trim().strip_prefix("sha256=").unwrap_or(signature.trim());
     let Some(bytes) = bytes_of(hex) else { return false };
@@ -194,7 +194,7 @@ fn event_of(realm: &dyn Realm, request: HookRequest<'_>) -> Result<HttpEvent, Er
     })
 }
 
-/// What names the delivery: the first header that does.
+/// The name of the delivery: the first header that has one.
 fn delivery_of(
     request: HookRequest<'_>,
     short: impl Fn(&str, Option<String>) -> Result<Option<String>, Error>,
@@ -228,7 +228,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn field_of_a_form_that_is_given_more_than_once_has_all_its_values() {
+    fn repeated_field_of_a_form_has_all_its_values() {
         let wanted = serde_json::json!({ "a": ["1", "2", ""], "b": "x y" });
         assert_eq!(Value::Object(form(b"a=1&b=x+y&a=2&a")), wanted);
     }

@@ -8,7 +8,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use pumice_core::ports::{Doc, DocumentChange, DocumentWrite};
 use pumice_core::secret::mask_value;
 use pumice_core::spec::APPLIED;
-use pumice_core::text::quoted;
+use pumice_core::text::{hex, quoted};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
@@ -113,7 +113,7 @@ async fn there(realm: &dyn Realm, change: &DocumentChange) -> Result<Option<Doc>
     })
 }
 
-/// What there is in place of the document that a write was meant for.
+/// The current state of the document that a write was meant for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Current {
     /// The document as it is shown; `None` when there is none. Secrets in it are not masked.
@@ -143,15 +143,10 @@ pub fn tag(document: &Value) -> String {
     let key = if masked == *document { PLAIN } else { KEY.get_or_init(|| *Uuid::new_v4().as_bytes()) };
     let mut sorted = document.clone();
     sorted.sort_all_objects();
-    let mut digits = String::with_capacity(DIGITS);
     // A key may have any length.
-    if let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) {
-        mac.update(sorted.to_string().as_bytes());
-        for byte in mac.finalize().into_bytes().iter().take(DIGITS / 2) {
-            digits.push_str(&format!("{byte:02x}"));
-        }
-    }
-    digits
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return String::new() };
+    mac.update(sorted.to_string().as_bytes());
+    hex(&mac.finalize().into_bytes()[..DIGITS / 2])
 }
 
 impl FromStr for IfMatch {

@@ -1,4 +1,4 @@
-//! What people do with a realm, as functions over plain data: the command line calls them, and so can an HTTP API.
+//! Operations of a realm, as functions over plain data: the command line calls them, and so can an HTTP API.
 //!
 //! Each function takes a [`Realm`] and a request, and returns a response. Requests and responses have JSON Schemas:
 //! [`operations()`] lists them, one for each command. Nothing here knows a terminal, a database or AWS.
@@ -33,6 +33,6 @@ mod time;
 pub use calls::{Borrows, Takes};
 pub use failure::{Error, ErrorKind};
 pub use if_match::{BadIfMatch, Current, IfMatch, tag};
-pub use operations::{APART, Access, Apart, Operation, operations};
+pub use operations::{APART, Access, LocalCommand, Operation, operations};
 pub use realm::{Realm, no_such_job};
 pub use time::{Instant, Slot};

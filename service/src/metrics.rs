@@ -1,6 +1,6 @@
 //! Figures of a realm as monitoring takes them: gauges of what is stored, queued and overdue now, in Prometheus's text format.
 //!
-//! What has several values has labels, and each label has a limited number of values: the rest stands under one of them.
+//! A figure with several values has labels, and each label has a limited number of values: one of them takes the rest.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -29,7 +29,7 @@ const MAX_OVERDUE: usize = 1_000;
 /// How long each part of the figures may take.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// What is asked for: everything there is.
+/// A request for all figures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReadMetrics {}
@@ -38,26 +38,26 @@ pub struct ReadMetrics {}
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Metrics {
     /// The families, each with its values.
-    pub families: Vec<Family>,
+    pub families: Vec<MetricFamily>,
 }
 
 /// Figures of one name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Family {
+pub struct MetricFamily {
     /// The name, by Prometheus's conventions.
     pub name: String,
-    /// What it is.
+    /// A description.
     pub help: String,
     /// Whether it only grows while a process lives.
-    pub kind: Kind,
+    pub kind: MetricType,
     /// The values.
     pub samples: Vec<Sample>,
 }
 
-/// What a figure does.
+/// The type of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum MetricType {
     /// It goes up and down.
     Gauge,
     /// It only grows, and begins anew with its process.
@@ -67,24 +67,24 @@ pub enum Kind {
 /// A value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Sample {
-    /// What tells it from others of the family.
+    /// The labels that distinguish it in its family.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// The value.
     pub value: f64,
 }
 
-impl Family {
+impl MetricFamily {
     /// A gauge without values.
     #[must_use]
     pub fn gauge(name: &str, help: &str) -> Self {
-        Self { name: name.to_owned(), help: help.to_owned(), kind: Kind::Gauge, samples: Vec::new() }
+        Self { name: name.to_owned(), help: help.to_owned(), kind: MetricType::Gauge, samples: Vec::new() }
     }
 
     /// A counter without values.
     #[must_use]
     pub fn counter(name: &str, help: &str) -> Self {
-        Self { kind: Kind::Counter, ..Self::gauge(name, help) }
+        Self { kind: MetricType::Counter, ..Self::gauge(name, help) }
     }
 
     /// Adds a value.
@@ -108,8 +108,8 @@ impl Metrics {
         let mut text = String::new();
         for family in self.families.iter().filter(|family| !family.samples.is_empty()) {
             let kind = match family.kind {
-                Kind::Gauge => "gauge",
-                Kind::Counter => "counter",
+                MetricType::Gauge => "gauge",
+                MetricType::Counter => "counter",
             };
             let (name, help) = (&family.name, family.help.replace('\\', r"\\").replace('\n', r"\n"));
             // A string takes whatever is written to it.
@@ -152,16 +152,17 @@ pub async fn metrics(realm: &dyn Realm, _: &ReadMetrics) -> Result<Metrics, Erro
         within(LIMIT, "due", due(realm)),
     )
     .await;
-    let mut info = Family::gauge("pumice_info", "The realm and the version of the program that tells of it.");
+    let mut info =
+        MetricFamily::gauge("pumice_info", "The realm and the version of the program that tells of it.");
     let place = if realm.is_aws() { "aws" } else { "folder" };
     let labels = [("realm", realm.name().as_str()), ("version", env!("CARGO_PKG_VERSION")), ("place", place)];
     info.add(&labels, 1.0);
     let mut failed =
-        Family::gauge("pumice_scrape_failed", "Whether this part of the figures could not be read.");
+        MetricFamily::gauge("pumice_scrape_failed", "Whether this part of the figures could not be read.");
     let mut families = vec![info];
     if let Some(served) = realm.is_served() {
         let help = "Whether a process runs the jobs of the folder.";
-        families.push(Family::gauge("pumice_served", help).of(f64::from(u8::from(served))));
+        families.push(MetricFamily::gauge("pumice_served", help).of(f64::from(u8::from(served))));
     }
     for (part, found) in [runs, queues, dead, due] {
         failed.add(&[("part", part)], f64::from(u8::from(found.is_none())));
@@ -175,8 +176,8 @@ pub async fn metrics(realm: &dyn Realm, _: &ReadMetrics) -> Result<Metrics, Erro
 async fn within(
     limit: Duration,
     part: &'static str,
-    read: impl Future<Output = Result<Vec<Family>, Error>>,
-) -> (&'static str, Option<Vec<Family>>) {
+    read: impl Future<Output = Result<Vec<MetricFamily>, Error>>,
+) -> (&'static str, Option<Vec<MetricFamily>>) {
     let found = match tokio::time::timeout(limit, read).await {
         Ok(Ok(families)) => Some(families),
         Ok(Err(error)) => {
@@ -189,7 +190,7 @@ async fn within(
 }
 
 /// The runs that are stored, where the store counts them.
-async fn runs(realm: &dyn Realm) -> Result<Vec<Family>, Error> {
+async fn runs(realm: &dyn Realm) -> Result<Vec<MetricFamily>, Error> {
     let Some(counts) = realm.runs().counts().await? else { return Ok(Vec::new()) };
     let mut by_status: BTreeMap<Status, u64> = BTreeMap::new();
     let mut by_job: BTreeMap<&str, BTreeMap<Status, u64>> = BTreeMap::new();
@@ -197,7 +198,8 @@ async fn runs(realm: &dyn Realm) -> Result<Vec<Family>, Error> {
         *by_status.entry(count.status).or_default() += count.runs;
         *by_job.entry(&count.job_id).or_default().entry(count.status).or_default() += count.runs;
     }
-    let mut stored = Family::gauge("pumice_runs", "Runs whose records are kept, by status, without steps.");
+    let mut stored =
+        MetricFamily::gauge("pumice_runs", "Runs whose records are kept, by status, without steps.");
     for status in Status::of_runs() {
         stored.add(&[("status", status.as_str())], number(by_status.get(&status).copied().unwrap_or(0)));
     }
@@ -207,8 +209,10 @@ async fn runs(realm: &dyn Realm) -> Result<Vec<Family>, Error> {
             [Status::Failed, Status::Rejected].iter().filter_map(|status| counts.get(status)).sum::<u64>();
         std::cmp::Reverse((failed, counts.values().sum::<u64>()))
     });
-    let mut of_job =
-        Family::gauge("pumice_job_runs", "Runs whose records are kept, by job and status, without steps.");
+    let mut of_job = MetricFamily::gauge(
+        "pumice_job_runs",
+        "Runs whose records are kept, by job and status, without steps.",
+    );
     let rest = jobs.split_off(jobs.len().min(MAX_JOBS));
     let mut others: BTreeMap<Status, u64> = BTreeMap::new();
     for (status, count) in rest.into_iter().flat_map(|(_, counts)| counts) {
@@ -222,18 +226,18 @@ async fn runs(realm: &dyn Realm) -> Result<Vec<Family>, Error> {
     Ok(vec![stored, of_job])
 }
 
-/// What is on the workers' queues, and which hosts take from them.
-async fn queues(realm: &dyn Realm) -> Result<Vec<Family>, Error> {
+/// The workers' queues, and the hosts that take from them.
+async fn queues(realm: &dyn Realm) -> Result<Vec<MetricFamily>, Error> {
     let (site, now) = (realm.site().await?, realm.now());
-    let mut messages = Family::gauge(
+    let mut messages = MetricFamily::gauge(
         "pumice_queue_messages",
         "Messages on a worker's queue, by whether they can be taken now.",
     );
-    let mut oldest = Family::gauge(
+    let mut oldest = MetricFamily::gauge(
         "pumice_queue_oldest_seconds",
         "How long the message has waited that has waited longest.",
     );
-    let mut alive = Family::gauge("pumice_hosts_alive", "Hosts of a worker that are alive.");
+    let mut alive = MetricFamily::gauge("pumice_hosts_alive", "Hosts of a worker that are alive.");
     let workers: Vec<WorkerName> = workers_of_jobs(realm).await?.into_keys().take(MAX_WORKERS).collect();
     for worker in &workers {
         let label = ("worker", worker.as_str());
@@ -260,9 +264,9 @@ async fn queues(realm: &dyn Realm) -> Result<Vec<Family>, Error> {
     Ok(vec![messages, oldest, alive])
 }
 
-/// What was set aside.
-async fn dead_letters(realm: &dyn Realm) -> Result<Vec<Family>, Error> {
-    let mut letters = Family::gauge(
+/// The dead letters.
+async fn dead_letters(realm: &dyn Realm) -> Result<Vec<MetricFamily>, Error> {
+    let mut letters = MetricFamily::gauge(
         "pumice_dead_letters",
         "Messages and requests that were set aside, by worker, or the dispatcher's.",
     );
@@ -276,13 +280,14 @@ async fn dead_letters(realm: &dyn Realm) -> Result<Vec<Family>, Error> {
         all += count;
         letters.add(&[("of", of), ("worker", worker)], number(count));
     }
-    let sum = Family::gauge("pumice_dead_letters_all", "Messages and requests that were set aside, in all.")
-        .of(number(all));
+    let sum =
+        MetricFamily::gauge("pumice_dead_letters_all", "Messages and requests that were set aside, in all.")
+            .of(number(all));
     Ok(vec![letters, sum])
 }
 
-/// What is due and was not looked at: the age of the sweeper shows in it.
-async fn due(realm: &dyn Realm) -> Result<Vec<Family>, Error> {
+/// Runs that are due and were not looked at: they show how late the sweeper is.
+async fn due(realm: &dyn Realm) -> Result<Vec<MetricFamily>, Error> {
     let (store, now) = (realm.runs(), realm.now());
     let (mut count, mut lag) = (0_u64, TimeDelta::zero());
     for part in 0..store.due_parts() {
@@ -294,21 +299,21 @@ async fn due(realm: &dyn Realm) -> Result<Vec<Family>, Error> {
     let late = realm.schedules().due(now, 1).await?;
     let clock = late.iter().filter_map(|timetable| timetable.due_at).map(|due| now - due).max();
     let mut families = vec![
-        Family::gauge("pumice_due_runs", "Runs whose time to be looked at has passed, up to a limit.")
+        MetricFamily::gauge("pumice_due_runs", "Runs whose time to be looked at has passed, up to a limit.")
             .of(number(count)),
-        Family::gauge(
+        MetricFamily::gauge(
             "pumice_sweeper_lag_seconds",
             "How long the run is overdue that the sweeper should have looked at first.",
         )
         .of(seconds(lag)),
-        Family::gauge(
+        MetricFamily::gauge(
             "pumice_schedule_lag_seconds",
             "How long the schedule is overdue that should have been looked at first.",
         )
         .of(seconds(clock.unwrap_or_default())),
     ];
     if let Some(ahead) = realm.site().await?.ports.clock.store_ahead() {
-        let skew = Family::gauge(
+        let skew = MetricFamily::gauge(
             "pumice_clock_skew_seconds",
             "By how much the store's clock is ahead of this host's.",
         );
@@ -323,11 +328,12 @@ mod tests {
 
     #[test]
     fn labels_and_help_are_escaped_as_prometheus_reads_them() {
-        let mut family = Family::gauge("x_seconds", "A \\ and\na line.");
+        let mut family = MetricFamily::gauge("x_seconds", "A \\ and\na line.");
         family.add(&[("job_id", "etl/\"größe\"\\1\n日本"), ("a", "")], 1.5);
-        let empty = Family::counter("y_total", "Nothing.");
+        let empty = MetricFamily::counter("y_total", "Nothing.");
         let text =
-            Metrics { families: vec![family, empty, Family::counter("z_total", "All.").of(3.0)] }.text();
+            Metrics { families: vec![family, empty, MetricFamily::counter("z_total", "All.").of(3.0)] }
+                .text();
         let expected = "# HELP x_seconds A \\\\ and\\na line.\n# TYPE x_seconds gauge\n\
              x_seconds{a=\"\",job_id=\"etl/\\\"größe\\\"\\\\1\\n日本\"} 1.5\n\
              # HELP z_total All.\n# TYPE z_total counter\nz_total 3\n";

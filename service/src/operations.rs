@@ -93,7 +93,7 @@ impl Operation {
         self.command.replace("--", "").replace(' ', "/")
     }
 
-    /// Whether the API has it. What reads and writes files of the machine that it is called on must not be asked for from
+    /// Whether the API has it. An operation that reads or writes files of its own machine must not be asked for from
     /// elsewhere.
     #[must_use]
     pub fn is_offered(&self) -> bool {
@@ -133,7 +133,7 @@ impl Operation {
 
 /// A command that asks nothing of a realm.
 #[derive(Clone, Copy, Debug)]
-pub struct Apart {
+pub struct LocalCommand {
     /// The words of the command.
     pub command: &'static str,
     /// Why no service function belongs to it.
@@ -141,18 +141,21 @@ pub struct Apart {
 }
 
 /// The commands that have no service function.
-pub const APART: [Apart; 11] = [
-    Apart { command: "run", reason: "it is a process that makes a realm of its own, and runs one job in it" },
-    Apart { command: "serve", reason: "it is the process that runs the jobs of a realm" },
-    Apart { command: "console", reason: "it is a process that shows a realm in a browser" },
-    Apart { command: "worker", reason: "it is a process that runs the jobs of one worker" },
-    Apart { command: "backup", reason: "it copies a realm's folder, below its stores" },
-    Apart { command: "restore", reason: "it makes a realm's folder, where there is no realm yet" },
-    Apart { command: "dag generate", reason: "it makes a payload of a file, with no realm" },
-    Apart { command: "dag table", reason: "it makes a file of a payload, with no realm" },
-    Apart { command: "template", reason: "it renders a text, with no realm" },
-    Apart { command: "schema", reason: "it prints a schema of this program, with no realm" },
-    Apart { command: "completions", reason: "it prints a script for a shell" },
+pub const APART: [LocalCommand; 11] = [
+    LocalCommand {
+        command: "run",
+        reason: "it is a process that makes a realm of its own, and runs one job in it",
+    },
+    LocalCommand { command: "serve", reason: "it is the process that runs the jobs of a realm" },
+    LocalCommand { command: "console", reason: "it is a process that shows a realm in a browser" },
+    LocalCommand { command: "worker", reason: "it is a process that runs the jobs of one worker" },
+    LocalCommand { command: "backup", reason: "it copies a realm's folder, below its stores" },
+    LocalCommand { command: "restore", reason: "it makes a realm's folder, where there is no realm yet" },
+    LocalCommand { command: "dag generate", reason: "it makes a payload of a file, with no realm" },
+    LocalCommand { command: "dag table", reason: "it makes a file of a payload, with no realm" },
+    LocalCommand { command: "template", reason: "it renders a text, with no realm" },
+    LocalCommand { command: "schema", reason: "it prints a schema of this program, with no realm" },
+    LocalCommand { command: "completions", reason: "it prints a script for a shell" },
 ];
 
 /// Everything that people do with a realm.

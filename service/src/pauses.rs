@@ -30,7 +30,7 @@ pub struct PauseTerms {
     /// Until when; without it until it is resumed.
     #[serde(default)]
     pub until: Option<Instant>,
-    /// Who asks.
+    /// The actor.
     #[serde(default)]
     pub by: String,
     /// Why.
@@ -102,13 +102,13 @@ pub struct ListWorkers {}
 /// A pause.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PauseDetails {
-    /// What is paused.
+    /// The scope.
     pub scope: Scope,
     /// Since when.
     pub since: Instant,
     /// Until when; until it is resumed where it is missing.
     pub until: Option<Instant>,
-    /// Who paused it.
+    /// The actor that paused it.
     pub by: Option<String>,
     /// Why.
     pub why: Option<String>,
@@ -130,18 +130,18 @@ impl From<&Pause> for PauseDetails {
     }
 }
 
-/// What was paused or resumed.
+/// The scopes that were paused or resumed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PausesChanged {
     /// Whether nothing was changed.
     pub dry_run: bool,
-    /// What was paused, or would be.
+    /// The scopes that were paused, or would be.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub paused: Vec<PauseDetails>,
-    /// What was resumed, or would be, with the pauses that it had.
+    /// The scopes that were resumed, or would be, with the pauses that they had.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resumed: Vec<PauseDetails>,
-    /// What was to be resumed and was not paused.
+    /// The scopes that were to be resumed and were not paused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unchanged: Vec<Scope>,
     /// How many runs that waited for it were woken.
@@ -242,7 +242,7 @@ pub(crate) async fn pausing_workers(
     for worker in &request.workers {
         if lavas.iter().any(|name| name == worker.as_str()) {
             return Err(Error::invalid(format!(
-                "worker {worker} is lava's own, which takes its messages by itself: it cannot be paused from here"
+                "worker {worker} is a lava worker, which takes its messages by itself: it cannot be paused from here"
             )));
         }
         if !known.contains_key(worker) {
@@ -309,7 +309,7 @@ pub async fn list_workers(realm: &dyn Realm, _: &ListWorkers) -> Result<WorkerLi
             hosts = Some(found.iter().filter(|host| host.is_alive(now)).count());
             last_seen = found.iter().map(|host| host.seen).max().map(Instant);
         }
-        // Without the right to ask the rest is told all the same.
+        // Without the right to ask the rest is shown all the same.
         let depth = site.ports.queue.depth(&worker).await.ok();
         let is_of = |pause: &&Pause| match &pause.scope {
             Scope::Realm => true,

@@ -71,7 +71,7 @@ pub struct PayloadFile {
     pub path: PathBuf,
 }
 
-/// What became of the files.
+/// The outcome for the files.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PutDone {
     /// Each, in the order of the request.
@@ -164,7 +164,7 @@ pub async fn list(realm: &dyn Realm, request: &ListPayloads) -> Result<PayloadLi
     }
 }
 
-/// Puts files of this machine as payloads; those that are there are replaced. What cannot be put is found before anything is.
+/// Puts files of this machine as payloads; those that are there are replaced. A file that cannot be put is found before any is.
 ///
 /// # Errors
 /// [`Error`] when a key or a file is unfit, or the store cannot be reached.

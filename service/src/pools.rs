@@ -1,4 +1,4 @@
-//! Pools: how many runs of some jobs run at once, and who waits.
+//! Pools: how many runs of some jobs run at once, and which wait.
 
 use std::collections::BTreeMap;
 

@@ -42,13 +42,13 @@ pub trait Realm: Send + Sync {
     fn connections(&self) -> &dyn ConnectionStore;
     /// Acts on many of its runs.
     fn bulk(&self) -> &dyn BulkStore;
-    /// Who did what to it.
+    /// Its audit.
     fn audit(&self) -> &dyn AuditStore;
-    /// What tests its connections.
+    /// The prober that tests its connections.
     fn prober(&self) -> &dyn Prober;
     /// Its secrets; `None` where they are kept by other means, as on AWS.
     fn vault(&self) -> Option<&dyn Vault>;
-    /// What the commands of its runs printed.
+    /// The outputs of the commands of its runs.
     fn outputs(&self) -> &dyn Outputs;
     /// The job types and actions that its jobs may use.
     fn registry(&self) -> &Arc<Registry>;
@@ -72,12 +72,12 @@ pub trait Realm: Send + Sync {
     fn aws_region(&self) -> Option<String> {
         None
     }
-    /// Who acts on it, and from where.
+    /// The actor, and its origin.
     ///
     /// # Errors
     /// [`Error`] when that cannot be found out.
     async fn actor(&self) -> Result<Actor, Error>;
-    /// What looks at what it stands on; `None` where nothing can.
+    /// Checks of its ground; `None` where there are none.
     fn ground(&self) -> Option<&dyn Ground> {
         None
     }

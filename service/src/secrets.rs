@@ -83,7 +83,7 @@ pub struct SetSecret {
     pub value: SecretValue,
 }
 
-/// What setting a secret did.
+/// The outcome of setting a secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SecretSet {
     /// Its name.

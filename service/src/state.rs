@@ -42,7 +42,7 @@ pub struct PutState {
     /// Encrypt it.
     #[serde(default)]
     pub secure: bool,
-    /// Who puts it there.
+    /// The publisher.
     #[serde(default)]
     pub publisher: Option<String>,
     /// The value that it is meant to replace, by its tag: refused when it is another by now.
@@ -68,7 +68,7 @@ fn stored_ids<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<StateId>
     ids.into_iter().map(StateId::stored).collect::<Result<_, _>>().map_err(D::Error::custom)
 }
 
-/// What became of the items.
+/// The outcome for the items.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DeletedState {
     /// Each item, in the order of the request.
@@ -95,7 +95,7 @@ pub struct StateShown {
     pub r#type: StateType,
     /// Its value.
     pub value: Value,
-    /// Who put it there.
+    /// The publisher.
     pub publisher: Option<String>,
     /// When it was put.
     pub timestamp: Instant,

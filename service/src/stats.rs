@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::NaiveTime;
 use pumice_core::Timestamp;
 use pumice_core::duration::Span;
-use pumice_core::filter::{Filter, Wanted, When};
+use pumice_core::filter::{Filter, FilterTime, Wanted};
 use pumice_core::ids::JobId;
 use pumice_core::ports::{Order, PastCount, RunPage, RunQuery};
 use pumice_core::run::{Figures, Status};
@@ -31,7 +31,7 @@ const WINDOW: Span = Span::from_days(1);
 /// How many jobs are shown unless the request says so.
 const USUAL_JOBS: usize = 50;
 
-/// What figures are asked for.
+/// A request for figures.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AskStats {
@@ -83,13 +83,13 @@ pub struct Stats {
     /// An estimate of what the runs of all jobs together cost, as far as their records are there; none in a folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<Cost>,
-    /// What the estimates stand on.
+    /// The basis of the estimates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_basis: Option<CostBasis>,
     /// Why there is no estimate, or what it lacks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_note: Option<String>,
-    /// What the store had to do without.
+    /// Parts that the store lacked, such as an index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
@@ -110,7 +110,7 @@ pub struct JobStats {
     pub cost: Option<Cost>,
 }
 
-/// What runs come to together. Times are in milliseconds; those that no run tells of are null.
+/// The totals of runs. Times are in milliseconds; those that no run has are null.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct JobFigures {
     /// How many runs.
@@ -125,7 +125,7 @@ pub struct JobFigures {
     pub skipped: u64,
     /// How many have not ended.
     pub open: u64,
-    /// How many of these runs have no record any more: they are counted, by whole days in UTC, and tell of no times.
+    /// How many of these runs have no record any more: they are counted, by whole days in UTC, and have no times.
     #[serde(default)]
     pub gone: u64,
     /// How many of a thousand that ended well or failed are failures.
@@ -230,7 +230,7 @@ pub async fn stats(realm: &dyn Realm, request: &AskStats) -> Result<Stats, Error
     })
 }
 
-/// What the runs of a window cost, by job.
+/// The cost of the runs of a window, by job.
 #[derive(Default)]
 struct Costs {
     jobs: BTreeMap<JobId, Cost>,
@@ -281,7 +281,7 @@ async fn costs(
 fn windowed(text: Option<&str>) -> Result<Filter, Error> {
     let filter = parsed(text)?;
     let has = filter.terms().iter().any(|term| matches!(term.wanted, Wanted::Since(_)));
-    Ok(if has { filter } else { filter.and(Wanted::Since(When::Ago(WINDOW))) })
+    Ok(if has { filter } else { filter.and(Wanted::Since(FilterTime::Ago(WINDOW))) })
 }
 
 /// The figures of a window.
@@ -299,7 +299,7 @@ struct Window<F = Figures> {
 #[derive(Default)]
 struct Gone {
     counts: Vec<PastCount>,
-    /// What is left out of the figures.
+    /// The runs that the figures leave out.
     note: Option<String>,
 }
 
@@ -313,7 +313,7 @@ impl Gone {
         } else {
             since.date_naive().succ_opt()
         };
-        // What has no record any more was dispatched by now.
+        // A run without a record any more was dispatched by now.
         let past_last =
             if until < realm.now() { Some(until.date_naive()) } else { until.date_naive().succ_opt() };
         let (Some(first), Some(past_last)) = (first, past_last) else { return Ok(Self::default()) };
@@ -358,7 +358,7 @@ impl Gone {
     }
 }
 
-/// What is to be said of a window that begins before records of runs were removed which the store did not count.
+/// The note about a window that begins before records of runs were removed which the store did not count.
 async fn uncounted(realm: &dyn Realm, since: Timestamp) -> Result<Option<String>, Error> {
     let kept = realm.jobs().realm().await?.settings.event_ttl.shortest();
     let kept = kept.filter(|kept| since < realm.now() - kept.delta());

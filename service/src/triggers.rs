@@ -8,7 +8,7 @@ use pumice_core::problem::did_you_mean;
 use pumice_core::request::{DispatchRequest, When};
 use pumice_core::spec::take_mark;
 use pumice_core::text::quoted;
-use pumice_core::trigger::{MAX_KEY_BYTES, ObjectEvent, Start, Verdict, assess};
+use pumice_core::trigger::{MAX_KEY_BYTES, ObjectEvent, TriggeredStart, Verdict, assess};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -61,7 +61,7 @@ pub struct DeleteTriggers {
     pub if_match: Option<IfMatch>,
 }
 
-/// What became of the triggers.
+/// The outcome for the triggers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DeletedTriggers {
     /// Each that was named.
@@ -88,12 +88,12 @@ pub struct TestTriggers {
     /// Its size in bytes.
     #[serde(default)]
     pub size: u64,
-    /// What happened to it; default: `ObjectCreated:Put`.
+    /// The event; default: `ObjectCreated:Put`.
     #[serde(default)]
     pub event_type: Option<String>,
 }
 
-/// What the triggers of a bucket would make of an object.
+/// The requests that a bucket's triggers would make for an object.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TestedTriggers {
     /// The bucket.
@@ -110,7 +110,7 @@ pub struct TestedTriggers {
     pub others: Vec<TestedTrigger>,
 }
 
-/// What a trigger would make of an object.
+/// The requests that a trigger would make for an object.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TestedTrigger {
     /// Its id.
@@ -123,12 +123,12 @@ pub struct TestedTrigger {
     /// Why it cannot be used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// What it would ask.
+    /// The requests that it would make.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requests: Vec<TestedRequest>,
 }
 
-/// What a trigger would ask.
+/// A request that a trigger would make.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TestedRequest {
     /// The job.
@@ -210,11 +210,11 @@ async fn deleting(realm: &dyn Realm, request: &DeleteTriggers, act: &Act) -> Res
             act.changed("trigger", id, Some(trigger), None);
         }
     }
-    let told = request.triggers.iter().zip(ids).map(|(text, id)| DeletedTrigger {
+    let deleted = request.triggers.iter().zip(ids).map(|(text, id)| DeletedTrigger {
         trigger_id: text.clone(),
         deleted: id.is_some() && deleted.next().unwrap_or(false),
     });
-    Ok(DeletedTriggers { triggers: told.collect() })
+    Ok(DeletedTriggers { triggers: deleted.collect() })
 }
 
 /// Deletes the one trigger that is named, if it is as it is meant.
@@ -329,8 +329,8 @@ async fn tested_trigger(
     Ok(tested)
 }
 
-async fn tested_request(realm: &dyn Realm, start: Start) -> Result<TestedRequest, Error> {
-    let Start { job_id, request } = start;
+async fn tested_request(realm: &dyn Realm, start: TriggeredStart) -> Result<TestedRequest, Error> {
+    let TriggeredStart { job_id, request } = start;
     let request = match request {
         Ok(request) => request,
         Err(error) => {

@@ -22,7 +22,7 @@ pub use environment::{BadEnvironment, Environment, is_credential};
 pub use log::start_log;
 
 use crate::connect::{Clients, config};
-use crate::realm::{Host, Realm};
+use crate::realm::{EngineHost, Realm};
 use scratch::Scratch;
 
 /// How long the realm's settings are used until they are read again.
@@ -32,7 +32,7 @@ const SITE_FRESH: Duration = Duration::from_secs(300);
 #[derive(Debug)]
 pub struct Function {
     realm: Realm,
-    host: Host,
+    host: EngineHost,
     scratch: Scratch,
     site: Mutex<Option<(Instant, Arc<Site>)>>,
 }
@@ -73,8 +73,12 @@ impl Function {
         let realm = realm.with_bucket(environment.bucket());
         let (plain, credentials) = environment::for_commands(std::env::vars_os());
         let scratch = Scratch::new(environment.tmp());
-        let host =
-            Host { name: environment.host_name(), scratch: scratch.path(), environment: plain, credentials };
+        let host = EngineHost {
+            name: environment.host_name(),
+            scratch: scratch.path(),
+            environment: plain,
+            credentials,
+        };
         Self { realm, host, scratch, site: Mutex::new(None) }
     }
 
@@ -97,7 +101,7 @@ impl Function {
             return Ok(site.clone());
         }
         self.realm.store().read_ahead(next).await?;
-        let host = Host { scratch: self.scratch.path(), ..self.host.clone() };
+        let host = EngineHost { scratch: self.scratch.path(), ..self.host.clone() };
         let read = self.realm.site(host).await?;
         *site = Some((Instant::now(), read.clone()));
         Ok(read)

@@ -133,7 +133,10 @@ impl Store {
                 return self.update(run, item).await;
             }
             let count = parts.len();
-            let Err(reasons) = self.transact(run, &item, parts).await? else { return Ok(()) };
+            let reasons = match self.transact(run, &item, parts).await? {
+                Transacted::Written => return Ok(()),
+                Transacted::Cancelled(reasons) => reasons,
+            };
             if failed(&reasons, 0) {
                 return Err(CommitError::Conflict);
             }
@@ -187,13 +190,13 @@ impl Store {
         Ok(TransactWriteItem::builder().put(put).build())
     }
 
-    /// Writes a record and other items, all or none; the inner error has the reason for each.
+    /// Writes a record and other items, all or none.
     async fn transact(
         &self,
         run: &Run,
         item: &Item,
         others: Vec<TransactWriteItem>,
-    ) -> Result<Result<(), Vec<CancellationReason>>, CommitError> {
+    ) -> Result<Transacted, CommitError> {
         let table = self.names.runs();
         let written = Written::new(run, item.clone(), false);
         let update = Update::builder()
@@ -210,14 +213,14 @@ impl Store {
             self.client.transact_write_items().set_transact_items(Some([vec![update], others].concat()));
         let what = format!("writing run {} to table {table}", run.key);
         match request.send().await {
-            Ok(_) => Ok(Ok(())),
+            Ok(_) => Ok(Transacted::Written),
             Err(SdkError::ServiceError(service)) if service.err().is_transaction_canceled_exception() => {
                 match service.into_err() {
                     TransactWriteItemsError::TransactionCanceledException(cancelled) => {
                         let reasons = cancelled.cancellation_reasons.unwrap_or_default();
-                        refused(&what, &reasons).map_or(Ok(Err(reasons)), Err)
+                        refused(&what, &reasons).map_or(Ok(Transacted::Cancelled(reasons)), Err)
                     }
-                    _ => Ok(Err(Vec::new())),
+                    _ => Ok(Transacted::Cancelled(Vec::new())),
                 }
             }
             Err(error) => Err(write_error(&what, &error)),
@@ -295,6 +298,13 @@ enum Tried {
     /// The index would be later than it should be.
     DueTooLate,
     Conflict,
+}
+
+/// The outcome of a transaction.
+enum Transacted {
+    Written,
+    /// Nothing was written; the reasons are in the order of the items.
+    Cancelled(Vec<CancellationReason>),
 }
 
 enum Holder {

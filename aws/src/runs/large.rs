@@ -2,7 +2,7 @@
 
 use pumice_core::ids::RunKey;
 use pumice_core::ports::{CommitError, JobStore, StoreError, StoreErrorKind};
-use pumice_core::run::{Apart, Part, Run};
+use pumice_core::run::{Offloaded, Part, Run};
 
 use super::record::value_text;
 use crate::attribute::{Item, attribute, text};
@@ -76,16 +76,16 @@ impl Store {
     }
 
     /// Which parts of a record are elsewhere.
-    pub(super) fn apart(item: &Item) -> Vec<Apart> {
+    pub(super) fn apart(item: &Item) -> Vec<Offloaded> {
         let places = LARGE.iter().filter_map(|(part, _, place)| Some((*part, text_of(item, place)?)));
         places
-            .map(|(part, place)| Apart { part, place: place.to_owned(), gone: false, unsigned: false })
+            .map(|(part, place)| Offloaded { part, place: place.to_owned(), gone: false, unsigned: false })
             .collect()
     }
 
     /// Puts offloaded values back into a record. A missing one is logged, and fails only a caller
     /// that needs it.
-    pub(super) async fn restore(&self, run_id: &str, item: &mut Item) -> Result<Vec<Apart>, StoreError> {
+    pub(super) async fn restore(&self, run_id: &str, item: &mut Item) -> Result<Vec<Offloaded>, StoreError> {
         let mut all = Self::apart(item);
         for apart in &mut all {
             let Some((_, name, _)) = LARGE.iter().find(|(part, ..)| *part == apart.part) else { continue };
@@ -110,16 +110,24 @@ impl Store {
         })
     }
 
-    /// The text of a spec, from its own item; the inner error says where it was that is gone.
-    pub(super) async fn spec_text(&self, item: &Item) -> Result<Result<String, String>, StoreError> {
-        match text_of(item, TEXT_AT) {
-            Some(location) => {
-                let text = self.get_apart(location).await?;
-                Ok(text.ok_or_else(|| location.to_owned()))
-            }
-            None => Ok(Ok(text_of(item, TEXT).unwrap_or_default().to_owned())),
-        }
+    /// The text of a spec, from its own item.
+    pub(super) async fn spec_text(&self, item: &Item) -> Result<SpecText, StoreError> {
+        let Some(location) = text_of(item, TEXT_AT) else {
+            return Ok(SpecText::Found(text_of(item, TEXT).unwrap_or_default().to_owned()));
+        };
+        let text = self.get_apart(location).await?;
+        Ok(text.map_or_else(|| SpecText::Gone { place: location.to_owned() }, SpecText::Found))
     }
+}
+
+/// The text of a spec that has an item of its own.
+pub(super) enum SpecText {
+    Found(String),
+    /// The object with the text is gone.
+    Gone {
+        /// Where it was.
+        place: String,
+    },
 }
 
 /// A name derived from the content: equal contents are stored once, and are recognised by their

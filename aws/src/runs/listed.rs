@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use futures_util::future::try_join_all;
 use pumice_core::ids::RunKey;
-use pumice_core::ports::{Beginning, Cursor, Order, Pager, RunPage, RunQuery, StoreError};
+use pumice_core::ports::{Beginning, Order, PageCursor, Pager, RunPage, RunQuery, StoreError};
 use pumice_core::run::{Run, Status};
 
 use super::bad_ends::Reliance;
@@ -40,7 +40,7 @@ impl From<Vec<Runs>> for Phase {
 /// The times between which runs are listed, both included, in microseconds since 1970.
 type During = (i64, i64);
 
-fn during(query: &RunQuery, place: Option<&Cursor>) -> During {
+fn during(query: &RunQuery, place: Option<&PageCursor>) -> During {
     let (mut from, mut to) = (0, i64::MAX);
     if let Some(since) = query.since {
         from = micros(since).max(0);
@@ -96,7 +96,7 @@ impl Store {
         &self,
         runs: &mut [Runs],
         query: &RunQuery,
-        place: Option<&Cursor>,
+        place: Option<&PageCursor>,
         most: usize,
     ) -> Result<Vec<Found>, StoreError> {
         let mut batch: Vec<Found> = Vec::new();
@@ -228,7 +228,7 @@ fn within(found: &[Found], (from, to): During) -> Vec<Found> {
 }
 
 /// Whether a list that goes on at a place has given a run already.
-fn is_passed(place: &Cursor, found: &Found) -> bool {
+fn is_passed(place: &PageCursor, found: &Found) -> bool {
     let found = (found.at, &found.key);
     match place.order {
         Order::Newest => found >= (place.place, &place.key),

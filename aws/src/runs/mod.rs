@@ -30,9 +30,10 @@ use pumice_core::ports::{
     Beginning, Change, CommitError, Created, DuePage, DuePlace, Minute, Outgoing, RunPage, RunQuery,
     RunStore, Starts, StoreError,
 };
-use pumice_core::run::{Apart, NewRun, Part, Run};
+use pumice_core::run::{NewRun, Offloaded, Part, Run};
 use pumice_core::spec::RunSpec;
 
+use self::large::SpecText;
 use crate::attribute::Item;
 use crate::failure::store_error;
 use crate::store::{Store, text_of};
@@ -95,9 +96,11 @@ impl Store {
         Ok((runs, unreadable))
     }
 
-    /// A run's spec, from its record or from an item of its own; the inner error says why it is missing.
-    async fn spec_of(&self, key: &RunKey, record: &Item) -> Result<Result<RunSpec, Apart>, StoreError> {
-        let apart = |place, unsigned| Apart { part: Part::Spec, place, gone: true, unsigned };
+    /// A run's spec, from its record or from an item of its own.
+    async fn spec_of(&self, key: &RunKey, record: &Item) -> Result<PinnedSpec, StoreError> {
+        let missing = |place, unsigned| {
+            Ok(PinnedSpec::Missing(Offloaded { part: Part::Spec, place, gone: true, unsigned }))
+        };
         let own = match text_of(record, SPEC) {
             Some(_) => None,
             None => self.item(spec_key(key)).await?,
@@ -106,20 +109,27 @@ impl Store {
         let text = match (text_of(record, SPEC), &own) {
             (Some(spec), _) => spec.to_owned(),
             (None, Some(own)) => match self.spec_text(own).await? {
-                Ok(text) => text,
-                Err(place) => return Ok(Err(apart(place, false))),
+                SpecText::Found(text) => text,
+                SpecText::Gone { place } => return missing(place, false),
             },
-            (None, None) => return Ok(Err(apart(format!("table {}", self.names.runs()), false))),
+            (None, None) => return missing(format!("table {}", self.names.runs()), false),
         };
         let signature = match item.get(SIGNATURE) {
             Some(AttributeValue::B(bytes)) => Some(bytes.as_ref()),
             _ => None,
         };
         match self.signing.refuse(self.names.realm(), key, &text, signature).await? {
-            Some(why) => Ok(Err(apart(why.to_owned(), true))),
-            None => read_spec(key, &text).map(Ok),
+            Some(why) => missing(why.to_owned(), true),
+            None => read_spec(key, &text).map(PinnedSpec::Found),
         }
     }
+}
+
+/// The spec that a run's record pins.
+enum PinnedSpec {
+    Found(RunSpec),
+    /// It is gone, or its signature is not trusted.
+    Missing(Offloaded),
 }
 
 #[async_trait]
@@ -157,10 +167,13 @@ impl RunStore for Store {
         };
         let spec = self.spec_of(key, &record).await?;
         let mut run = self.whole(record).await?;
-        let spec = spec.unwrap_or_else(|apart| {
-            run.apart.push(apart);
-            RunSpec::of_job(Arc::default())
-        });
+        let spec = match spec {
+            PinnedSpec::Found(spec) => spec,
+            PinnedSpec::Missing(offloaded) => {
+                run.apart.push(offloaded);
+                RunSpec::of_job(Arc::default())
+            }
+        };
         Ok(Some((run, spec)))
     }
 

@@ -83,7 +83,6 @@ impl Realm {
         let home =
             Home::open(folder.path(), None, true, durability).await.map_err(|error| error.to_string())?;
         let lock = home.lock(SystemClock.now()).await.map_err(|error| error.to_string())?;
-        let lock = lock.map_err(|error| error.to_string())?;
         let document = json!({ "realm": "local", "config": { "FOREACH_MAX_LIMIT": CHILDREN } });
         home.database()
             .put_realm(document.as_object().cloned().unwrap_or_default())

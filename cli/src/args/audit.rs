@@ -1,10 +1,10 @@
-//! What the commands take that look at the audit.
+//! Arguments of the commands that look at the audit.
 
 use clap::Subcommand;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Audit {
-    /// List who did what, the newest first
+    /// List acts, the newest first
     List {
         /// Only entries that these terms mean, as 'who:ada act:"jobs *" what:etl/* since:2d from:console outcome:refused'
         #[arg(long = "where", value_name = "TERMS", allow_hyphen_values = true)]

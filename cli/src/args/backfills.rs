@@ -1,4 +1,4 @@
-//! What the commands about backfills take.
+//! Arguments of the commands about backfills.
 
 use clap::{Args, Subcommand, ValueEnum};
 use pumice_core::clock::backfill::Only;
@@ -53,7 +53,7 @@ pub(crate) struct Backfill {
     /// Why, for others to read
     #[arg(long, value_name = "TEXT")]
     pub(crate) why: Option<String>,
-    /// Asked for again with the same key it is the same backfill; default: what is asked for tells
+    /// Asked for again with the same key it is the same backfill; default: a key made from the request
     #[arg(long, value_name = "KEY")]
     pub(crate) key: Option<String>,
     /// Show what would be started, and start nothing

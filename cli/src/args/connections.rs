@@ -1,4 +1,4 @@
-//! What `connections` and `secrets` take.
+//! Arguments of `connections` and `secrets`.
 
 use std::path::PathBuf;
 

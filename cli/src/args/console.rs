@@ -1,4 +1,4 @@
-//! What `console` takes, and `serve` for its console.
+//! Arguments of `console`, and of `serve` for its console.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -27,7 +27,7 @@ pub(crate) struct Doors {
     /// PUMICE_CONSOLE_TOKEN has the role editor
     #[arg(long, value_name = "FILE")]
     pub(crate) tokens: Option<PathBuf>,
-    /// What the one may do who opens the login link: viewer, operator or editor. Default: editor
+    /// The role of the user of the login link: viewer, operator or editor. Default: editor
     #[arg(long, value_name = "ROLE")]
     pub(crate) role: Option<Role>,
     /// Change nothing, whatever the role
@@ -37,7 +37,7 @@ pub(crate) struct Doors {
     pub(crate) trust: Trust,
 }
 
-/// A proxy that knows who a user is.
+/// A proxy that authenticates users.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options of the console")]
 pub(crate) struct Trust {
@@ -48,10 +48,10 @@ pub(crate) struct Trust {
     /// The address of such a proxy, as the console sees it; may be given more than once
     #[arg(long = "trusted-proxy", value_name = "ADDR", value_delimiter = ',')]
     pub(crate) proxies: Vec<ProxyAddr>,
-    /// What every user may do whom the proxy names: viewer, operator or editor
+    /// The role of every user whom the proxy names: viewer, operator or editor
     #[arg(long = "trusted-role", value_name = "ROLE", conflicts_with = "role_header")]
     pub(crate) fixed_role: Option<Role>,
-    /// Take what a user may do from this header, which the proxy sets, too
+    /// Take a user's role from this header, which the proxy sets, too
     #[arg(long = "trusted-role-header", value_name = "NAME")]
     pub(crate) role_header: Option<TrustedHeader>,
 }

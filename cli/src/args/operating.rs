@@ -1,4 +1,4 @@
-//! What the commands take that say how a realm is doing, and put it right.
+//! Arguments of the commands that inspect a realm and repair it.
 
 use clap::{Args, Subcommand};
 use pumice_core::duration::Span;

@@ -1,4 +1,4 @@
-//! What the commands take that pause jobs, workers and the realm.
+//! Arguments of the commands that pause jobs, workers and the realm.
 
 use clap::{Args, Subcommand};
 use pumice_core::duration::Span;

@@ -1,4 +1,4 @@
-//! What `pumice payloads` takes.
+//! Arguments of `payloads`.
 
 use std::path::PathBuf;
 

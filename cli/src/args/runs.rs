@@ -1,9 +1,9 @@
-//! What the commands about runs take.
+//! Arguments of the commands about runs.
 
 use clap::{Args, Subcommand};
 use pumice_core::bulk::BulkOutcome;
 use pumice_core::duration::Span;
-use pumice_core::ports::Cursor;
+use pumice_core::ports::PageCursor;
 use pumice_core::run::{SpecOf, Status};
 use pumice_core::size::parse_size;
 
@@ -36,7 +36,7 @@ pub(crate) enum Runs {
         oldest: bool,
         /// Go on where an earlier list ended, which shows its cursor
         #[arg(long, value_name = "CURSOR")]
-        cursor: Option<Cursor>,
+        cursor: Option<PageCursor>,
         /// At most so many
         #[arg(long, value_name = "N", default_value_t = 50)]
         limit: usize,

@@ -1,9 +1,9 @@
-//! What the commands around specs take.
+//! Arguments of the commands about specs.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use pumice_service::specs::Scope;
+use pumice_service::specs::IdScope;
 
 /// Where specs are.
 #[derive(Debug, Args)]
@@ -16,7 +16,7 @@ pub(crate) struct Sources {
     pub(crate) env: Option<PathBuf>,
 }
 
-/// What is pruned.
+/// The part that is pruned.
 #[derive(Debug, Args)]
 pub(crate) struct Prune {
     /// Remove what the realm has within --scope and the files have not
@@ -24,7 +24,7 @@ pub(crate) struct Prune {
     pub(crate) prune: bool,
     /// The part of the realm that --prune is held to: etl for etl and all below it, etl/ for all below it, * for all
     #[arg(long, value_name = "PREFIX", requires = "prune")]
-    pub(crate) scope: Option<Scope>,
+    pub(crate) scope: Option<IdScope>,
 }
 
 #[derive(Debug, Args)]
@@ -77,7 +77,7 @@ pub(crate) struct Export {
     pub(crate) folder: PathBuf,
     /// Only what is within this scope: etl for etl and all below it, etl/ for all below it
     #[arg(long, value_name = "PREFIX")]
-    pub(crate) scope: Option<Scope>,
+    pub(crate) scope: Option<IdScope>,
     /// Write into a folder that holds other files; a file of the same name is replaced
     #[arg(long)]
     pub(crate) into: bool,

@@ -1,4 +1,4 @@
-//! What `triggers` takes.
+//! Arguments of `triggers`.
 
 use clap::Subcommand;
 use pumice_core::ids::{BadName, TriggerId};
@@ -34,7 +34,7 @@ pub(crate) enum Triggers {
         /// The object's size in bytes
         #[arg(long, value_name = "BYTES", default_value_t = 0)]
         size: u64,
-        /// What happened to it
+        /// The event
         #[arg(long, value_name = "TYPE", default_value = "ObjectCreated:Put")]
         event_type: String,
     },

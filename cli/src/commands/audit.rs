@@ -1,6 +1,6 @@
-//! `audit`: who did what to the realm, when and from where.
+//! `audit`: acts on the realm with their actor, time and origin.
 
-use pumice_core::audit::{AuditId, Change, Outcome};
+use pumice_core::audit::{ActOutcome, AuditId, DocumentChange};
 use pumice_core::ports::Clock;
 use pumice_core::text::escaped;
 use pumice_local::SystemClock;
@@ -53,7 +53,7 @@ fn table(format: Format, found: &AuditList) -> Vec<String> {
             }
         };
         let outcome = match (&entry.error, entry.outcome) {
-            (_, Outcome::Done) => String::new(),
+            (_, ActOutcome::Done) => String::new(),
             (Some(error), outcome) => {
                 format!("{outcome}: {}", shown(error.lines().next().unwrap_or_default()))
             }
@@ -73,7 +73,7 @@ fn table(format: Format, found: &AuditList) -> Vec<String> {
     columns(format, &heading, &found.entries.iter().map(row).collect::<Vec<_>>())
 }
 
-/// What there is to say of a list beside its entries.
+/// Notes on a list of entries.
 fn counted(found: &AuditList, is_rest: bool) -> Vec<String> {
     let count = found.entries.len();
     let mut notes = vec![format!("{count} {}", if count == 1 { "entry" } else { "entries" })];
@@ -133,7 +133,7 @@ fn lines(entry: &AuditShown) -> Vec<String> {
             lines.push(format!("{}:", shown(&change.of.to_string())));
             of = Some(&change.of);
         }
-        let Change { field, before, after, .. } = change.clone();
+        let DocumentChange { field, before, after, .. } = change.clone();
         lines.extend(place_lines(Format::Wide, &FieldChange { field, before, after }));
     }
     for (name, value) in [("request", &entry.asked), ("response", &entry.answer)] {
@@ -147,5 +147,5 @@ fn lines(entry: &AuditShown) -> Vec<String> {
 }
 
 fn counted_documents(count: u64) -> String {
-    pumice_service::specs::counted(usize::try_from(count).unwrap_or(usize::MAX), "document")
+    pumice_core::text::counted(usize::try_from(count).unwrap_or(usize::MAX), "document")
 }

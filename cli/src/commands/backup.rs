@@ -4,15 +4,14 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::{Duration, Instant as Moment};
 
-use pumice_core::audit::{AuditId, Entry, Outcome, Target};
+use pumice_core::audit::{ActOutcome, AuditEntry, AuditId, Target};
 use pumice_core::ports::{AuditStore as _, Clock, JobStore as _, Random as _};
-use pumice_core::text::escaped;
+use pumice_core::text::{counted, escaped};
 use pumice_local::{
     BackupError, BackupProgress, Durability, Home, Manifest, SystemClock, SystemRandom, back_up, left_behind,
     restore,
 };
 use pumice_service::audit::Act;
-use pumice_service::specs::counted;
 use pumice_service::{Error, ErrorKind, Instant};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -22,12 +21,12 @@ use crate::failure::Failure;
 use crate::output::{note, print, tell_text};
 use crate::realm::Realm;
 
-/// How often a terminal is told how far it has come.
-const TOLD: Duration = Duration::from_millis(100);
-/// What to do on AWS.
+/// How often a terminal shows the progress.
+const SHOW_EVERY: Duration = Duration::from_millis(100);
+/// The advice on AWS.
 const ON_AWS: &str = "it is of a realm's folder; on AWS point-in-time recovery of the tables and versions of the bucket do it: see docs/deploy.md, \"Restoring\"";
 
-/// What was backed up or restored.
+/// The backup that was made or restored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct BackedUp {
     /// The file.
@@ -40,7 +39,7 @@ pub(super) struct BackedUp {
     pub(super) files: usize,
     /// How many bytes these have.
     pub(super) bytes: u64,
-    /// What belongs to the realm and is not in it, and why.
+    /// Parts of the realm that are not in it, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) left_out: Vec<String>,
     /// Places of the realm outside of the folder that it was restored into, which it uses.
@@ -144,7 +143,7 @@ pub(super) async fn restored(global: &Global, file: PathBuf) -> Result<(), Failu
     // The audit of the restored realm begins with how it came to be here.
     let home = Home::open(&global.home, None, false, Durability::Normal).await?;
     done.elsewhere = elsewhere(&home).await?;
-    let entry = Entry {
+    let entry = AuditEntry {
         id: AuditId(SystemRandom.uuid(now)),
         at: now,
         who: actor,
@@ -155,7 +154,7 @@ pub(super) async fn restored(global: &Global, file: PathBuf) -> Result<(), Failu
         unnamed: 0,
         asked: json!({ "file": done.file, "made": done.made }),
         changes: Vec::new(),
-        outcome: Outcome::Done,
+        outcome: ActOutcome::Done,
         answer: json!({ "files": done.files, "bytes": done.bytes }),
         error: None,
         ended: Some(SystemClock.now()),
@@ -188,26 +187,26 @@ pub(super) async fn restored(global: &Global, file: PathBuf) -> Result<(), Failu
     Ok(())
 }
 
-/// Tells a person at a terminal how far it has come.
+/// Shows the progress at a terminal.
 struct Progress {
     shows: bool,
-    told: Option<Moment>,
+    shown_at: Option<Moment>,
 }
 
 impl Progress {
     fn new(global: &Global) -> Self {
-        Self { shows: !global.quiet && std::io::stderr().is_terminal(), told: None }
+        Self { shows: !global.quiet && std::io::stderr().is_terminal(), shown_at: None }
     }
 
     fn heard(&mut self, at: BackupProgress) {
-        if self.shows && self.told.is_none_or(|told| told.elapsed() >= TOLD) {
-            self.told = Some(Moment::now());
+        if self.shows && self.shown_at.is_none_or(|shown_at| shown_at.elapsed() >= SHOW_EVERY) {
+            self.shown_at = Some(Moment::now());
             tell_text(&format!("\r\x1b[K{} {}", at.stage.words(), size(at.bytes)));
         }
     }
 
     fn end(&self) {
-        if self.told.is_some() {
+        if self.shown_at.is_some() {
             self.clear();
         }
     }

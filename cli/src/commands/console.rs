@@ -53,15 +53,15 @@ impl Opened {
             self.listening.announce();
         } else {
             tell_line(if self.is_behind_proxy {
-                "the proxy says who a user is"
+                "the proxy authenticates users"
             } else {
                 "log in with a token"
             });
         }
     }
 
-    /// Answers beside a server until `stop` changes.
-    pub(super) async fn serve_beside(self, mut stop: watch::Receiver<bool>) {
+    /// Answers next to a server until `stop` changes.
+    pub(super) async fn serve_with_server(self, mut stop: watch::Receiver<bool>) {
         tracing::info!(address = %self.listening.address(), "console");
         self.greet();
         let stop = async move {
@@ -115,7 +115,7 @@ fn refused(error: StartError) -> Failure {
     }
 }
 
-/// The proxy that says who a user is. What would leave a header untrusted, or trusted from everywhere, is refused.
+/// The proxy that authenticates users. Options that would leave a header untrusted, or trusted from everywhere, are refused.
 fn trusted(trust: &Trust) -> Result<Option<TrustedProxy>, Failure> {
     let Trust { header, proxies, fixed_role, role_header } = trust;
     let Some(header) = header else {
@@ -170,7 +170,7 @@ fn tokens(doors: &Doors) -> Result<Vec<Token>, Failure> {
     Ok(tokens)
 }
 
-/// The text of a file that others must not write: who can, makes a token for themselves. One that they can read is warned of.
+/// The text of a file that others must not write: they could make themselves a token. One that they can read causes a warning.
 fn private_text(path: &std::path::Path) -> std::io::Result<String> {
     use std::io::Read as _;
     use std::os::unix::fs::PermissionsExt as _;
@@ -188,7 +188,7 @@ fn private_text(path: &std::path::Path) -> std::io::Result<String> {
     Ok(text)
 }
 
-/// What a command for this realm begins with.
+/// The beginning of a command for this realm.
 pub(super) fn words(global: &Global) -> Vec<String> {
     let mut words = vec!["pumice".to_owned()];
     if let Some(url) = &global.url {

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
-use pumice_core::audit::{Entry, Outcome};
+use pumice_core::audit::{ActOutcome, AuditEntry};
 use pumice_core::ids::{JobId, RunKey};
 use pumice_core::ports::Clock;
 use pumice_core::request::{DispatchRequest, When, check_key};
@@ -14,8 +14,8 @@ use pumice_local::SystemClock;
 use pumice_service::Realm as _;
 use pumice_service::audit::Act;
 use pumice_service::dispatch::{
-    AcceptedRun, Again, BATCH, Batch, Batches, Counts, FileDigest, Giver, Intake, Keys, ListName, Outcomes,
-    RefusedRequest, Source, Unchanged, batches, read,
+    AcceptedRun, BATCH, Batch, Batches, FileDigest, Giver, Intake, IntakeCounts, Keys, ListName, Outcomes,
+    RefusedRequest, Repeats, Source, Unchanged, batches, read,
 };
 use serde_json::{Value, json};
 
@@ -30,7 +30,7 @@ use crate::refusals::{KeptRefusals, Refusals};
 use crate::target::Target;
 
 /// Requests between two progress notes when standard error is not a terminal.
-const TOLD_EVERY: usize = 10_000;
+const NOTE_EVERY: usize = 10_000;
 
 /// Takes each request by itself; says what became of each.
 pub(super) async fn dispatch(global: &Global, options: Dispatch) -> Result<(), Failure> {
@@ -103,7 +103,7 @@ pub(super) async fn dispatch(global: &Global, options: Dispatch) -> Result<(), F
     if failed { Err(Failure::RunFailed) } else { Ok(()) }
 }
 
-/// What the audit keeps of the options.
+/// The options that the audit keeps.
 fn recorded(options: &Dispatch) -> Value {
     let given = given(&options.given)
         .map(|(globals, parameters)| json!({ "globals": globals, "parameters": parameters }));
@@ -119,18 +119,18 @@ fn recorded(options: &Dispatch) -> Value {
 }
 
 /// Writes into the audit what became of the requests.
-async fn end(realm: &Realm, act: &Act, entry: Entry, intake: &Intake, asked: &Result<(), Failure>) {
+async fn end(realm: &Realm, act: &Act, entry: AuditEntry, intake: &Intake, asked: &Result<(), Failure>) {
     let counts = intake.counts();
-    let Counts { taken, existing, refused } = counts;
+    let IntakeCounts { taken, existing, refused } = counts;
     let answer = json!({ "taken": taken, "existing": existing, "refused": refused, "first": intake.first() });
     let none = format!("{refused} of {refused} requests refused");
     let (outcome, answer) = match asked {
         Err(failure) => {
-            let outcome = if failure.status() == 2 { Outcome::Refused } else { Outcome::Failed };
+            let outcome = if failure.status() == 2 { ActOutcome::Refused } else { ActOutcome::Failed };
             (outcome, Err(failure.message().unwrap_or_default()))
         }
-        Ok(()) if refused > 0 && refused == counts.all() => (Outcome::Refused, Err(none.as_str())),
-        Ok(()) => (Outcome::Done, Ok(answer)),
+        Ok(()) if refused > 0 && refused == counts.all() => (ActOutcome::Refused, Err(none.as_str())),
+        Ok(()) => (ActOutcome::Done, Ok(answer)),
     };
     act.end(realm, entry, outcome, answer).await;
 }
@@ -140,13 +140,13 @@ async fn end(realm: &Realm, act: &Act, entry: Entry, intake: &Intake, asked: &Re
 struct List {
     /// The name under which it goes on after an interruption.
     name: Option<ListName>,
-    /// What it holds.
+    /// The digest of its content.
     digest: Option<FileDigest>,
     is_keyed: bool,
 }
 
 impl List {
-    /// A regular file has a name for its dispatch, unless a key is given: a stream cannot be read twice. What it holds is
+    /// A regular file has a name for its dispatch, unless a key is given: a stream cannot be read twice. Its content is
     /// remembered, so that a change while it is read is noticed.
     async fn of(file: &Path, options: &Dispatch, target: &Target) -> Result<Self, Failure> {
         let is_keyed = options.key.is_some();
@@ -189,7 +189,7 @@ impl List {
         Ok(Self { name: Some(name), digest: Some(digest), is_keyed })
     }
 
-    /// What takes its requests, with what tells those that were taken before.
+    /// The intake of its requests, which knows those that were taken before.
     async fn taker<'a>(
         &self,
         target: &'a Target,
@@ -203,9 +203,9 @@ impl List {
             Target::There(_) => return Ok(Taker::There(Sender::new(target, keys), batches)),
         };
         let again = match (keys, &self.name) {
-            (Some(keys), _) => Again::Keyed(keys),
-            (None, Some(name)) => Again::Listed(name.as_str().to_owned()),
-            (None, None) => Again::Never,
+            (Some(keys), _) => Repeats::Keyed(keys),
+            (None, Some(name)) => Repeats::Listed(name.as_str().to_owned()),
+            (None, None) => Repeats::Never,
         };
         let (intake, preparer) = Intake::new(&**realm, again).await?;
         Ok(Taker::Here(Box::new(intake), preparer.ahead(batches)))
@@ -216,7 +216,7 @@ impl List {
         let (path, digest): (PathBuf, Option<FileDigest>) = (file.to_owned(), self.digest.clone());
         let open = move || match (path == Path::new("-"), digest) {
             (true, _) => Ok(Box::new(std::io::stdin()) as Source),
-            // What was added since its digest was taken is not part of it.
+            // Text that was appended since its digest was taken is not part of it.
             (false, Some(digest)) => Ok(Box::new(Unchanged::new(File::open(path)?, digest)) as Source),
             (false, None) => Ok(Box::new(File::open(path)?) as Source),
         };
@@ -241,7 +241,7 @@ struct Taking<'a> {
 }
 
 impl Taking<'_> {
-    fn counts(&self) -> Counts {
+    fn counts(&self) -> IntakeCounts {
         self.intake.counts()
     }
 
@@ -280,7 +280,7 @@ impl Taking<'_> {
         Ok(())
     }
 
-    /// Tells what became of a batch.
+    /// Reports the outcome of a batch.
     fn tell(&mut self, batch: Batch) -> Result<(), Failure> {
         let Batch { outcomes, failed, .. } = batch;
         let mut lines = String::new();
@@ -354,7 +354,7 @@ impl Taking<'_> {
     /// The failure of requests that were refused.
     fn outcome(&self) -> Result<(), Failure> {
         match self.counts() {
-            Counts { refused: 0, .. } => Ok(()),
+            IntakeCounts { refused: 0, .. } => Ok(()),
             counts => Err(Failure::wrong(format!("{} of {} requests refused", counts.refused, counts.all()))),
         }
     }
@@ -382,7 +382,7 @@ impl Taking<'_> {
         let counts = self.counts();
         if self.shows_progress() {
             tell_text(&format!("\r\x1b[K{}", counts.summary()));
-        } else if counts.all() % TOLD_EVERY < BATCH && counts.all() >= TOLD_EVERY {
+        } else if counts.all() % NOTE_EVERY < BATCH && counts.all() >= NOTE_EVERY {
             note(self.global, &[format!("so far {}", counts.summary())]);
         }
     }
@@ -394,7 +394,7 @@ impl Taking<'_> {
     }
 }
 
-/// Tells a line about refused requests.
+/// Prints a line about refused requests.
 fn tell_refused(line: &str) {
     let red = anstyle::Style::new().bold().fg_color(Some(anstyle::AnsiColor::Red.into()));
     tell_line(&format!("{red}refused{red:#}: {line}"));

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use pumice_core::text::escaped;
-use pumice_service::specs::{ExportSpecs, Exported, ExportedDocument, counted, export as exported_of};
+use pumice_core::text::{counted, escaped};
+use pumice_service::specs::{ExportSpecs, Exported, ExportedDocument, export as exported_of};
 
 use crate::args::{Export, Global};
 use crate::failure::{Failure, of_option};

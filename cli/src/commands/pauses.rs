@@ -4,7 +4,7 @@ use pumice_core::duration::Span;
 use pumice_core::ids::{RunKey, WorkerName};
 use pumice_core::pauses::Scope;
 use pumice_core::ports::Clock;
-use pumice_core::text::escaped;
+use pumice_core::text::{counted, escaped};
 use pumice_local::SystemClock;
 use pumice_service::Instant;
 use pumice_service::drain::{DrainWorkers, WorkerDrain, drain_workers, wait_for_drain};
@@ -12,7 +12,6 @@ use pumice_service::pauses::{
     self, EndMaintenance, ListWorkers, PauseDetails, PauseJobs, PauseTerms, PauseWorkers, PausesChanged,
     ResumeJobs, ResumeWorkers, WorkerList, WorkerShown,
 };
-use pumice_service::specs::counted;
 
 use super::instant;
 use crate::args::{Format, Global, Maintenance, PauseTerms as Terms, Workers};
@@ -87,7 +86,7 @@ async fn drain(
     }
 }
 
-/// What a worker has left, in a line.
+/// The runs that a worker has left, in a line.
 fn left_line(left: &WorkerDrain) -> String {
     let WorkerDrain { worker, running, waiting, more, first } = left;
     if left.is_done() {
@@ -135,7 +134,7 @@ fn show(global: &Global, changed: &PausesChanged) -> Result<(), Failure> {
     print(global.output, changed, || change_lines(changed))
 }
 
-/// What was paused and resumed, in lines.
+/// The scopes that were paused and resumed, in lines.
 fn change_lines(changed: &PausesChanged) -> Vec<String> {
     let mut lines: Vec<String> =
         changed.paused.iter().map(|pause| format!("paused {}", line(pause))).collect();

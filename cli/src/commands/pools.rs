@@ -1,4 +1,4 @@
-//! `pools`: how many runs of some jobs run at once, and who waits.
+//! `pools`: how many runs of some jobs run at once, and which wait.
 
 use pumice_service::pools::{ListPools, PoolList, PoolShown, list_pools};
 

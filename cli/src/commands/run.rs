@@ -40,7 +40,7 @@ pub(super) async fn run(global: &Global, options: Run) -> Result<(), Failure> {
     let given = specs_of(global, &options, &registry).await?;
     let home = realm_of(global, &options, folder, given).await?;
     let database = home.database().clone();
-    let lock = home.lock(SystemClock.now()).await?.map_err(|in_use| Failure::store(in_use.to_string()))?;
+    let lock = home.lock(SystemClock.now()).await?;
     let remove = options.keep.is_none().then(|| temporary.path());
     let slots = prepare_for_commands(remove, options.slots, &options.containment);
     let site = home.site().await?;
@@ -114,7 +114,7 @@ async fn realm_of(global: &Global, options: &Run, folder: &Path, given: Given) -
     Ok(home)
 }
 
-/// What a run is made with.
+/// The input of a new run.
 struct Given {
     jobs: Vec<JobSpec>,
     connections: Vec<ConnectionSpec>,
@@ -144,8 +144,9 @@ async fn specs_of(global: &Global, options: &Run, registry: &Registry) -> Result
         let settings = given.realm.as_ref().map(|realm| realm.settings.clone()).unwrap_or_default();
         let mut advice = registry.advise_job(job, &settings);
         let allowed = allowed.get(&options.job).cloned().unwrap_or_else(|| specs::allowed(&job.document));
-        advice.retain(|told| told.name.is_none_or(|name| !allowed.iter().any(|allowed| allowed == name)));
-        warn(global, &advice.iter().map(|told| format!("{}: {told}", options.job)).collect::<Vec<_>>());
+        advice
+            .retain(|warning| warning.name.is_none_or(|name| !allowed.iter().any(|allowed| allowed == name)));
+        warn(global, &advice.iter().map(|warning| format!("{}: {warning}", options.job)).collect::<Vec<_>>());
     }
     Ok(given)
 }

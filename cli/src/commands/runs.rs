@@ -143,26 +143,26 @@ fn table(format: Format, found: &RunList) -> Vec<String> {
     columns(format, &heading, &found.runs.iter().map(row).collect::<Vec<_>>())
 }
 
-/// What there is to say of a list beside its runs: how many there are, what was looked at, and how to go on.
+/// Notes on a list of runs: how many there are, what was looked at, and how to go on.
 fn counted(found: &RunList, is_rest: bool) -> Vec<String> {
     let shown = found.runs.len();
-    let mut told = vec![match found.all {
+    let mut notes = vec![match found.all {
         Some(all) => format!("{shown} of {all} runs"),
         None => format!("{shown} runs"),
     }];
     match &found.next {
-        Some(next) if found.is_cut => told.push(format!(
+        Some(next) if found.is_cut => notes.push(format!(
             "only {} records were looked at, and there may be more: go on with --cursor {next}",
             found.looked_at
         )),
-        Some(next) => told.push(format!("more with --cursor {next}")),
-        None if is_rest => told.push("the list ends here".to_owned()),
+        Some(next) => notes.push(format!("more with --cursor {next}")),
+        None if is_rest => notes.push("the list ends here".to_owned()),
         None => {}
     }
-    told
+    notes
 }
 
-/// Where a run stands, and why; of one that failed also what is not as it was when its job ended well last.
+/// Where a run stands, and why; of one that failed also the changes since its job ended well last.
 fn why_lines(why: &RunWhy) -> Vec<String> {
     let mut lines = vec![format!("{}: {}", view::coloured(why.status, 0), escaped(&why.why))];
     let Some(since) = &why.since else { return lines };
@@ -178,13 +178,13 @@ fn why_lines(why: &RunWhy) -> Vec<String> {
     lines
 }
 
-/// Who did something: `by ada at 2026-11-29T04:12:12+00:00 (apply from cli, audit entry 0192...)`.
+/// The actor of an act: `by ada at 2026-11-29T04:12:12+00:00 (apply from cli, audit entry 0192...)`.
 fn by_words(by: &ActBy) -> String {
     let (who, act) = (escaped(&by.who), escaped(&by.act));
     format!("by {who} at {} ({act} from {}, audit entry {})", view::local_time(by.at.0), by.from, by.entry)
 }
 
-/// What a run was asked for with, and the slot that its templates see.
+/// The input of a run, and the slot that its templates see.
 fn asked_lines(run: &RunShown) -> Vec<String> {
     let mut lines = Vec::new();
     let asked = run.asked.clone().unwrap_or_default();

@@ -77,7 +77,7 @@ fn read_secret(asked: &str, file: Option<&Path>) -> Result<SecretText, Failure> 
 
 fn read_all(from: impl Read) -> std::io::Result<String> {
     let mut text = String::new();
-    // One byte more tells that it is too long.
+    // One byte more shows that it is too long.
     from.take(MAX_SECRET_BYTES as u64 + 3).read_to_string(&mut text)?;
     Ok(text)
 }

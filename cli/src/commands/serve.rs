@@ -26,10 +26,7 @@ pub(super) async fn serve(global: &Global, options: Serve) -> Result<(), Failure
         None => home,
     };
     let home = home.with_messaging(crate::outside::messaging()).with_servers(crate::outside::servers());
-    let lock = home
-        .lock_for(SystemClock.now(), &options.workers)
-        .await?
-        .map_err(|in_use| Failure::store(in_use.to_string()))?;
+    let lock = home.lock_for(SystemClock.now(), &options.workers).await?;
     if !options.console && options.doors.is_any_given() {
         let message = "--listen, --public-url, --tokens, --role, --read-only and those of a trusted proxy are of the console: give --console, too";
         return Err(Failure::wrong(message));
@@ -55,7 +52,7 @@ pub(super) async fn serve(global: &Global, options: Serve) -> Result<(), Failure
     tracing::info!(home = %home.path().display(), realm = %home.realm(), workers = %served, slots, "serving; Ctrl-C stops");
     supervisor::serving();
     let (stopping, stopped) = tokio::sync::watch::channel(false);
-    let console = console.map(|console| tokio::spawn(console.serve_beside(stopped)));
+    let console = console.map(|console| tokio::spawn(console.serve_with_server(stopped)));
     let stop = async {
         stop.await;
         supervisor::stopping();

@@ -11,14 +11,14 @@ use pumice_core::job_type::job_schema;
 use pumice_core::ports::{Clock, Doc};
 use pumice_core::schema::schema_of;
 use pumice_core::spec::RealmFields;
-use pumice_core::text::escaped;
+use pumice_core::text::{counted, escaped};
 use pumice_core::trigger::TriggerFields;
 use pumice_local::SystemClock;
 use pumice_service::specs::{
-    Applied, ChangeWord, Check as CheckSpecs, Checked, DeleteJobs, DocumentKind, Documents, EntryShown,
-    FieldChange, JobList, JobName, ListJobs, MovedEntries, NextSlot, Specs, Surroundings, Terms, Warning,
-    all_new, check_in, counted, delete, list, other_realm, plan_new, plan_specs, put_on, read,
-    refuse_warnings, show, show_standing, surroundings, warning_lines, without_workers,
+    Applied, ChangeWord, CheckSpecs, Checked, DeleteJobs, DocumentKind, Documents, EntryShown, FieldChange,
+    JobList, JobName, ListJobs, MovedEntries, NextSlot, Specs, Surroundings, Terms, Warning, all_new,
+    check_in, delete, list, other_realm, plan_new, plan_specs, put_on, read, refuse_warnings, show,
+    show_standing, surroundings, warning_lines, without_workers,
 };
 use serde_json::Value;
 
@@ -90,9 +90,9 @@ async fn specs_of(global: &Global, sources: &Sources, strict: bool) -> Result<(G
     }
     advise(global, &specs.warnings, strict)?;
     let named = specs.realm.as_ref().map(|realm| realm.fields.realm.clone());
-    // What the command or its environment names is not overruled by a file: they must be the same.
-    let told = global.is_aws() && std::env::var_os("LAVA_REALM").is_some();
-    let named = named.filter(|_| !told);
+    // A file does not overrule the command or its environment: they must name the same realm.
+    let is_named = global.is_aws() && std::env::var_os("LAVA_REALM").is_some();
+    let named = named.filter(|_| !is_named);
     let own = Global { realm: global.realm.clone().or(named.clone()), ..global.clone() };
     if let (Some(asked), Some(named)) = (&global.realm, &named)
         && asked != named
@@ -140,7 +140,7 @@ fn advise(global: &Global, warnings: &[Warning], strict: bool) -> Result<(), Fai
     Ok(())
 }
 
-/// Tells warnings; those that are the same about several documents are told once, with the first of these, or all of them
+/// Prints warnings; those that are the same about several documents are printed once, with the first of these, or all of them
 /// where the format is wide.
 fn warn_of(global: &Global, warnings: &[Warning]) {
     let most = if global.output == Format::Wide { usize::MAX } else { MAX_SAME };
@@ -151,7 +151,7 @@ fn applied_lines(applied: &Applied) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(realm) = &applied.realm {
         lines.push(format!("{:<9} realm {}", realm.change.as_str(), realm.realm));
-        // The definition is replaced as a whole: fields that are no more must be seen.
+        // The definition is replaced as a whole: fields that are gone must be shown.
         lines.extend(realm.fields.iter().flat_map(difference));
     }
     for job in applied.jobs.iter().filter(|job| job.change != ChangeWord::Unchanged) {

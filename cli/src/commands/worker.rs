@@ -24,8 +24,8 @@ pub(super) async fn worker(global: &Global, options: Worker) -> Result<(), Failu
     let remote = Remote::connect(global, true).await?;
     remote.realm().queues().find(&options.name).await?;
     if remote.store().realm().await?.fields.s3_temp.is_none() {
-        let told = "what commands print is not kept: name the realm's bucket with PUMICE_BUCKET, or its s3_temp in its document";
-        warn(global, &[told.to_owned()]);
+        let why = "the output of commands is not kept: name the realm's bucket with PUMICE_BUCKET, or its s3_temp in its document";
+        warn(global, &[why.to_owned()]);
     }
     let scratch = Scratch::take(&std::env::temp_dir(), &format!("pumice-{}", remote.name())).await?;
     let slots = prepare_for_commands(None, options.slots, &options.containment);

@@ -36,7 +36,7 @@ fn steps(pumice: &Pumice, run: &str) -> Vec<String> {
     steps.into_iter().map(|(_, step)| step).collect()
 }
 
-/// A script that succeeds where a file is there, and tells that it ran.
+/// A script that succeeds where a file is there, and reports that it ran.
 fn needs(pumice: &Pumice, job: &str, file: &str) -> Value {
     let (ran, file) = (pumice.path().join("ran"), pumice.path().join(file));
     shell(job, &format!("echo {job} >> {}; echo from {job}; test -e {}", ran.display(), file.display()))
@@ -141,8 +141,8 @@ fn steps_of_steps_are_kept_one_by_one() {
     assert_eq!(&done[..1], ["item 2"], "{done:?}");
     assert!(!done.contains(&"a") && !done.contains(&"b") && !done.contains(&"item 1"), "{done:?}");
     assert_eq!(done.last(), Some(&"c"), "{done:?}");
-    let told = pumice.run(&["runs", "show", &second]).out;
-    assert!(told.contains("kept from run"), "{told}");
+    let reported = pumice.run(&["runs", "show", &second]).out;
+    assert!(reported.contains("kept from run"), "{reported}");
     // From an item: what stands above it is run again from there, and what comes after that. Other items stay.
     let third = again(&pumice, &second, &["--from", "item[1]"]);
     assert_eq!(ran(&pumice), ["item 2", "c"], "{third}");
@@ -172,7 +172,7 @@ fn retry_uses_the_spec_and_the_input_that_are_asked_for() {
     let changed = |of: &str| {
         plan[of].as_array().expect("changes").iter().map(|one| one["field"].clone()).collect::<Vec<_>>()
     };
-    // The command was edited; who it greets is what was asked for.
+    // The command was edited; it greets the name of the request.
     assert_eq!(
         (changed("spec"), changed("input")),
         (vec![json!("parameters.args[0]")], vec![json!("globals.who")])
@@ -212,7 +212,7 @@ fn run_that_cannot_be_done_again_is_refused_with_the_reason() {
     refused(&retry(&[&failed, "--from", "a", "--all"]), "cannot be used with");
     assert_eq!(pumice.run(&["jobs", "delete", "b"]).status, 0);
     refused(&retry(&[&failed]), "a step that is to run is gone: no such job b");
-    // What a step that is kept printed is gone.
+    // The output of a step that is kept is gone.
     apply(&pumice, &jobs);
     let printed = pumice.run(&["runs", "output", &format!("{failed}/1.0"), "-o", "json"]).json();
     let place = printed[0]["location"].as_str().expect("a place").to_owned();
@@ -246,8 +246,8 @@ fn step_never_finds_the_directory_of_kept_steps_silently_empty() {
     let _server = pumice.serve();
     let failed = ended(&pumice, "both", &[]);
     std::fs::write(&fixed, "").expect("a file");
-    let told = pumice.run(&["runs", "retry", &failed, "--dry-run"]).err;
-    assert!(told.contains("left files in the directory that steps share"), "{told}");
+    let reported = pumice.run(&["runs", "retry", &failed, "--dry-run"]).err;
+    assert!(reported.contains("left files in the directory that steps share"), "{reported}");
     let retried = again(&pumice, &failed, &[]);
     let why = pumice.run(&["runs", "why", &retried]).out;
     assert!(
@@ -290,7 +290,7 @@ fn forgiven_failure_is_done_again_and_so_is_one_item_alone() {
     assert_eq!(steps(&pumice, &mended), ["x/item complete", "x/ok kept"]);
 }
 
-/// What `runs retry RUN` refuses, `runs retry --where` refuses too, and says so of each run.
+/// `runs retry --where` refuses the same runs as `runs retry RUN`, and says so of each run.
 #[test]
 fn retry_of_many_checks_each_as_retry_of_one_does() {
     let pumice = Pumice::new();
@@ -314,8 +314,8 @@ fn retry_of_many_checks_each_as_retry_of_one_does() {
     let many = pumice.run(&["runs", "retry", "--where", &id(&second), "-o", "json"]);
     let receipt = &many.json()["receipts"][0];
     assert_eq!((many.status, &receipt["outcome"]), (1, &json!("refused")), "{many:?}");
-    let told = receipt["error"].as_str().expect("why");
-    assert!(why.err.contains(told), "{told}: {why:?}");
+    let reported = receipt["error"].as_str().expect("why");
+    assert!(why.err.contains(reported), "{reported}: {why:?}");
     let all = pumice.run(&["runs", "list", "--where", "job:c", "-o", "json"]).json();
     assert_eq!(all["runs"].as_array().map(Vec::len), Some(1), "no other run was made");
 }

@@ -13,8 +13,8 @@ fn entries(pumice: &Pumice, filter: &str) -> Vec<Value> {
 /// Acts and outcomes, the oldest first.
 fn acts(pumice: &Pumice) -> Vec<String> {
     let word = |entry: &Value, name: &str| entry[name].as_str().unwrap_or_default().to_owned();
-    let told = |entry: &Value| format!("{} {}", word(entry, "act"), word(entry, "outcome"));
-    entries(pumice, "").iter().rev().map(told).collect()
+    let summary = |entry: &Value| format!("{} {}", word(entry, "act"), word(entry, "outcome"));
+    entries(pumice, "").iter().rev().map(summary).collect()
 }
 
 #[test]
@@ -197,7 +197,7 @@ fn secret_is_in_no_entry() {
     }
 }
 
-/// What stops a process in the midst of an act leaves its entry as it was begun.
+/// A process that is stopped in the midst of an act leaves its entry as it was begun.
 #[test]
 fn act_whose_process_is_killed_has_its_entry() {
     let pumice = Pumice::new();
@@ -229,7 +229,7 @@ fn act_whose_process_is_killed_has_its_entry() {
 }
 
 #[test]
-fn url_that_is_a_secret_by_itself_is_masked_and_its_change_shows() {
+fn secret_url_is_masked_and_its_change_shows() {
     let pumice = Pumice::new();
     let connection =
         |url: &str| json!({ "conn_id": "sl", "type": "slack", "enabled": true, "webhook_url": url });

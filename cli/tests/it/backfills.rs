@@ -103,10 +103,11 @@ fn report_35_templates_of_a_backfill_see_the_slot_not_now() {
             "slot=2025-01-{day:02} 01:30:00+00:00|local=2025-01-{day:02} 02:30:00+01:00|previous={previous} 01:30:00+00:00|entry=0|missed=None|backfill={id}"
         );
         assert_eq!(printed.trim(), wanted);
-        let told = pumice.run(&["runs", "show", run["run_id"].as_str().expect("an id")]).out;
+        let message = pumice.run(&["runs", "show", run["run_id"].as_str().expect("an id")]).out;
         assert!(
-            told.contains(&format!("for the slot 2025-01-{day:02}T01:30:00Z of entry 0, by backfill {id}")),
-            "{told}"
+            message
+                .contains(&format!("for the slot 2025-01-{day:02}T01:30:00Z of entry 0, by backfill {id}")),
+            "{message}"
         );
     }
 }
@@ -148,8 +149,8 @@ fn report_36_cancelled_backfill_stops_and_goes_on_when_resumed() {
     assert_eq!(json_of(&pumice, &["schedules", "backfills", "resume", id])["changed"], true);
     let over = wait_for(&pumice, &begun, "complete");
     assert_eq!((counts(&over), slots_of(&pumice, &over["id"])), (json!([9, 9, 9, 0, 0, 0]), nine()));
-    let told = refused(&pumice, &["schedules", "backfills", "resume", id]);
-    assert!(told.contains("is complete"), "{told}");
+    let message = refused(&pumice, &["schedules", "backfills", "resume", id]);
+    assert!(message.contains("is complete"), "{message}");
     drop(server);
     // Slots of a cancelled one can be done by another.
     let other = begin(&pumice, "a", &["--only", "all", "--key", "again"]);
@@ -172,8 +173,11 @@ fn report_37_max_active_counts_apart_from_overlap_and_is_shown() {
     let begun = begin(&pumice, "a", &["--max-active", "4"]);
     let now = shown(&pumice, &begun);
     assert_eq!((&now["max_active"], now["under_way"].as_array().map(Vec::len)), (&json!(4), Some(4)));
-    let told = pumice.run(&["schedules", "backfills", "show", now["id"].as_str().expect("an id")]).out;
-    assert!(told.contains("at most 4 at the same time") && told.matches("under way").count() == 5, "{told}");
+    let message = pumice.run(&["schedules", "backfills", "show", now["id"].as_str().expect("an id")]).out;
+    assert!(
+        message.contains("at most 4 at the same time") && message.matches("under way").count() == 5,
+        "{message}"
+    );
     let _server = pumice.serve();
     assert_eq!(counts(&wait_for(&pumice, &begun, "complete")), json!([9, 9, 9, 0, 0, 0]));
     let listed = pumice.run(&["schedules", "backfills", "list", "--job", "a*"]).out;
@@ -257,12 +261,12 @@ fn backfill_asked_for_twice_is_begun_once() {
     assert_eq!(runs(&pumice).len(), 2);
     let all = json_of(&pumice, &["schedules", "backfills", "list"]);
     assert_eq!(all["backfills"].as_array().map(Vec::len), Some(1));
-    // With a key the key tells, and another request is not the same.
+    // With a key the key decides, and a different request under it is refused.
     let keyed = begin(&pumice, "a", &["--key", "mine", "--only", "all"]);
     assert_eq!(begin(&pumice, "a", &["--key", "mine", "--only", "all"])["existing"], true);
-    let told = refused(&pumice, &[&["schedules", "backfill", "a", "--key", "mine"], &NINE[..]].concat());
+    let message = refused(&pumice, &[&["schedules", "backfill", "a", "--key", "mine"], &NINE[..]].concat());
     let id = keyed["backfill"]["id"].as_str().expect("an id");
-    assert!(told.contains(&format!("the key \"mine\" was already used by backfill {id}")), "{told}");
+    assert!(message.contains(&format!("the key \"mine\" was already used by backfill {id}")), "{message}");
 }
 
 #[test]
@@ -357,11 +361,11 @@ fn list_of_a_backfill_has_its_runs_alone() {
         assert!(table.err.contains("4 runs") && table.err.contains("--cursor"), "{}", table.err);
         let shown = pumice.run(&["schedules", "backfills", "show", id]).out;
         assert!(shown.contains(&format!("pumice runs list --backfill {id}")), "{shown}");
-        let told = refused(&pumice, &["runs", "list", "--backfill", id, "--job", "other*"]);
-        assert!(told.contains("job:other* does not match"), "{told}");
+        let message = refused(&pumice, &["runs", "list", "--backfill", id, "--job", "other*"]);
+        assert!(message.contains("job:other* does not match"), "{message}");
     }
-    let told = refused(&pumice, &["runs", "list", "--backfill", "nowhere"]);
-    assert!(told.contains("there is no backfill \"nowhere\""), "{told}");
+    let message = refused(&pumice, &["runs", "list", "--backfill", "nowhere"]);
+    assert!(message.contains("there is no backfill \"nowhere\""), "{message}");
 }
 
 #[test]
@@ -421,12 +425,12 @@ fn backfill_refuses_what_makes_no_sense() {
         (&["often", NINE[0], NINE[1], NINE[2], NINE[3]], "12961 slots lie between"),
         (&["often", "--from", "2015-01-01", "--to", "2025-01-01"], "more than 100000 slots lie between"),
     ] {
-        let told = refused(&pumice, &[&["schedules", "backfill"], arguments].concat());
-        assert!(told.contains(wanted), "{arguments:?}: {told}");
+        let message = refused(&pumice, &[&["schedules", "backfill"], arguments].concat());
+        assert!(message.contains(wanted), "{arguments:?}: {message}");
     }
     for command in ["show", "cancel", "resume"] {
-        let told = refused(&pumice, &["schedules", "backfills", command, "nowhere"]);
-        assert!(told.contains("there is no backfill \"nowhere\""), "{told}");
+        let message = refused(&pumice, &["schedules", "backfills", command, "nowhere"]);
+        assert!(message.contains("there is no backfill \"nowhere\""), "{message}");
     }
     assert_eq!(
         (json_of(&pumice, &["schedules", "backfills", "list"]), runs(&pumice).len()),

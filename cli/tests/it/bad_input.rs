@@ -122,7 +122,7 @@ fn enabled(text: &str) -> Pumice {
 }
 
 #[test]
-fn a_text_that_enables_nothing_is_refused_with_the_fix() {
+fn invalid_enabled_is_refused_with_the_fix() {
     for (text, fix) in [
         ("yes", "write true"),
         ("On", "write true"),
@@ -154,7 +154,7 @@ fn a_text_that_enables_nothing_is_refused_with_the_fix() {
 }
 
 #[test]
-fn a_stored_job_with_a_text_that_enables_nothing_is_not_dispatched() {
+fn stored_job_with_an_invalid_enabled_is_not_dispatched() {
     let pumice = enabled("true");
     assert_eq!(pumice.run(&["apply", "jobs.yaml"]).status, 0);
     let store = rusqlite::Connection::open(pumice.path().join(".pumice/pumice.db")).expect("a store");
@@ -168,7 +168,7 @@ fn a_stored_job_with_a_text_that_enables_nothing_is_not_dispatched() {
 }
 
 #[test]
-fn every_mistake_is_told_at_once_and_nothing_is_loaded() {
+fn all_mistakes_are_reported_and_nothing_is_loaded() {
     let pumice = Pumice::new();
     pumice.write("jobs/good.json", job(&json!({ "job_id": "good" })).to_string());
     pumice.write("jobs/bad.yaml", "job_id: b\ntype: log\nworker: 5\nenabeld: true\npayload: null\n");
@@ -263,7 +263,7 @@ fn requests_are_checked() {
 }
 
 #[test]
-fn a_realm_without_jobs_says_what_to_do() {
+fn realm_without_jobs_shows_the_next_step() {
     let pumice = Pumice::new();
     pumice.write("realm.json", json!({ "realm": "test" }).to_string());
     assert_eq!(pumice.run(&["apply", "realm.json"]).status, 0);
@@ -292,7 +292,7 @@ fn one_bad_request_does_not_stop_the_others() {
 }
 
 #[test]
-fn a_line_that_is_not_utf_8_does_not_stop_the_others() {
+fn line_that_is_not_utf_8_does_not_stop_the_others() {
     let pumice = Pumice::new();
     pumice.write("jobs.json", job(&json!({ "enabled": true })).to_string());
     pumice.run(&["apply", "jobs.json"]);
@@ -316,7 +316,7 @@ fn a_line_that_is_not_utf_8_does_not_stop_the_others() {
 }
 
 #[test]
-fn a_store_of_a_newer_version_is_left_alone() {
+fn store_of_a_newer_version_is_left_alone() {
     let pumice = Pumice::new();
     pumice.write("jobs.json", job(&json!({})).to_string());
     pumice.run(&["apply", "jobs.json"]);
@@ -332,7 +332,7 @@ fn a_store_of_a_newer_version_is_left_alone() {
 }
 
 #[test]
-fn a_store_that_is_none_is_named() {
+fn file_that_is_not_a_store_is_named() {
     let pumice = Pumice::new();
     pumice.write(".pumice/pumice.db", "this is not a database, however long one looks at it");
     let printed = pumice.run(&["jobs", "list"]);
@@ -344,7 +344,7 @@ fn a_store_that_is_none_is_named() {
 }
 
 #[test]
-fn a_full_disk_is_told_and_loses_nothing() {
+fn full_disk_is_reported_and_loses_nothing() {
     let pumice = Pumice::new();
     pumice.write("jobs.json", job(&json!({ "enabled": true })).to_string());
     pumice.run(&["apply", "jobs.json"]);
@@ -368,7 +368,7 @@ fn a_full_disk_is_told_and_loses_nothing() {
 }
 
 #[test]
-fn a_key_given_twice_is_a_mistake() {
+fn key_given_twice_is_a_mistake() {
     let pumice = Pumice::new();
     pumice.write("a.yaml", "job_id: a\ntype: log\nworker: core\npayload: one\npayload: two\n");
     pumice
@@ -397,7 +397,7 @@ fn one_mistake_does_not_hide_another() {
 }
 
 #[test]
-fn a_file_in_place_of_a_job_is_told_from_one() {
+fn file_in_place_of_a_job_is_distinguished_from_one() {
     let pumice = Pumice::new();
     let file = pumice.write("jobs.json", job(&json!({})).to_string());
     let printed = pumice.run(&["run", "--jobs", "jobs.json", "jobs.json"]);
@@ -406,13 +406,13 @@ fn a_file_in_place_of_a_job_is_told_from_one() {
 }
 
 #[test]
-fn a_folder_is_served_and_no_realm_on_aws() {
+fn serve_refuses_a_realm_on_aws() {
     let printed = Pumice::new().run(&["--aws", "serve"]);
     assert!(printed.status == 2 && printed.err.contains("worker NAME"), "{printed:?}");
 }
 
 #[test]
-fn folder_with_something_else_than_files_is_told_and_not_waited_for() {
+fn folder_with_pipes_or_devices_is_reported_without_waiting() {
     let pumice = Pumice::new();
     std::fs::create_dir(pumice.path().join("specs")).expect("a folder");
     pumice.write("specs/a.yaml", shell("a", "true").to_string());

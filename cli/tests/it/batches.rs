@@ -40,15 +40,15 @@ fn more_requests_than_any_batch_are_taken() {
 }
 
 #[test]
-fn requests_refused_for_one_reason_are_told_together() {
+fn requests_refused_for_one_reason_are_reported_together() {
     let pumice = realm();
     let text: String = (1..=2_400).map(|n| if n % 2 == 0 { "nowhere\n" } else { "a\n" }).collect();
     pumice.write("many.txt", text + "-x\n");
-    let told = |printed: &crate::pumice::Printed| -> Vec<String> {
+    let reported = |printed: &crate::pumice::Printed| -> Vec<String> {
         printed.err.lines().filter(|line| line.contains("refused: ")).map(str::to_owned).collect()
     };
     let printed = pumice.run(&["dispatch", "--file", "many.txt"]);
-    let lines = told(&printed);
+    let lines = reported(&printed);
     assert_eq!((printed.status, lines.len()), (2, 3), "{printed:?}");
     assert!(lines[0].contains("refused: line 2: no such job nowhere"), "{lines:?}");
     assert!(lines[1].contains("refused: line 2401: "), "{lines:?}");
@@ -66,7 +66,7 @@ fn requests_refused_for_one_reason_are_told_together() {
         .collect();
     assert_eq!((refused.len(), refused[1]), (1_201, "line 4"));
     assert!(refused.contains(&"line 2401"), "{refused:?}");
-    assert_eq!((told(&printed).len(), response["accepted"].as_array().map(Vec::len)), (3, Some(1_200)));
+    assert_eq!((reported(&printed).len(), response["accepted"].as_array().map(Vec::len)), (3, Some(1_200)));
     let printed = pumice.run(&["dispatch", "--file", "many.txt", "-o", "yaml"]);
     assert_eq!(printed.out.matches("request: line ").count(), 1_201, "{}", printed.err);
 }
@@ -90,7 +90,7 @@ fn requests_of_a_pipe_do_not_wait_for_its_end() {
 }
 
 #[test]
-fn a_file_with_a_key_is_given_again_without_doubles() {
+fn file_with_a_key_is_given_again_without_doubles() {
     let pumice = realm();
     let file = |lines: &str| pumice.write("requests.txt", lines);
     let dispatch = |key: &str| pumice.run(&["dispatch", "--file", "requests.txt", "--key", key]);
@@ -137,13 +137,13 @@ fn runs(printed: &crate::pumice::Printed) -> std::collections::BTreeSet<String> 
 }
 
 /// The name under which a dispatch says that it goes on.
-fn name_of(told: &str) -> String {
-    let rest = told.split("--resume ").nth(1).expect("a name");
+fn name_of(reported: &str) -> String {
+    let rest = reported.split("--resume ").nth(1).expect("a name");
     rest.split_whitespace().next().expect("a name").to_owned()
 }
 
 #[test]
-fn a_file_goes_on_after_a_kill_without_doubles() {
+fn file_goes_on_after_a_kill_without_doubles() {
     use std::io::{BufRead, BufReader};
     let pumice = realm();
     let mut text = String::new();
@@ -154,9 +154,9 @@ fn a_file_goes_on_after_a_kill_without_doubles() {
     let piped = std::process::Stdio::piped;
     let mut command = pumice.command(&["dispatch", "--file", "many.txt"]);
     let mut child = command.stdout(piped()).stderr(piped()).spawn().expect("it starts");
-    let mut told = BufReader::new(child.stderr.take().expect("stderr")).lines();
-    let name = name_of(&told.next().expect("a line").expect("a text"));
-    std::thread::spawn(move || told.map_while(Result::ok).count());
+    let mut reported = BufReader::new(child.stderr.take().expect("stderr")).lines();
+    let name = name_of(&reported.next().expect("a line").expect("a text"));
+    std::thread::spawn(move || reported.map_while(Result::ok).count());
     let mut lines = BufReader::new(child.stdout.take().expect("an output")).lines();
     assert!(lines.by_ref().take(700).all(|line| line.is_ok()));
     child.kill().expect("it is killed");
@@ -172,7 +172,7 @@ fn a_file_goes_on_after_a_kill_without_doubles() {
     assert!(runs(&anew).is_disjoint(&runs(&resumed)) && count(&pumice) == 2 * 5_994, "{}", anew.err);
 }
 
-/// Nothing of a file is taken that came into it after its dispatch began, and it is no success.
+/// Nothing of a file is taken that came into it after its dispatch began, and it is not a success.
 #[test]
 fn file_that_is_changed_while_it_is_read_ends_with_an_error() {
     use std::io::{Read, Seek, SeekFrom, Write};
@@ -182,19 +182,19 @@ fn file_that_is_changed_while_it_is_read_ends_with_an_error() {
     let piped = std::process::Stdio::piped;
     let mut command = pumice.command(&["dispatch", "--file", "many.txt"]);
     let mut child = command.stdout(piped()).stderr(piped()).spawn().expect("it starts");
-    // It waits for one who reads what it prints, far from the end.
+    // It waits for a reader of its output, far from the end.
     crate::pumice::wait_until(|| count(&pumice) >= 500);
     let mut file = std::fs::OpenOptions::new().write(true).open(path).expect("a file");
     file.seek(SeekFrom::End(-100)).expect("a place");
     file.write_all(b"Z").expect("written");
     let mut printed = String::new();
     child.stdout.take().expect("an output").read_to_string(&mut printed).expect("text");
-    let mut told = String::new();
-    child.stderr.take().expect("errors").read_to_string(&mut told).expect("text");
-    assert_eq!(child.wait().expect("an end").code(), Some(2), "{told}");
-    assert!(told.contains("was changed while it was read") && told.contains("taken)"), "{told}");
+    let mut reported = String::new();
+    child.stderr.take().expect("errors").read_to_string(&mut reported).expect("text");
+    assert_eq!(child.wait().expect("an end").code(), Some(2), "{reported}");
+    assert!(reported.contains("was changed while it was read") && reported.contains("taken)"), "{reported}");
     let taken = count(&pumice);
-    assert!((500..8_000).contains(&taken), "{taken}: {told}");
+    assert!((500..8_000).contains(&taken), "{taken}: {reported}");
     assert_eq!(usize::try_from(taken), Ok(printed.lines().count()));
 }
 

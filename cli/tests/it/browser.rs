@@ -74,13 +74,13 @@ impl Browser {
         self.call("POST", &format!("{}/url", self.session), &json!({ "url": url }));
     }
 
-    /// What a script of the test gives to the function that is its last argument.
+    /// The value that a script of the test gives to the function that is its last argument.
     fn run_to_end(&self, script: &str) -> Value {
         let asked = json!({ "script": script, "args": [] });
         self.call("POST", &format!("{}/execute/async", self.session), &asked)
     }
 
-    /// What a script of the test returns.
+    /// The value that a script of the test returns.
     fn run(&self, script: &str) -> Value {
         let asked = json!({ "script": script, "args": [] });
         self.call("POST", &format!("{}/execute/sync", self.session), &asked)
@@ -185,7 +185,7 @@ fn failure_of_the_night_is_found_read_and_run_again() {
 
 #[test]
 #[cfg_attr(not(feature = "standins-browser"), ignore = "needs Debian's Chromium and its driver")]
-fn one_who_only_looks_is_offered_no_act_and_refused_one() {
+fn viewer_is_offered_no_act_and_refused_one() {
     let pumice = realm();
     let tokens = pumice.write("tokens", "viewer wall 0123456789abcdef0123\n");
     let console = shown(&pumice, &["serve", "--console", "--tokens", &tokens.display().to_string()]);
@@ -197,7 +197,7 @@ fn one_who_only_looks_is_offered_no_act_and_refused_one() {
     browser.wait_for("Failed lately");
     browser.click("td.i a", "");
     browser.wait_for("no space left");
-    // What would run may be looked at.
+    // A plan may be looked at.
     browser.click("a.act", "Run again");
     browser.wait_for("What would run");
     assert!(!browser.text().contains("Run it again so"), "{}", browser.text());
@@ -212,7 +212,7 @@ fn one_who_only_looks_is_offered_no_act_and_refused_one() {
     assert_eq!(listed["runs"].as_array().map(Vec::len), Some(1));
 }
 
-/// What axe-core finds on a page that breaks a rule of WCAG 2.2, level AA, or of a level below: the rule, what it asks for, and
+/// Findings of axe-core on a page that break a rule of WCAG 2.2, level AA, or of a level below: the rule, what it asks for, and
 /// what breaks it.
 fn broken_rules(browser: &Browser, axe: &str) -> Vec<String> {
     browser.run(axe);
@@ -275,7 +275,7 @@ fn pages_keep_no_one_from_using_them() {
             let wide = browser
                 .run("return document.documentElement.scrollWidth - document.documentElement.clientWidth");
             if wide.as_i64().is_none_or(|wide| wide > 0) {
-                broken.push(format!("{page} ({scheme}, {width}): {wide} pixels are beside the window"));
+                broken.push(format!("{page} ({scheme}, {width}): {wide} pixels are outside the window"));
             }
         }
     }

@@ -163,10 +163,10 @@ fn secret_stands_nowhere_but_in_what_commands_printed() {
         .stdout(Stdio::piped())
         .spawn()
         .expect("serve");
-    let mut told = server.stderr.take().expect("stderr");
+    let mut errors = server.stderr.take().expect("stderr");
     let log = std::thread::spawn(move || {
         let mut log = Vec::new();
-        told.read_to_end(&mut log).expect("the log");
+        errors.read_to_end(&mut log).expect("the log");
         log
     });
     wait_until(|| pumice.run(&["runs", "list", "-o", "json"]).status == 0);

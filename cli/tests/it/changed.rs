@@ -1,4 +1,4 @@
-//! What is not as it was when a job ended well last, and what a run was asked for with.
+//! Changes since a job ended well last, and the input of a run.
 
 use serde_json::{Value, json};
 
@@ -35,7 +35,7 @@ fn ended(pumice: &Pumice, given: &[&str]) -> String {
 }
 
 #[test]
-fn failed_run_says_what_changed_since_the_last_success_and_who_did_it() {
+fn failed_run_shows_changes_since_the_last_success_by_actor() {
     let pumice = Pumice::new();
     apply(&pumice, "4");
     let _server = pumice.serve();
@@ -44,35 +44,35 @@ fn failed_run_says_what_changed_since_the_last_success_and_who_did_it() {
     assert_eq!(why(&success).lines().count(), 1, "it ended well");
     apply(&pumice, "5");
     let failed = ended(&pumice, &["-g", "day=2"]);
-    let told = why(&failed);
-    let lines: Vec<&str> = told.lines().collect();
-    assert_eq!(lines.len(), 4, "{told}");
+    let report = why(&failed);
+    let lines: Vec<&str> = report.lines().collect();
+    assert_eq!(lines.len(), 4, "{report}");
     let since = format!("since run {success}, which ended well, the spec changed, by {}", user());
-    assert!(lines[1].starts_with(&since) && lines[1].contains(" (apply from cli, audit entry "), "{told}");
+    assert!(lines[1].starts_with(&since) && lines[1].contains(" (apply from cli, audit entry "), "{report}");
     assert_eq!(
         lines[2..],
         ["  the spec's parameters.env.COLUMN: \"4\" → \"5\"", "  the input's globals.day: \"1\" → \"2\""]
     );
     let shown = pumice.run(&["runs", "show", &failed]).out;
-    assert!(shown.starts_with(&told), "{shown}");
+    assert!(shown.starts_with(&report), "{shown}");
     let found = pumice.run(&["failures"]).out;
     assert!(found.contains("the spec's parameters.env.COLUMN: \"4\" → \"5\""), "{found}");
     // Where nothing was edited, what was asked for is all there is.
     apply(&pumice, "4");
     let success = ended(&pumice, &["-g", "day=3"]);
     let failed = ended(&pumice, &["-p", "env.COLUMN=6"]);
-    let told = pumice.run(&["runs", "why", &failed, "-o", "json"]).json();
+    let report = pumice.run(&["runs", "why", &failed, "-o", "json"]).json();
     assert_eq!(
-        (&told["since"]["success"], &told["since"]["changed"]),
+        (&report["since"]["success"], &report["since"]["changed"]),
         (&json!(success), &Value::Null),
-        "{told:#}"
+        "{report:#}"
     );
-    assert_eq!(told["since"]["spec"], Value::Null, "{told:#}");
+    assert_eq!(report["since"]["spec"], Value::Null, "{report:#}");
     assert!(why(&failed).contains("which ended well, what was asked for differs:\n"), "{}", why(&failed));
 }
 
 #[test]
-fn shown_run_says_who_asked_for_it_with_what_and_for_which_slot() {
+fn shown_run_has_its_actor_its_input_and_its_slot() {
     let pumice = Pumice::new();
     apply(&pumice, "5");
     let _server = pumice.serve();

@@ -1,4 +1,4 @@
-//! What realms and operators change about the clock, and what they are told of it.
+//! Changes of the clock by realms and operators, and the reports about them.
 
 use serde_json::{Value, json};
 
@@ -36,7 +36,7 @@ fn zoned(more: usize) -> Pumice {
 }
 
 #[test]
-fn realm_whose_zone_changes_is_told_which_entries_move() {
+fn realm_whose_zone_changes_lists_the_entries_that_move() {
     let pumice = zoned(0);
     let next =
         |job: &str| json_of(&pumice, &["schedules", "next", job, "-n", "1"])["slots"][0]["slot"].take();
@@ -45,10 +45,14 @@ fn realm_whose_zone_changes_is_told_which_entries_move() {
     let to_tokyo = realm(&json!({ "TIMEZONE": "Asia/Tokyo" }));
     pumice.write("realm.json", to_tokyo.to_string());
     let foreseen = json_of(&pumice, &["apply", "realm.json", "--dry-run"])["moved"].take();
-    let told = json_of(&pumice, &["apply", "realm.json"])["moved"].take();
-    assert_eq!(foreseen, told);
-    assert_eq!((&told["count"], told["entries"].as_array().map(Vec::len)), (&json!(1), Some(1)), "{told}");
-    let entry = &told["entries"][0];
+    let report = json_of(&pumice, &["apply", "realm.json"])["moved"].take();
+    assert_eq!(foreseen, report);
+    assert_eq!(
+        (&report["count"], report["entries"].as_array().map(Vec::len)),
+        (&json!(1), Some(1)),
+        "{report}"
+    );
+    let entry = &report["entries"][0];
     assert_eq!((&entry["job_id"], &entry["entry"]), (&json!("a"), &json!(0)));
     assert_eq!([&entry["before"]["zone"], &entry["after"]["zone"]], ["Europe/Berlin", "Asia/Tokyo"]);
     let slots = json_of(&pumice, &["schedules", "next", "a", "-n", "5000"]);
@@ -88,12 +92,12 @@ fn calendar_that_is_gone_moves_its_entries() {
     };
     assert_eq!(apply_realm(&with(&json!(["2030-01-02"]))), Value::Null, "the next slot stays");
     let tomorrow = |days: u64| (chrono::Utc::now().date_naive() + chrono::Days::new(days)).to_string();
-    let told = apply_realm(&with(&json!([0, 1, 2].map(tomorrow))));
-    assert_eq!(told["count"], 1, "{told}");
-    let told = apply_realm(&json!({ "realm": "test" }));
+    let report = apply_realm(&with(&json!([0, 1, 2].map(tomorrow))));
+    assert_eq!(report["count"], 1, "{report}");
+    let report = apply_realm(&json!({ "realm": "test" }));
     assert!(
-        told["entries"][0]["after"]["trouble"].as_str().is_some_and(|why| why.contains("free")),
-        "{told}"
+        report["entries"][0]["after"]["trouble"].as_str().is_some_and(|why| why.contains("free")),
+        "{report}"
     );
 }
 
@@ -109,8 +113,8 @@ fn calendar_without_days_or_name_is_refused() {
     ] {
         pumice.write("realm.json", json!({ "realm": "test", "calendars": calendars }).to_string());
         for command in ["check", "apply"] {
-            let told = refused(&pumice, &[command, "realm.json"]);
-            assert!(told.contains(wanted), "{command} {calendars}: {told}");
+            let report = refused(&pumice, &[command, "realm.json"]);
+            assert!(report.contains(wanted), "{command} {calendars}: {report}");
         }
     }
 }
@@ -206,12 +210,12 @@ fn cancel_of_a_backfill_that_is_dry_changes_nothing() {
             printed.out.contains("cancelled") && printed.out.contains("(dry run: nothing was changed)"),
             "{printed:?}"
         );
-        // What is advised is not what was asked for.
+        // The advice differs from the request.
         let advised = printed.err.contains("--runs cancels them, too");
         assert_eq!((printed.status, advised), (0, options.len() == 1), "{printed:?}");
-        let told = json_of(&pumice, &arguments);
+        let report = json_of(&pumice, &arguments);
         assert_eq!(
-            [&told["dry_run"], &told["changed"], &told["runs_cancelled"]],
+            [&report["dry_run"], &report["changed"], &report["runs_cancelled"]],
             [&json!(true), &json!(true), &json!(0)]
         );
         assert_eq!(shown(), before);
@@ -226,15 +230,17 @@ fn export_in_json_has_its_remarks() {
         job("a", &json!(["30 2 * * *", { "crontab": "0 9 * * *", "catch_up": "all" }])),
         job("boot", &json!("@reboot")),
     ]));
-    let told = json_of(&pumice, &["schedules", "export", "--format", "eventbridge"]);
-    let entries = told["Metadata"]["entries"].as_array().expect("entries");
+    let report = json_of(&pumice, &["schedules", "export", "--format", "eventbridge"]);
+    let entries = report["Metadata"]["entries"].as_array().expect("entries");
     let places: Vec<(&Value, &Value)> =
         entries.iter().map(|entry| (&entry["job_id"], &entry["entry"])).collect();
     assert_eq!(places, [(&json!("a"), &json!(0)), (&json!("a"), &json!(1)), (&json!("boot"), &json!(0))]);
     for entry in &entries[..2] {
         let resources = entry["resources"].as_array().expect("names");
         assert!(!resources.is_empty(), "{entry}");
-        assert!(resources.iter().all(|name| told["Resources"].get(name.as_str().expect("a name")).is_some()));
+        assert!(
+            resources.iter().all(|name| report["Resources"].get(name.as_str().expect("a name")).is_some())
+        );
     }
     assert_eq!(entries[2]["resources"], json!([]));
     assert!(entries[2]["remarks"].to_string().contains("@reboot names no time"), "{entries:?}");
@@ -245,16 +251,16 @@ fn export_in_json_has_its_remarks() {
 #[test]
 fn counts_of_simulated_outages_say_where_they_end() {
     let pumice = applied(&json!([job("daily", &json!("30 2 * * *")), job("often", &json!("* * * * *"))]));
-    let told = |to: &str| {
-        let told = json_of(&pumice, &["schedules", "simulate", "--down", "2027-01-01T00:00:00Z", to]);
+    let report = |to: &str| {
+        let report = json_of(&pumice, &["schedules", "simulate", "--down", "2027-01-01T00:00:00Z", to]);
         ["daily", "often"].map(|job| {
-            let entries = told["entries"].as_array().expect("entries");
+            let entries = report["entries"].as_array().expect("entries");
             let entry = entries.iter().find(|entry| entry["job_id"] == job).expect("an entry");
             (entry["missed"].as_u64().expect("a count"), entry["capped"] == true)
         })
     };
-    assert_eq!(told("2027-01-01T06:00:00Z"), [(1, false), (359, false)]);
-    assert_eq!(told("2027-01-03T06:00:00Z"), [(3, false), (1_000, true)]);
+    assert_eq!(report("2027-01-01T06:00:00Z"), [(1, false), (359, false)]);
+    assert_eq!(report("2027-01-03T06:00:00Z"), [(3, false), (1_000, true)]);
 }
 
 #[test]
@@ -276,7 +282,7 @@ fn backfill_whose_runs_would_leave_one_another_out_says_so() {
             [&["schedules", "backfill", job, "--max-active", most, "--dry-run"], &range[..]].concat();
         json_of(&pumice, &arguments)["notes"].as_array().cloned().unwrap_or_default()
     };
-    let told = |job: &str, most: &str| {
+    let report = |job: &str, most: &str| {
         let notes = notes(job, most);
         let of_overlap =
             notes.iter().filter(|note| note.as_str().is_some_and(|note| note.contains("overlap")));
@@ -290,10 +296,10 @@ fn backfill_whose_runs_would_leave_one_another_out_says_so() {
         let note = format!(
             "entry 0 has overlap: {overlap}: runs of the backfill are {word} for one another, unless --max-active is 1"
         );
-        assert_eq!((told(job, "2"), told(job, "1")), (vec![note], Vec::new()), "{job}");
+        assert_eq!((report(job, "2"), report(job, "1")), (vec![note], Vec::new()), "{job}");
     }
     for job in ["queue", "allow", "none"] {
-        assert_eq!(told(job, "9"), Vec::<String>::new(), "{job}");
+        assert_eq!(report(job, "9"), Vec::<String>::new(), "{job}");
     }
 }
 
@@ -305,9 +311,9 @@ fn schedules_run_that_is_dry_starts_nothing() {
     let slot = "2027-03-01T01:30:00Z";
     let of_slot = ["schedules", "run", "a", "--entry", "0", "--at", slot];
     let dry = |arguments: &[&str]| json_of(&pumice, &[arguments, &["--dry-run"]].concat());
-    let told = dry(&of_slot);
+    let report = dry(&of_slot);
     assert_eq!(
-        told,
+        report,
         json!({
             "job_id": "a", "entry": 0, "slot": slot, "enabled": true, "dry_run": true,
             "runs": [{ "host": null, "existing": null }],
@@ -324,7 +330,7 @@ fn schedules_run_that_is_dry_starts_nothing() {
     let made = json_of(&pumice, &of_slot);
     assert_eq!(dry(&of_slot)["runs"][0]["existing"], made["run_id"]);
     assert_eq!(runs(), Some(1));
-    // What is refused is refused in advance.
+    // Refusals come in advance.
     for arguments in [
         &["schedules", "run", "a"][..],
         &["schedules", "run", "a", "--entry", "0", "--at", "2027-03-01T01:31:00Z"],

@@ -1,4 +1,4 @@
-//! What `check` and `schedules` say at the edges of what a schedule may have.
+//! Messages of `check` and `schedules` at the limits of a schedule.
 
 use serde_json::{Value, json};
 
@@ -21,16 +21,16 @@ fn wrong(documents: &Value) -> String {
 
 #[test]
 fn parameters_of_an_entry_are_checked_as_the_jobs() {
-    let told = wrong(&job("a", &json!([{ "every": "5s", "parameters": { "nosuch": 1 } }, "@daily"])));
-    assert!(told.contains("schedule[0].parameters.nosuch: no such field"), "{told}");
-    let told = wrong(&job("a", &json!({ "every": "5s", "parameters": { "timeout": "5x" } })));
-    assert!(told.contains("schedule.parameters.timeout"), "{told}");
-    // Laid over the job's, and the job's own mistakes are told once.
+    let message = wrong(&job("a", &json!([{ "every": "5s", "parameters": { "nosuch": 1 } }, "@daily"])));
+    assert!(message.contains("schedule[0].parameters.nosuch: no such field"), "{message}");
+    let message = wrong(&job("a", &json!({ "every": "5s", "parameters": { "timeout": "5x" } })));
+    assert!(message.contains("schedule.parameters.timeout"), "{message}");
+    // Laid over the job's, and the job's own mistakes are reported once.
     let mut with_own =
         job("a", &json!([{ "every": "5s", "parameters": { "timeout": "5m" } }, { "every": "7s" }]));
     with_own["parameters"] = json!({ "timeout": "5x" });
-    let told = wrong(&with_own);
-    assert_eq!(told.matches("parameters.timeout").count(), 1, "{told}");
+    let message = wrong(&with_own);
+    assert_eq!(message.matches("parameters.timeout").count(), 1, "{message}");
     with_own["parameters"] = json!({ "env": { "A": "b" } });
     assert_eq!(checked(&with_own).status, 0);
 }
@@ -53,8 +53,8 @@ fn times_that_are_not_the_written_ones_are_refused() {
             json!({ "crontab": "0 3 * * *", "from": text }),
             json!({ "crontab": "0 3 * * *", "to": text }),
         ] {
-            let told = wrong(&job("a", &schedule));
-            assert!(told.contains(wanted) && told.contains("schedule"), "{schedule}: {told}");
+            let message = wrong(&job("a", &schedule));
+            assert!(message.contains(wanted) && message.contains("schedule"), "{schedule}: {message}");
         }
     }
     for text in [
@@ -77,8 +77,8 @@ fn times_that_are_not_the_written_ones_are_refused() {
 #[test]
 fn weekday_without_a_day_is_refused() {
     for weekday in ["L", "l", "+", "+L", "1,L"] {
-        let told = wrong(&job("a", &json!(format!("0 0 1 * {weekday}"))));
-        assert!(told.contains("which names no day: say 5L"), "{weekday}: {told}");
+        let message = wrong(&job("a", &json!(format!("0 0 1 * {weekday}"))));
+        assert!(message.contains("which names no day: say 5L"), "{weekday}: {message}");
     }
     for weekday in ["5L", "friL", "+5", "+5#2", "5#L", "1,5L"] {
         let printed = checked(&job("a", &json!(format!("0 0 1 * {weekday}"))));
@@ -100,8 +100,8 @@ fn name_that_is_none_is_said_with_the_one_that_is_meant() {
         ("0 0 * * mon-fry", "\"fry\" is not a name of one (weekdays are"),
         ("0 0 * * 1,+5", "its weekday is \"1,+5\": a + stands before the whole list, as in +1,5"),
     ] {
-        let told = wrong(&job("a", &json!(crontab)));
-        assert!(told.contains(wanted), "{crontab}: {told}");
+        let message = wrong(&job("a", &json!(crontab)));
+        assert!(message.contains(wanted), "{crontab}: {message}");
     }
 }
 
@@ -112,8 +112,8 @@ fn busy_second_counts_runs_and_looks_a_year_ahead() {
     };
     for schedule in [json!("0 3 1 * *"), json!({ "at": "2100-05-01" })] {
         let is_rare = schedule.is_string();
-        let told = checked(&jobs(60, schedule)).err;
-        assert_eq!(told.contains("60 starts come together at "), is_rare, "{told}");
+        let message = checked(&jobs(60, schedule)).err;
+        assert_eq!(message.contains("60 starts come together at "), is_rare, "{message}");
     }
     let soon = (chrono::Utc::now() + chrono::TimeDelta::days(200)).format("%Y-%m-%d").to_string();
     assert!(checked(&jobs(51, json!({ "at": soon }))).err.contains("[busy-second]"));
@@ -133,14 +133,14 @@ fn entries_with_a_common_slot_are_warned_of_and_noted() {
         entry.as_object_mut().expect("an object").extend(more.as_object().cloned().expect("an object"));
         job("t/two", &json!([first, entry]))
     };
-    let told = checked(&second(json!({ "max_runs": 2 }))).err;
+    let message = checked(&second(json!({ "max_runs": 2 }))).err;
     assert!(
-        told.contains("schedule[1]: at 2027-01-01T00:00:00Z entry 0 and entry 1 name one slot, which is one run, of entry 0: its max_runs counts them all the same")
-            && told.contains("[same-start]"),
-        "{told}"
+        message.contains("schedule[1]: at 2027-01-01T00:00:00Z entry 0 and entry 1 name one slot, which is one run, of entry 0: its max_runs counts them all the same")
+            && message.contains("[same-start]"),
+        "{message}"
     );
     assert!(
-        checked(&second(json!({ "overlap": "allow" }))).err.contains("its overlap does not hold for them")
+        checked(&second(json!({ "overlap": "allow" }))).err.contains("its overlap does not apply to them")
     );
     for more in [json!({}), json!({ "overlap": "skip" }), json!({ "max_runs": 2, "globals": { "x": 1 } })] {
         assert_eq!(checked(&second(more.clone())).err, "", "{more}");
@@ -173,8 +173,11 @@ fn second_day_on_a_line_of_a_calendars_file_is_refused() {
         "2026-12-25 2026/12/26",
     ] {
         pumice.write("free.txt", format!("2026-01-01 New Year\n{line}\n"));
-        let told = refused(&pumice, &["check", "specs.json"]);
-        assert!(told.contains("line 2: \"20") && told.contains("would be a remark"), "{line}: {told}");
+        let message = refused(&pumice, &["check", "specs.json"]);
+        assert!(
+            message.contains("line 2: \"20") && message.contains("would be a remark"),
+            "{line}: {message}"
+        );
     }
     for line in ["2026-12-25 25 December", "2026-12-25, 2026 edition", "2026-12-25 (12-25)"] {
         pumice.write("free.txt", line);
@@ -216,8 +219,8 @@ fn dry_run_of_a_backfill_that_is_there_starts_nothing() {
 fn slots_are_shown_up_to_a_limit_that_is_said() {
     let pumice = applied(&json!([job("a", &json!("* * * * *"))]));
     for number in ["0", "10001", "100000"] {
-        let told = refused(&pumice, &["schedules", "next", "-n", number]);
-        assert!(told.contains(&format!("{number} slots: from 1 to 10000 can be shown")), "{told}");
+        let message = refused(&pumice, &["schedules", "next", "-n", number]);
+        assert!(message.contains(&format!("{number} slots: from 1 to 10000 can be shown")), "{message}");
     }
     let range = ["schedules", "next", "--from", "2027-01-01", "--to", "2027-02-01", "-o", "json"];
     let printed = pumice.run(&range);
@@ -232,14 +235,14 @@ fn export_says_what_scheduler_does_not_see() {
     limited["on_late"] = json!([]);
     let all = json!({ "crontab": "0 3 * * *", "must_start": "10m", "max_silence": "26h", "pause_after": 3, "catch_up": "none" });
     apply(&pumice, &json!([limited, job("x/win", &all)]));
-    let told = json_of(&pumice, &["schedules", "export", "--format", "eventbridge"]);
-    let remarks = |entry: usize| told["Metadata"]["entries"][entry]["remarks"].to_string();
-    assert!(remarks(0).contains("finish_by: judged by Pumice's clock alone"), "{told}");
-    assert!(remarks(0).contains("last by default: Scheduler makes up for nothing"), "{told}");
-    assert!(remarks(1).contains("must_start, max_silence: judged"), "{told}");
-    assert!(remarks(1).contains("pause_after pauses the entry in Pumice"), "{told}");
-    assert!(!remarks(1).contains("catch_up"), "{told}");
-    assert!(told["Description"].as_str().is_some_and(|text| text.contains("pauses")), "{told}");
+    let message = json_of(&pumice, &["schedules", "export", "--format", "eventbridge"]);
+    let remarks = |entry: usize| message["Metadata"]["entries"][entry]["remarks"].to_string();
+    assert!(remarks(0).contains("finish_by: judged by Pumice's clock alone"), "{message}");
+    assert!(remarks(0).contains("last by default: Scheduler makes up for nothing"), "{message}");
+    assert!(remarks(1).contains("must_start, max_silence: judged"), "{message}");
+    assert!(remarks(1).contains("pause_after pauses the entry in Pumice"), "{message}");
+    assert!(!remarks(1).contains("catch_up"), "{message}");
+    assert!(message["Description"].as_str().is_some_and(|text| text.contains("pauses")), "{message}");
     let yaml = pumice.run(&["schedules", "export", "--format", "eventbridge"]).out;
     assert!(
         yaml.contains("Mode: 'OFF'") && yaml.contains("AWSTemplateFormatVersion: '2010-09-09'"),

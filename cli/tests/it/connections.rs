@@ -38,8 +38,8 @@ fn example_of_the_guide_does_what_it_says() {
         let printed = pumice.run(&words);
         assert_eq!(printed.status, 0, "{command}: {printed:?}");
         if words[..2] == ["runs", "output"] {
-            let told = format!("`{}`", printed.out.trim());
-            assert!(guide().contains(&format!("prints {told}")), "{printed:?}");
+            let quoted = format!("`{}`", printed.out.trim());
+            assert!(guide().contains(&format!("prints {quoted}")), "{printed:?}");
         }
     }
     let left = std::fs::read_to_string(pumice.path().join(".pumice/secrets.json")).expect("the file");
@@ -141,13 +141,13 @@ fn variable_of_two_secrets_is_refused() {
     assert_eq!(test("one").status, 0);
     let refused = test("two");
     let wanted =
-        "the variable PUMICE_SECRET_VALUE_A_B stands for secret a-b and for secret /a/b: rename one of them";
+        "the variable PUMICE_SECRET_VALUE_A_B names both secret a-b and secret /a/b: rename one of them";
     assert!(refused.status == 1 && refused.out.contains(wanted), "{refused:?}");
     // One that is in the file is another secret too.
     assert_eq!(pumice.feed(&["secrets", "set", "a.b"], "canary-of-three").status, 0);
     let refused = test("one");
     assert!(
-        refused.status == 1 && refused.out.contains("stands for secret /a/b and for secret a.b"),
+        refused.status == 1 && refused.out.contains("names both secret /a/b and secret a.b"),
         "{refused:?}"
     );
 }

@@ -33,7 +33,7 @@ pub(crate) fn shown_with(pumice: &Pumice, arguments: &[&str], variables: &[(&str
     let link =
         lines.by_ref().find_map(|line| line.split_once("log in once at ").map(|(_, link)| link.to_owned()));
     let link = link.unwrap_or_else(|| panic!("no link: {:?}", child.try_wait()));
-    // What it has to say must be read, or it would wait for that.
+    // Its output must be read, or it would wait for that.
     std::thread::spawn(move || lines.count());
     let address = link.strip_prefix("http://").and_then(|rest| rest.split('/').next()).expect("an address");
     Shown { address: address.parse().expect("an address"), process: Server(child), link }
@@ -116,11 +116,11 @@ fn command_of_a_page_does_in_a_shell_what_the_page_does() {
 }
 
 #[test]
-fn console_beside_a_server_shows_what_it_runs() {
+fn console_next_to_a_server_shows_its_runs() {
     let pumice = a_realm();
     let shown = shown(&pumice, &["serve", "--console", "--role", "viewer"]);
     let session = shown.log_in();
-    assert!(shown.get("/", "").starts_with("HTTP/1.1 303"), "whoever has no session sees nothing");
+    assert!(shown.get("/", "").starts_with("HTTP/1.1 303"), "a caller without a session sees nothing");
     assert_eq!(pumice.run(&["dispatch", "etl/größe", "--wait"]).status, 1);
     let page = shown.get("/run?id=latest", &session);
     assert!(page.contains("seen-in-the-console") && page.contains("exit status 3"), "{page}");

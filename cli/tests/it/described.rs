@@ -11,7 +11,7 @@ use crate::pumice::{Pumice, shell};
 
 /// The token that the console takes.
 const TOKEN: &str = "schemathesis-token-0123456789";
-/// What is not asked of the API: a schema cannot say which zones, ids and cursors there are, so that a request may be as it
+/// Requests that the API is not sent: a schema cannot say which zones, ids and cursors there are, so that a request may be as it
 /// says and still be refused.
 const LEFT_OUT: &str = "positive_data_acceptance";
 

@@ -59,7 +59,7 @@ fn every_example_runs() {
 }
 
 #[test]
-fn the_nightly_job_does_what_the_readme_says() {
+fn nightly_job_does_what_the_readme_says() {
     let pumice = Pumice::new();
     let printed = pumice.run(&["run", "--jobs", &examples(), "demo/nightly", "-o", "json"]);
     assert_eq!(printed.status, 0, "{}", printed.err);
@@ -91,7 +91,7 @@ fn the_nightly_job_does_what_the_readme_says() {
 }
 
 #[test]
-fn the_schema_that_the_examples_carry_is_the_one_that_is_printed() {
+fn schema_of_the_examples_is_the_printed_one() {
     for of in ["job", "connection"] {
         let printed = Pumice::new().run(&["schema", of]).out;
         let carried = format!("../examples/{of}.schema.json");

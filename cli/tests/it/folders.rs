@@ -22,7 +22,7 @@ fn ended(pumice: &Pumice, job: &str) -> (String, Value) {
 }
 
 #[test]
-fn what_a_job_puts_in_place_of_a_folder_takes_no_other_job_down() {
+fn file_that_replaces_a_folder_stops_no_other_job() {
     let pumice = Pumice::new();
     let outside = pumice.path().join("outside");
     std::fs::create_dir(&outside).expect("a folder");
@@ -82,7 +82,7 @@ fn outputs_and_files_of_a_job_leave_each_other_alone() {
     assert_eq!(shown["status"], "complete", "{shown}");
     assert_eq!(pumice.run(&["runs", "output", &run]).out, "try-1\ntry-2\n");
     let (run, _) = ended(&pumice, "silent");
-    assert_eq!(pumice.run(&["runs", "output", &run]).out, "", "a file of the job's is no output");
+    assert_eq!(pumice.run(&["runs", "output", &run]).out, "", "a file of the job's is not an output");
     let outputs = pumice.path().join(".pumice/temp/.output");
     assert!(outputs.join("blocks").exists());
     for job in ["keeps", "clears", "blocks"] {

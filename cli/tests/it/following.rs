@@ -1,4 +1,4 @@
-//! What commands print, while they print it.
+//! Output of commands, while they print it.
 
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
@@ -55,7 +55,7 @@ fn dispatch(pumice: &Pumice, job: &str) -> String {
 }
 
 #[test]
-fn output_is_followed_from_before_the_start_to_the_end_of_the_run() {
+fn output_is_followed_from_before_the_start_to_the_end() {
     let pumice = Pumice::new();
     let script = format!("printf begun; {}; echo; echo bad >&2; exit 3", until(&pumice, "go"));
     apply(&pumice, &json!([shell("a", &script)]));
@@ -118,7 +118,7 @@ fn attempts_and_steps_are_followed_one_after_the_other() {
 }
 
 #[test]
-fn secret_that_is_printed_in_two_parts_is_masked_while_it_is_followed() {
+fn secret_printed_in_two_parts_is_masked_while_followed() {
     let pumice = Pumice::new();
     let set = pumice.feed(&["secrets", "set", "k"], "followed-canary-4471");
     assert_eq!(set.status, 0, "{set:?}");
@@ -146,7 +146,7 @@ fn secret_that_is_printed_in_two_parts_is_masked_while_it_is_followed() {
 }
 
 #[test]
-fn what_was_printed_before_a_kill_stays_apart_from_the_next_execution() {
+fn output_before_a_kill_is_separate_from_the_next_execution() {
     let pumice = Pumice::new();
     let script = format!(
         "if test -e again; then echo second; else touch again; echo first; echo bad >&2; fi; {}",
@@ -173,7 +173,7 @@ fn what_was_printed_before_a_kill_stays_apart_from_the_next_execution() {
     assert_eq!((followed.status, followed.out.as_str()), (0, "first\nsecond\nsecond\n"), "{followed:?}");
     assert!(followed.err.contains("the worker of a was lost: stdout ends here"), "{followed:?}");
     let places = pumice.run(&["runs", "output", &run, "-o", "json"]).json();
-    let told: Vec<(bool, &str)> = places
+    let shown: Vec<(bool, &str)> = places
         .as_array()
         .expect("places")
         .iter()
@@ -181,7 +181,7 @@ fn what_was_printed_before_a_kill_stays_apart_from_the_next_execution() {
         .map(|place| (place["lost"].as_bool().expect("a flag"), place["location"].as_str().expect("a place")))
         .map(|(lost, place)| (lost, if place.contains("/lost/") { "lost" } else { "temp" }))
         .collect();
-    assert_eq!(told, [(true, "lost"), (true, "lost"), (false, "temp")], "{places:#}");
+    assert_eq!(shown, [(true, "lost"), (true, "lost"), (false, "temp")], "{places:#}");
 }
 
 #[test]
@@ -207,7 +207,7 @@ fn output_above_the_realms_limit_is_cut_and_the_command_goes_on() {
 #[test]
 fn cancelled_run_ends_the_following_with_all_that_was_printed() {
     let pumice = Pumice::new();
-    // Bytes that are no text, what a terminal acts on, and a line that has no end.
+    // Bytes that are not UTF-8, control characters, and a line that has no end.
     let script = r"printf 'bar 1%%\rbar 2%%\r\033[31m\000\377end'; exec sleep 1000";
     apply(&pumice, &json!([shell("a", script)]));
     let _server = pumice.serve();

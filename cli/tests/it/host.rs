@@ -1,4 +1,4 @@
-//! What a host does to a realm: it runs out of things, and somebody removes or damages files.
+//! Faults of a host: it runs out of resources, and files are removed or damaged.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -89,9 +89,9 @@ fn realm_whose_files_are_harmed_is_not_served_any_more() {
         let mut asks = pumice.command(&["dispatch", "a"]).stderr(Stdio::null()).spawn().expect("dispatch");
         asks.wait().expect("an end");
         let ended = child.wait_with_output().expect("an end");
-        let told = String::from_utf8_lossy(&ended.stderr).into_owned();
-        assert_eq!(ended.status.code(), Some(3), "{told}");
-        assert!(told.contains("stopped serving: ") && told.contains(why), "{told}");
+        let message = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert_eq!(ended.status.code(), Some(3), "{message}");
+        assert!(message.contains("stopped serving: ") && message.contains(why), "{message}");
     }
 }
 
@@ -104,7 +104,7 @@ fn overwrite(file: &std::path::Path, from: u64, count: u64) {
     opened.write_all_at(&bytes, from).expect("overwritten");
 }
 
-/// What `serve` says when it does not come up.
+/// The message of `serve` when it does not come up.
 fn refused_to_serve(pumice: &Pumice) -> String {
     let printed = pumice.run(&["serve"]);
     assert_eq!(printed.status, 3, "{printed:?}");
@@ -112,7 +112,7 @@ fn refused_to_serve(pumice: &Pumice) -> String {
 }
 
 #[test]
-fn store_whose_log_is_gone_or_torn_after_an_unclean_end_is_not_taken_as_it_is() {
+fn store_with_a_lost_log_after_an_unclean_end_is_refused() {
     let killed = || {
         let pumice = Pumice::new();
         apply(&pumice, &shell("a", "true"));
@@ -146,7 +146,7 @@ fn store_whose_log_is_gone_or_torn_after_an_unclean_end_is_not_taken_as_it_is() 
     let listed = pumice.run(&["apply", "jobs.json"]);
     assert!(listed.err.contains("the end of the store's log cannot be read"), "{listed:?}");
 
-    // As it was left it is served, whoever opened it meanwhile.
+    // As it was left it is served, whichever process opened it meanwhile.
     let pumice = killed();
     assert_eq!(pumice.run(&["runs", "list", "-o", "json"]).json()["runs"].as_array().map(Vec::len), Some(5));
     assert_eq!(pumice.run(&["dispatch", "a", "-d", "15m"]).status, 0);
@@ -206,13 +206,13 @@ fn damaged_store_is_noticed_after_an_unclean_end() {
     std::fs::write(&path, bytes).expect("damaged");
     let child = pumice.command(&["serve"]).stderr(Stdio::piped()).spawn().expect("serve");
     let ended = child.wait_with_output().expect("an end");
-    let told = String::from_utf8_lossy(&ended.stderr).into_owned();
-    assert_eq!(ended.status.code(), Some(3), "{told}");
-    assert!(told.contains("damaged") || told.contains("malformed"), "{told}");
+    let message = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!(ended.status.code(), Some(3), "{message}");
+    assert!(message.contains("damaged") || message.contains("malformed"), "{message}");
 }
 
 #[test]
-fn store_that_is_damaged_while_it_is_served_is_noticed_though_nothing_reads_it() {
+fn damage_of_a_served_store_is_noticed_without_reads() {
     let pumice = Pumice::new();
     apply(&pumice, &shell("a", "true"));
     let requests: Value = (0..400).map(|number| json!({ "job_id": "a", "globals": { "n": number.to_string().repeat(50) }, "delay": "600s" })).collect();
@@ -225,9 +225,12 @@ fn store_that_is_damaged_while_it_is_served_is_noticed_though_nothing_reads_it()
     let path = pumice.path().join(".pumice/pumice.db");
     let length = std::fs::metadata(&path).expect("the store").len();
     overwrite(&path, length / 2, 16 * 1024);
-    let told: Vec<String> = lines.collect();
-    assert_eq!(child.wait().expect("an end").code(), Some(3), "{told:?}");
-    assert!(told.iter().any(|line| line.contains("is damaged") && line.contains("put a copy")), "{told:?}");
+    let message: Vec<String> = lines.collect();
+    assert_eq!(child.wait().expect("an end").code(), Some(3), "{message:?}");
+    assert!(
+        message.iter().any(|line| line.contains("is damaged") && line.contains("put a copy")),
+        "{message:?}"
+    );
 }
 
 #[test]

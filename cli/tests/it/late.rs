@@ -84,8 +84,8 @@ fn bad_limits_are_refused_with_the_reason() {
         entry.as_object_mut().expect("an object").extend(limits.as_object().cloned().expect("an object"));
         pumice.write("a.json", job("a", &entry).to_string());
         for command in ["check", "apply"] {
-            let told = refused(&pumice, &[command, "a.json"]);
-            assert!(told.contains(wanted), "{command} {limits}: {told}");
+            let reported = refused(&pumice, &[command, "a.json"]);
+            assert!(reported.contains(wanted), "{command} {limits}: {reported}");
         }
     }
     pumice.write("a.json", job("a", &json!({ "crontab": "@reboot", "must_start": "5m" })).to_string());
@@ -110,20 +110,20 @@ fn limits_that_are_probably_unintended_are_warned_of() {
         (json!({ "every": "1h", "max_silence": "30m" }), "[short-silence]"),
         (json!({ "at": ["2100-01-01", "2100-03-01"], "max_silence": "1d" }), "[short-silence]"),
     ] {
-        let told = warned(json!([realm, job("a", &entry)]));
-        assert!(told.contains(wanted) && told.lines().count() == 1, "{entry}: {told}");
+        let reported = warned(json!([realm, job("a", &entry)]));
+        assert!(reported.contains(wanted) && reported.lines().count() == 1, "{entry}: {reported}");
     }
     let good = json!({ "crontab": "0 3 * * *", "must_start": "10m", "finish_by": "06:00", "max_silence": "26h", "pause_after": 3 });
     assert_eq!(warned(json!([realm, job("a", &good)])), "");
     assert_eq!(warned(with(job("a", &good), &json!({ "on_late": actions }))), "");
-    let told = warned(job("a", &good));
+    let reported = warned(job("a", &good));
     assert!(
-        told.contains("schedule: must_start, finish_by, max_silence, pause_after: neither the job nor its realm has on_late actions (what is broken is only logged and listed) [only-logged]"),
-        "{told}"
+        reported.contains("schedule: must_start, finish_by, max_silence, pause_after: neither the job nor its realm has on_late actions (what is broken is only logged and listed) [only-logged]"),
+        "{reported}"
     );
     // A job's own list, though empty, replaces the realm's.
-    let told = warned(json!([realm, with(job("a", &good), &json!({ "on_late": [] }))]));
-    assert!(told.contains("[only-logged]"), "{told}");
+    let reported = warned(json!([realm, with(job("a", &good), &json!({ "on_late": [] }))]));
+    assert!(reported.contains("[only-logged]"), "{reported}");
 }
 
 #[test]
@@ -139,8 +139,8 @@ fn actions_of_on_late_are_checked_as_all_are() {
             json!({ "realm": "r", "on_late": [action] }),
         ] {
             pumice.write("a.json", document.to_string());
-            let told = refused(&pumice, &["check", "a.json"]);
-            assert!(told.contains(wanted), "{document}: {told}");
+            let reported = refused(&pumice, &["check", "a.json"]);
+            assert!(reported.contains(wanted), "{document}: {reported}");
         }
     }
     let seen = |field: &str, text: &str| {
@@ -160,7 +160,7 @@ fn actions_of_on_late_are_checked_as_all_are() {
 }
 
 #[test]
-fn limit_is_told_once_while_the_run_still_runs() {
+fn limit_is_reported_once_while_the_run_still_runs() {
     let entry = json!({ "at": soon(2), "finish_by": 1, "must_start": "1h", "globals": { "region": "apac" } });
     let slow = with(shell("slow", "sleep 30"), &json!({ "schedule": entry, "on_late": noting("noted") }));
     let pumice = applied(&slow);
@@ -175,7 +175,7 @@ fn limit_is_told_once_while_the_run_still_runs() {
     assert_eq!((&noted["status"], &noted["entry"]), (&json!("running"), &json!("0")));
     assert_eq!(noted["slot"], noted["of"]);
     assert!(noted["why"].as_str().is_some_and(|why| why.contains("had not ended by")), "{noted}");
-    // The newest run of the job is the one that runs, and the alert stands beside it.
+    // The newest run of the job is the one that runs, and the alert is next to it.
     for latest in ["latest", "latest:slow"] {
         let shown = pumice.run(&["runs", "show", latest, "-o", "json"]).json();
         assert_eq!(shown["runs"][0]["run_id"], run["run_id"], "{latest}");
@@ -201,7 +201,7 @@ fn alert_takes_no_lock_of_its_job() {
 }
 
 #[test]
-fn realm_has_the_actions_of_jobs_without_their_own_and_a_failing_one_is_recorded() {
+fn actions_of_the_realm_apply_and_their_failures_are_recorded() {
     let realm = json!({ "realm": "test", "on_late": [{ "action": "dispatch", "job_id": "nobody" }, noting("noted")[0]] });
     let entry = json!({ "at": soon(2), "finish_by": 1 });
     let pumice = applied(&json!([realm, with(shell("slow", "sleep 30"), &json!({ "schedule": entry }))]));
@@ -217,7 +217,7 @@ fn realm_has_the_actions_of_jobs_without_their_own_and_a_failing_one_is_recorded
 }
 
 #[test]
-fn failures_in_a_row_pause_the_entry_at_once_and_resume_lets_it_go_on() {
+fn failures_in_a_row_pause_the_entry_until_it_is_resumed() {
     let entry = json!({ "every": "1s", "pause_after": 2 });
     let bad = with(shell("bad", "exit 3"), &json!({ "schedule": entry, "on_late": noting("noted") }));
     let pumice = applied(&bad);
@@ -249,7 +249,7 @@ fn last_failure_tells_the_clock_long_before_the_next_slot() {
 }
 
 #[test]
-fn silence_is_told_before_the_first_slot_and_without_one() {
+fn silence_is_reported_before_the_first_slot_and_without_one() {
     let entry = json!({ "at": "2100-01-01", "max_silence": 2 });
     let pumice = applied(&with(job("quiet", &entry), &json!({ "on_late": noting("noted") })));
     let _server = pumice.serve();
@@ -268,7 +268,7 @@ fn limit_without_actions_is_logged_and_listed_and_makes_no_run() {
 }
 
 #[test]
-fn limit_that_is_up_while_nothing_serves_is_told_by_the_next_server() {
+fn limit_that_is_up_without_a_server_is_reported_by_the_next() {
     let entry = json!({ "at": soon(2), "finish_by": 3, "catch_up": "none" });
     let slow = with(shell("slow", "sleep 30"), &json!({ "schedule": entry, "on_late": noting("noted") }));
     let pumice = applied(&slow);

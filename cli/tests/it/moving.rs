@@ -62,7 +62,7 @@ fn realm_moves_to_another_machine_as_the_page_says() {
     for line in lines {
         let words = crate::schedules::words_of(line);
         if line.contains("maintenance off") {
-            // It waits, whoever asks: the realm is paused.
+            // It waits, whichever caller asks: the realm is paused.
             ok(pumice.run(&["--home", "new", "dispatch", "etl/load", "--key", "later"]));
             let why = ok(pumice.run(&["--home", "new", "runs", "why", "latest:etl/load"]));
             assert!(why.out.contains("restored from a backup") || why.out.contains("paused"), "{why:?}");
@@ -75,7 +75,7 @@ fn realm_moves_to_another_machine_as_the_page_says() {
         let printed = ok(pumice.run(&words.iter().skip(1).map(String::as_str).collect::<Vec<_>>()));
         if line.contains(" backup ") {
             assert!(printed.out.contains("read back and found whole"), "{printed:?}");
-            // What comes after it is not in it.
+            // Later runs are not in it.
             ok(pumice.run(&["dispatch", "etl/bad"]));
         }
     }
@@ -105,13 +105,13 @@ fn realm_moves_to_another_machine_as_the_page_says() {
         .iter()
         .map(|entry| format!("{} {}", entry["act"], entry["outcome"]))
         .collect();
-    // What made the copy is in the audit of the realm that was copied.
+    // The act that made the copy is in the audit of the realm that was copied.
     assert_eq!(acts, ["\"restore\" \"done\""]);
     let audit = ok(pumice.run(&["audit", "list", "--where", "act:backup", "-o", "json"])).json();
     assert_eq!(audit["entries"][0]["outcome"], "done");
 }
 
-/// What was under way when the backup was made waits as well, however long the restored realm is served: the realm that it was
+/// A run that was under way when the backup was made waits as well, however long the restored realm is served: the realm that it was
 /// copied from may do it.
 #[test]
 fn restored_realm_does_nothing_until_it_is_set_going() {
@@ -169,9 +169,9 @@ fn places_outside_of_the_realms_folder_are_refused_or_named() {
         pumice.write("realm.json", json!({ "realm": "local", field: place }).to_string());
         for command in ["check", "apply", "plan"] {
             let printed = pumice.run(&[command, "realm.json"]);
-            let is_told =
+            let is_refused =
                 printed.err.contains("is neither an absolute path nor in S3") && printed.err.contains(field);
-            assert!(printed.status == 2 && is_told, "{command}: {printed:?}");
+            assert!(printed.status == 2 && is_refused, "{command}: {printed:?}");
         }
     }
     let document = json!({ "realm": "local", "s3_temp": outside("out"), "s3_payloads": outside("pay"),
@@ -182,14 +182,14 @@ fn places_outside_of_the_realms_folder_are_refused_or_named() {
     assert!(made.get("elsewhere").is_none(), "{made}");
     let restored = ok(pumice.run(&["--home", "new", "restore", "b"]));
     for (place, name) in [("out", "s3_temp"), ("pay", "s3_payloads"), ("buckets/old", "bucket old")] {
-        let told = format!("the restored realm uses {}: {name} is outside", outside(place));
-        assert!(restored.err.contains(&told), "{told}: {restored:?}");
+        let message = format!("the restored realm uses {}: {name} is outside", outside(place));
+        assert!(restored.err.contains(&message), "{message}: {restored:?}");
     }
     assert!(!restored.err.contains("bucket inside"), "{restored:?}");
     let made = ok(pumice.run(&["--home", "new", "backup", "again", "-o", "json"])).json();
     let left_out = made["left_out"].as_array().map(Vec::len);
     assert_eq!(left_out, Some(3), "{made}");
-    // One that was stored before this was refused does no harm, and is told of.
+    // One that was stored before this was refused does no harm, and is reported.
     let database = rusqlite::Connection::open(pumice.path().join("new/pumice.db")).expect("a store");
     let stored = json!({ "realm": "local", "s3_temp": "out" }).to_string();
     let changed = database.execute("UPDATE meta SET value = ?1 WHERE name = 'realm'", [stored]);
@@ -198,8 +198,8 @@ fn places_outside_of_the_realms_folder_are_refused_or_named() {
     let server = pumice.serve_with(&["--home", "new"]);
     ok(pumice.run(&["--home", "new", "dispatch", "etl/load", "--wait"]));
     assert_eq!(ok(pumice.run(&["--home", "new", "runs", "output", "latest"])).out, "printed\n");
-    let told = ok(pumice.run(&["--home", "new", "runs", "show", "latest", "-o", "json"])).out;
-    assert!(told.contains("is neither an absolute path nor in S3"), "{told}");
+    let message = ok(pumice.run(&["--home", "new", "runs", "show", "latest", "-o", "json"])).out;
+    assert!(message.contains("is neither an absolute path nor in S3"), "{message}");
     drop(server);
     assert!(!pumice.path().join("out").exists());
 }
@@ -311,7 +311,7 @@ fn killed_backup_or_restoration_leaves_all_or_nothing() {
         std::fs::remove_dir_all(pumice.path().join(&home)).expect("removed");
     }
     assert!(finished < 12, "none was killed in time");
-    // What was left is in no one's way, is no other user's to read, and is told of.
+    // A leftover disturbs nothing, is readable by its user alone, and is reported.
     let left: Vec<String> =
         names(pumice.path()).into_iter().filter(|name| name.ends_with(".partial")).collect();
     std::fs::remove_file(pumice.path().join("b")).expect("removed");

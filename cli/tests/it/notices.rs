@@ -44,7 +44,7 @@ impl MailServer {
     }
 }
 
-/// Serves one connection; gives what it was told.
+/// Serves one connection; gives the input.
 fn served(stream: &TcpStream) -> String {
     let mut answers = stream;
     let mut say = |text: &str| answers.write_all(text.as_bytes()).unwrap_or_default();

@@ -87,7 +87,7 @@ fn file_that_comes_starts_its_job_once() {
     put(&folder, "orders/a.txt", "x");
     put(&folder, "other/a.csv", "x");
     wait_until(|| keys(&pumice).len() >= names.len());
-    // What comes later has been looked at later: nothing else is still to come.
+    // A later file has been looked at later: nothing else is still to come.
     put(&folder, "orders/last.csv", "x");
     wait_until(|| keys(&pumice).iter().any(|key| key == "orders/last.csv"));
     let mut wanted: Vec<String> =
@@ -144,7 +144,7 @@ fn file_being_written_is_taken_once_it_is_closed() {
     let mut open = std::fs::File::create(folder.join("slow")).expect("a file");
     open.write_all(b"xxx").expect("written");
     open.flush().expect("written");
-    // Three times as long as a file must stay as it is that nobody was seen to close.
+    // Three times as long as a file without a close event must stay as it is.
     std::thread::sleep(std::time::Duration::from_secs(3));
     put(&folder, "second", "xxx");
     wait_until(|| keys(&pumice).iter().any(|key| key == "second"));
@@ -183,7 +183,7 @@ fn several_jobs_and_triggers_make_a_run_each() {
 }
 
 #[test]
-fn links_and_devices_are_no_objects() {
+fn links_and_devices_are_not_objects() {
     let pumice = given(&[trigger("t", &json!({}))]);
     let folder = bucket(&pumice);
     let _server = pumice.serve();
@@ -294,14 +294,14 @@ fn check_refuses_and_warns_of_triggers_where_they_stand() {
         trigger("t", &json!({ "job_id": "laod" })),
         trigger("v", &json!({ "bucket": "inn" }))
     ]));
-    let told: Vec<(Value, Value)> = warned.json()["warnings"]
+    let reported: Vec<(Value, Value)> = warned.json()["warnings"]
         .as_array()
         .expect("warnings")
         .iter()
         .map(|one| (one["name"].clone(), one["path"].clone()))
         .collect();
     assert_eq!(
-        told,
+        reported,
         [(json!("unknown-job"), json!("[2].job_id")), (json!("unknown-bucket"), json!("[3].bucket"))]
     );
     assert_eq!(warned.json()["triggers"], json!(["t", "v"]));

@@ -1,12 +1,12 @@
 //! Schedules that are in the store already and cannot be used, as another tool has put them: they are named with what is
-//! wrong, in the words of `check`, and are in nobody else's way.
+//! wrong, in the words of `check`, and disturb no others.
 
 use serde_json::{Value, json};
 
 use crate::pumice::{Pumice, wait_until};
 use crate::schedules::{applied, job, json_of, refused};
 
-/// What no user of ours knows.
+/// Terms that no user of ours knows.
 const WORDS_OF_SERDE: [&str; 9] = [
     "invalid type",
     "invalid value",
@@ -70,8 +70,8 @@ fn stored_entry_that_is_none_is_named_in_plain_words() {
     let mut specs = Vec::new();
     for (number, (entry, _)) in odd().iter().enumerate() {
         // As a list would be read as the fields of an entry.
-        let beside = json!(["0 4 * * *", entry, ["0 5 * * *"], null, ""]);
-        for (kind, schedule) in [("one", entry.clone()), ("list", json!([entry])), ("beside", beside)] {
+        let among = json!(["0 4 * * *", entry, ["0 5 * * *"], null, ""]);
+        for (kind, schedule) in [("one", entry.clone()), ("list", json!([entry])), ("among", among)] {
             let id = format!("{kind}{number:02}");
             specs.push((id.clone(), job(&id, &schedule).to_string()));
         }
@@ -79,18 +79,18 @@ fn stored_entry_that_is_none_is_named_in_plain_words() {
     store(&pumice, &specs);
     let list = json_of(&pumice, &["schedules", "list"]);
     for (number, (entry, wanted)) in odd().iter().enumerate() {
-        let told = |kind: &str| troubles(&list, &format!("{kind}{number:02}"));
+        let reported = |kind: &str| troubles(&list, &format!("{kind}{number:02}"));
         for kind in ["one", "list"] {
-            let told = told(kind);
-            let [Some(told)] = &told[..] else { panic!("{entry}: {told:?}") };
-            assert!(told.contains(wanted), "{entry}: {told}");
-            assert_plain(told);
+            let reported = reported(kind);
+            let [Some(reported)] = &reported[..] else { panic!("{entry}: {reported:?}") };
+            assert!(reported.contains(wanted), "{entry}: {reported}");
+            assert_plain(reported);
         }
-        let beside = told("beside");
-        assert!(beside[0].is_none() && beside.len() == 5, "{entry}: {beside:?}");
-        assert!(beside[1].as_ref().is_some_and(|told| told.contains(wanted)), "{entry}: {beside:?}");
-        assert!(beside[2..].iter().all(|told| told.is_some()), "{entry}: {beside:?}");
-        beside.iter().flatten().for_each(|told| assert_plain(told));
+        let among = reported("among");
+        assert!(among[0].is_none() && among.len() == 5, "{entry}: {among:?}");
+        assert!(among[1].as_ref().is_some_and(|reported| reported.contains(wanted)), "{entry}: {among:?}");
+        assert!(among[2..].iter().all(|reported| reported.is_some()), "{entry}: {among:?}");
+        among.iter().flatten().for_each(|reported| assert_plain(reported));
         // It is what `check` says of the same entry.
         pumice.write("one.json", job("one", &json!([entry])).to_string());
         let checked = refused(&pumice, &["check", "one.json"]);
@@ -117,7 +117,7 @@ fn stored_entry_that_is_none_is_named_in_plain_words() {
 }
 
 #[test]
-fn stored_text_that_is_no_spec_is_a_row_with_its_reason() {
+fn stored_text_that_is_not_a_spec_is_a_row_with_its_reason() {
     let texts = [
         ("cut", "{\"job_id\": \"cut\",", "not JSON"),
         ("empty", "", "not JSON"),
@@ -154,9 +154,9 @@ fn stored_text_that_is_no_spec_is_a_row_with_its_reason() {
     let jobs = pumice.run(&["jobs", "list"]);
     assert_eq!(jobs.status, 0, "{jobs:?}");
     for (id, _, wanted) in texts {
-        let told = jobs.err.lines().find(|line| line.contains(&format!("job {id} cannot be read")));
+        let reported = jobs.err.lines().find(|line| line.contains(&format!("job {id} cannot be read")));
         assert!(jobs.out.lines().any(|line| line.starts_with(id)), "{jobs:?}");
-        assert!(told.is_some_and(|told| told.contains(wanted)), "{id}: {jobs:?}");
+        assert!(reported.is_some_and(|reported| reported.contains(wanted)), "{id}: {jobs:?}");
     }
     let ids = json_of(&pumice, &["jobs", "list"]);
     let ids: Vec<&str> = ids["jobs"]
@@ -168,7 +168,7 @@ fn stored_text_that_is_no_spec_is_a_row_with_its_reason() {
     assert_eq!(ids, ["cut", "empty", "good", "list", "none", "number"]);
     let _server = pumice.serve();
     wait_until(|| json_of(&pumice, &["runs", "list", "--job", "good"])["runs"] != json!([]));
-    // Whoever has found it can take it away.
+    // A user that has found it can remove it.
     assert_eq!(pumice.run(&["jobs", "delete", "cut"]).status, 0);
     assert!(!json_of(&pumice, &["schedules", "list"]).to_string().contains("\"cut\""));
 }

@@ -79,7 +79,7 @@ fn runs_are_found_by_the_terms_of_a_filter() {
 }
 
 #[test]
-fn why_tells_what_a_run_waits_for_and_how_it_ended() {
+fn why_shows_the_cause_of_a_wait_and_of_an_end() {
     let pumice = Pumice::new();
     let mut queue = shell("one", "while ! test -e ../../../go; do sleep 0.02; done");
     queue["overlap"] = json!("queue");
@@ -105,8 +105,8 @@ fn why_tells_what_a_run_waits_for_and_how_it_ended() {
         ))
     };
     wait_until(|| waits(&second, "first") && waits(&third, "second"));
-    let told = pumice.run(&["runs", "why", &second, "-o", "json"]).json();
-    assert_eq!((&told["cause"], told["by"].as_str()), (&json!("lock"), Some(&*first)));
+    let report = pumice.run(&["runs", "why", &second, "-o", "json"]).json();
+    assert_eq!((&report["cause"], report["by"].as_str()), (&json!("lock"), Some(&*first)));
     std::fs::write(&go, "").expect("a file");
     wait_until(|| why(&third).starts_with("complete: it ended well in its only attempt after "));
     let bad = ended(&pumice, "bad", &[]);
@@ -145,8 +145,8 @@ fn many_runs_are_counted_before_anything_is_done_to_them() {
     let lines: Vec<&str> = look.lines().collect();
     assert_eq!((lines.len(), lines[20]), (23, "and 10 more"), "{look}");
     assert!(lines[21].starts_with("30 runs are meant by job:a status:dispatched,"), "{look}");
-    let told = lines[22].split_once("the same with ").expect("what to do").1;
-    let options: Vec<&str> = told.split(' ').collect();
+    let report = lines[22].split_once("the same with ").expect("what to do").1;
+    let options: Vec<&str> = report.split(' ').collect();
     // One that was asked for after the look is not a part of it.
     assert_eq!(pumice.run(&["dispatch", "a", "--delay", "10m"]).status, 0);
     refused(
@@ -180,7 +180,7 @@ fn many_runs_are_counted_before_anything_is_done_to_them() {
 
 /// One that ended well may be done again where a step of it failed and was forgiven; an item alone can be named.
 #[test]
-fn what_is_paused_waits_and_starts_at_once_when_it_is_resumed() {
+fn paused_run_waits_and_starts_at_once_when_resumed() {
     let pumice = Pumice::new();
     apply(&pumice, &json!([shell("a", "true"), shell("b", "true")]));
     let server = pumice.serve();
@@ -202,9 +202,9 @@ fn what_is_paused_waits_and_starts_at_once_when_it_is_resumed() {
         // A server goes by what it read of the pauses for a second.
         let waits = || {
             let run = ask("a");
-            let told = || why(&run);
-            wait_until(|| told().contains(words) || told().starts_with("complete"));
-            if told().starts_with("dispatched") { Some(run) } else { None }
+            let report = || why(&run);
+            wait_until(|| report().contains(words) || report().starts_with("complete"));
+            if report().starts_with("dispatched") { Some(run) } else { None }
         };
         let mut run = None;
         wait_until(|| {
@@ -232,8 +232,8 @@ fn what_is_paused_waits_and_starts_at_once_when_it_is_resumed() {
     assert_eq!(server.end_by("TERM"), 0);
     let run = ask("a");
     let server = pumice.serve();
-    let told = pumice.run(&["jobs", "pause", "b", "--dry-run"]).out;
-    assert!(told.contains("still paused: the realm") && told.contains("nothing was changed"), "{told}");
+    let report = pumice.run(&["jobs", "pause", "b", "--dry-run"]).out;
+    assert!(report.contains("still paused: the realm") && report.contains("nothing was changed"), "{report}");
     assert!(why(&run).starts_with("dispatched: the realm is paused by "), "{}", why(&run));
     assert_eq!(pumice.run(&["maintenance", "off"]).status, 0);
     wait_until(|| why(&run).starts_with("complete"));
@@ -303,7 +303,7 @@ fn examples_of_the_guide_run() {
                 begin_again(&pumice, &words[4]);
             }
         }
-        // A place of this test's own, beside the folder that is copied.
+        // A place of this test's own, next to the folder that is copied.
         if words[1] == "backup" {
             words[2] = apart.path().join("shop.backup").display().to_string();
         }

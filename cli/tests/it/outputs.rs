@@ -121,20 +121,20 @@ fn each_attempt_of_payloads_keeps_its_own_output() {
         "parameters": { "args": ["{{ globals.lava.iteration }}"] }, "iteration_limit": 3, "render_at": "run" });
     let run = serve_and_run(&pumice, &json!([job]), "e");
     let places = pumice.run(&["runs", "output", &run, "-o", "json"]).json();
-    let told = |place: &Value| {
+    let shown = |place: &Value| {
         let location = place["location"].as_str().expect("a place");
         let text = std::fs::read_to_string(location).expect("kept").trim().to_owned();
         (place["attempt"].as_u64().expect("a number"), text)
     };
-    let told: Vec<(u64, String)> = places.as_array().expect("places").iter().map(told).collect();
+    let shown: Vec<(u64, String)> = places.as_array().expect("places").iter().map(shown).collect();
     let wanted = (1..=3).flat_map(|attempt| {
         [format!("a {attempt}"), format!("b {attempt}"), "more".to_owned()].map(|text| (attempt, text))
     });
-    let mut sorted = told.clone();
+    let mut sorted = shown.clone();
     sorted.sort();
     let mut wanted: Vec<(u64, String)> = wanted.collect();
     wanted.sort();
-    assert_eq!(sorted, wanted, "{told:?}");
+    assert_eq!(sorted, wanted, "{shown:?}");
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn outputs_that_cannot_be_read_are_in_the_way_of_no_other() {
 }
 
 #[test]
-fn shared_directory_lives_through_retries_and_a_crash_until_the_chain_ends() {
+fn shared_directory_survives_retries_and_a_crash() {
     let pumice = Pumice::new();
     let folder = pumice.path().display().to_string();
     let first = shell("first", "echo 42 > data.csv");
@@ -195,7 +195,7 @@ fn shared_directory_lives_through_retries_and_a_crash_until_the_chain_ends() {
     let status = || pumice.run(&["runs", "show", &run, "-o", "json"]).json()["runs"][0]["status"].clone();
     wait_until(|| status() == "complete" || status() == "failed");
     let printed = pumice.run(&["runs", "output", &run]);
-    // What the third step had printed before the crash is there beside what it printed after that.
+    // The output of the third step before the crash is there along with its later output.
     assert_eq!(
         (status(), printed.out.as_str()),
         (json!("complete"), "42\n".repeat(5).as_str()),
@@ -205,7 +205,7 @@ fn shared_directory_lives_through_retries_and_a_crash_until_the_chain_ends() {
 }
 
 #[test]
-fn temporary_directory_is_private_to_a_step_and_stronger_than_the_job() {
+fn temporary_directory_is_private_and_overrides_the_job() {
     let pumice = Pumice::new();
     let chain = json!({ "job_id": "c", "type": "chain", "worker": "core", "enabled": true, "payload": ["a", "b", "d"] });
     let clean = with(
@@ -244,7 +244,7 @@ fn files_of_a_realm_are_for_its_user_alone() {
     while let Some(path) = open.pop() {
         let metadata = std::fs::symlink_metadata(&path).expect("it is there");
         let name = path.file_name().expect("a name").to_string_lossy().into_owned();
-        // What a command makes is the command's own; nobody else gets that far.
+        // Files that a command makes are its own; no other user gets that far.
         if name != "mine" {
             assert_eq!(metadata.mode() & 0o077, 0, "{}", path.display());
         }
@@ -268,7 +268,7 @@ fn output_of_a_command_that_runs_can_be_read() {
 #[test]
 fn file_size_that_a_job_sets_is_the_largest_it_may_write() {
     let pumice = Pumice::new();
-    // What it does first is limited too.
+    // Its first step is limited too.
     let mut spec = shell("a", "head -c 300000 /dev/zero > big");
     spec["parameters"]["file_size"] = "100K".into();
     let printed = pumice.run_spec(&spec, "a");
@@ -300,7 +300,7 @@ fn attempt_that_another_worker_has_claimed_keeps_no_output() {
     wait_until(|| place().ends_with('\n'));
     let kept = std::path::PathBuf::from(place().trim()).join("stdout");
     std::fs::write(&kept, "all of it").expect("the output of the other worker's attempt");
-    // What the command printed goes with the end of its attempt.
+    // The output of the command goes with the end of its attempt.
     let live = pumice.path().join(".pumice/scratch/live");
     let printed = || std::fs::read_dir(&live).into_iter().flatten().flatten().count();
     wait_until(|| printed() == 1);

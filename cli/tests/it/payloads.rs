@@ -141,7 +141,7 @@ fn specs_that_name_no_payload_are_refused() {
     }
 }
 
-/// What Talend Studio builds: the launcher of a job beside its jar, the libraries beside the job's folder.
+/// A build of Talend Studio: the launcher of a job next to its jar, the libraries next to the job's folder.
 fn talend() -> Vec<u8> {
     let launcher = "#!/bin/sh\n\
         cd `dirname $0`\n\
@@ -269,7 +269,7 @@ fn payloads_are_put_listed_and_got() {
     assert_eq!(pumice.run(&["payloads", "put", "run.sh", "other.sh", "--to", "demo/"]).status, 0);
     let again = pumice.run(&["payloads", "put", "run.sh", "--to", "demo/run.sh"]);
     assert_eq!(again.out, "demo/run.sh replaced (18 bytes)\n", "{again:?}");
-    // What is done to the file later does not reach the payload.
+    // Later changes of the file do not reach the payload.
     std::fs::OpenOptions::new()
         .append(true)
         .open(pumice.path().join("run.sh"))
@@ -298,12 +298,15 @@ fn payloads_are_put_listed_and_got() {
         (&["get", "demo/run.sh", "copy"], "copy: File exists"),
         (&["list", "../"], "leads elsewhere"),
     ] {
-        let told = pumice.run(&[&["payloads"], arguments].concat());
-        assert_eq!(told.status, 2, "{arguments:?}: {told:?}");
-        assert!(told.err.contains(wanted), "{arguments:?}: {told:?}");
+        let reported = pumice.run(&[&["payloads"], arguments].concat());
+        assert_eq!(reported.status, 2, "{arguments:?}: {reported:?}");
+        assert!(reported.err.contains(wanted), "{arguments:?}: {reported:?}");
     }
     let huge = std::fs::File::create(pumice.path().join("huge")).expect("a file");
     huge.set_len(10_000_000_000).expect("a hole");
-    let told = pumice.run(&["payloads", "put", "huge"]);
-    assert!(told.status == 2 && told.err.contains("no payload has more than 20000000"), "{told:?}");
+    let reported = pumice.run(&["payloads", "put", "huge"]);
+    assert!(
+        reported.status == 2 && reported.err.contains("no payload has more than 20000000"),
+        "{reported:?}"
+    );
 }

@@ -26,9 +26,9 @@ fn dispatch(pumice: &Pumice, job: &str) -> String {
 fn lists_fit_eighty_columns_and_say_how_many_there_are() {
     let pumice = Pumice::new();
     let long = format!("etl/{}load/01", "customers/".repeat(20));
-    let mut told = log("told");
-    told["description"] = "what it is for, at length ".repeat(20).into();
-    apply(&pumice, &json!([log(&long), told]));
+    let mut reported = log("told");
+    reported["description"] = "what it is for, at length ".repeat(20).into();
+    apply(&pumice, &json!([log(&long), reported]));
     for job in [long.as_str(), "told", "told"] {
         dispatch(&pumice, job);
     }
@@ -75,10 +75,13 @@ fn list_goes_on_with_its_cursor_in_both_orders() {
         }
         assert_eq!(found, ids, "{order:?}");
         ids.reverse();
-        // People are told the same way.
-        let told = pumice.run(&[&["runs", "list", "--limit", "4"], order].concat()).err;
-        let next =
-            told.lines().find_map(|line| line.split_once("more with --cursor ")).expect("there is more").1;
+        // People see it in the same way.
+        let reported = pumice.run(&[&["runs", "list", "--limit", "4"], order].concat()).err;
+        let next = reported
+            .lines()
+            .find_map(|line| line.split_once("more with --cursor "))
+            .expect("there is more")
+            .1;
         let last = pumice.run(&[&["runs", "list", "--cursor", next], order].concat());
         assert!(last.err.contains("1 runs") && last.err.contains("the list ends here"), "{last:?}");
         let other = if order.is_empty() { &["--oldest"][..] } else { &[] };
@@ -118,7 +121,7 @@ fn ids_may_be_shortened_and_latest_is_one() {
     assert!(shown("latest:c").err.contains("job \"c\" has no runs yet"));
     assert!(shown("latest:nope").err.contains("no such job nope"));
     assert_eq!(run_id(&first.to_uppercase()), Some(first.clone()));
-    // Every id as the list shows it stands for its run alone.
+    // Every id as the list shows it names its run alone.
     let listed = pumice.run(&["runs", "list"]).out;
     let ids: Vec<&str> = listed.lines().skip(1).filter_map(|line| line.split(' ').next()).collect();
     assert_eq!((ids.len(), run_id(ids[0]), run_id(ids[4])), (5, Some(last.clone()), Some(first.clone())));
@@ -199,10 +202,10 @@ fn waiting_and_orphaned_runs_say_so() {
     assert!(!shown(&first).out.contains("gone"), "{:?}", shown(&first));
     let mut follower = pumice.command(&[&keyed[..], &["--wait"]].concat());
     let mut follower = follower.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it follows");
-    let mut told = std::io::BufReader::new(follower.stderr.take().expect("stderr")).lines();
+    let mut reported = std::io::BufReader::new(follower.stderr.take().expect("stderr")).lines();
     server.0.kill().expect("killed");
     server.0.wait().expect("gone");
-    let line = told.next().expect("a line").expect("a text");
+    let line = reported.next().expect("a line").expect("a text");
     assert!(line.contains("the server that ran this is gone"), "{line}");
     let orphan = shown(&first);
     assert!(
@@ -222,7 +225,7 @@ fn waiting_and_orphaned_runs_say_so() {
         shown(&first)
     );
     assert!(shown(&second).out.contains("before it ran"), "{:?}", shown(&second));
-    told.map_while(Result::ok).for_each(drop);
+    reported.map_while(Result::ok).for_each(drop);
     assert_eq!(follower.wait().expect("an end").code(), Some(1));
 }
 
@@ -253,7 +256,7 @@ fn waiting_for_runs_is_well_only_when_all_complete() {
 }
 
 #[test]
-fn what_jobs_print_does_not_act_on_a_terminal() {
+fn output_of_jobs_does_not_control_a_terminal() {
     let pumice = Pumice::new();
     let nasty = "printf '\\033[2J\\007evil \\342\\200\\256gnp\\n' >&2; exit 3";
     pumice.write("jobs.json", shell("a", nasty).to_string());
@@ -285,7 +288,7 @@ fn templates_are_printed_whole_and_for_programs() {
 }
 
 #[test]
-fn a_closed_pipe_is_no_failure_of_any_command() {
+fn closed_pipe_is_not_a_failure_of_any_command() {
     let pumice = Pumice::new();
     apply(&pumice, &log("a"));
     dispatch(&pumice, "a");

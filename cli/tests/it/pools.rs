@@ -10,7 +10,7 @@ fn apply(pumice: &Pumice, documents: &Value) {
     assert_eq!(applied.status, 0, "{applied:?}");
 }
 
-/// What `apply` says of documents that it refuses.
+/// The message of `apply` about documents that it refuses.
 fn refused(pumice: &Pumice, documents: &Value) -> String {
     pumice.write("all.json", documents.to_string());
     let applied = pumice.run(&["apply", "all.json"]);
@@ -36,7 +36,7 @@ fn why(pumice: &Pumice, run: &str) -> String {
     pumice.run(&["runs", "why", run]).out
 }
 
-/// A script that tells that it began, and waits for a file of its run's name.
+/// A script that reports that it began, and waits for a file of its run's name.
 fn gated(pumice: &Pumice) -> String {
     let dir = pumice.path().display();
     format!("echo $1 >> {dir}/began; until [ -e {dir}/go-$1 ]; do sleep 0.02; done")
@@ -59,7 +59,7 @@ fn began(pumice: &Pumice) -> Vec<String> {
 }
 
 #[test]
-fn pool_runs_as_many_as_its_size_in_the_order_in_which_they_came() {
+fn pool_runs_as_many_as_its_size_in_their_order() {
     let pumice = Pumice::new();
     let jobs = |size: u32| {
         let pool = |job| with(job, "pool", json!("disk"));
@@ -78,9 +78,9 @@ fn pool_runs_as_many_as_its_size_in_the_order_in_which_they_came() {
         runs.push(run);
     }
     wait_until(|| began(&pumice).len() == 2);
-    let told = why(&pumice, &runs[4]);
-    assert!(told.starts_with("waiting: it waits for pool disk: 2 of 2 taken by "), "{told}");
-    assert!(told.contains(&runs[0]) && told.trim_end().ends_with("it is third in line"), "{told}");
+    let message = why(&pumice, &runs[4]);
+    assert!(message.starts_with("waiting: it waits for pool disk: 2 of 2 taken by "), "{message}");
+    assert!(message.contains(&runs[0]) && message.trim_end().ends_with("it is third in line"), "{message}");
     let listed = pumice.run(&["pools", "list", "-o", "json"]).json();
     let pool = &listed["pools"][0];
     assert_eq!(
@@ -168,8 +168,8 @@ fn steps_take_the_permits_of_a_pool_below_a_chain_with_a_key() {
     }
     let bad = ask(&pumice, "bad", &[]);
     wait_until(|| why(&pumice, &bad).starts_with("failed"));
-    let told = why(&pumice, &bad);
-    assert!(told.contains("must not wait for key \"keyed\": give the limit to one of them"), "{told}");
+    let message = why(&pumice, &bad);
+    assert!(message.contains("must not wait for key \"keyed\": give the limit to one of them"), "{message}");
     drop(server);
 }
 
@@ -202,17 +202,17 @@ fn specs_that_could_never_run_are_refused() {
             "give the pool to its steps",
         ),
     ] {
-        let told = refused(&pumice, &documents);
-        assert!(told.contains(words), "{words}: {told}");
+        let message = refused(&pumice, &documents);
+        assert!(message.contains(words), "{words}: {message}");
     }
     // A pool that jobs name stays.
     apply(&pumice, &json!([realm(json!({ "disk": { "size": 1 } })), with(job, "pool", json!("disk"))]));
-    let told = refused(&pumice, &json!([realm(json!({}))]));
-    assert!(told.contains("there is no pool \"disk\", which job \"a\" names"), "{told}");
+    let message = refused(&pumice, &json!([realm(json!({}))]));
+    assert!(message.contains("there is no pool \"disk\", which job \"a\" names"), "{message}");
 }
 
 #[test]
-fn drained_worker_ends_what_it_has_begun_and_begins_nothing_more() {
+fn drained_worker_ends_its_runs_and_begins_no_more() {
     let pumice = Pumice::new();
     let go_on = pumice.path().join("go-on");
     let waits = format!("until [ -e {} ]; do sleep 0.02; done", go_on.display());

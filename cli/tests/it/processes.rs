@@ -1,4 +1,4 @@
-//! What a command started ends with it, however it tried to get away.
+//! Processes that a command started end with it, however they tried to get away.
 
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -84,7 +84,7 @@ fn escapee_of_a_command_that_ends_is_gone_at_its_end() {
 }
 
 #[test]
-fn escapee_of_a_command_that_times_out_is_gone_before_the_next_attempt() {
+fn escapee_of_a_timed_out_command_ends_before_the_next_attempt() {
     try_each_way(|pumice, name, index| {
         let sleep = long_sleep();
         let way = &ways(&sleep)[index].1;
@@ -380,7 +380,7 @@ fn wait_for_looks(guard: &str) {
 }
 
 #[test]
-fn escapees_without_any_mark_are_gone_after_their_server_is_killed() {
+fn escapees_without_a_mark_end_after_their_server_is_killed() {
     let [_, pumice] = Pumice::with_and_without_cgroups();
     let sleep = long_sleep();
     let ways = unmarked(&sleep);

@@ -12,7 +12,7 @@ pub(crate) struct Pumice {
     cgroups: Option<&'static str>,
 }
 
-/// What a command printed, and its exit status.
+/// The output of a command, and its exit status.
 #[derive(Debug)]
 pub(crate) struct Printed {
     pub(crate) status: i32,
@@ -115,7 +115,7 @@ impl Pumice {
         let mut lines = BufReader::new(child.stderr.take().expect("stderr")).lines();
         let serves = lines.by_ref().map_while(Result::ok).any(|line| line.contains("serving"));
         assert!(serves, "serve did not come up: {:?}", child.try_wait());
-        // What it has to say must be read, or it would wait for that.
+        // Its output must be read, or it would wait for that.
         std::thread::spawn(move || lines.map_while(Result::ok).count());
         Server(child)
     }

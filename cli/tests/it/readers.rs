@@ -71,7 +71,7 @@ fn yaml_of_every_form_is_read() {
 }
 
 #[test]
-fn what_would_lose_something_is_refused_by_every_reader() {
+fn lossy_input_is_refused_by_every_reader() {
     let pumice = Pumice::new();
     let big = "18446744073709551616";
     pumice.write("a.json", spec("a"));
@@ -396,7 +396,7 @@ fn messages_cut_what_is_long() {
 }
 
 #[test]
-fn a_shells_count_of_letters_is_explained() {
+fn character_count_of_a_shell_is_explained() {
     let pumice = Pumice::new();
     let job = json!({ "job_id": "a", "type": "cmd", "worker": "w", "payload": "sh -c 'echo ${#X}'" });
     pumice.write("a.json", job.to_string());
@@ -405,7 +405,7 @@ fn a_shells_count_of_letters_is_explained() {
 }
 
 #[test]
-fn homes_that_are_no_folders_are_told_from_those_without_a_realm() {
+fn homes_that_are_not_folders_differ_from_empty_ones() {
     let pumice = Pumice::new();
     pumice.write("file", "x");
     std::os::unix::fs::symlink("/nowhere/at/all", pumice.path().join("dangling")).expect("a link");

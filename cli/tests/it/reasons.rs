@@ -14,7 +14,7 @@ fn nested(script: &str) -> Value {
 }
 
 #[test]
-fn a_failure_in_a_chain_within_chains_tells_the_way_and_the_why_once() {
+fn failure_in_nested_chains_has_its_path_and_reason_once() {
     let pumice = Pumice::new();
     let jobs = nested("echo boom >&2; exit 3");
     let printed = pumice.run_spec(&jobs, "top");
@@ -37,7 +37,7 @@ fn a_failure_in_a_chain_within_chains_tells_the_way_and_the_why_once() {
 }
 
 #[test]
-fn a_run_that_waited_too_long_for_another_of_its_job_is_rejected() {
+fn run_that_waits_too_long_for_its_lock_is_rejected() {
     let mut slow = shell("slow", "sleep 4");
     slow["overlap"] = json!("queue");
     slow["max_run_delay"] = json!("2s");
@@ -70,42 +70,42 @@ fn three_in_turn(overlap: &str, script: &str) -> Vec<(String, String, String)> {
     let printed = Pumice::new().run_spec(&jobs, "top").json();
     let runs = printed["runs"].as_array().expect("runs").iter().filter(|run| run["job_id"] == "one");
     let text = |run: &Value, name: &str| run[name].as_str().unwrap_or_default().to_owned();
-    let told: Vec<(String, String, String)> =
+    let explained: Vec<(String, String, String)> =
         runs.map(|run| (text(run, "run_id"), text(run, "status"), text(run, "reason"))).collect();
-    assert_eq!(told.len(), 3, "{printed:#}");
-    told
+    assert_eq!(explained.len(), 3, "{printed:#}");
+    explained
 }
 
 #[test]
 fn of_runs_that_wait_the_newest_alone_is_run() {
-    let told = three_in_turn("latest", "sleep 4");
-    let mut statuses: Vec<&str> = told.iter().map(|(_, status, _)| status.as_str()).collect();
+    let explained = three_in_turn("latest", "sleep 4");
+    let mut statuses: Vec<&str> = explained.iter().map(|(_, status, _)| status.as_str()).collect();
     statuses.sort_unstable();
-    assert_eq!(statuses, ["complete", "complete", "skipped"], "{told:?}");
-    let (_, _, why) = told.iter().find(|(_, status, _)| status == "skipped").expect("one");
+    assert_eq!(statuses, ["complete", "complete", "skipped"], "{explained:?}");
+    let (_, _, why) = explained.iter().find(|(_, status, _)| status == "skipped").expect("one");
     let newer =
-        told.iter().find(|(run_id, ..)| why.contains(run_id.as_str())).expect("the one that is named");
-    assert!(newer.1 == "complete" && why.ends_with("of the same job came after it"), "{told:?}");
+        explained.iter().find(|(run_id, ..)| why.contains(run_id.as_str())).expect("the one that is named");
+    assert!(newer.1 == "complete" && why.ends_with("of the same job came after it"), "{explained:?}");
 }
 
 #[test]
-fn a_run_that_takes_the_place_of_another_has_it_cancelled() {
-    let told = three_in_turn("cancel_running", r#"test "$NAME" = c || sleep 100"#);
-    let complete: Vec<&str> = told
+fn run_that_replaces_another_has_it_cancelled() {
+    let explained = three_in_turn("cancel_running", r#"test "$NAME" = c || sleep 100"#);
+    let complete: Vec<&str> = explained
         .iter()
         .filter(|(_, status, _)| status == "complete")
         .map(|(run_id, ..)| run_id.as_str())
         .collect();
-    assert_eq!(complete.len(), 1, "{told:?}");
-    assert!(told.iter().any(|(_, status, _)| status == "cancelled"), "{told:?}");
-    for (_, status, why) in told.iter().filter(|(_, status, _)| status != "complete") {
+    assert_eq!(complete.len(), 1, "{explained:?}");
+    assert!(explained.iter().any(|(_, status, _)| status == "cancelled"), "{explained:?}");
+    for (_, status, why) in explained.iter().filter(|(_, status, _)| status != "complete") {
         // One that still waited for the first to stop when the third came was not run at all.
         let wanted = if status == "cancelled" {
             "of the same job takes its place"
         } else {
             "of the same job came after it"
         };
-        assert!(why.ends_with(wanted), "{told:?}");
-        assert!(told.iter().any(|(run_id, ..)| why.contains(run_id.as_str())), "{told:?}");
+        assert!(why.ends_with(wanted), "{explained:?}");
+        assert!(explained.iter().any(|(run_id, ..)| why.contains(run_id.as_str())), "{explained:?}");
     }
 }

@@ -118,7 +118,7 @@ fn a_lived_in_realm() -> Pumice {
     pumice
 }
 
-/// A JSON value without what is another at each call: times that were measured, ids that were made, who asked.
+/// A JSON value without what is another at each call: times that were measured, ids that were made, the actor.
 fn steady(value: &Value) -> Value {
     /// Fields whose values follow from the moment of the call.
     const MOVING: [&str; 9] =
@@ -128,7 +128,7 @@ fn steady(value: &Value) -> Value {
             let one = |(name, value): (&String, &Value)| {
                 let value = match (name.as_str(), value) {
                     (name, _) if MOVING.contains(&name) => json!("…"),
-                    // Who did it has another name at a console.
+                    // The actor has another name at a console.
                     ("reason", Value::String(text)) => json!(text.split(", by ").next()),
                     _ => steady(value),
                 };
@@ -337,7 +337,7 @@ fn act_through_a_console_does_what_it_does_here() {
         let look = [look, &["-o", "json"]].concat();
         assert_eq!(steady(&here.run(&look).json()), steady(&there.pumice.run(&look).json()), "{look:?}");
     }
-    // The audit has the one who asked: the name of the token, and never the token.
+    // The audit has the actor: the name of the token, and never the token.
     let audit = there.pumice.run(&["audit", "list", "-o", "json", "--limit", "200"]);
     let by_console = |entry: &&Value| entry["who"] == "ed (editor)" && entry["from"] == "api";
     let entries = audit.json()["entries"].as_array().expect("entries").clone();
@@ -427,7 +427,7 @@ fn command_that_no_console_has_says_what_there_is_instead() {
 }
 
 #[test]
-fn caller_who_may_not_hears_why() {
+fn caller_without_the_right_gets_the_reason() {
     let shown = Shown::of(a_realm());
     for (token, arguments, status, wanted) in [
         (None, &["jobs", "list"][..], 3, "asks for a token: set PUMICE_TOKEN"),
@@ -498,7 +498,7 @@ fn answering(text: Option<&'static str>) -> SocketAddr {
 }
 
 #[test]
-fn server_that_is_no_console_is_said_to_be_none() {
+fn server_that_is_not_a_console_is_reported() {
     let pumice = Pumice::new();
     let closed = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
     for (address, wanted) in [

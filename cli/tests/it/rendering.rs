@@ -48,8 +48,8 @@ fn state_and_times_are_those_of_the_start_and_agree() {
     let all = || pumice.run(&["runs", "list", "-o", "json"]).json()["runs"].as_array().expect("runs").clone();
     wait_until(|| all().len() == 3 && all().iter().all(|run| run["status"] == "complete"));
     let output = |run: &str| pumice.run(&["runs", "output", run]).out;
-    let told = output(&id(0));
-    let (state, start) = told.trim().split_once(' ').expect("two words");
+    let shown = output(&id(0));
+    let (state, start) = shown.trim().split_once(' ').expect("two words");
     assert_eq!((state, output(&id(1)).as_str()), ("two", "one\n"));
     let next: Vec<Value> = all().into_iter().filter(|run| run["job_id"] == "next").collect();
     assert_eq!(output(next[0]["run_id"].as_str().expect("an id")).trim(), start);
@@ -60,9 +60,9 @@ fn render_tells_when_a_job_is_rendered_and_why() {
     let pumice = Pumice::new();
     let mut jobs = vec![shell("fixed", "echo {{ globals.g }}"), shell("moving", "echo {{ start }}")];
     jobs[0]["globals"] = json!({ "g": 1 });
-    let mut told = shell("told", "echo {{ start }}");
-    told["render_at"] = "run".into();
-    jobs.push(told);
+    let mut shown = shell("told", "echo {{ start }}");
+    shown["render_at"] = "run".into();
+    jobs.push(shown);
     pumice.write("jobs.json", Value::Array(jobs).to_string());
     for (job, wanted) in [
         ("fixed", "rendered at dispatch: it names nothing that changes"),
@@ -71,18 +71,18 @@ fn render_tells_when_a_job_is_rendered_and_why() {
     ] {
         let printed = pumice.run(&["render", "--jobs", "jobs.json", job]);
         assert!(printed.status == 0 && printed.err.contains(wanted), "{printed:?}");
-        // What is rendered is alone in what programs read.
+        // Output for programs has the rendered text alone.
         printed.json();
         let wide = pumice.run(&["check", "-o", "wide", "jobs.json"]);
         assert!(wide.status == 0 && wide.out.contains(&format!("{job}: {wanted}")), "{wide:?}");
-        let told = pumice.run(&["check", "-o", "json", "jobs.json"]).json()["rendering"].clone();
-        let told = told.as_array().expect("a list").iter().find(|one| one["job_id"] == job).cloned();
-        assert!(told.is_some_and(|one| one["when"].as_str().is_some_and(|when| when.contains(wanted))));
+        let shown = pumice.run(&["check", "-o", "json", "jobs.json"]).json()["rendering"].clone();
+        let shown = shown.as_array().expect("a list").iter().find(|one| one["job_id"] == job).cloned();
+        assert!(shown.is_some_and(|one| one["when"].as_str().is_some_and(|when| when.contains(wanted))));
     }
 }
 
 #[test]
-fn check_tells_when_jobs_are_rendered_by_the_setting_of_their_realm() {
+fn check_shows_when_jobs_are_rendered_by_the_realms_setting() {
     let pumice = Pumice::new();
     let realm = json!({ "realm": "pumice", "config": { "RENDER_AT": "run" } });
     pumice.write("jobs.json", json!([realm, shell("a", "true")]).to_string());
@@ -91,7 +91,7 @@ fn check_tells_when_jobs_are_rendered_by_the_setting_of_their_realm() {
 }
 
 #[test]
-fn template_that_fails_at_dispatch_is_told_at_once_and_tried_again() {
+fn template_that_fails_at_dispatch_is_reported_and_retried() {
     let pumice = Pumice::new();
     let mut dispatched = shell("dispatched", "echo {{ state.s + 1 }}");
     dispatched["state"] = json!({ "s": "none" });
@@ -152,7 +152,7 @@ fn event_log_of_nothing_adds_no_entry() {
         spec["event_log"] = nothing.clone();
         let run = pumice.run_spec(&spec, "a").run_of("a").clone();
         let log = run["log"].as_array().expect("a log");
-        let told = log.iter().filter(|entry| entry["status"] == "logging").count();
-        assert_eq!(told, entries, "{nothing}: {log:?}");
+        let shown = log.iter().filter(|entry| entry["status"] == "logging").count();
+        assert_eq!(shown, entries, "{nothing}: {log:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! What commands print with `-o json` is the response of their service function, and nothing else.
+//! The output of commands with `-o json` is the response of their service function, and nothing else.
 
 use std::collections::BTreeSet;
 
@@ -80,7 +80,11 @@ const CASES: [Case<'_>; 65] = [
         &["schedules", "simulate", "--down", "20270101", "20270103"],
         holds::<schedules::Simulated>,
     ),
-    ("schedules export", &["schedules", "export", "--format", "eventbridge"], holds::<schedules::Template>),
+    (
+        "schedules export",
+        &["schedules", "export", "--format", "eventbridge"],
+        holds::<schedules::CloudFormationTemplate>,
+    ),
     ("connections list", &["connections", "list"], holds::<Vec<connections::ConnectionShown>>),
     ("connections show", &["connections", "show", "box"], holds::<Doc>),
     ("connections test", &["connections", "test", "values"], holds::<connections::TestedConnection>),

@@ -25,7 +25,7 @@ fn statuses(run: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn a_log_job_has_a_whole_record() {
+fn log_job_has_a_whole_record() {
     let printed = Pumice::new().run_spec(&log("a"), "a");
     let run = printed.run_of("a");
     assert_eq!((printed.status, run["status"].as_str()), (0, Some("complete")));
@@ -67,14 +67,14 @@ fn commands_fail_with_their_reason() {
 }
 
 #[test]
-fn a_failed_command_keeps_the_end_of_its_stderr() {
+fn failed_command_keeps_the_end_of_its_stderr() {
     let printed = Pumice::new().run_spec(&shell("a", "seq 1 100000 >&2; exit 1"), "a");
     let kept = printed.run_of("a")["result"]["error_data"]["error"].as_str().expect("stderr").to_owned();
     assert!(kept.ends_with("100000") && kept.len() <= 1024, "{}", kept.len());
 }
 
 #[test]
-fn a_hundred_megabytes_of_output_do_no_harm() {
+fn hundred_megabytes_of_output_do_no_harm() {
     let pumice = Pumice::new();
     pumice.write("jobs.json", shell("a", "head -c 100000000 /dev/zero | tr '\\0' x").to_string());
     let printed = pumice.run(&["run", "--jobs", "jobs.json", "a", "-o", "json", "--keep", "kept"]);
@@ -127,7 +127,7 @@ fn attempts_are_made_until_one_succeeds_or_none_is_left() {
 }
 
 #[test]
-fn a_chain_stops_at_a_failure_unless_it_is_forgiven() {
+fn chain_stops_at_a_failure_unless_it_is_forgiven() {
     let pumice = Pumice::new();
     let jobs = |can_fail: Value| {
         json!([
@@ -150,7 +150,7 @@ fn a_chain_stops_at_a_failure_unless_it_is_forgiven() {
 }
 
 #[test]
-fn a_chain_skips_what_is_not_enabled_and_fails_on_what_is_no_job() {
+fn chain_skips_disabled_jobs_and_fails_on_missing_ones() {
     let pumice = Pumice::new();
     let off = with(log("off"), json!({ "enabled": false }));
     let chain = |payload: &str| {
@@ -217,7 +217,7 @@ fn disabled_jobs_are_skipped_in_both_forms() {
 }
 
 #[test]
-fn a_failing_action_changes_nothing_but_the_log() {
+fn failing_action_changes_nothing_but_the_log() {
     let actions =
         json!([{ "action": "dispatch", "job_id": "nowhere" }, { "action": "log", "message": "still done" }]);
     let printed = Pumice::new().run_spec(&with(log("a"), json!({ "on_success": actions })), "a");
@@ -228,7 +228,7 @@ fn a_failing_action_changes_nothing_but_the_log() {
 }
 
 #[test]
-fn a_dispatch_job_may_not_be_in_its_own_list_however_it_tries() {
+fn dispatch_job_may_not_list_itself_in_any_form() {
     let pumice = Pumice::new();
     let direct = with(log("a"), json!({ "type": "dispatch", "payload": "a" }));
     let printed = pumice.run_spec(&direct, "a");
@@ -240,14 +240,14 @@ fn a_dispatch_job_may_not_be_in_its_own_list_however_it_tries() {
 }
 
 #[test]
-fn an_action_may_start_its_own_job() {
+fn action_may_start_its_own_job() {
     let again = json!([{ "action": "dispatch", "job_id": "{{ job.job_id }}" }]);
     let printed = Pumice::new().run_spec(&with(log("a"), json!({ "on_success": again })), "a");
     assert_eq!(printed.out.matches("levels below the job that began it all; the limit is 32").count(), 1);
 }
 
 #[test]
-fn a_dispatch_job_sends_nothing_when_one_of_its_jobs_does_not_exist() {
+fn dispatch_job_sends_nothing_when_one_job_is_missing() {
     let all = with(
         log("all"),
         json!({ "type": "dispatch", "payload": "a, nope, b", "on_fail": [
@@ -279,7 +279,7 @@ fn results_of_a_failed_template_name_its_place() {
 }
 
 #[test]
-fn a_dag_runs_each_job_once_after_its_predecessors() {
+fn dag_runs_each_job_once_after_its_predecessors() {
     let pumice = Pumice::new();
     let mark = |id: &str| shell(id, &format!("echo {id} >> order; cat order | tr '\\n' ' '"));
     let dag = |payload: Value, parameters: Value| {
@@ -348,7 +348,7 @@ fn foreach_runs_a_job_for_each_item_of_every_source() {
 }
 
 #[test]
-fn a_failed_item_stops_a_foreach_unless_it_is_forgiven() {
+fn failed_item_stops_a_foreach_unless_it_is_forgiven() {
     let pumice = Pumice::new();
     let jobs = |can_fail: bool| {
         json!([
@@ -369,7 +369,7 @@ fn a_failed_item_stops_a_foreach_unless_it_is_forgiven() {
 }
 
 #[test]
-fn what_timed_out_keeps_its_output_and_lets_its_children_end() {
+fn timed_out_run_keeps_its_output_and_lets_its_children_end() {
     let pumice = Pumice::new();
     let script = "(trap 'echo graceful; exit' TERM; while true; do sleep 0.05; done) & echo before; wait";
     for limits in [json!({ "timeout": "0.5s" }), json!({})] {
@@ -412,7 +412,7 @@ fn run_asked_to_end_takes_its_commands_along() {
 }
 
 #[test]
-fn a_log_job_writes_all_that_templates_see_of_it() {
+fn log_job_writes_its_whole_template_context() {
     let pumice = Pumice::new();
     let each = json!({ "type": "foreach", "payload": "a",
         "parameters": { "foreach": { "type": "inline", "values": [{ "x": 1 }] } } });

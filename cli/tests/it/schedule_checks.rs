@@ -1,11 +1,11 @@
-//! What `check` says of schedules. The reports of other job runners' users have their numbers in their names.
+//! Messages of `check` about schedules. The reports of other job runners' users have their numbers in their names.
 
 use serde_json::{Value, json};
 
 use crate::pumice::{Printed, Pumice};
 use crate::schedules::{job, refused};
 
-/// What `check` warns of in jobs and a realm.
+/// Warnings of `check` about jobs and a realm.
 fn warned(documents: &Value) -> Printed {
     let pumice = Pumice::new();
     pumice.write("specs.json", documents.to_string());
@@ -33,16 +33,16 @@ fn check_warns_of_schedules_that_are_probably_unintended() {
             "schedule: the realm has no calendar \"moon\" (until that is mended",
         ),
     ] {
-        let told = warned(&json!([realm, job("a", &schedule)])).err;
-        assert!(told.contains(wanted) && told.lines().count() == 1, "{schedule}: {told}");
+        let reported = warned(&json!([realm, job("a", &schedule)])).err;
+        assert!(reported.contains(wanted) && reported.lines().count() == 1, "{schedule}: {reported}");
     }
 }
 
 #[test]
 fn report_39_check_says_that_days_and_weekdays_mean_either() {
-    let told = warned(&job("a", &json!("0 0 13 * 5")));
-    assert!(told.out.contains("a: at 00:00, on day 13 or Friday, Europe/Berlin; next 2"), "{told:?}");
-    assert!(told.err.contains("day of month 13 and weekday 5 together mean either of them (for days that are both say `+5`) [both-days]"), "{told:?}");
+    let reported = warned(&job("a", &json!("0 0 13 * 5")));
+    assert!(reported.out.contains("a: at 00:00, on day 13 or Friday, Europe/Berlin; next 2"), "{reported:?}");
+    assert!(reported.err.contains("day of month 13 and weekday 5 together mean either of them (for days that are both say `+5`) [both-days]"), "{reported:?}");
     assert_eq!(warned(&job("a", &json!("0 0 13 * +5"))).err, "");
     assert_eq!(warned(&job("a", &json!("0 0 * * 5"))).err, "");
 }
@@ -58,8 +58,8 @@ fn report_40_check_advises_an_interval_for_an_uneven_step() {
         ("0 0 */2 * *", "`every: 2d`"),
         ("0,*/45 * * * *", "`every: 45m`"),
     ] {
-        let told = warned(&job("a", &json!(crontab))).err;
-        assert!(told.contains(wanted) && told.contains("[uneven-step]"), "{crontab}: {told}");
+        let reported = warned(&job("a", &json!(crontab))).err;
+        assert!(reported.contains(wanted) && reported.contains("[uneven-step]"), "{crontab}: {reported}");
     }
     for crontab in ["*/15 * * * *", "0 */6 * * *", "0 0 1 */3 *", "8-18/2 * * * *"] {
         assert_eq!(warned(&job("a", &json!(crontab))).err, "", "{crontab}");
@@ -67,7 +67,7 @@ fn report_40_check_advises_an_interval_for_an_uneven_step() {
 }
 
 #[test]
-fn check_warns_of_a_zone_that_nobody_named() {
+fn check_warns_of_an_implicit_zone() {
     let bare = |schedule: Value| {
         let mut job = job("a", &schedule);
         job.as_object_mut().expect("an object").remove("timezone");
@@ -99,14 +99,16 @@ fn check_warns_of_many_starts_in_one_second() {
     let jobs = |count: usize| {
         json!((0..count).map(|n| job(&format!("j{n:02}"), &json!("0 5 * * *"))).collect::<Vec<_>>())
     };
-    let told = warned(&jobs(51));
+    let reported = warned(&jobs(51));
     assert!(
-        told.err.contains("schedule: 51 starts come together at ")
-            && told.err.contains("of j00, j01, j02 and 48 more (`jitter: 5m` spreads them) [busy-second]"),
-        "{told:?}"
+        reported.err.contains("schedule: 51 starts come together at ")
+            && reported
+                .err
+                .contains("of j00, j01, j02 and 48 more (`jitter: 5m` spreads them) [busy-second]"),
+        "{reported:?}"
     );
     assert_eq!(warned(&jobs(50)).err, "");
-    assert!(told.out.contains("… and 1 more: -o wide shows all"), "{}", told.out);
+    assert!(reported.out.contains("… and 1 more: -o wide shows all"), "{}", reported.out);
 }
 
 #[test]
@@ -122,11 +124,11 @@ fn report_41_check_refuses_huge_ranges_and_lists() {
         (json!({ "crontab": "@daily", "timezone": "Mars/Base" }), "is not an IANA time zone"),
     ] {
         pumice.write("job.json", job("a", &schedule).to_string());
-        let told = refused(&pumice, &["check", "job.json"]);
+        let reported = refused(&pumice, &["check", "job.json"]);
         assert!(
-            told.contains(wanted) && told.len() < 2_000,
+            reported.contains(wanted) && reported.len() < 2_000,
             "{wanted}: {}",
-            told.get(..2_000).unwrap_or(&told)
+            reported.get(..2_000).unwrap_or(&reported)
         );
     }
 }
@@ -165,7 +167,7 @@ fn days_of_a_calendar_may_stand_in_a_file() {
     let days: Vec<&str> =
         slots.as_array().expect("slots").iter().filter_map(|slot| slot["slot"].as_str()?.get(..10)).collect();
     assert_eq!(days, ["2027-05-02", "2027-05-04", "2027-05-07"]);
-    // What is stored has the days; who stores a file's name is shown why nothing starts.
+    // The stored realm has the days; one with a file's name shows why nothing starts.
     pumice.write("days/free.txt", "2027-05-02");
     let again = pumice
         .run(&["schedules", "next", "a", "--from", "2027-05-01", "--to", "2027-05-03", "-o", "json"])

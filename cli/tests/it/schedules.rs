@@ -176,8 +176,8 @@ fn next_and_others_refuse_what_makes_no_sense() {
         ),
         (&["schedules", "simulate", "--down", "2027-01-02", "2027-01-01"], "not after it begins"),
     ] {
-        let told = refused(&pumice, arguments);
-        assert!(told.contains(wanted), "{arguments:?}: {told}");
+        let message = refused(&pumice, arguments);
+        assert!(message.contains(wanted), "{arguments:?}: {message}");
     }
 }
 
@@ -210,7 +210,7 @@ fn report_10_next_begins_after_now_and_goes_on() {
 }
 
 #[test]
-fn report_12_apply_of_an_earlier_hour_starts_nothing_that_is_past() {
+fn report_12_apply_of_an_earlier_hour_starts_no_past_slot() {
     let pumice = applied(&job("a", &json!({ "at": "2100-01-01" })));
     apply(&pumice, &job("a", &json!({ "at": ["2020-01-01", "2100-01-01"] })));
     assert_eq!(slots(&pumice, &["a"], "slot"), ["2099-12-31T23:00:00Z"]);
@@ -225,7 +225,7 @@ fn report_13_apply_of_an_equal_spec_keeps_a_pause() {
 }
 
 #[test]
-fn report_14_pause_right_after_apply_and_resume_with_the_next_slot() {
+fn report_14_pause_after_apply_resumes_with_the_next_slot() {
     let pumice = applied(&many());
     let before = slots(&pumice, &["etl/daily", "-n", "1"], "slot");
     let paused = pumice.run(&["schedules", "pause", "etl/*", "--why", "moving house", "-o", "json"]).json();
@@ -239,8 +239,11 @@ fn report_14_pause_right_after_apply_and_resume_with_the_next_slot() {
         (shown["slots"].as_array().map(Vec::len), &shown["silent"][0]["state"]),
         (Some(0), &json!("paused"))
     );
-    let told = pumice.run(&["schedules", "next", "etl/daily"]).err;
-    assert!(told.contains("etl/daily entry 0: paused by ") && told.contains(": moving house"), "{told}");
+    let message = pumice.run(&["schedules", "next", "etl/daily"]).err;
+    assert!(
+        message.contains("etl/daily entry 0: paused by ") && message.contains(": moving house"),
+        "{message}"
+    );
     let resumed = pumice.run(&["schedules", "resume", "etl/*"]);
     assert_eq!((resumed.status, resumed.out.matches("resumed").count()), (0, 3), "{resumed:?}");
     assert_eq!(slots(&pumice, &["etl/daily", "-n", "1"], "slot"), before);
@@ -336,7 +339,7 @@ fn run_of_one_job_starts_no_other_by_the_clock() {
 }
 
 #[test]
-fn simulate_tells_what_catch_up_would_do() {
+fn simulate_shows_the_effect_of_catch_up() {
     let pumice = applied(&json!([
         job("all", &json!({ "crontab": "0 * * * *", "catch_up": "all", "window": "3h" })),
         job("halts", &json!({ "crontab": "* * * * *", "catch_up": "all", "window": "3h" })),
@@ -345,9 +348,9 @@ fn simulate_tells_what_catch_up_would_do() {
         with(job("off", &json!("0 * * * *")), &json!({ "enabled": false })),
     ]));
     let down = ["schedules", "simulate", "--down", "2027-01-01T22:30:00Z", "2027-01-02T06:30:00Z"];
-    let told = json_of(&pumice, &down);
+    let message = json_of(&pumice, &down);
     let of = |place: usize| {
-        let entry = &told["entries"][place];
+        let entry = &message["entries"][place];
         (
             entry["missed"].as_u64(),
             entry["made_up"].as_array().map(Vec::len),
@@ -356,10 +359,10 @@ fn simulate_tells_what_catch_up_would_do() {
         )
     };
     assert_eq!(of(0), (Some(8), Some(3), Some(5), false));
-    assert!(of(1).3, "{told}");
+    assert!(of(1).3, "{message}");
     assert_eq!(of(2), (Some(8), Some(1), Some(7), false));
     assert_eq!(of(3), (Some(8), Some(0), Some(8), false));
-    assert!(told["entries"][4]["why"].as_str().is_some_and(|why| why.contains("not enabled")));
+    assert!(message["entries"][4]["why"].as_str().is_some_and(|why| why.contains("not enabled")));
     let said = pumice.run(&down).out;
     assert!(said.contains("last 0: misses 8 from 2027-01-01T23:00:00Z to 2027-01-02T06:00:00Z; makes up for 2027-01-02T06:00:00Z; passes over 7"), "{said}");
     assert!(said.contains("halts: ") || said.contains("halts 0: "), "{said}");
@@ -414,7 +417,7 @@ fn export_is_cloudformation_that_starts_the_same_runs() {
     let json = pumice.run(&["schedules", "export", "--format", "eventbridge", "-o", "json"]).json();
     let resources = json["Resources"].as_object().expect("resources");
     assert_eq!(resources.len(), 6);
-    // All that the comments say stands in the metadata, and nothing else beside what CloudFormation knows.
+    // The metadata has all of the comments, and nothing else apart from the keys of CloudFormation.
     let entries = json["Metadata"]["Entries"].as_array().or(json["Metadata"]["entries"].as_array());
     let named =
         entries.expect("entries").iter().flat_map(|entry| entry["resources"].as_array().expect("names"));
@@ -450,10 +453,10 @@ fn stored_entry_that_cannot_be_used_is_listed_with_its_reason() {
         of(4, "job_id") == "lost" && of(4, "state") == "broken" && !of(4, "trouble").is_empty(),
         "{shown}"
     );
-    let told = pumice.run(&["schedules", "list"]).err;
+    let message = pumice.run(&["schedules", "list"]).err;
     assert!(
-        told.contains("bad: entry 1 cannot be used: ") && told.contains("job lost cannot be read"),
-        "{told}"
+        message.contains("bad: entry 1 cannot be used: ") && message.contains("job lost cannot be read"),
+        "{message}"
     );
     assert_eq!(slots(&pumice, &["-n", "2"], "job_id"), ["bad", "good"]);
     assert_eq!(pumice.run(&["schedules", "pause", "bad"]).status, 0);

@@ -29,7 +29,7 @@ fn jobs_are_applied_dispatched_and_followed_from_elsewhere() {
 }
 
 #[test]
-fn who_waits_for_a_run_that_is_not_due_yet_is_told_when_it_starts() {
+fn waiting_for_a_run_that_is_not_due_shows_its_start() {
     let pumice = Pumice::new();
     let _server = pumice.serve();
     apply(&pumice, &shell("a", "true"));
@@ -40,7 +40,7 @@ fn who_waits_for_a_run_that_is_not_due_yet_is_told_when_it_starts() {
 }
 
 #[test]
-fn a_folder_is_served_by_one_process_only() {
+fn folder_is_served_by_one_process_only() {
     let pumice = Pumice::new();
     let _server = pumice.serve();
     let printed = pumice.run(&["serve"]);
@@ -49,7 +49,7 @@ fn a_folder_is_served_by_one_process_only() {
 }
 
 #[test]
-fn worker_that_the_folders_server_does_not_serve_is_named_everywhere() {
+fn unserved_worker_of_a_folder_is_named_everywhere() {
     let pumice = Pumice::new();
     let edge = |id: &str| {
         let mut job = shell(id, "true");
@@ -73,14 +73,14 @@ fn worker_that_the_folders_server_does_not_serve_is_named_everywhere() {
         let check = checks.iter().find(|check| check["name"] == "workers").expect("it is there");
         (check["finding"].clone(), check["says"].as_str().expect("a sentence").to_owned())
     };
-    let told = "nothing serves worker edge: this folder's server serves core";
-    assert_eq!(workers(&printed), ("ok".into(), format!("{told}; no run waits for it")));
+    let message = "nothing serves worker edge: this folder's server serves core";
+    assert_eq!(workers(&printed), ("ok".into(), format!("{message}; no run waits for it")));
     let run = pumice.run(&["dispatch", "b", "-o", "json"]).json()["accepted"][0]["run_id"].clone();
     let run = run.as_str().expect("an id");
-    assert_eq!(pumice.run(&["runs", "why", run]).out, format!("dispatched: {told}\n"));
+    assert_eq!(pumice.run(&["runs", "why", run]).out, format!("dispatched: {message}\n"));
     let (finding, says) = workers(&pumice.run(&["doctor", "-o", "json"]).json());
     assert_eq!(finding, "warning", "{says}");
-    assert!(says.starts_with(&format!("{told}, and 1 run waits for it, the first {run}")), "{says}");
+    assert!(says.starts_with(&format!("{message}, and 1 run waits for it, the first {run}")), "{says}");
     let listed = pumice.run(&["workers", "list"]).out;
     assert!(
         listed.contains("not served: the server serves core\n")
@@ -124,7 +124,7 @@ fn one_key_makes_one_run() {
 }
 
 #[test]
-fn a_run_that_waits_for_its_time_says_when_it_starts() {
+fn run_that_waits_for_its_time_says_when_it_starts() {
     let pumice = Pumice::new();
     apply(&pumice, &shell("a", "true"));
     assert_eq!(pumice.run(&["dispatch", "a", "--at", "2100-12-24T18:00:00Z"]).status, 0);
@@ -141,7 +141,7 @@ fn a_run_that_waits_for_its_time_says_when_it_starts() {
 }
 
 #[test]
-fn a_waiting_run_is_cancelled_and_a_running_one_is_stopped() {
+fn waiting_run_is_cancelled_and_a_running_one_is_stopped() {
     let pumice = Pumice::new();
     apply(&pumice, &json!([shell("later", "true"), shell("long", "echo up > up; exec sleep 600")]));
     let id = |arguments: &[&str]| {
@@ -162,7 +162,7 @@ fn a_waiting_run_is_cancelled_and_a_running_one_is_stopped() {
 }
 
 #[test]
-fn what_a_killed_serve_leaves_is_finished_once_by_the_next() {
+fn work_of_a_killed_serve_is_finished_once_by_the_next() {
     let pumice = Pumice::new();
     let chain = json!({ "job_id": "top", "type": "chain", "worker": "core", "enabled": true, "payload": "one, two, three" });
     let count = |id: &str, script: &str| shell(id, &format!("echo {id} >> \"$MARKS\"; {script}"));
@@ -204,7 +204,7 @@ fn what_a_killed_serve_leaves_is_finished_once_by_the_next() {
 }
 
 #[test]
-fn steps_that_run_apart_after_a_crash_keep_out_of_each_others_way() {
+fn steps_resumed_apart_after_a_crash_do_not_interfere() {
     let pumice = Pumice::new();
     let folder = pumice.path().display().to_string();
     let step = |id: &str, seconds: &str| {
@@ -235,7 +235,7 @@ fn steps_that_run_apart_after_a_crash_keep_out_of_each_others_way() {
 }
 
 #[test]
-fn followed_requests_tell_what_was_refused_too() {
+fn followed_requests_report_refusals_too() {
     let pumice = Pumice::new();
     let _server = pumice.serve();
     apply(&pumice, &shell("a", "true"));
@@ -248,7 +248,7 @@ fn followed_requests_tell_what_was_refused_too() {
 }
 
 #[test]
-fn what_commands_printed_can_be_had_as_it_was() {
+fn output_of_commands_is_kept_byte_for_byte() {
     let pumice = Pumice::new();
     let chain = json!({ "job_id": "both", "type": "chain", "worker": "core", "enabled": true, "payload": ["a", "b"] });
     apply(
@@ -288,7 +288,7 @@ fn what_commands_printed_can_be_had_as_it_was() {
 }
 
 #[test]
-fn a_time_that_is_past_is_told_of() {
+fn past_time_is_reported() {
     let pumice = Pumice::new();
     apply(&pumice, &shell("a", "true"));
     let printed = pumice.run(&["dispatch", "a", "--at", "2020-01-01T00:00Z"]);

@@ -31,7 +31,7 @@ fn apply_says_what_changed_and_a_dry_run_changes_nothing() {
 }
 
 #[test]
-fn deleted_jobs_may_be_a_pattern_and_their_users_are_told() {
+fn deleted_jobs_may_be_a_pattern_and_their_users_are_listed() {
     let pumice = Pumice::new();
     let job = |id: &str, kind: &str, payload: serde_json::Value| json!({ "job_id": id, "type": kind, "worker": "core", "enabled": true, "payload": payload });
     let jobs = json!([
@@ -51,7 +51,7 @@ fn deleted_jobs_may_be_a_pattern_and_their_users_are_told() {
 }
 
 #[test]
-fn a_realm_and_its_defaults_are_applied_too() {
+fn realm_and_its_defaults_are_applied_too() {
     let pumice = Pumice::new();
     pumice.write("jobs/realm.json", json!({ "realm": "prod", "config": { "ITERATION_MAX_LIMIT": 20 }, "on_fail": [{ "action": "log", "message": "realm saw {{ job.job_id }} fail" }] }).to_string());
     pumice.write("jobs/a.json", json!({ "job_id": "a", "type": "cmd", "worker": "core", "enabled": true, "payload": "false", "iteration_limit": 20 }).to_string());
@@ -117,7 +117,7 @@ fn schemas_and_completions_are_printed() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_failure() {
+fn reader_that_goes_away_is_not_a_failure() {
     let pumice = Pumice::new();
     let script = format!(
         "{} schema job | head -c 1 >/dev/null; exit ${{PIPESTATUS[0]}}",
@@ -132,7 +132,7 @@ fn a_reader_that_goes_away_is_no_failure() {
 }
 
 #[test]
-fn a_realm_that_is_applied_shows_what_changes_in_it() {
+fn applied_realm_shows_its_changes() {
     let pumice = Pumice::new();
     pumice.write("realm.yaml", "realm: other\n");
     let refused = pumice.run(&["--realm", "test", "apply", "--dry-run", "realm.yaml"]);
@@ -143,9 +143,9 @@ fn a_realm_that_is_applied_shows_what_changes_in_it() {
     assert!(pumice.run(&["apply", "realm.yaml"]).out.contains("unchanged realm test"));
     pumice.write("realm.yaml", realm(""));
     for arguments in [&["apply", "--dry-run", "realm.yaml"][..], &["apply", "realm.yaml"]] {
-        let told = pumice.run(arguments).out;
+        let reported = pumice.run(arguments).out;
         let lines = ["updated   realm test", "    - config: {\"CMD_TIMEOUT\":\"5m\"}"];
-        assert!(lines.iter().all(|line| told.contains(line)), "{arguments:?}: {told}");
+        assert!(lines.iter().all(|line| reported.contains(line)), "{arguments:?}: {reported}");
     }
     pumice.write("realm.yaml", "realm: other\n");
     for arguments in [&["apply", "--dry-run", "realm.yaml"][..], &["apply", "realm.yaml"]] {
@@ -155,7 +155,7 @@ fn a_realm_that_is_applied_shows_what_changes_in_it() {
 }
 
 #[test]
-fn what_is_hardly_meant_is_told_and_nothing_is_refused_for_it() {
+fn probably_unintended_parts_warn_and_are_not_refused() {
     let pumice = Pumice::new();
     let job = |id: &str, more: &str| {
         format!("job_id: {id}\ntype: cmd\nworker: core\npayload: {more}\nenabled: true\n")
@@ -169,9 +169,9 @@ fn what_is_hardly_meant_is_told_and_nothing_is_refused_for_it() {
     }
     pumice.write("realm.yaml", "realm: test\nconfig: {FOREIGN_WORKER: gp}\n");
     for arguments in [&["check", "realm.yaml", "jobs"][..], &["apply", "realm.yaml", "jobs"]] {
-        let told = pumice.run(arguments);
-        assert_eq!(told.status, 0, "{told:?}");
-        let warnings: Vec<&str> = told.err.lines().collect();
+        let reported = pumice.run(arguments);
+        assert_eq!(reported.status, 0, "{reported:?}");
+        let warnings: Vec<&str> = reported.err.lines().collect();
         for (warning, part) in warnings.iter().zip([
             "warning: realm.yaml: config.FOREIGN_WORKER: no setting of this name is read (did you mean \"FOREIGN_WORKERS\"?) [unknown-setting]",
             "warning: jobs/first.yaml: enabled: not given, so that no run of the job is started (say `enabled: true`) [not-enabled]: 3 times, for job first, job second, job third",
@@ -206,7 +206,7 @@ fn jobs_are_held_to_the_settings_of_the_realm_that_is_there() {
 }
 
 #[test]
-fn run_tells_what_is_hardly_meant_and_names_no_file_that_it_removes() {
+fn run_warns_and_names_no_file_that_it_removes() {
     let pumice = Pumice::new();
     let job = |id: &str, more: &str| format!("job_id: {id}\ntype: cmd\nworker: core\npayload: {more}\n");
     pumice.write("jobs/noisy.yaml", job("noisy", "seq 30\nenabled: true"));

@@ -27,7 +27,7 @@ fn once_more(folder: &str, name: &str) -> String {
 }
 
 #[test]
-fn attempt_that_is_stopped_with_its_server_is_made_again_and_not_counted() {
+fn attempt_stopped_with_its_server_is_repeated_and_not_counted() {
     for signals in [&["TERM"][..], &["INT", "INT"], &["TERM", "TERM"]] {
         let pumice = Pumice::new();
         let folder = pumice.path().display().to_string();
@@ -80,7 +80,7 @@ fn chain_rests_at_its_next_step_when_its_server_drains() {
     let run = dispatched(&pumice, "c");
     wait_until(|| pumice.path().join("begun").exists());
     server.signal("TERM");
-    // What is asked for now is for the next server.
+    // A request from now on is for the next server.
     let other = dispatched(&pumice, "second");
     pumice.write("go", "");
     assert_eq!(server.end(), 0);
@@ -93,7 +93,7 @@ fn chain_rests_at_its_next_step_when_its_server_drains() {
 }
 
 #[test]
-fn server_that_stands_still_for_longer_than_its_lease_keeps_what_it_has() {
+fn server_that_stalls_longer_than_its_lease_keeps_its_runs() {
     let pumice = Pumice::new();
     let folder = pumice.path().display().to_string();
     apply(
@@ -158,14 +158,14 @@ fn server_that_was_started_with_nohup_survives_a_hangup() {
 }
 
 #[test]
-fn supervisor_is_told_that_the_server_is_up_and_that_it_ends() {
+fn supervisor_is_notified_of_the_server_start_and_end() {
     let pumice = Pumice::new();
     let path = pumice.path().join("notify");
     let socket = std::os::unix::net::UnixDatagram::bind(&path).expect("a socket");
     let child =
         pumice.command(&["serve"]).env("NOTIFY_SOCKET", &path).stderr(Stdio::null()).spawn().expect("serve");
     let server = Server(child);
-    let told = |wanted: &str| {
+    let notified = |wanted: &str| {
         let mut buffer = [0; 100];
         loop {
             let count = socket.recv(&mut buffer).expect("a message");
@@ -176,10 +176,10 @@ fn supervisor_is_told_that_the_server_is_up_and_that_it_ends() {
             assert!(text.contains("WATCHDOG=1"), "{text}");
         }
     };
-    told("READY=1");
-    told("WATCHDOG=1");
+    notified("READY=1");
+    notified("WATCHDOG=1");
     server.signal("TERM");
-    told("STOPPING=1");
+    notified("STOPPING=1");
     assert_eq!(server.end(), 0);
 }
 
@@ -211,7 +211,7 @@ fn command_that_ended_while_its_server_stood_still_has_ended() {
     wait_until(|| lines("well") == 1 && lines("badly") == 1);
     server.signal("STOP");
     wait_until(|| lines("well") == 2 && lines("badly") == 2);
-    // Until their time is up, as far as the server can tell.
+    // Until their time is up, as far as the server knows.
     std::thread::sleep(std::time::Duration::from_secs(4));
     server.signal("CONT");
     let ended = |run: &str| {

@@ -74,7 +74,7 @@ fn stored_job_that_is_none_stops_itself_alone() {
 }
 
 #[test]
-fn stored_job_with_mistakes_beside_its_run_runs() {
+fn stored_job_with_mistakes_outside_its_run_runs() {
     let pumice = home();
     let cases = [
         (json!({ "colour": "red" }), "colour: no such field"),
@@ -107,8 +107,8 @@ fn stored_job_with_mistakes_beside_its_run_runs() {
         let run = run_of(&pumice, &format!("odd{number}"));
         assert_eq!(run["status"], "complete", "{more}: {run:#}");
         let warnings = entries(&run, "logging");
-        let told = |entry: &String| entry.starts_with("warning: ") && entry.contains(wanted);
-        assert!(warnings.iter().any(told), "{more}: {warnings:?}");
+        let is_warned = |entry: &String| entry.starts_with("warning: ") && entry.contains(wanted);
+        assert!(warnings.iter().any(is_warned), "{more}: {warnings:?}");
     }
     assert_eq!(entries(&run_of(&pumice, "right"), "logging"), [] as [&str; 0]);
 }
@@ -160,7 +160,7 @@ fn malformed_action_fails_when_its_time_comes() {
 }
 
 #[test]
-fn stored_step_with_mistakes_beside_its_run_runs() {
+fn stored_step_with_mistakes_outside_its_run_runs() {
     let pumice = home();
     store(&pumice, &job("odd", &json!({ "colour": "red", "on_fail": [{ "action": "pager" }] })));
     for top in [

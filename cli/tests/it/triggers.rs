@@ -1,11 +1,11 @@
-//! What `runs show` says of what started a run.
+//! The trigger of a run, as `runs show` has it.
 
 use serde_json::json;
 
 use crate::pumice::{Pumice, shell};
 
 #[test]
-fn runs_show_tells_what_triggered_a_run_and_its_steps() {
+fn runs_show_has_the_trigger_of_a_run_and_of_its_steps() {
     let pumice = Pumice::new();
     let chain =
         json!({ "job_id": "top", "type": "chain", "worker": "core", "enabled": true, "payload": "low" });

@@ -27,7 +27,7 @@ fn run_is_waited_for_through_a_console() {
     let table = shown.ask(&["dispatch", "once", "chain", "--wait"]);
     assert!(table.status == 0 && table.out.matches("complete").count() == 4, "{table:?}");
     assert_eq!(shown.ask(&["schedules", "run", "daily", "--wait"]).status, 0);
-    // What was printed goes to where it went.
+    // The output goes where it went.
     let (here, there) =
         (shown.pumice.run(&["runs", "output", "latest:once"]), shown.ask(&["runs", "output", "latest:once"]));
     assert_eq!((here.out.as_str(), &here.out, &here.err), ("out\nmore\n", &there.out, &there.err));

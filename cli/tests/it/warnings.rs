@@ -20,12 +20,14 @@ fn warnings(pumice: &Pumice, jobs: &Value) -> Vec<(String, String)> {
     pumice.write("jobs.json", jobs.to_string());
     let printed = pumice.run(&["check", "jobs.json", "-o", "json", "-q"]);
     assert_eq!(printed.status, 0, "{printed:?}");
-    let told = printed.json()["warnings"].as_array().cloned().expect("warnings");
-    let text = |told: &Value, name: &str| told[name].as_str().unwrap_or_default().to_owned();
-    told.iter()
-        .map(|told| {
-            let line = format!("{}: {} ({})", text(told, "path"), text(told, "message"), text(told, "hint"));
-            (text(told, "name"), line)
+    let found = printed.json()["warnings"].as_array().cloned().expect("warnings");
+    let text = |found: &Value, name: &str| found[name].as_str().unwrap_or_default().to_owned();
+    found
+        .iter()
+        .map(|found| {
+            let line =
+                format!("{}: {} ({})", text(found, "path"), text(found, "message"), text(found, "hint"));
+            (text(found, "name"), line)
         })
         .collect()
 }
@@ -208,9 +210,9 @@ fn one_job_is_warned_of_by_name() {
             "it has U+0435 where the other has U+0065",
         ),
     ] {
-        let told = warnings(&pumice, &jobs);
-        assert_eq!(told.len(), 1, "{jobs}: {told:?}");
-        assert!(told[0].0 == name && told[0].1.contains(wanted), "{jobs}: {told:?}");
+        let found = warnings(&pumice, &jobs);
+        assert_eq!(found.len(), 1, "{jobs}: {found:?}");
+        assert!(found[0].0 == name && found[0].1.contains(wanted), "{jobs}: {found:?}");
     }
 }
 
@@ -295,21 +297,21 @@ fn jobs_together_are_warned_of_by_name() {
                 job["parameters"] = json!({ "foreach": { "type": "range", "stop": 1 } });
             }
         }
-        let told = warnings(&pumice, &jobs);
-        assert_eq!(told.len(), 1, "{jobs}: {told:?}");
-        assert!(told[0].0 == name && told[0].1.contains(wanted), "{jobs}: {told:?}");
+        let found = warnings(&pumice, &jobs);
+        assert_eq!(found.len(), 1, "{jobs}: {found:?}");
+        assert!(found[0].0 == name && found[0].1.contains(wanted), "{jobs}: {found:?}");
     }
     // Jobs that poll start themselves, or each other, after a while.
     let later = json!({ "on_success": [{ "action": "dispatch", "job_id": "a", "delay": "1s" }] });
     assert_eq!(warnings(&pumice, &json!([job("a", &later)])), []);
     let mut locked = steps("a", "chain", &json!("b"));
     locked["overlap"] = "queue".into();
-    let told = warnings(&pumice, &json!([locked, steps("b", "chain", &json!("a"))]));
-    assert!(told.len() == 1 && told[0].1.contains("meets the lock that a run above it holds"), "{told:?}");
+    let found = warnings(&pumice, &json!([locked, steps("b", "chain", &json!("a"))]));
+    assert!(found.len() == 1 && found[0].1.contains("meets the lock that a run above it holds"), "{found:?}");
 }
 
 #[test]
-fn the_realm_that_is_there_counts() {
+fn check_considers_the_existing_realm() {
     let pumice = Pumice::new();
     let realm = json!({ "realm": "test", "config": { "FOREACH_LIMIT": 20 }, "on_fail": [{ "action": "dispatch", "job_id": "alert" }] });
     let there = json!([realm, job("load", &json!({})), job("alert", &json!({}))]);
@@ -322,18 +324,18 @@ fn the_realm_that_is_there_counts() {
     assert!(!applied.err.contains("[2]"), "the realm's action starts it: {applied:?}");
     let parameters = json!({ "foreach": { "type": "range", "stop": 20 } });
     let each = job("each", &json!({ "type": "foreach", "payload": "load", "parameters": parameters }));
-    let told = warnings(&pumice, &json!([each, steps("top", "chain", &json!(["load", "Load"]))]));
-    assert!(told.len() == 1 && told[0].1.contains("did you mean \"load\"?"), "{told:?}");
-    let told = warnings(&pumice, &json!([job("LOAD", &json!({ "type": "log", "payload": null }))]));
-    assert!(told.iter().any(|(name, _)| name == "look-alike"), "{told:?}");
-    // What is there already is not told of.
-    assert!(told.iter().all(|(_, told)| !told.contains("alert")), "{told:?}");
+    let found = warnings(&pumice, &json!([each, steps("top", "chain", &json!(["load", "Load"]))]));
+    assert!(found.len() == 1 && found[0].1.contains("did you mean \"load\"?"), "{found:?}");
+    let found = warnings(&pumice, &json!([job("LOAD", &json!({ "type": "log", "payload": null }))]));
+    assert!(found.iter().any(|(name, _)| name == "look-alike"), "{found:?}");
+    // Mistakes that are there already cause no warning.
+    assert!(found.iter().all(|(_, found)| !found.contains("alert")), "{found:?}");
     let realm = json!({ "realm": "test", "on_fail": [{ "action": "dispatch", "job_id": "alrt" }] });
-    let told = warnings(&pumice, &json!([realm]));
+    let found = warnings(&pumice, &json!([realm]));
     assert!(
-        told.len() == 1
-            && told[0].1.contains("on_fail[0].job_id: there is no job \"alrt\" (did you mean \"alert\"?)"),
-        "{told:?}"
+        found.len() == 1
+            && found[0].1.contains("on_fail[0].job_id: there is no job \"alrt\" (did you mean \"alert\"?)"),
+        "{found:?}"
     );
 }
 
@@ -423,9 +425,9 @@ fn realm_in_a_folder_with_places_in_s3_is_warned_of_and_runs() {
     let pumice = Pumice::new();
     let realm =
         json!({ "realm": "pumice", "s3_temp": "s3://bucket/tmp", "s3_payloads": "s3://bucket/payloads" });
-    let told = warnings(&pumice, &json!([realm, job("a", &json!({}))]));
-    let names: Vec<&str> = told.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["bucket-in-folder", "bucket-in-folder"], "{told:?}");
+    let found = warnings(&pumice, &json!([realm, job("a", &json!({}))]));
+    let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["bucket-in-folder", "bucket-in-folder"], "{found:?}");
     assert_eq!(pumice.run(&["apply", "jobs.json", "-q"]).status, 0);
     let printed = pumice.run(&["run", "a"]);
     assert_eq!(printed.status, 0, "{printed:?}");

@@ -103,7 +103,7 @@ fn webhook_of_a_failed_run_is_sent_rendered_and_signed() {
     assert!(!printed.out.contains("s3cr3t-key") && !printed.err.contains("s3cr3t-key"), "{printed:?}");
 }
 
-/// What the log of a run says of actions that failed.
+/// The messages about failed actions in the log of a run.
 fn action_failures(pumice: &Pumice, jobs: &Value) -> String {
     pumice.write("jobs.json", jobs.to_string());
     assert_eq!(pumice.run(&["apply", "jobs.json"]).status, 0);
@@ -193,10 +193,10 @@ fn field_of_an_action_that_is_wrong_is_named_by_check() {
     ] {
         pumice.write("jobs.json", failing(&json!([action])).to_string());
         let checked = pumice.run(&["check", "jobs.json"]);
-        let told = checked.out.clone() + &checked.err;
+        let report = checked.out.clone() + &checked.err;
         assert!(
-            checked.status == 2 && told.contains("on_fail[0]") && told.contains(place),
-            "{action}: {told}"
+            checked.status == 2 && report.contains("on_fail[0]") && report.contains(place),
+            "{action}: {report}"
         );
     }
 }
@@ -224,8 +224,11 @@ fn parameter_of_an_http_job_that_is_wrong_is_named_by_check() {
     ] {
         pumice.write("jobs.json", http_job("https://a/", &parameters).to_string());
         let checked = pumice.run(&["check", "jobs.json"]);
-        let told = checked.out.clone() + &checked.err;
-        assert!(checked.status == 2 && told.contains(&format!("parameters.{place}")), "{parameters}: {told}");
+        let report = checked.out.clone() + &checked.err;
+        assert!(
+            checked.status == 2 && report.contains(&format!("parameters.{place}")),
+            "{parameters}: {report}"
+        );
     }
     for url in [
         json!(""),
@@ -240,8 +243,8 @@ fn parameter_of_an_http_job_that_is_wrong_is_named_by_check() {
         job[0]["payload"] = url.clone();
         pumice.write("jobs.json", job.to_string());
         let checked = pumice.run(&["check", "jobs.json"]);
-        let told = checked.out.clone() + &checked.err;
-        assert!(checked.status == 2 && told.contains("payload"), "{url}: {told}");
+        let report = checked.out.clone() + &checked.err;
+        assert!(checked.status == 2 && report.contains("payload"), "{url}: {report}");
     }
 }
 

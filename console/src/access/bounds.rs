@@ -1,4 +1,4 @@
-//! What a client may take: sizes, numbers and times.
+//! Limits of a client: sizes, numbers and times.
 
 use std::time::Duration;
 

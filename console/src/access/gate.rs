@@ -107,7 +107,7 @@ impl Refusal {
     }
 }
 
-/// What the gate has seen of a request.
+/// The parts of a request that the gate has seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Seen {
     /// It only asks.
@@ -121,7 +121,7 @@ pub(crate) enum Seen {
 /// Looks at a request's head.
 ///
 /// The list of hosts stops pages of other sites that have their name point here (DNS rebinding): a browser takes them for
-/// the same origin, and only the `Host` header tells. `Sec-Fetch-Site`, which pages cannot set, tells which site sent a
+/// the same origin, and only the `Host` header shows it. `Sec-Fetch-Site`, which pages cannot set, names the site that sent a
 /// write; browsers without it send `Origin`.
 ///
 /// # Errors

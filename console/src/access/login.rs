@@ -27,7 +27,7 @@ const LINK_PAUSE: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct Token {
     secret: String,
-    /// What it allows.
+    /// Its role.
     pub role: Role,
     /// Whose it is.
     pub name: String,
@@ -95,16 +95,16 @@ impl Token {
     }
 }
 
-/// The name of a session that a login link has opened: the one who started the console has it. No token of a file can have
+/// The name of a session that a login link has opened: the console's owner has it. No token of a file can have
 /// this name.
 pub(crate) const LINK_NAME: &str = "login link";
 
-/// Whoever sent a request.
+/// The sender of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Caller {
-    /// What they may do.
+    /// Their role.
     pub(crate) role: Role,
-    /// What they are called in the log and in records.
+    /// Their name in the log and in records.
     pub(crate) name: String,
     /// The cookie of their session; `None` of a program with a token, and of a user whom a proxy names.
     pub(crate) session: Option<String>,
@@ -123,7 +123,7 @@ impl Caller {
         self.by_header.is_none() && self.name == LINK_NAME
     }
 
-    /// Who they are, for the audit: a token and a user of a proxy may have the same name.
+    /// Their name for the audit: a token and a user of a proxy may have the same name.
     pub(crate) fn who(&self) -> String {
         match &self.by_header {
             None => format!("{} ({})", self.name, self.role),
@@ -136,16 +136,16 @@ struct Session {
     role: Role,
     name: String,
     used: Instant,
-    /// What is to be said on the next page.
+    /// The notice for the next page.
     notice: Option<Notice>,
 }
 
-/// What became of an act, for the next page.
+/// The outcome of an act, for the next page.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub(crate) struct Notice {
     /// Whether it went well.
     pub(crate) is_good: bool,
-    /// What became of it.
+    /// The outcome.
     pub(crate) text: String,
 }
 
@@ -162,7 +162,7 @@ pub(crate) struct Logins {
     link_role: Option<Role>,
     link: Mutex<Option<Link>>,
     sessions: Mutex<HashMap<String, Session>>,
-    /// What is to be said to users whom a proxy names, and who have no session.
+    /// Notices for users whom a proxy names, without sessions.
     notices: Mutex<HashMap<String, Notice>>,
 }
 
@@ -220,7 +220,7 @@ impl Logins {
         Some(secret)
     }
 
-    /// Opens a session for the one who has the link; the link cannot be used again.
+    /// Opens a session for the user of the link; the link cannot be used again.
     pub(crate) fn by_link(&self, secret: &str, now: Instant) -> Option<String> {
         let role = self.link_role?;
         {
@@ -235,9 +235,9 @@ impl Logins {
         Some(self.open(role, LINK_NAME.to_owned(), now))
     }
 
-    /// The one who has a token.
+    /// The owner of a token.
     pub(crate) fn by_token(&self, secret: &str) -> Option<Caller> {
-        // All are compared, so that the time does not tell which was near.
+        // All are compared, so that the time does not reveal which was near.
         let mut found = None;
         for token in &self.tokens {
             if is_same(&token.secret, secret) {
@@ -297,8 +297,8 @@ impl Logins {
         }
     }
 
-    /// What is to be said on this page: it is said once.
-    pub(crate) fn told(&self, caller: &Caller) -> Option<Notice> {
+    /// The notice for this page: it is shown once.
+    pub(crate) fn take_notice(&self, caller: &Caller) -> Option<Notice> {
         if caller.by_header.is_some() {
             return locked(&self.notices).remove(&caller.name);
         }
@@ -373,13 +373,13 @@ mod tests {
     }
 
     #[test]
-    fn notice_is_told_once() {
+    fn notice_is_shown_once() {
         let logins = Logins::new(Vec::new(), None);
         let now = Instant::now();
         let session = logins.open(Role::Viewer, "a".to_owned(), now);
         let caller = logins.by_session(&session, now).unwrap();
         let notice = Notice { is_good: true, text: "done".to_owned() };
         logins.tell(&caller, notice.clone());
-        assert_eq!((logins.told(&caller), logins.told(&caller)), (Some(notice), None));
+        assert_eq!((logins.take_notice(&caller), logins.take_notice(&caller)), (Some(notice), None));
     }
 }

@@ -1,4 +1,4 @@
-//! Who may do what: the gate that each request passes, logins, roles and bounds.
+//! Access: the gate that each request passes, logins, roles and bounds.
 
 mod bounds;
 mod denials;

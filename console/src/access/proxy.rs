@@ -32,7 +32,7 @@ const TAKEN: [&str; 14] = [
 /// Beginnings of names of headers, likewise.
 const TAKEN_BEGINNINGS: [&str; 3] = ["sec-", "x-pumice-", "accept-"];
 
-/// The name of a header in which a proxy sends who a user is, or what the user may do.
+/// The name of a header in which a proxy sends a user's name or role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustedHeader(HeaderName);
 
@@ -79,7 +79,7 @@ impl FromStr for ProxyAddr {
     }
 }
 
-/// What decides the role of a user whose name a proxy sends.
+/// The rule for the role of a user whose name a proxy sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TrustedRole {
     /// All have the same.
@@ -232,7 +232,7 @@ mod tests {
             assert!(caller(&fixed, peer, ada).unwrap_err().contains("trusted proxy"), "{peer}");
             assert_eq!(caller(&fixed, peer, &[]), Ok(None), "{peer}");
         }
-        // The header of the role alone is no less a lie.
+        // The header of the role alone is just as false.
         let role: &[(&str, &[u8])] = &[("x-forwarded-role", b"editor")];
         assert!(caller(&trust(by_header()), "10.0.0.8", role).unwrap_err().contains("trusted proxy"));
         assert!(caller(&trust(by_header()), PROXY, role).unwrap_err().contains("no user"));

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use pumice_core::text::quoted;
 use pumice_service::{Access, Operation};
 
-/// What a caller may do. Each role may do what those before it may.
+/// The rights of a caller. Each role may do what those before it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
     /// Looks at everything, and changes nothing.
@@ -46,7 +46,7 @@ impl Role {
             // It changes nothing of the realm, and connects to where the caller says.
             _ if operation.command == REACHES_OUT => Self::Operator,
             (Access::Read, _) => Self::Viewer,
-            // What has happened is gone for good; an act that is resumed may be one that deletes.
+            // Deleted data is gone for good; an act that is resumed may be one that deletes.
             _ if matches!(operation.command, "runs delete" | "runs bulk resume") => Self::Editor,
             (Access::Write, Some("dispatch" | "runs" | "schedules" | "workers" | "maintenance")) => {
                 Self::Operator

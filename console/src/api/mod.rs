@@ -1,5 +1,5 @@
 //! The API: each operation of the service has its endpoint, by the words of its command: `runs list` is `/api/v1/runs/list`.
-//! What only looks is asked for with GET and a query, or with POST and JSON; what changes something with POST and JSON.
+//! Operations that only look take GET and a query, or POST and JSON; those that change something take POST and JSON.
 
 mod openapi;
 mod query;
@@ -13,7 +13,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use axum::routing::get;
-use pumice_core::audit::{Origin, Outcome};
+use pumice_core::audit::{ActOutcome, Origin};
 use pumice_core::document::parse_json_bytes;
 use pumice_core::secret::mask_value;
 use pumice_service::audit::Act;
@@ -100,7 +100,7 @@ async fn operate(
         let key = key.ok_or_else(|| Fault::bad(format!("{KEY}: 1 to {MAX_KEY} characters of ASCII")))?;
         set(&mut asked, &fields, "key", json!(key), &operation)?;
     }
-    // A dry run changes nothing: whoever may look may try.
+    // A dry run changes nothing: every viewer may try.
     let is_dry = |asked: &Map<String, Value>| asked.get("dry_run") == Some(&json!(true));
     let changes_nothing = match nested_dry_run(&fields) {
         Some(name) => asked.get(name).and_then(Value::as_object).is_some_and(is_dry),
@@ -156,7 +156,7 @@ async fn denied(app: &App, caller: &Caller, command: &'static str, fault: &Fault
     let realm = acting(app, caller, Origin::Api, true).await;
     let act = Act::new(command, &Value::Null);
     match act.begin(&realm).await {
-        Ok(Some(entry)) => act.end(&realm, entry, Outcome::Refused, Err(&fault.message)).await,
+        Ok(Some(entry)) => act.end(&realm, entry, ActOutcome::Refused, Err(&fault.message)).await,
         Ok(None) => {}
         Err(error) => tracing::error!(%error, command, "a refusal is not in the audit"),
     }
@@ -238,7 +238,7 @@ fn answer(status: StatusCode, value: &Value, kind: &'static str) -> Response {
     response
 }
 
-/// A line below a message without the indent that all such lines have. What is further in, as part of a file, keeps its place.
+/// A line below a message without the indent that all such lines have. Text that is further in, as part of a file, keeps its place.
 fn without_indent(line: &str) -> &str {
     line.strip_prefix("  ").unwrap_or(line).trim_end()
 }

@@ -49,10 +49,10 @@ pub(super) fn request(schema: &Value, query: &Fields) -> Result<Map<String, Valu
     Ok(asked)
 }
 
-/// Refuses the fields of a query beside a body, which says everything but whether it is a dry run.
+/// Refuses the fields of a query next to a body, which says everything but whether it is a dry run.
 ///
 /// # Errors
-/// [`Fault`] when there are others, or it cannot be told which is meant.
+/// [`Fault`] when there are others, or it is ambiguous which is meant.
 pub(super) fn only_dry_run(query: &Fields) -> Result<(), Fault> {
     for (name, value) in query.iter() {
         match (name, value) {
@@ -91,7 +91,7 @@ fn form_of(root: &Value, schema: &Value) -> Form {
         let forms = branches.iter().filter(|branch| branch.get("type") != Some(&Value::from("null")));
         let mut forms: Vec<Form> = forms.map(|branch| form_of(root, branch)).collect();
         forms.dedup();
-        // A text stands for whatever else there may be: the function reads it.
+        // A text may be any type: the function reads it.
         return match forms[..] {
             [one] => one,
             _ if forms.contains(&Form::Text) => Form::Text,
@@ -174,12 +174,12 @@ mod tests {
     }
 
     #[test]
-    fn field_beside_a_body_is_refused() {
-        let beside =
+    fn field_next_to_a_body_is_refused() {
+        let read =
             |query: &str| only_dry_run(&Fields::read(query.as_bytes()).unwrap()).map_err(|one| one.message);
-        assert_eq!((beside(""), beside("dry_run=true")), (Ok(()), Ok(())));
+        assert_eq!((read(""), read("dry_run=true")), (Ok(()), Ok(())));
         for bad in ["dry_run=yes", "dry_run", "dry-run=true", "job=a", "dry_run=true&x=1"] {
-            assert!(beside(bad).is_err(), "{bad}");
+            assert!(read(bad).is_err(), "{bad}");
         }
     }
 }

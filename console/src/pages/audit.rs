@@ -1,7 +1,7 @@
-//! The audit: who did what to the realm, when and from where.
+//! The audit: acts on the realm with their actor, time and origin.
 
 use axum::response::Response;
-use pumice_core::audit::{Outcome, Target};
+use pumice_core::audit::{ActOutcome, Target};
 use pumice_core::spec::Timezone;
 use pumice_core::text::escaped;
 use pumice_service::audit::{AuditList, AuditShown, ListAudit, ShowAudit, list, show as show_entry};
@@ -28,7 +28,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         limit: SHOWN,
         details: false,
     };
-    // What the filter lacks is told where it can be mended.
+    // A fault of the filter is shown where it can be corrected.
     let (found, trouble) = match list(ask.realm(), &request).await {
         Ok(found) => (found, None),
         Err(error) if error.kind().is_of_request() => {
@@ -44,7 +44,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     });
     let own = json!({
         "where": filter,
-        "told": counted(rows.len(), "entry").replace("entrys", "entries"),
+        "summary": counted(rows.len(), "entry").replace("entrys", "entries"),
         "rows": rows,
         "next": next,
         "is_cut": found.is_cut,
@@ -57,12 +57,12 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
 }
 
 /// The sign and the tone of an outcome: not by its colour alone.
-const fn look(outcome: Outcome) -> (&'static str, &'static str) {
+const fn look(outcome: ActOutcome) -> (&'static str, &'static str) {
     match outcome {
-        Outcome::Done => ("✓", "good"),
-        Outcome::Asked => ("○", "calm"),
-        Outcome::Refused => ("–", "odd"),
-        Outcome::Failed => ("✗", "bad"),
+        ActOutcome::Done => ("✓", "good"),
+        ActOutcome::Asked => ("○", "calm"),
+        ActOutcome::Refused => ("–", "odd"),
+        ActOutcome::Failed => ("✗", "bad"),
     }
 }
 
@@ -107,7 +107,7 @@ pub(crate) async fn one(ask: Ask) -> Result<Response, Fault> {
         "asked": (!entry.asked.is_null()).then(|| document(&entry.asked)),
         "answer": (!entry.answer.is_null()).then(|| document(&entry.answer)),
         "changes": changes.collect::<Vec<_>>(),
-        "is_open": entry.outcome == Outcome::Asked,
+        "is_open": entry.outcome == ActOutcome::Asked,
     });
     let command = ask.words(&["audit", "show", &id]);
     let title = format!("{} by {}", entry.act, entry.who);

@@ -145,7 +145,7 @@ fn foreseen_shown(ask: &Ask, foreseen: &BackfillForeseen, clock: &Clock) -> Valu
     });
     let text = |name: &str| ask.form.get(name).unwrap_or_default().to_owned();
     json!({
-        "told": match &foreseen.existing {
+        "summary": match &foreseen.existing {
             Some(known) => format!("backfill {} was begun already: nothing would be started", known.id),
             None => format!("{} of {} would be started", foreseen.starts, counted(foreseen.planned, "slot")),
         },

@@ -27,7 +27,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         "description": one.description.as_deref().map(escaped), "fault": one.fault })
         })
         .collect();
-    let own = json!({ "told": counted(rows.len(), "connection"), "rows": rows });
+    let own = json!({ "summary": counted(rows.len(), "connection"), "rows": rows });
     let command = ask.words(&["connections", "list"]);
     render(&ask, "connections.html", Head::new("Connections", "connections", &command), own).await
 }
@@ -63,8 +63,8 @@ pub(crate) async fn test(ask: Ask) -> Result<Response, Fault> {
     let tested = test_connection(ask.realm(), &TestConnection { connection, target, send: false }).await?;
     let word = if tested.works { "works" } else { "does not work" };
     let why = tested.failure.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-    let told = format!("connection {} {word}{why} (tried: {})", escaped(&id), tested.tried);
-    ask.tell(tested.works, told);
+    let notice = format!("connection {} {word}{why} (tried: {})", escaped(&id), tested.tried);
+    ask.tell(tested.works, notice);
     Ok(see(&link("/connection", &[("id", &id)])))
 }
 

@@ -40,7 +40,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         "where": filter,
         "trouble": trouble,
         "rows": letters.iter().map(|letter| row(letter, &clock)).collect::<Vec<_>>(),
-        "told": counted(letters.len(), "letter"),
+        "summary": counted(letters.len(), "letter"),
         "more": found.as_ref().map_or(0, |found| found.more),
         "cut": found.as_ref().map(|found| found.cut.iter().map(whose).collect::<Vec<_>>()),
         "without": found.as_ref().map(|found| found.without.iter().map(ToString::to_string).collect::<Vec<_>>()),
@@ -75,7 +75,7 @@ pub(crate) async fn one(ask: Ask) -> Result<Response, Fault> {
             "Worker",
             letter.worker.as_ref().map_or_else(|| "none: of the dispatcher".to_owned(), ToString::to_string),
         ),
-        about("Put aside", clock.moment(letter.at.0).text),
+        about("Set aside", clock.moment(letter.at.0).text),
     ];
     facts.extend(letter.receives.map(|receives| about("Handed out", counted(receives as usize, "time"))));
     let fate = match letter.status {
@@ -116,17 +116,17 @@ fn meant(ask: &Ask) -> Result<ActOnDead, Fault> {
 pub(crate) async fn redrive(ask: Ask) -> Result<Response, Fault> {
     ask.act(Role::Operator)?;
     let done = redrive_letters(ask.realm(), &meant(&ask)?).await?;
-    Ok(told(&ask, &done))
+    Ok(notify(&ask, &done))
 }
 
 /// Drops a letter.
 pub(crate) async fn discard(ask: Ask) -> Result<Response, Fault> {
     ask.act(Role::Editor)?;
     let done = discard_letters(ask.realm(), &DropDead { of: meant(&ask)?, yes: false }).await?;
-    Ok(told(&ask, &done))
+    Ok(notify(&ask, &done))
 }
 
-fn told(ask: &Ask, done: &DeadDone) -> Response {
+fn notify(ask: &Ask, done: &DeadDone) -> Response {
     for one in &done.receipts {
         let what = match one.outcome {
             DeadOutcome::Redriven => "is handed out once more",

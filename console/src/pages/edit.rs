@@ -8,7 +8,7 @@ use pumice_core::ports::Doc;
 use pumice_core::secret::{holds_secret, mask_value};
 use pumice_core::text::{acts, escaped};
 use pumice_service::specs::{
-    Apply, Document, Documents, FieldChange, JobName, Plan, apply, places, plan, show as show_job,
+    Apply, Document, Documents, FieldChange, JobName, PlanSpecs, apply, places, plan, show as show_job,
     warning_lines,
 };
 use pumice_service::{Current, IfMatch, tag};
@@ -20,7 +20,7 @@ use crate::answer::{Fault, see};
 use crate::ask::Ask;
 use crate::view::{document, job_link, plain};
 
-/// What the form has: the spec as it was read, its tag, and the text that is to replace it.
+/// The content of the form: the spec as it was read, its tag, and the text that is to replace it.
 struct Draft {
     id: String,
     text: String,
@@ -28,11 +28,11 @@ struct Draft {
     tag: String,
 }
 
-/// What there is to say about a draft.
+/// Notes about a draft.
 #[derive(Default)]
 struct Notes {
     trouble: Option<String>,
-    /// What others changed since the spec was read; `None` when they did not.
+    /// Changes by others since the spec was read; `None` when there are none.
     meanwhile: Option<Vec<FieldChange>>,
     is_gone: bool,
     planned: Option<Vec<FieldChange>>,
@@ -66,7 +66,7 @@ pub(crate) async fn act(ask: Ask) -> Result<Response, Fault> {
     let given = Document { document: Value::Object(spec), ..Document::default() };
     let specs = Documents { documents: vec![given], files: 1, ..Documents::default() };
     if ask.form.has("preview") {
-        let notes = match plan(ask.realm(), Plan { specs, ..Plan::default() }).await {
+        let notes = match plan(ask.realm(), PlanSpecs { specs, ..PlanSpecs::default() }).await {
             Ok(planned) => Notes {
                 planned: Some(planned.documents.into_iter().flat_map(|one| one.fields).collect()),
                 warnings: warning_lines(&planned.warnings, usize::MAX),
@@ -94,7 +94,7 @@ pub(crate) async fn act(ask: Ask) -> Result<Response, Fault> {
     }
 }
 
-/// The form once more, with what others changed. What is saved next replaces that.
+/// The form once more, with the changes by others. The next save replaces those.
 async fn meanwhile(ask: &Ask, mut draft: Draft, current: &Current) -> Result<Response, Fault> {
     let notes = match (&current.document, &current.tag) {
         (Some(Value::Object(now)), Some(tag)) => {

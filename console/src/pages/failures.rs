@@ -25,7 +25,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     let clock = ask.clock().await?;
     let filter = ask.query.get("where").map(str::to_owned);
     let request = ListFailures { filter: filter.clone(), zone: Some(Timezone(clock.zone)), limit: SHOWN };
-    // What the filter lacks is told where it can be mended.
+    // A fault of the filter is shown where it can be corrected.
     let (found, trouble) = match failures(ask.realm(), &request).await {
         Ok(found) => (Some(found), None),
         Err(error) if error.kind().is_of_request() => (None, Some(error.message().to_owned())),
@@ -36,7 +36,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     let own = json!({
         "where": filter,
         "terms": found.as_ref().map(|found| &found.filter),
-        "told": found.as_ref().map(|found| counted(usize::try_from(found.runs).unwrap_or(usize::MAX), "run")),
+        "summary": found.as_ref().map(|found| counted(usize::try_from(found.runs).unwrap_or(usize::MAX), "run")),
         "open": found.as_ref().map(|found| found.open),
         "is_cut": found.as_ref().is_some_and(|found| found.is_cut),
         "more": found.as_ref().map_or(0, |found| found.more_groups),

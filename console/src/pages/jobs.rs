@@ -57,7 +57,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     let own = json!({
         "pauses": pauses,
         "rows": rows,
-        "told": if found.jobs.len() == found.all { counted(found.all, "job") }
+        "summary": if found.jobs.len() == found.all { counted(found.all, "job") }
             else { format!("{} of {}", found.jobs.len(), counted(found.all, "job")) },
         "pattern": pattern,
         "next": end.map(|id| link("/jobs", &[filter.as_slice(), &[("after", id.as_str())]].concat())),
@@ -85,7 +85,7 @@ async fn last(ask: &Ask, id: &str) -> Result<Option<pumice_service::runs::RunSho
     Ok(list_runs(ask.realm(), &request).await?.runs.pop())
 }
 
-/// What each schedule says, in words, by job.
+/// The meaning of each schedule in words, by job.
 async fn schedules(ask: &Ask) -> Result<HashMap<String, Vec<Value>>, Fault> {
     let mut words: HashMap<String, Vec<Value>> = HashMap::new();
     for row in list_schedules(ask.realm(), &ListSchedules::default()).await?.schedules {

@@ -15,7 +15,7 @@ use crate::answer::{Fault, html, see};
 use crate::app::App;
 use crate::ask::{Ask, Fields, Taste, body_of};
 
-/// The page, or a session for the one who has the link.
+/// The page, or a session for the user of the link.
 pub(crate) async fn show(State(app): State<Arc<App>>, request: Request) -> Result<Response, Fault> {
     let query = Fields::read(request.uri().query().unwrap_or_default().as_bytes())?;
     let taste = Taste::of(request.headers());
@@ -47,7 +47,7 @@ fn page(
     bare(app, taste, "login.html", "Log in", own).map(|text| html(status, text))
 }
 
-/// A session for the one who has a token.
+/// A session for the owner of a token.
 pub(crate) async fn with_token(State(app): State<Arc<App>>, request: Request) -> Result<Response, Fault> {
     let taste = Taste::of(request.headers());
     let form = Fields::read(&body_of(&app, request.into_body()).await?)?;

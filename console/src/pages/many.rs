@@ -24,8 +24,8 @@ use crate::view::{Clock, StatusShown, counted, job_link, link, run_link};
 
 /// How long a page waits for an act to end.
 const MOMENT: Duration = Duration::from_secs(2);
-/// Most runs that an act refused which are told one by one.
-const MAX_TOLD: usize = 5;
+/// Most runs that an act refused which are listed one by one.
+const MAX_LISTED: usize = 5;
 
 /// An act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +60,7 @@ impl Act {
         }
     }
 
-    /// What it does, for the one who is to confirm it.
+    /// What it does, for the user that is to confirm it.
     const fn about(self) -> &'static str {
         match self {
             Self::Cancel => "A run that waits never starts; one that runs is stopped.",
@@ -97,7 +97,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     let (act, clock) = (Act::of(&ask.query)?, ask.clock().await?);
     let request = meant(&ask.query, &clock)?;
     let filter = request.filter.clone();
-    // What the filter lacks is told where it can be mended.
+    // A fault of the filter is shown where it can be corrected.
     let (found, trouble) = match act.look(&ask, request).await {
         Ok(found) => (found, None),
         Err(error) if error.kind().is_of_request() => (ManyDone::default(), Some(error.message().to_owned())),
@@ -117,7 +117,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         "where": filter,
         "terms": found.filter,
         "count": found.count,
-        "told": counted(count, "run"),
+        "summary": counted(count, "run"),
         "before": before,
         "more": count.saturating_sub(first.len()),
         "first": first,
@@ -173,11 +173,11 @@ pub(crate) async fn act(ask: Ask) -> Result<Response, Fault> {
     if let (Some(_), Some(id)) = (&done.stopped, &done.bulk) {
         return Ok(see(&super::bulk::place(id)));
     }
-    ask.tell(done.refused == 0, told(act, &done));
+    ask.tell(done.refused == 0, summary(act, &done));
     Ok(see(&link("/runs", &[("where", &filter)])))
 }
 
-/// What an act has come to when its page answers.
+/// The state of an act when its page answers.
 pub(super) enum Outcome<T> {
     /// It is over.
     Over(Result<T, Fault>),
@@ -208,8 +208,8 @@ pub(super) async fn within<T>(
     }
 }
 
-/// What became of the runs, in a sentence.
-fn told(act: Act, done: &ManyDone) -> String {
+/// The outcome for the runs, in a sentence.
+fn summary(act: Act, done: &ManyDone) -> String {
     let number = |count: u64| counted(usize::try_from(count).unwrap_or(usize::MAX), "run");
     let word = match act {
         Act::Cancel => "cancelled or asked to stop",
@@ -220,7 +220,7 @@ fn told(act: Act, done: &ManyDone) -> String {
     parts.extend((done.already > 0).then(|| format!("{} dealt with before", done.already)));
     let refused = done.receipts.iter().filter(|one| one.outcome == ManyOutcome::Refused);
     let refused =
-        refused.take(MAX_TOLD).filter_map(|one| Some(format!("{}: {}", one.run, one.error.as_ref()?)));
+        refused.take(MAX_LISTED).filter_map(|one| Some(format!("{}: {}", one.run, one.error.as_ref()?)));
     parts.extend((done.refused > 0).then(|| format!("{} refused", done.refused)));
     parts.extend(refused);
     parts.join("; ")

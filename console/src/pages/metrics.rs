@@ -7,7 +7,7 @@ use pumice_service::metrics::{ReadMetrics, metrics};
 use crate::answer::Fault;
 use crate::ask::Ask;
 
-/// What Prometheus's text format is sent as.
+/// The content type of Prometheus's text format.
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The figures.

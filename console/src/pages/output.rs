@@ -1,4 +1,4 @@
-//! What commands printed: a window of it, and the whole as a text.
+//! The output of commands: a window of it, and the whole as a text.
 
 use std::convert::Infallible;
 
@@ -37,7 +37,7 @@ pub(super) enum Want {
     Tail,
     /// From the line in which this byte is.
     From(u64),
-    /// What has come since a byte, with which a line begins that has this number.
+    /// Output since a byte, with which a line begins that has this number.
     On(u64, u64),
 }
 
@@ -154,7 +154,7 @@ struct Hit {
     at: u64,
 }
 
-/// What was found, and where to look on.
+/// The hits, and where to look on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 struct Hits {
     hits: Vec<Hit>,
@@ -248,13 +248,13 @@ pub(super) fn listed(run: &str, printed: &Printed) -> Value {
     })
 }
 
-/// The output of a run that is asked for. What is not an output of the run is not looked at, whatever its place.
+/// The output of a run that is asked for. A file that is not an output of the run is not looked at, whatever its place.
 async fn asked(ask: &Ask) -> Result<(String, Printed, bool), Fault> {
     let (run, at) = (ask.query.need("id")?, ask.query.need("at")?);
     ask.app.refresh().await;
     let found = locate(ask.realm(), &AskOutputs::of(run)).await?;
     let is_open = !found.status.is_end();
-    // What an attempt printed moves to its last place when it ends, and is read on from there.
+    // The output of an attempt moves to its last place when it ends, and is read on from there.
     let name = ask.query.get("name").filter(|_| !found.printed.iter().any(|printed| printed.location == at));
     let attempt = ask.query.parsed::<u32>("attempt")?;
     let is_meant = |printed: &Printed| match name {
@@ -344,7 +344,7 @@ pub(crate) async fn raw(ask: Ask) -> Result<Response, Fault> {
     Ok(text(Body::from_stream(pieces)))
 }
 
-/// What has come since a byte, for a page that follows.
+/// Output since a byte, for a page that follows.
 async fn piece(ask: &Ask, printed: &Printed, want: Want, is_open: bool) -> Result<Response, Fault> {
     let found = window(ask.realm().outputs(), &printed.location, want, MAX_WINDOW, is_open).await?;
     let value = json!({
@@ -417,7 +417,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn line_that_is_too_long_is_told_and_passed_over() {
+    async fn line_that_is_too_long_is_reported_and_skipped() {
         let text = format!("{}\nshort\n", "x".repeat(50));
         let found = window(&Text(text.clone().into_bytes()), "x", Want::From(0), 20, true).await.unwrap();
         assert!(found.lines.is_empty() && found.next == 20 && found.trouble.is_some(), "{found:?}");

@@ -43,7 +43,7 @@ pub(super) fn shown(pause: &PauseDetails, clock: &Clock) -> Value {
     })
 }
 
-/// The terms of a form: until when, and why. The caller is the one who asks.
+/// The terms of a form: until when, and why. The caller is the actor.
 async fn terms(ask: &Ask) -> Result<PauseTerms, Fault> {
     let until = time(ask, "until").await?.map(Instant);
     let why = ask.form.get("why").unwrap_or_default().to_owned();
@@ -65,8 +65,8 @@ fn answer(ask: &Ask, changed: Result<PausesChanged, Error>, page: &str) -> Resul
     let unchanged = changed.unchanged.iter().map(|scope| format!("{} was not paused", scope.words()));
     let woken = (changed.woken > 0)
         .then(|| format!("{} woken", counted(usize::try_from(changed.woken).unwrap_or(usize::MAX), "run")));
-    let told: Vec<String> = paused.chain(resumed).chain(unchanged).chain(woken).collect();
-    ask.tell(changed.unchanged.is_empty(), escaped(&told.join("; ")).into_owned());
+    let changes: Vec<String> = paused.chain(resumed).chain(unchanged).chain(woken).collect();
+    ask.tell(changed.unchanged.is_empty(), escaped(&changes.join("; ")).into_owned());
     Ok(see(&back_to(ask, page)))
 }
 
@@ -104,12 +104,12 @@ pub(crate) async fn workers_drain(ask: Ask) -> Result<Response, Fault> {
     ask.act(Role::Operator)?;
     let request = DrainWorkers { workers: worker(&ask)?, terms: terms(&ask).await? };
     let drained = drain_workers(ask.realm(), &request).await?;
-    let told: Vec<String> = drained.workers.iter().map(left_of).collect();
-    ask.tell(true, told.join("; "));
+    let changes: Vec<String> = drained.workers.iter().map(left_of).collect();
+    ask.tell(true, changes.join("; "));
     Ok(see(&back_to(&ask, "/workers")))
 }
 
-/// What a worker that drains has left, in words.
+/// The runs that a draining worker has left, in words.
 fn left_of(left: &WorkerDrain) -> String {
     let WorkerDrain { worker, running, waiting, more, .. } = left;
     if left.is_done() {

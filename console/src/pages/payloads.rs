@@ -29,7 +29,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     });
     let rows: Vec<Value> = rows.collect();
     let own = json!({
-        "told": counted(payloads.len(), "payload"),
+        "summary": counted(payloads.len(), "payload"),
         "is_cut": more || payloads.len() > SHOWN,
         "rows": rows,
         "prefix": prefix,

@@ -71,7 +71,7 @@ pub(crate) fn templates() -> Environment<'static> {
     environment
 }
 
-/// What a page has besides its own content.
+/// The parts of a page around its own content.
 pub(crate) struct Head {
     /// Its title.
     pub(crate) title: String,
@@ -121,7 +121,7 @@ impl Ask {
 /// [`Fault`] when its template lacks something.
 pub(crate) async fn render(ask: &Ask, template: &str, head: Head, own: Value) -> Result<Response, Fault> {
     let clock = ask.clock().await?;
-    let notice = ask.app.logins.told(&ask.caller);
+    let notice = ask.app.logins.take_notice(&ask.caller);
     let mut context = frame(&ask.app, Some(&ask.caller), &ask.taste, &head);
     context.extend([
         ("zone".to_owned(), json!({ "name": clock.zone.name(), "is_own": ask.taste.zone.is_some() })),
@@ -136,7 +136,7 @@ pub(crate) async fn render(ask: &Ask, template: &str, head: Head, own: Value) ->
     text_of(&ask.app, template, context).map(|text| html(StatusCode::OK, text))
 }
 
-/// What the frame of every page is given.
+/// The values for the frame of every page.
 fn frame(app: &App, caller: Option<&Caller>, taste: &Taste, head: &Head) -> Map<String, Value> {
     let may = |role| caller.is_some_and(|caller| !app.is_read_only && caller.role >= role);
     let value = json!({

@@ -18,7 +18,7 @@ use crate::view::{Words, counted, document, run_link};
 /// Most steps of a plan on a page.
 const MAX_STEPS: usize = 200;
 
-/// What is asked for.
+/// The request.
 fn asked(fields: &Fields) -> Result<RetryRun, Fault> {
     let from = match (fields.get("from"), fields.get("step")) {
         (None | Some("failed"), _) => RetryFrom::Failed,
@@ -52,7 +52,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     let planned = retry(ask.realm(), &request).await;
     let (planned, trouble) = match planned {
         Ok(planned) => (Some(planned), None),
-        // What is asked for may be mended on the page.
+        // The request may be corrected on the page.
         Err(error) if error.kind().is_of_request() => (None, Some(error.message().to_owned())),
         Err(error) => return Err(error.into()),
     };
@@ -84,7 +84,7 @@ fn plan(retried: &RetriedRun) -> Value {
     let steps: Vec<Value> = steps.collect();
     let kept = retried.steps.iter().filter(|step| step.action == RetryAction::Kept).count();
     json!({
-        "told": match retried.steps.len() + retried.more_steps {
+        "summary": match retried.steps.len() + retried.more_steps {
             0 => "The job is run again.".to_owned(),
             all => format!("{} of {} kept, the others are run.", kept, counted(all, "step")),
         },
@@ -96,7 +96,7 @@ fn plan(retried: &RetriedRun) -> Value {
     })
 }
 
-/// What is not as it was, before and after.
+/// Changed values, before and after.
 fn changes(changes: &[FieldChange]) -> Vec<Value> {
     let shown = |value: &Option<Value>| value.as_ref().map(|value| document(value).text);
     let row = |change: &FieldChange| json!({ "field": escaped(&change.field), "before": shown(&change.before), "after": shown(&change.after) });

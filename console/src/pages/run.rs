@@ -77,7 +77,7 @@ fn is_open(tree: &RunTree) -> bool {
     tree.runs.iter().any(|run| !run.status.is_end())
 }
 
-/// What the page shows of a run, and what a document of it shows that stands alone.
+/// The content of a run's page, and of a document about it.
 ///
 /// # Errors
 /// [`Fault`] when the store cannot be read.
@@ -200,7 +200,7 @@ async fn outputs(realm: &dyn Realm, records: &[Run], is_open: bool) -> Result<Ve
     let key = records.first().map(|run| run.key.to_string()).unwrap_or_default();
     for (place, printed) in output_of(realm, records).await?.iter().enumerate() {
         let mut one = listed(&key, printed);
-        // What is over does not grow.
+        // The output of an ended run does not grow.
         let goes_on = is_open && !printed.lost && printed.epoch.is_some();
         one["is_slow"] = realm.is_aws().into();
         one["follow"] = if goes_on { one["raw"].clone() } else { Value::Null };

@@ -2,7 +2,7 @@
 
 use axum::response::Response;
 use pumice_core::duration::Span;
-use pumice_core::ports::{Cursor, Order};
+use pumice_core::ports::{Order, PageCursor};
 use pumice_core::run::Status;
 use pumice_core::spec::Timezone;
 use pumice_service::runs::{CancelRuns, ListRuns, cancel as cancel_runs, list};
@@ -39,7 +39,7 @@ const VIEWS: [(&str, &[(&str, &str)]); 4] = [
     ("Last hour", &[("since", "1h")]),
 ];
 
-/// What the URL asks for.
+/// The request of the URL.
 fn asked(fields: &Fields) -> Result<ListRuns, Fault> {
     let texts = fields.all("status").flat_map(|text| text.split(',')).map(str::trim);
     let statuses =
@@ -65,7 +65,7 @@ fn asked(fields: &Fields) -> Result<ListRuns, Fault> {
         until: span("until")?,
         backfill: fields.get("backfill").map(str::to_owned),
         order,
-        cursor: fields.parsed::<Cursor>("cursor")?,
+        cursor: fields.parsed::<PageCursor>("cursor")?,
         limit,
         children: fields.has("children"),
         ..blank()
@@ -102,25 +102,25 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     let length = found.id_length.unwrap_or(8);
     let rows: Vec<RunRow> = found.runs.iter().map(|run| RunRow::of(run, &clock, length)).collect();
     let filters = filters(&ask.query);
-    let with_cursor = |cursor: &Cursor| {
+    let with_cursor = |cursor: &PageCursor| {
         let cursor = cursor.to_string();
         link("/runs", &[filters.as_slice(), &[("cursor", cursor.as_str())]].concat())
     };
-    let mut told = vec![match found.all {
+    let mut summary = vec![match found.all {
         Some(all) if all > rows.len() => format!("{} of {}", rows.len(), counted(all, "run")),
         _ => counted(rows.len(), "run"),
     }];
     if found.is_cut {
-        told.push(format!("only {} records were looked at, and there may be more", found.looked_at));
+        summary.push(format!("only {} records were looked at, and there may be more", found.looked_at));
     }
-    told.extend(found.note.clone());
+    summary.extend(found.note.clone());
     let is_chosen = |status: Status| request.statuses.contains(&status);
     let views = VIEWS.iter().map(
         |(name, query)| json!({ "name": name, "href": link("/runs", query), "is_here": filters == *query }),
     );
     let own = json!({
         "rows": rows,
-        "told": told.join("; "),
+        "summary": summary.join("; "),
         "next": found.next.as_ref().map(with_cursor),
         "first": request.cursor.is_some().then(|| link("/runs", &filters)),
         "views": views.collect::<Vec<_>>(),
@@ -171,12 +171,12 @@ pub(crate) async fn cancel(ask: Ask) -> Result<Response, Fault> {
         return Ok(see(&back));
     }
     let cancelled = cancel_runs(ask.realm(), &CancelRuns { runs, why: None, dry_run: false }).await?;
-    let mut told = Vec::new();
+    let mut summary = Vec::new();
     if !cancelled.runs.is_empty() {
-        told.push(format!("{} cancelled or asked to stop", counted(cancelled.runs.len(), "run")));
+        summary.push(format!("{} cancelled or asked to stop", counted(cancelled.runs.len(), "run")));
     }
-    told.extend(cancelled.refused.iter().map(|one| one.error.clone()));
-    ask.tell(cancelled.refused.is_empty(), told.join("; "));
+    summary.extend(cancelled.refused.iter().map(|one| one.error.clone()));
+    ask.tell(cancelled.refused.is_empty(), summary.join("; "));
     Ok(see(&back))
 }
 

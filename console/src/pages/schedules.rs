@@ -68,7 +68,7 @@ pub(super) async fn page(ask: Ask, foreseen: Value) -> Result<Response, Fault> {
     let backfills: Vec<Value> =
         backfills.backfills.iter().take(20).map(|one| backfill_row(one, &clock)).collect();
     let own = json!({
-        "told": if rows.len() == all { counted(all, "entry").replace("entrys", "entries") }
+        "summary": if rows.len() == all { counted(all, "entry").replace("entrys", "entries") }
             else { format!("{} of {all} entries", rows.len()) },
         "only": only,
         "rows": rows,
@@ -252,12 +252,12 @@ fn entry(ask: &Ask) -> Result<(String, Option<usize>), Fault> {
 }
 
 fn tell(ask: &Ask, held: &Held) {
-    let told = held.entries.iter().map(|entry| {
+    let outcomes = held.entries.iter().map(|entry| {
         let why = entry.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
         format!("entry {} of {} {}{why}", entry.entry, escaped(entry.job_id.as_str()), entry.outcome.as_str())
     });
     let is_good = held.entries.iter().all(|entry| entry.outcome.as_str() != "halted");
-    ask.tell(is_good, told.collect::<Vec<_>>().join("; "));
+    ask.tell(is_good, outcomes.collect::<Vec<_>>().join("; "));
 }
 
 /// Pauses an entry.

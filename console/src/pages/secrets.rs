@@ -24,7 +24,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         .iter()
         .map(|one| json!({ "name": one.name.as_str(), "updated": clock.moment(one.updated.0) }))
         .collect();
-    let own = json!({ "told": counted(rows.len(), "secret"), "rows": rows, "has_vault": has_vault });
+    let own = json!({ "summary": counted(rows.len(), "secret"), "rows": rows, "has_vault": has_vault });
     let command = ask.words(&["secrets", "list"]);
     render(&ask, "secrets.html", Head::new("Secrets", "secrets", &command), own).await
 }

@@ -28,7 +28,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     ask.app.refresh().await;
     let found = list(ask.realm(), ListState::default()).await?;
     let rows: Vec<Value> = found.iter().take(SHOWN).map(|item| {
-        // What is encrypted is not for a list.
+        // Encrypted values are not for a list.
         let value = match item.r#type {
             StateType::Secure => "*****".to_owned(),
             StateType::Json | StateType::Raw => document(&item.value).text,
@@ -43,7 +43,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         })
     }).collect();
     let own = json!({
-        "told": counted(found.len(), "item"),
+        "summary": counted(found.len(), "item"),
         "rows": rows,
         "more": found.len().saturating_sub(SHOWN),
     });

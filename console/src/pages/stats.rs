@@ -57,7 +57,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     render(&ask, "stats.html", Head::new("Figures by job", "stats", &command), own).await
 }
 
-/// What the estimates stand on, in a sentence.
+/// The basis of the estimates, in a sentence.
 fn basis(basis: &CostBasis) -> String {
     let region = basis.region.as_ref().map(|region| format!(" (the realm is in {region})"));
     format!(

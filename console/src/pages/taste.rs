@@ -1,4 +1,4 @@
-//! How someone wants pages to be: the zone of times, the colours. It is kept in cookies, and nothing of the realm changes.
+//! A user's preferences for pages: the zone of times, the colours. It is kept in cookies, and nothing of the realm changes.
 
 use axum::http::{HeaderValue, header};
 use axum::response::Response;

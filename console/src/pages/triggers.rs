@@ -56,7 +56,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     };
     let own = json!({
         "rows": rows,
-        "told": counted(found.all, "trigger"),
+        "summary": counted(found.all, "trigger"),
         "more": found.triggers.len().saturating_sub(SHOWN),
         "tested": tested,
         "trouble": trouble,

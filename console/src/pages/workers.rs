@@ -75,7 +75,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         "maintenance_command": ask.words(&["maintenance", word]).line(),
         "dead": dead(&ask).await,
         "rows": rows,
-        "told": counted(jobs.len(), "worker"),
+        "summary": counted(jobs.len(), "worker"),
         "more": jobs.len().saturating_sub(MAX_WORKERS),
         "pools": list_pools(ask.realm(), &ListPools {}).await?.pools.iter().take(MAX_POOLS).map(pool).collect::<Vec<_>>(),
         "has_hosts": site.ports.hosts.is_some(),
@@ -126,7 +126,7 @@ fn row(
         let oldest = match depth.oldest {
             Oldest::None => "–".to_owned(),
             Oldest::Age(age) => short(age),
-            Oldest::Unknown => "not told".to_owned(),
+            Oldest::Unknown => "unknown".to_owned(),
         };
         json!({ "ready": depth.ready, "delayed": depth.delayed, "in_flight": depth.in_flight, "oldest": oldest })
     });

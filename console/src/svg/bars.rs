@@ -94,7 +94,7 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    /// The time of these runs. What has not ended lasts until now.
+    /// The time of these runs. A run that has not ended lasts until now.
     pub(crate) fn of(runs: &[RunShown], now: Timestamp) -> Self {
         let from = runs.iter().map(|run| run.ts_start.unwrap_or(run.ts_dispatch).0).min().unwrap_or(now);
         let end = |run: &RunShown| run.ts_end.map_or(now, |at| at.0);

@@ -1,4 +1,4 @@
-//! What pages show, made ready for templates.
+//! Views: data of pages, made ready for templates.
 
 mod command;
 mod runs;
@@ -7,6 +7,7 @@ mod time;
 mod tree;
 
 pub(crate) use command::Words;
+pub(crate) use pumice_core::text::counted;
 pub(crate) use runs::{RunRow, StatusShown, Tone, about, remark, tone, trigger_words};
 pub(crate) use text::{document, mask_texts, plain};
 pub(crate) use time::{Clock, Moment, short};
@@ -30,11 +31,6 @@ pub(crate) fn run_link(key: &str) -> String {
 /// The link to a job.
 pub(crate) fn job_link(id: &str) -> String {
     link("/job", &[("id", id)])
-}
-
-/// A count with its noun: `1 run`, `2 runs`.
-pub(crate) fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ pub(crate) const fn tone(status: Status) -> Tone {
     }
 }
 
-/// The sign of a status, for those who see no colours.
+/// The sign of a status, for readers that see no colours.
 const fn sign(status: Status) -> &'static str {
     match status {
         Status::Complete => "✓",
@@ -59,7 +59,7 @@ impl From<Status> for StatusShown {
     }
 }
 
-/// Most characters of an id in a list: the link beside it has all of them.
+/// Most characters of an id in a list: the link next to it has all of them.
 const MAX_ID: usize = 13;
 
 /// A run in a list.
@@ -71,13 +71,13 @@ pub(crate) struct RunRow {
     pub(crate) href: String,
     pub(crate) job: String,
     pub(crate) job_href: String,
-    /// What tells it from others of its job.
+    /// Distinguishes it from others of its job.
     pub(crate) label: Option<String>,
     pub(crate) status: StatusShown,
     pub(crate) is_open: bool,
     pub(crate) dispatched: Moment,
     pub(crate) took: Option<String>,
-    /// What there is to say of it in one line.
+    /// A remark about it in one line.
     pub(crate) remark: String,
     pub(crate) trigger: &'static str,
     pub(crate) worker: String,
@@ -106,7 +106,7 @@ impl RunRow {
     }
 }
 
-/// What there is to say about a run in one line.
+/// A remark about a run in one line.
 pub(crate) fn remark(run: &RunShown, clock: &Clock) -> String {
     let failed_actions = run.log.iter().filter(|entry| entry.status == Status::ActionFailed).count();
     let mut parts = Vec::new();
@@ -131,7 +131,7 @@ pub(crate) fn remark(run: &RunShown, clock: &Clock) -> String {
     parts.join("; ")
 }
 
-/// What a run waits for.
+/// The condition that a run waits for.
 fn waits(run: &RunShown) -> Option<String> {
     if run.status != Status::Waiting {
         return None;
@@ -153,14 +153,14 @@ const fn trigger_word(trigger: &Trigger) -> &'static str {
     }
 }
 
-/// What started a run, with the page that shows it.
+/// The trigger of a run, with the page that shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct About {
     pub(crate) text: String,
     pub(crate) href: Option<String>,
 }
 
-/// What started a run.
+/// The trigger of a run.
 pub(crate) fn trigger_words(run: &RunShown, clock: &Clock) -> About {
     let plain = |text: String| About { text, href: None };
     match &run.trigger {

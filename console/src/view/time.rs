@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn distance_is_told_in_one_unit() {
+    fn distance_is_shown_in_one_unit() {
         let clock = Clock { zone: Tz::UTC, now: at("2026-11-28T12:00:00Z") };
         for (time, ago) in [
             ("2026-11-28T12:00:00Z", "now"),

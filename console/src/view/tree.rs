@@ -108,11 +108,11 @@ impl<'a> Grown<'a> {
     }
 }
 
-/// What is said of a run below one that failed by the same step: the way to that step, as the line above says why.
+/// The reason of a run below one that failed by the same step: the way to that step, as the line above says why.
 fn reason_below(run: &RunShown, above: Option<&RunShown>) -> Option<String> {
-    let (_, told) = split_way(above?.reason.as_deref()?)?;
+    let (_, shown) = split_way(above?.reason.as_deref()?)?;
     let whole = run.reason.as_deref()?;
     let (_, why) = split_way(whole)?;
-    let way = (why == told).then(|| whole.strip_suffix(why)?.strip_suffix(": "))??;
+    let way = (why == shown).then(|| whole.strip_suffix(why)?.strip_suffix(": "))??;
     Some(escaped(way).into_owned())
 }

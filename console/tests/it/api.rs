@@ -104,7 +104,7 @@ async fn every_operation_has_its_endpoint_and_its_description() {
             400
         };
         assert_eq!(answer.status, expected, "{path}: {detail}");
-        // What the description offers is what the router has.
+        // The description offers the routes of the router.
         let has_get = document["paths"][&path]["get"].is_object();
         let got = server.get_as(EDITOR, &path).await;
         assert_eq!(
@@ -127,7 +127,7 @@ async fn request_that_is_tried_changes_nothing() {
     let server = Server::start(Folder::lively().await).await;
     let apply = json!({ "specs": { "documents": [{ "document": {
         "job_id": "new", "type": "cmd", "worker": "core", "enabled": true, "payload": "true" } }] } });
-    // Whoever may look may try.
+    // Every viewer may try.
     let tried = server.api(VIEWER, "/api/v1/apply?dry_run=true", &apply).await;
     assert_eq!((tried.status, &tried.json()["dry_run"]), (200, &json!(true)), "{}", tried.body);
     assert_eq!(server.get("/api/v1/jobs/show?job=new").await.status, 404);
@@ -202,7 +202,7 @@ async fn request_sent_again_with_its_key_makes_one_run() {
     ] {
         assert!(detail.contains(part), "{part}: {detail}");
     }
-    // Several requests for a job are told apart by their order.
+    // Several requests for a job are distinguished by their order.
     let several =
         json!({ "requests": [{ "job_id": "nightly" }, { "job_id": "nightly", "globals": { "n": 2 } }] });
     for is_there in [false, true] {
@@ -227,7 +227,7 @@ async fn request_sent_again_with_its_key_makes_one_run() {
     assert!(refused.status == 400 && refused.body.contains("takes no idempotency-key"), "{refused:?}");
 }
 
-/// What would be dropped or rounded is refused, as by every other reader.
+/// A value that would be dropped or rounded is refused, as by every other reader.
 #[tokio::test]
 async fn body_with_doubled_keys_or_numbers_beyond_64_bits_is_refused() {
     let server = Server::start(Folder::lively().await).await;

@@ -1,4 +1,4 @@
-//! What attacks a console, and what it answers.
+//! Attacks on a console, and its answers.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ async fn address_that_others_reach_needs_a_login_and_a_name() {
     assert!(bind(open("127.0.0.1:0")).await.is_ok());
     let whole = Settings { urls: vec!["https://pumice.example.org".parse().unwrap()], ..settings() };
     let console = bind(Settings { listen: "0.0.0.0:0".parse().unwrap(), ..whole }).await.unwrap();
-    assert!(!console.has_links(), "a link would be of use to whoever reads it on the way");
+    assert!(!console.has_links(), "a link would be of use to an eavesdropper");
 }
 
 #[tokio::test]
@@ -100,7 +100,7 @@ async fn login_link_works_once_and_its_token_nowhere_else() {
     let second = server.send("GET", &path, &[], "").await;
     assert_eq!((second.status, second.header("set-cookie")), (401, ""));
     assert_eq!(server.see(&token, "/runs").await.status, 303, "a link is not a session");
-    // Whoever is at the terminal gets another one.
+    // The user at the terminal gets another one.
     assert_eq!(server.post_as("", "/login/link", &[]).await.status, 303);
     assert_eq!(server.links.lock().unwrap().len(), 2);
     assert_eq!(server.post_as(&session, "/logout", &[]).await.status, 303);
@@ -419,7 +419,7 @@ async fn flood_of_connections_leaves_room_for_others() {
     for _ in 0..200 {
         held.push(TcpStream::connect(server.address).await.unwrap());
     }
-    // They take all places; each is let go after its time, and whoever asks gets a turn.
+    // They take all places; each is let go after its time, and every caller gets a turn.
     let answer = tokio::time::timeout(Duration::from_secs(60), server.send("GET", "/login", &[], "")).await;
     assert_eq!(answer.unwrap().status, 200);
     drop(held);

@@ -1,4 +1,4 @@
-//! What the audit has of those who act at the console, and whether the realm works.
+//! Entries of the audit about acts at the console, and whether the realm works.
 
 use serde_json::{Value, json};
 
@@ -19,27 +19,27 @@ async fn act_has_the_name_of_the_login_and_the_way_it_came() {
     let server = Server::start(Folder::lively().await).await;
     let put = json!({ "id": "x", "value": 1 });
     assert_eq!(server.api(EDITOR, "/api/v1/state/put", &put).await.status, 200);
-    // What is refused for a role never reaches the realm, and is in the audit.
+    // A request that is refused for its role never reaches the realm, and is in the audit.
     assert_eq!(server.api(OPERATOR, "/api/v1/state/put", &put).await.status, 403);
     let form = [("id", "x"), ("value", "2"), ("form", "json")];
     let session = server.session(EDITOR).await;
     let posted = server.post_as(&session, "/state/put", &form).await;
     assert_eq!(posted.status, 303, "{posted:?}");
     let found = entries(&server, "state put").await;
-    let told: Vec<(&Value, &Value)> = found.iter().map(|one| (&one["who"], &one["from"])).collect();
+    let actors: Vec<(&Value, &Value)> = found.iter().map(|one| (&one["who"], &one["from"])).collect();
     let who = json!("editor (editor)");
     let denied = json!("operator (operator)");
-    assert_eq!(told, [(&who, &json!("console")), (&denied, &json!("api")), (&who, &json!("api"))]);
+    assert_eq!(actors, [(&who, &json!("console")), (&denied, &json!("api")), (&who, &json!("api"))]);
     assert!(found[1]["outcome"] == "refused" && found[1].get("asked").is_none(), "{found:?}");
     assert!(found[1]["error"].as_str().unwrap().contains("asks for the role editor"), "{found:?}");
-    // The link is of the one who started the console.
+    // The link is the console's owner's.
     let link = server.links.lock().unwrap()[0].clone();
     let path = link.split_once(&server.host()).unwrap().1.to_owned();
     let opened = server.send("GET", &path, &[], "").await;
     let session = crate::client::session_of(&opened);
     assert_eq!(server.post_as(&session, "/state/put", &form).await.status, 303);
     assert_eq!(entries(&server, "state put").await[0]["who"], "tester (login link)");
-    // A dry run is no act.
+    // A dry run is not an act.
     let pause = json!({ "jobs": ["nightly"], "terms": { "dry_run": true } });
     assert_eq!(server.api(EDITOR, "/api/v1/jobs/pause", &pause).await.status, 200);
     assert_eq!(entries(&server, "jobs pause").await, Vec::<Value>::new());
@@ -66,12 +66,12 @@ async fn page_of_the_audit_lists_entries_and_shows_each_as_text() {
 }
 
 #[tokio::test]
-async fn health_is_told_without_a_login_and_without_names() {
+async fn health_needs_no_login_and_shows_no_names() {
     let server = Server::start(Folder::new().await).await;
     let answer = server.send("GET", "/healthz", &[], "").await;
     assert_eq!(answer.status, 503, "{answer:?}");
-    let told = answer.json();
-    assert_eq!(told["reasons"], json!(["no process runs the jobs of this folder"]));
+    let health = answer.json();
+    assert_eq!(health["reasons"], json!(["no process runs the jobs of this folder"]));
     let foreign = server.send("GET", "/healthz", &[("host", "evil.example")], "").await;
     assert_eq!(foreign.status, 421);
     // While a process serves it, it works.

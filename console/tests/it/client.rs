@@ -1,4 +1,4 @@
-//! A server under test, and a client that sends what it is told, byte by byte.
+//! A server under test, and a client that sends its input byte by byte.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -32,7 +32,7 @@ impl Drop for Server {
     }
 }
 
-/// What was answered.
+/// The answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -158,7 +158,7 @@ impl Server {
         self.send("GET", path, &[("cookie", &format!("pumice-session={session}"))], "").await
     }
 
-    /// The session of one who has a token.
+    /// The session of a token's owner.
     pub(crate) async fn session(&self, token: &str) -> String {
         let answer = self.post_as("", "/login", &[("token", token)]).await;
         assert_eq!(answer.status, 303, "{answer:?}");

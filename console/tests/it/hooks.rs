@@ -56,7 +56,7 @@ async fn runs(server: &Server) -> usize {
 }
 
 #[tokio::test]
-async fn signed_request_starts_the_jobs_of_its_trigger_once_a_delivery() {
+async fn signed_request_starts_its_triggers_jobs_once_a_delivery() {
     let server = Server::start(realm(&[trigger("git/push", &json!({}))]).await).await;
     let body = r#"{"ref": "refs/heads/main"}"#;
     let github = [("x-github-event", "push"), ("x-github-delivery", "d-1")];
@@ -104,7 +104,7 @@ async fn request_that_is_not_signed_starts_nothing_and_learns_nothing() {
     let wrong = signature("other", body);
     let of_other_body = signature(SECRET, "{ }");
     let token = format!("Bearer {EDITOR}");
-    let mut told = std::collections::BTreeSet::new();
+    let mut bodies = std::collections::BTreeSet::new();
     for (path, headers) in [
         ("/hooks/git", vec![("x-hub-signature-256", "")]),
         ("/hooks/git", vec![("x-hub-signature-256", "sha256=")]),
@@ -118,9 +118,9 @@ async fn request_that_is_not_signed_starts_nothing_and_learns_nothing() {
     ] {
         let answer = post(&server, path, body, &headers).await;
         assert_eq!(answer.status, 401, "{path} {headers:?}: {answer:?}");
-        told.insert(answer.body);
+        bodies.insert(answer.body);
     }
-    assert_eq!(told.len(), 1, "an answer tells which trigger is there: {told:?}");
+    assert_eq!(bodies.len(), 1, "an answer reveals which trigger is there: {bodies:?}");
     assert_eq!(server.send("GET", "/hooks/git", &[], "").await.status, 405);
     let foreign = post(&server, "/hooks/git", body, &[("host", "evil.example")]).await;
     assert_eq!(foreign.status, 421, "{foreign:?}");
@@ -128,7 +128,7 @@ async fn request_that_is_not_signed_starts_nothing_and_learns_nothing() {
 }
 
 #[tokio::test]
-async fn request_that_a_trigger_is_not_for_or_cannot_read_is_told_so() {
+async fn request_that_a_trigger_refuses_or_cannot_read_gets_a_reason() {
     let triggers = [
         trigger("off", &json!({ "enabled": false })),
         trigger("pushes", &json!({ "if_event_type": "push" })),

@@ -150,7 +150,7 @@ async fn every_document_has_a_tag_that_guards_its_writes() {
         assert_eq!(late.status, 412, "{delete}: {}", late.body);
         let now = tag(&server, show).await;
         assert_eq!(write(&server, delete, &[&now], &body).await.status, 200, "{delete}");
-        // What is gone is in no state: neither its tag nor * means it.
+        // A deleted document has no state: neither its tag nor * means it.
         for condition in [now.as_str(), "*"] {
             let gone = write(&server, delete, &[condition], &body).await;
             assert_eq!(
@@ -360,7 +360,7 @@ async fn text_that_cannot_be_saved_says_why() {
     let malformed = [("id", "one"), ("tag", "a\"b"), ("base", base.as_str()), ("spec", base.as_str())];
     assert_eq!(server.post_as(&session, "/job/edit", &malformed).await.status, 400);
     assert_eq!(server.get("/api/v1/jobs/show?job=one").await.json(), spec("one", "true"));
-    // Who may not save is not shown the form.
+    // A caller that may not save does not see the form.
     for token in [VIEWER, OPERATOR] {
         let session = server.session(token).await;
         assert_eq!(server.see(&session, "/job/edit?id=one").await.status, 403);

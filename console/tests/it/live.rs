@@ -47,7 +47,7 @@ async fn stream_tells_of_runs_by_id_and_revision_alone() {
     let data: serde_json::Value = serde_json::from_str(data.strip_prefix("data: ").unwrap()).unwrap();
     let runs = data.as_object().unwrap();
     assert!(runs.contains_key(&id) && runs.values().all(serde_json::Value::is_number), "{data}");
-    // One who was away hears that something changed.
+    // A client that was away hears that something changed.
     let mut again = listen(&server, Some("elsewhere-7")).await;
     until(&mut again, "event: change").await;
 }

@@ -162,7 +162,7 @@ async fn act_of_a_page_says_what_became_of_it() {
     let server = Server::start(Folder::lively().await).await;
     let session = server.session(EDITOR).await;
     let id = run_id(0).to_string();
-    for (path, form, told) in [
+    for (path, form, notice) in [
         ("/run/cancel", vec![("id", id.as_str())], "cancelled"),
         ("/run/cancel", vec![("id", id.as_str())], "has ended: cancelled"),
         (
@@ -196,11 +196,11 @@ async fn act_of_a_page_says_what_became_of_it() {
         let answer = server.post_as(&session, path, &form).await;
         assert_eq!(answer.status, 303, "{path}: {}", answer.body);
         // A slash is escaped, too.
-        let told = told.replace('/', "&#x2f;");
+        let notice = notice.replace('/', "&#x2f;");
         let page = server.see(&session, answer.header("location")).await.body;
-        assert!(page.contains(&told), "{path}: {told}");
+        assert!(page.contains(&notice), "{path}: {notice}");
         assert!(!page.contains("form-canary"), "{path}");
-        assert!(!server.see(&session, "/").await.body.contains(&told), "it is told once");
+        assert!(!server.see(&session, "/").await.body.contains(&notice), "it is shown once");
     }
     // The pattern that the id looks like deleted no other job.
     assert_eq!(server.get("/job?id=nightly").await.status, 200);
@@ -254,7 +254,7 @@ async fn act_on_many_is_counted_first_and_done_to_those_alone() {
     };
     let refused = server.post_as(&session, "/runs/many", &form("3")).await;
     assert!(refused.status == 409 && refused.body.contains("nothing is done"), "{refused:?}");
-    // What came since then is not meant.
+    // Runs since then are not meant.
     let more = server.post_as(&session, "/job/run", &[("id", "nightly")]).await;
     let done = server.post_as(&session, "/runs/many", &form("2")).await;
     assert_eq!(done.status, 303, "{done:?}");
@@ -348,7 +348,7 @@ async fn run_that_failed_is_done_again_by_its_plan() {
     assert_eq!((done.status, done.header("location")), (303, again.header("location")), "{done:?}");
     let new = server.see(&session, done.header("location")).await.body;
     assert!(new.contains(&format!("does run {root} again")), "{new}");
-    // What goes on is not done again.
+    // A run that goes on is not done again.
     let open = server.see(&session, &format!("/run?id={}", run_id(1))).await.body;
     assert!(!open.contains("/run&#x2f;retry") && !open.contains("Run again"), "{open}");
 }
@@ -419,7 +419,7 @@ async fn page_has_the_command_that_shows_the_same() {
 }
 
 #[tokio::test]
-async fn dead_letter_is_handed_out_or_dropped_by_those_who_may() {
+async fn dead_letter_is_redriven_or_dropped_by_roles_that_may() {
     let server = Server::start(Folder::lively().await).await;
     let letters = server.get("/dead").await.body;
     let links: Vec<String> =
@@ -437,12 +437,12 @@ async fn dead_letter_is_handed_out_or_dropped_by_those_who_may() {
     let page = server.see(&session, &links[4]).await.body;
     assert!(page.contains("Its run has ended") && !page.contains("action=\"/dead/redrive\""), "{page}");
     assert!(server.see(&session, &links[0]).await.body.contains("action=\"/dead/redrive\""));
-    for (letter, told) in
+    for (letter, notice) in
         [(&open, "is handed out once more"), (&ended, "was left where it is: its run has ended")]
     {
         let answer = server.post_as(&session, "/dead/redrive", &[("id", letter)]).await;
         assert_eq!(answer.status, 303, "{}", answer.body);
-        assert!(server.see(&session, "/dead").await.body.contains(told), "{told}");
+        assert!(server.see(&session, "/dead").await.body.contains(notice), "{notice}");
     }
     assert_eq!(server.post_as(&session, "/dead/redrive", &[("id", &open)]).await.status, 404, "it is gone");
     assert_eq!(server.post_as(&session, "/dead/drop", &[("id", &ended)]).await.status, 403);
@@ -469,7 +469,7 @@ async fn failures_of_one_cause_are_one_group_that_leads_to_a_retry() {
 }
 
 #[tokio::test]
-async fn metrics_are_for_who_has_a_token() {
+async fn metrics_need_a_token() {
     let server = Server::start(Folder::lively().await).await;
     let without = server.send("GET", "/metrics", &[], "").await;
     assert_eq!((without.status, without.header("www-authenticate")), (401, "Bearer"));
@@ -513,7 +513,7 @@ async fn output_that_is_followed_goes_on_from_its_place() {
         piece,
         json!({ "lines": [{ "number": 3, "text": "three" }], "next": 14, "line": 4, "size": 14, "is_open": false, "trouble": null })
     );
-    // What was read where it was written goes on in its last place, with the number of its line.
+    // Output that was read where it was written goes on in its last place, with the number of its line.
     let moved =
         [("id", id.as_str()), ("at", "/scratch/live/x"), ("step", &id), ("attempt", "1"), ("name", "stdout")];
     let piece = server.get(&format!("/run/output/raw?{}&from=4&line=20", encoded(&moved))).await.json();

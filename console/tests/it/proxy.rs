@@ -1,4 +1,4 @@
-//! A console behind a proxy that says who a user is.
+//! A console behind a proxy that authenticates users.
 
 use pumice_console::{Role, Settings, TrustedProxy, TrustedRole};
 use serde_json::json;
@@ -36,7 +36,7 @@ async fn user_of_the_proxy_acts_under_their_name() {
     assert_eq!(server.send("POST", "/api/v1/state/put", &ada, &put).await.status, 200);
     let entries = server.get("/api/v1/audit/list?where=act:%22state%20put%22").await.json();
     assert_eq!(entries["entries"][0]["who"], "ada (editor, by x-forwarded-user)", "{entries}");
-    // What became of an act is shown to the one who did it, once.
+    // The outcome of an act is shown to its actor, once.
     let form = [(USER, "ada"), (ROLE, "editor"), OWN, ("content-type", "application/x-www-form-urlencoded")];
     let deleted = server.send("POST", "/state/delete", &form, "id=n").await;
     assert_eq!(deleted.status, 303, "{}", deleted.body);
@@ -131,7 +131,7 @@ async fn name_of_the_proxy_does_not_vouch_for_other_sites() {
         let answer = server.send("POST", "/api/v1/state/put", &headers, &put).await;
         assert_eq!(answer.status, 403, "{more:?}: {}", answer.body);
     }
-    // Two who a request might be from are one too many.
+    // A request with two possible senders is refused.
     for token in [EDITOR, "unknown-token-0123456789"] {
         let bearer = format!("Bearer {token}");
         let both = [(USER, "ada"), JSON, OWN, ("authorization", bearer.as_str())];

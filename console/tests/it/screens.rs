@@ -63,20 +63,20 @@ fn act_of_a_page_has_its_command_or_a_reason() {
 fn guide_names_the_page_of_each_command() {
     let guide = include_str!("../../../docs/console.md");
     let section = guide.split_once("## Commands and their pages\n").unwrap().1.split("\n## ").next().unwrap();
-    let mut told: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut listed: BTreeMap<&str, &str> = BTreeMap::new();
     for row in section.lines().filter(|line| line.starts_with("| `")) {
         let (commands, page) = row.trim_matches(['|', ' ']).split_once(" | ").unwrap();
         for command in commands.split(", ") {
-            let twice = told.insert(command.trim_matches('`'), page);
+            let twice = listed.insert(command.trim_matches('`'), page);
             assert!(twice.is_none(), "{command} stands there twice");
         }
     }
     for screen in SCREENS {
-        let page = told.remove(screen.command);
+        let page = listed.remove(screen.command);
         assert!(page.is_some_and(|page| !page.starts_with("none: ")), "{}", screen.command);
     }
     for (command, reason) in WITHOUT_SCREEN {
-        assert_eq!(told.remove(command), Some(format!("none: {reason}").as_str()), "{command}");
+        assert_eq!(listed.remove(command), Some(format!("none: {reason}").as_str()), "{command}");
     }
-    assert!(told.is_empty(), "there are no such commands: {told:?}");
+    assert!(listed.is_empty(), "there are no such commands: {listed:?}");
 }

@@ -83,7 +83,7 @@ pub struct Cursor {
     #[serde(default, flatten)]
     pub state: State,
     /// How many starts were made.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::omit::is_default")]
     pub started: u32,
     /// Runs that were made ahead of their time, which is still to come.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -95,7 +95,7 @@ pub struct Cursor {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unseen: bool,
     /// The state of its limits.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "crate::omit::is_default")]
     pub watch: Watch,
 }
 
@@ -107,14 +107,6 @@ pub struct Ahead {
     pub at: Timestamp,
     /// Its idempotency key.
     pub key: String,
-}
-
-pub(super) fn is_zero(count: &u32) -> bool {
-    *count == 0
-}
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
 }
 
 /// Slots that nothing was started for in time.

@@ -82,7 +82,7 @@ impl Shifted<'_> {
 
 /// The timing of an entry.
 #[derive(Clone, Debug)]
-pub enum When {
+pub enum Recurrence {
     /// A crontab.
     Cron(Cron),
     /// Each time so much has passed since an instant, through changes of clock.
@@ -100,7 +100,7 @@ pub enum When {
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// Its timing.
-    pub when: When,
+    pub when: Recurrence,
     /// The zone of its local times.
     pub zone: Tz,
     /// From when it holds. With `from` after `to` it holds outside the two (lava guide, Lava Scheduling Objects).
@@ -257,15 +257,15 @@ impl Entry {
 
     fn due_after(&self, after: Timestamp) -> Option<Slot> {
         match &self.when {
-            When::Cron(cron) => cron.next(after, self.zone),
-            When::Every { interval, from } => {
+            Recurrence::Cron(cron) => cron.next(after, self.zone),
+            Recurrence::Every { interval, from } => {
                 let seconds = interval.num_seconds().max(1);
                 let passed = (after - *from).num_seconds();
                 let turns = if after < *from { 0 } else { passed / seconds + 1 };
                 let at = from.checked_add_signed(TimeDelta::try_seconds(turns.checked_mul(seconds)?)?)?;
                 Some(self.plain(at))
             }
-            When::At(slots) => slots.get(slots.partition_point(|slot| slot.at <= after)).copied(),
+            Recurrence::At(slots) => slots.get(slots.partition_point(|slot| slot.at <= after)).copied(),
         }
     }
 

@@ -5,11 +5,11 @@ use chrono::{Offset, TimeDelta, TimeZone, Timelike};
 use chrono_tz::Tz;
 
 use super::cron::counts_hours;
-use super::planned::Planned;
+use super::planned::PlannedEntry;
 use super::preview::utc;
 use super::words::pattern;
 use crate::Timestamp;
-use crate::spec::{CatchUp, Crontab, Starts};
+use crate::spec::{CatchUp, Crontab, RecurrenceSpec};
 
 /// The longest expression that Scheduler takes, in characters.
 const MAX_EXPRESSION: usize = 256;
@@ -45,16 +45,16 @@ pub struct Native {
 
 /// An entry as schedules of EventBridge Scheduler. `since` is when the entry was first seen.
 #[must_use]
-pub fn native(planned: &Planned, since: Timestamp, now: Timestamp) -> Native {
+pub fn native(planned: &PlannedEntry, since: Timestamp, now: Timestamp) -> Native {
     let mut native = Native::default();
     if let Some(why) = inexpressible(planned) {
         native.remarks.push(why);
         return native;
     }
     let written = match planned.spec.starts() {
-        Some(Starts::Crontab(crontab)) => cron(crontab, planned.zone),
-        Some(Starts::Every(every)) => rate(every.get().as_secs()).map(|rate| vec![(rate, Tz::UTC)]),
-        Some(Starts::At(_)) | None => Ok(at(planned, since, now)),
+        Some(RecurrenceSpec::Crontab(crontab)) => cron(crontab, planned.zone),
+        Some(RecurrenceSpec::Every(every)) => rate(every.get().as_secs()).map(|rate| vec![(rate, Tz::UTC)]),
+        Some(RecurrenceSpec::At(_)) | None => Ok(at(planned, since, now)),
     };
     let written = match written {
         Ok(written) => written,
@@ -63,7 +63,7 @@ pub fn native(planned: &Planned, since: Timestamp, now: Timestamp) -> Native {
             return native;
         }
     };
-    let is_interval = matches!(planned.spec.starts(), Some(Starts::Every(_)));
+    let is_interval = matches!(planned.spec.starts(), Some(RecurrenceSpec::Every(_)));
     if is_interval && planned.entry(since).next(now).is_some_and(|slot| slot.at.second() != 0) {
         let why =
             "its starts are not on whole minutes, as Scheduler's are: count it from a whole minute with from";
@@ -71,7 +71,7 @@ pub fn native(planned: &Planned, since: Timestamp, now: Timestamp) -> Native {
         return native;
     }
     // Instants are what is left of a list within its window.
-    let is_list = matches!(planned.spec.starts(), Some(Starts::At(_)));
+    let is_list = matches!(planned.spec.starts(), Some(RecurrenceSpec::At(_)));
     let spans = if is_list { vec![(None, None)] } else { spans(planned) };
     for (from, to) in spans {
         let span = |(expression, zone): &(String, Tz)| {
@@ -105,7 +105,7 @@ pub fn native(planned: &Planned, since: Timestamp, now: Timestamp) -> Native {
 }
 
 /// The feature that Scheduler lacks.
-fn inexpressible(planned: &Planned) -> Option<String> {
+fn inexpressible(planned: &PlannedEntry) -> Option<String> {
     let spec = &planned.spec;
     if planned.is_reboot() {
         return Some("@reboot names no time".to_owned());
@@ -125,7 +125,7 @@ fn inexpressible(planned: &Planned) -> Option<String> {
 }
 
 /// The times in which an entry holds: one span, or two where it holds outside of a window.
-fn spans(planned: &Planned) -> Vec<(Option<Timestamp>, Option<Timestamp>)> {
+fn spans(planned: &PlannedEntry) -> Vec<(Option<Timestamp>, Option<Timestamp>)> {
     let bound = |bound: &Option<crate::spec::Bound>| bound.as_ref().and_then(|at| at.instant(planned.zone));
     match (bound(&planned.spec.from), bound(&planned.spec.to)) {
         (Some(from), Some(to)) if from > to => vec![(None, Some(to)), (Some(from), None)],
@@ -137,7 +137,7 @@ type Span = (Option<Timestamp>, Option<Timestamp>);
 
 /// From when and until when a schedule holds, of a span of an entry; `None` when it is over.
 fn within(
-    planned: &Planned,
+    planned: &PlannedEntry,
     since: Timestamp,
     now: Timestamp,
     span: Span,
@@ -158,10 +158,10 @@ fn within(
 }
 
 /// The differences of Scheduler's schedules from the entry.
-fn differences(planned: &Planned, schedules: &[Expression], now: Timestamp) -> Vec<String> {
+fn differences(planned: &PlannedEntry, schedules: &[Expression], now: Timestamp) -> Vec<String> {
     let spec = &planned.spec;
     let mut told = Vec::new();
-    if let Some(Starts::Crontab(crontab)) = spec.starts()
+    if let Some(RecurrenceSpec::Crontab(crontab)) = spec.starts()
         && changes_clock(planned.zone, now)
     {
         told.push(if counts_hours(crontab) {
@@ -171,7 +171,7 @@ fn differences(planned: &Planned, schedules: &[Expression], now: Timestamp) -> V
                 .to_owned()
         });
     }
-    if matches!(spec.starts(), Some(Starts::Every(_))) {
+    if matches!(spec.starts(), Some(RecurrenceSpec::Every(_))) {
         let begin = schedules.iter().filter_map(|schedule| schedule.start).min();
         told.extend(begin.map(|begin| {
             let begin = utc(begin);
@@ -234,15 +234,15 @@ fn rate(seconds: u64) -> Result<String, String> {
 }
 
 /// Instants, in UTC: a local time may come twice.
-fn at(planned: &Planned, since: Timestamp, now: Timestamp) -> Vec<(String, Tz)> {
+fn at(planned: &PlannedEntry, since: Timestamp, now: Timestamp) -> Vec<(String, Tz)> {
     let entry = planned.entry(since);
     let slots = entry.slots(now).filter(|slot| slot.at.second() == 0);
     slots.map(|slot| (format!("at({})", slot.at.format("%Y-%m-%dT%H:%M:%S")), Tz::UTC)).collect()
 }
 
 /// Whether an entry has instants to come that are not on a whole minute.
-fn has_odd_seconds(planned: &Planned, since: Timestamp, now: Timestamp) -> bool {
-    let is_list = matches!(planned.spec.starts(), Some(Starts::At(_)));
+fn has_odd_seconds(planned: &PlannedEntry, since: Timestamp, now: Timestamp) -> bool {
+    let is_list = matches!(planned.spec.starts(), Some(RecurrenceSpec::At(_)));
     is_list && planned.entry(since).slots(now).any(|slot| slot.at.second() != 0)
 }
 

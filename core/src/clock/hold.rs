@@ -4,7 +4,7 @@
 use chrono::TimeDelta;
 
 use super::cursor::{Cursor, State};
-use super::planned::{Plan, Planned};
+use super::planned::{JobSchedule, PlannedEntry};
 use super::timetable::Timetable;
 use crate::Timestamp;
 
@@ -13,7 +13,7 @@ const UNUSABLE: &str = "-";
 
 /// A pause as it is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pause {
+pub struct EntryPause {
     /// Until when; until it is resumed where `None`.
     pub until: Option<Timestamp>,
     /// The person or program that asks for it.
@@ -24,7 +24,7 @@ pub struct Pause {
 
 /// The outcome for an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum HoldOutcome {
     /// It was paused, or its pause was replaced.
     Paused,
     /// It goes on.
@@ -37,46 +37,58 @@ pub enum Outcome {
 
 /// A timetable with entries paused or resumed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
+pub struct HeldTimetable {
     /// The record to write: due at once, so that runs which were made ahead are withdrawn. `None` where nothing changes.
     pub next: Option<Timetable>,
     /// The outcome for each entry that was asked for, by its place.
-    pub outcomes: Vec<(usize, Outcome)>,
+    pub outcomes: Vec<(usize, HoldOutcome)>,
 }
 
 impl Timetable {
     /// The timetable with entries paused: all of them, or one. An entry that nothing has looked at yet is taken as it was
     /// when its spec was put, so that it is found paused when something does.
     #[must_use]
-    pub fn paused(&self, plan: &Plan, which: Option<usize>, pause: &Pause, now: Timestamp) -> Held {
+    pub fn paused(
+        &self,
+        plan: &JobSchedule,
+        which: Option<usize>,
+        pause: &EntryPause,
+        now: Timestamp,
+    ) -> HeldTimetable {
         self.hold(plan, which, now, |cursor, _| {
-            let Pause { until, by, why } = pause.clone();
+            let EntryPause { until, by, why } = pause.clone();
             let fingerprint = match cursor.fingerprint.as_str() {
                 "" => UNUSABLE.to_owned(),
                 known => known.to_owned(),
             };
-            (Cursor { fingerprint, ..cursor.paused(until, by, why) }, Outcome::Paused)
+            (Cursor { fingerprint, ..cursor.paused(until, by, why) }, HoldOutcome::Paused)
         })
     }
 
     /// The timetable with entries resumed that are paused or halted: all of them, or one. They wait for their next slot
     /// after `now`; with `catch_up` they make up for what they missed, as their specs say.
     #[must_use]
-    pub fn resumed(&self, plan: &Plan, which: Option<usize>, catch_up: bool, now: Timestamp) -> Held {
+    pub fn resumed(
+        &self,
+        plan: &JobSchedule,
+        which: Option<usize>,
+        catch_up: bool,
+        now: Timestamp,
+    ) -> HeldTimetable {
         self.hold(plan, which, now, |cursor, planned| {
             if !matches!(cursor.state, State::Paused { .. } | State::Halted) {
-                return (cursor, Outcome::Unchanged);
+                return (cursor, HoldOutcome::Unchanged);
             }
             let Some(planned) = planned else {
                 let watch = cursor.watch.restarted();
-                return (Cursor { state: State::Active, watch, ..cursor }, Outcome::Resumed);
+                return (Cursor { state: State::Active, watch, ..cursor }, HoldOutcome::Resumed);
             };
             let (entry, local) = (planned.entry(cursor.since), now - planned.jitter);
             if catch_up {
                 let next = cursor.resumed(&entry, true, local);
                 let due = next.due(&entry, planned.missing, local, TimeDelta::zero());
                 let halts = due.is_some_and(|due| due.cursor.state == State::Halted);
-                return if halts { (cursor, Outcome::WouldHalt) } else { (next, Outcome::Resumed) };
+                return if halts { (cursor, HoldOutcome::WouldHalt) } else { (next, HoldOutcome::Resumed) };
             }
             // An edit that nothing has looked at yet counts from now on, not from when it was made.
             let is_edited = cursor.fingerprint != planned.fingerprint && cursor.ahead.is_empty();
@@ -86,17 +98,17 @@ impl Timetable {
                 cursor
             };
             let entry = planned.entry(cursor.since);
-            (cursor.resumed(&entry, false, local), Outcome::Resumed)
+            (cursor.resumed(&entry, false, local), HoldOutcome::Resumed)
         })
     }
 
     fn hold(
         &self,
-        plan: &Plan,
+        plan: &JobSchedule,
         which: Option<usize>,
         now: Timestamp,
-        change: impl Fn(Cursor, Option<&Planned>) -> (Cursor, Outcome),
-    ) -> Held {
+        change: impl Fn(Cursor, Option<&PlannedEntry>) -> (Cursor, HoldOutcome),
+    ) -> HeldTimetable {
         let seen = self.changed.map_or(now, |changed| changed.min(now));
         // How each entry is when it is seen for the first time. Nothing is due then.
         let fresh = Self::new(self.job_id.clone(), seen).look(plan, seen, TimeDelta::zero()).next.cursors;
@@ -120,7 +132,7 @@ impl Timetable {
             let before = if is_new { fresh[index].clone() } else { known.clone() };
             let (after, outcome) = change(before, planned);
             outcomes.push((index, outcome));
-            if matches!(outcome, Outcome::Paused | Outcome::Resumed) {
+            if matches!(outcome, HoldOutcome::Paused | HoldOutcome::Resumed) {
                 changes = true;
                 cursors.push(after);
             } else {
@@ -128,6 +140,6 @@ impl Timetable {
             }
         }
         let next = changes.then(|| Self { rev: self.rev + 1, due_at: Some(now), cursors, ..self.clone() });
-        Held { next, outcomes }
+        HeldTimetable { next, outcomes }
     }
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cron::time_of_day;
 use super::cursor::{Cursor, State};
-use super::planned::Planned;
+use super::planned::PlannedEntry;
 use super::preview::utc;
 use super::watch::{Alert, Broken, MAX_REASON, Open, Silence, Watch};
 use crate::Timestamp;
@@ -184,7 +184,7 @@ enum Verdict {
 
 impl Silence {
     /// When it is up the next time. An alert is repeated once as much time has passed again, and a further slot.
-    pub(super) fn up_at(&self, cursor: &Cursor, planned: &Planned) -> Option<Timestamp> {
+    pub(super) fn up_at(&self, cursor: &Cursor, planned: &PlannedEntry) -> Option<Timestamp> {
         let since = match &self.told {
             None => self.since,
             Some(told) if cursor.last > told.slot => told.by,
@@ -214,7 +214,7 @@ pub(super) struct Judge<'a> {
     /// Its place in the schedule.
     pub(super) entry: usize,
     /// The entry.
-    pub(super) planned: &'a Planned,
+    pub(super) planned: &'a PlannedEntry,
     /// The runs that were looked up.
     pub(super) runs: &'a Runs,
     /// From when a silence counts that begins now.

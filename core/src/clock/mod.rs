@@ -18,12 +18,14 @@ mod words;
 pub use backfill::Backfill;
 pub use cron::{ClockChange, Cron, Slot};
 pub use cursor::{Ahead, Cursor, Due, IN_TIME, MAX_COUNTED, MAX_MISSED, Missed, Missing, State, WINDOW};
-pub use entry::{Calendars, Entry, When};
+pub use entry::{Calendars, Entry, Recurrence};
 pub use eventbridge::{Expression, Native, native};
-pub use hold::{Held, Outcome, Pause};
+pub use hold::{EntryPause, HeldTimetable, HoldOutcome};
 pub use limits::{LimitKind, PAUSED_BY, Runs, Watched};
 pub use outage::{Recovery, after_outage};
-pub use planned::{BadEntry, Plan, Planned, digest, is_clock_changed, is_schedule, is_scheduled, rules_of};
+pub use planned::{
+    BadEntry, JobSchedule, PlannedEntry, digest, is_clock_changed, is_schedule, is_scheduled, rules_of,
+};
 pub use preview::{Standing, Upcoming, local, notes, standings, utc};
 pub use timetable::{Looked, Start, Timetable};
 pub use watch::{Alert, Broken, MAX_OPEN, Open, Silence, Watch};

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 
 use super::cron::Slot;
 use super::cursor::{Cursor, IN_TIME, Missed, State};
-use super::planned::Plan;
+use super::planned::JobSchedule;
 use super::preview::standings;
 use super::timetable::Timetable;
 use crate::Timestamp;
@@ -39,7 +39,7 @@ impl Recovery {
 /// question is asked: entries that are paused then start nothing.
 #[must_use]
 pub fn after_outage(
-    plan: &Plan,
+    plan: &JobSchedule,
     timetable: &Timetable,
     down: (Timestamp, Timestamp),
     now: Timestamp,

@@ -9,15 +9,15 @@ use uuid::Uuid;
 
 use super::cron::{Cron, Slot};
 use super::cursor::Missing;
-use super::entry::{Calendars, Entry, When, named};
+use super::entry::{Calendars, Entry, Recurrence, named};
 use crate::Timestamp;
 use crate::duration::Span;
 use crate::hosts::Hosts;
 use crate::ids::JobId;
 use crate::ports::Doc;
 use crate::spec::{
-    Bound, Calendar, Enabled, JobSpec, Nodes, OneOrMany, Overlap, RealmSpec, Schedule, ScheduleEntry,
-    Settings, Starts, locked_nodes,
+    Bound, Calendar, Enabled, JobSpec, Nodes, OneOrMany, Overlap, RealmSpec, RecurrenceSpec, Schedule,
+    ScheduleEntry, Settings, locked_nodes,
 };
 use crate::text::quoted;
 
@@ -26,7 +26,7 @@ const ENTRIES: Uuid = Uuid::from_u128(0x1c9a_7f52_64be_4e0f_8a37_55d3_0be1_92c6)
 
 /// An entry of a job's schedule with all that decides when it starts.
 #[derive(Clone, Debug)]
-pub struct Planned {
+pub struct PlannedEntry {
     /// As the spec has it.
     pub spec: ScheduleEntry,
     /// The zone of its times.
@@ -60,9 +60,9 @@ pub struct BadEntry(pub String);
 
 /// The schedule of a job.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct JobSchedule {
     /// Its entries, in order. One that cannot be used is not in the way of the others.
-    pub entries: Vec<Result<Planned, BadEntry>>,
+    pub entries: Vec<Result<PlannedEntry, BadEntry>>,
     /// Whether the job may be started: one that is not enabled, or does not say so, starts nothing. A template is
     /// looked at when a run starts.
     pub enabled: bool,
@@ -74,7 +74,7 @@ pub struct Plan {
     pub hosts: Hosts,
 }
 
-impl Plan {
+impl JobSchedule {
     /// The schedule of a job.
     #[must_use]
     pub fn of(job: &JobSpec, realm: &RealmSpec, settings: &Settings) -> Self {
@@ -87,7 +87,7 @@ impl Plan {
         }
         let entries = Schedule::entries(schedule).into_iter().map(|entry| {
             let entry = entry.map_err(|error| BadEntry(error.to_string()))?;
-            Planned::new(entry, job, calendars, settings)
+            PlannedEntry::new(entry, job, calendars, settings)
         });
         let entries: Vec<_> = entries.collect();
         let spec = (!entries.is_empty()).then(|| digest(schedule));
@@ -104,7 +104,7 @@ impl Plan {
     /// Whether an entry that can be used starts the job on each host.
     #[must_use]
     pub fn is_for_all_nodes(&self) -> bool {
-        self.entries.iter().flatten().any(Planned::is_for_all_nodes)
+        self.entries.iter().flatten().any(PlannedEntry::is_for_all_nodes)
     }
 
     /// Whether it has no entries at all.
@@ -114,7 +114,7 @@ impl Plan {
     }
 }
 
-impl Planned {
+impl PlannedEntry {
     fn new(
         spec: ScheduleEntry,
         job: &JobSpec,
@@ -135,9 +135,9 @@ impl Planned {
         let unread = |bound: &Bound| BadEntry(format!("{} is not a time", quoted(bound.as_str())));
         let instant = |bound: &Bound| bound.instant(zone).ok_or_else(|| unread(bound));
         let when = match spec.starts() {
-            Some(Starts::Crontab(crontab)) => Timing::Cron(Cron::new(crontab)),
-            Some(Starts::Every(every)) => Timing::Every(every.delta()),
-            Some(Starts::At(at)) => {
+            Some(RecurrenceSpec::Crontab(crontab)) => Timing::Cron(Cron::new(crontab)),
+            Some(RecurrenceSpec::Every(every)) => Timing::Every(every.delta()),
+            Some(RecurrenceSpec::At(at)) => {
                 let slot = |bound: &Bound| {
                     let (at, wall) = bound.reading(zone).ok_or_else(|| unread(bound))?;
                     // A slot has whole seconds, as its key has.
@@ -179,12 +179,12 @@ impl Planned {
     #[must_use]
     pub fn entry(&self, since: Timestamp) -> Entry {
         let when = match &self.when {
-            Timing::Cron(cron) => When::Cron(cron.clone()),
+            Timing::Cron(cron) => Recurrence::Cron(cron.clone()),
             Timing::Every(interval) => {
                 let from = self.from.unwrap_or_else(|| since.trunc_subsecs(0));
-                When::Every { interval: *interval, from }
+                Recurrence::Every { interval: *interval, from }
             }
-            Timing::At(instants) => When::At(instants.clone()),
+            Timing::At(instants) => Recurrence::At(instants.clone()),
         };
         let (from, to, calendars) = (self.from, self.to, self.calendars.clone());
         Entry { when, zone: self.zone, from, to, calendars }
@@ -232,9 +232,9 @@ fn depends_on_zone(spec: &ScheduleEntry) -> bool {
     let by_window = [&spec.from, &spec.to].into_iter().flatten().any(is_wall);
     by_window
         || match spec.starts() {
-            Some(Starts::Crontab(crontab)) => crontab.pattern().is_some(),
-            Some(Starts::At(at)) => at.iter().any(is_wall),
-            Some(Starts::Every(_)) | None => false,
+            Some(RecurrenceSpec::Crontab(crontab)) => crontab.pattern().is_some(),
+            Some(RecurrenceSpec::At(at)) => at.iter().any(is_wall),
+            Some(RecurrenceSpec::Every(_)) | None => false,
         }
 }
 

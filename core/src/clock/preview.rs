@@ -6,7 +6,7 @@ use chrono_tz::Tz;
 use super::cron::{ClockChange, Slot};
 use super::cursor::{Cursor, State};
 use super::entry::Entry;
-use super::planned::{Plan, Planned};
+use super::planned::{JobSchedule, PlannedEntry};
 use super::timetable::Timetable;
 use crate::Timestamp;
 
@@ -19,7 +19,7 @@ pub struct Standing<'a> {
     /// Its place in the schedule, from 0.
     pub entry: usize,
     /// The entry; `None` where its spec cannot be used.
-    pub planned: Option<&'a Planned>,
+    pub planned: Option<&'a PlannedEntry>,
     /// How far it has come: as stored, else as it is when it is first seen.
     pub cursor: Cursor,
     /// Slots that are due and wait for a server to start them.
@@ -34,10 +34,10 @@ pub struct Standing<'a> {
 
 /// Each entry of a job as it stands at a time, in order. Nothing is started by this.
 #[must_use]
-pub fn standings<'a>(plan: &'a Plan, timetable: &Timetable, now: Timestamp) -> Vec<Standing<'a>> {
+pub fn standings<'a>(plan: &'a JobSchedule, timetable: &Timetable, now: Timestamp) -> Vec<Standing<'a>> {
     let looked = timetable.look(plan, now, TimeDelta::zero());
     let entries = plan.entries.iter().zip(looked.next.cursors).enumerate();
-    let standing = |(entry, (planned, cursor)): (usize, (&'a Result<Planned, _>, Cursor))| {
+    let standing = |(entry, (planned, cursor)): (usize, (&'a Result<PlannedEntry, _>, Cursor))| {
         let overdue = looked.starts.iter().filter(|start| start.entry == entry).map(|start| start.slot);
         // The look says what it would start as the last; the record says what was started.
         let known = || timetable.cursors.iter().filter(|known| known.fingerprint == cursor.fingerprint);
@@ -78,7 +78,7 @@ impl<'a> Standing<'a> {
             State::Halted => "halted",
             _ if self.planned.is_none() => "broken",
             State::Disabled => "disabled",
-            State::Active if self.planned.is_some_and(Planned::is_reboot) => "reboot",
+            State::Active if self.planned.is_some_and(PlannedEntry::is_reboot) => "reboot",
             State::Active if self.cursor.next.is_none() && self.overdue.is_empty() => "over",
             State::Active => "active",
         }
@@ -197,7 +197,7 @@ impl Upcoming {
 
 /// Notes on a slot: a change of clock, a move by calendars, jitter.
 #[must_use]
-pub fn notes(slot: &Slot, planned: &Planned) -> Vec<String> {
+pub fn notes(slot: &Slot, planned: &PlannedEntry) -> Vec<String> {
     let mut notes = Vec::new();
     let local =
         slot.local.format(if slot.local.format("%S").to_string() == "00" { "%H:%M" } else { "%H:%M:%S" });

@@ -8,7 +8,7 @@ use super::cron::Slot;
 use super::cursor::{Ahead, Cursor, IN_TIME, Missed, State, told_of};
 use super::entry::Entry;
 use super::limits::{Judge, Runs};
-use super::planned::{Plan, Planned};
+use super::planned::{JobSchedule, PlannedEntry};
 use super::watch::{Alert, Begun, MAX_ALERTS, MAX_PASSED};
 use crate::Timestamp;
 use crate::hosts::Hosts;
@@ -147,13 +147,19 @@ impl Timetable {
 
     /// The outcome of a look at a time, and at the times up to `ahead` after it. Limits are left as they are.
     #[must_use]
-    pub fn look(&self, plan: &Plan, now: Timestamp, ahead: TimeDelta) -> Looked {
+    pub fn look(&self, plan: &JobSchedule, now: Timestamp, ahead: TimeDelta) -> Looked {
         self.look_with(plan, None, now, ahead)
     }
 
     /// The same, with limits judged by the runs that [`asks_for`](Self::asks_for) named.
     #[must_use]
-    pub fn look_with(&self, plan: &Plan, runs: Option<&Runs>, now: Timestamp, ahead: TimeDelta) -> Looked {
+    pub fn look_with(
+        &self,
+        plan: &JobSchedule,
+        runs: Option<&Runs>,
+        now: Timestamp,
+        ahead: TimeDelta,
+    ) -> Looked {
         let mut looked = Looked {
             next: Self {
                 rev: self.rev + 1,
@@ -207,7 +213,7 @@ impl Timetable {
     /// The outcome for a job that has no schedule any more, or is gone.
     #[must_use]
     pub fn ended(&self, now: Timestamp) -> Looked {
-        self.look(&Plan::none(), now, TimeDelta::zero())
+        self.look(&JobSchedule::none(), now, TimeDelta::zero())
     }
 
     /// The outcome for a job whose spec cannot be read: nothing happens until it can.
@@ -231,7 +237,7 @@ impl Timetable {
     }
 
     /// The cursor that each entry had: the one that was due as it is, else the one in its place.
-    pub(super) fn matched(&self, plan: &Plan) -> Vec<Option<Cursor>> {
+    pub(super) fn matched(&self, plan: &JobSchedule) -> Vec<Option<Cursor>> {
         let mut free: Vec<Option<&Cursor>> = self.cursors.iter().map(Some).collect();
         let mut matched: Vec<Option<Cursor>> = vec![None; plan.entries.len()];
         for (index, planned) in plan.entries.iter().enumerate() {
@@ -256,7 +262,7 @@ impl Timetable {
 impl Timetable {
     /// Notes that starts of one slot were refused, before the record of the look is written: the reasons stay until the
     /// entry's next start. A slot that has no run on another host either does not count for `max_runs`.
-    pub fn refuse(&mut self, plan: &Plan, refused: &[(Start, String)], has_run: bool) {
+    pub fn refuse(&mut self, plan: &JobSchedule, refused: &[(Start, String)], has_run: bool) {
         let Some((first, _)) = refused.first() else { return };
         let (Some(cursor), Some(Ok(planned))) =
             (self.cursors.get_mut(first.entry), plan.entries.get(first.entry))
@@ -293,7 +299,7 @@ struct OneEntry<'a> {
     index: usize,
     /// How many entries there are.
     of: usize,
-    planned: &'a Planned,
+    planned: &'a PlannedEntry,
     enabled: bool,
     /// Whether the job or the realm was changed since the last look.
     is_changed: bool,
@@ -504,7 +510,7 @@ impl OneEntry<'_> {
 
 impl Start {
     fn new(
-        planned: &Planned,
+        planned: &PlannedEntry,
         entry: usize,
         slot: Slot,
         previous: Option<Timestamp>,
@@ -524,7 +530,7 @@ impl Start {
 
     /// A start of an entry at a time that it need not name; `since` is when the entry was first seen.
     #[must_use]
-    pub fn at_once(planned: &Planned, entry: usize, since: Timestamp, now: Timestamp) -> Self {
+    pub fn at_once(planned: &PlannedEntry, entry: usize, since: Timestamp, now: Timestamp) -> Self {
         let at = now.trunc_subsecs(0);
         let local = at.with_timezone(&planned.zone).naive_local();
         let slot = Slot { at, local, change: None, moved_from: None };

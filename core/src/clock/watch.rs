@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::cursor::{Cursor, is_zero};
+use super::cursor::Cursor;
 use super::limits::{GRACE, LimitKind};
-use super::planned::Planned;
+use super::planned::PlannedEntry;
 use super::timetable::Start;
 use crate::Timestamp;
 use crate::duration::Span;
@@ -34,7 +34,7 @@ pub struct Watch {
     #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
     pub open: VecDeque<Open>,
     /// How many runs in a row ended badly, where that counts.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::omit::is_default")]
     pub failures: u32,
     /// Since when no run ended well, where that counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -46,7 +46,7 @@ pub struct Watch {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alerts: Vec<Alert>,
     /// How many open slots were given up, as there were too many.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::omit::is_default")]
     pub given_up: u32,
 }
 
@@ -172,7 +172,7 @@ impl Watch {
     }
 
     /// Opens a slot.
-    pub(super) fn begin(&mut self, planned: &Planned, start: &Start, slot_of: Begun) {
+    pub(super) fn begin(&mut self, planned: &PlannedEntry, start: &Start, slot_of: Begun) {
         let (passed, no_run) = match slot_of {
             Begun::Started => (false, None),
             Begun::Passed => (true, None),
@@ -227,7 +227,7 @@ impl Watch {
     }
 
     /// When the next limit must be judged.
-    pub(super) fn due_at(&self, cursor: &Cursor, planned: &Planned) -> Option<Timestamp> {
+    pub(super) fn due_at(&self, cursor: &Cursor, planned: &PlannedEntry) -> Option<Timestamp> {
         let open = self.open.iter().flat_map(|open| [open.must_start, open.finish_by]).flatten();
         let silence = self.silence.as_ref().and_then(|silence| silence.up_at(cursor, planned));
         let up = open.chain(silence).min().map(|by| by + GRACE);

@@ -1,7 +1,7 @@
 //! An entry of a schedule in words.
 
-use super::planned::Planned;
-use crate::spec::{Crontab, Limit, Nodes, OneOrMany, ScheduleEntry, Shift, Starts};
+use super::planned::PlannedEntry;
+use crate::spec::{Crontab, Limit, Nodes, OneOrMany, RecurrenceSpec, ScheduleEntry, Shift};
 
 /// Most instants of an entry that are written out.
 const MAX_INSTANTS: usize = 3;
@@ -9,7 +9,7 @@ const WEEKDAYS: &str = "Monday, Tuesday, Wednesday, Thursday, and Friday";
 
 /// An entry in words, with its zone: `each day at 02:30 Europe/Berlin`.
 #[must_use]
-pub fn describe(planned: &Planned) -> String {
+pub fn describe(planned: &PlannedEntry) -> String {
     let (starts, limits) = (starts_in_words(&planned.spec), limits_in_words(&planned.spec));
     let comma = if starts.contains(", ") { "," } else { "" };
     format!("{starts}{comma} {}{limits}", planned.zone.name())
@@ -20,10 +20,10 @@ pub fn describe(planned: &Planned) -> String {
 pub fn starts_in_words(spec: &ScheduleEntry) -> String {
     match spec.starts() {
         None => "never".to_owned(),
-        Some(Starts::Crontab(crontab)) => crontab_in_words(crontab),
-        Some(Starts::Every(every)) => format!("every {every}"),
-        Some(Starts::At(OneOrMany::One(at))) => format!("once at {at}"),
-        Some(Starts::At(OneOrMany::Many(many))) => {
+        Some(RecurrenceSpec::Crontab(crontab)) => crontab_in_words(crontab),
+        Some(RecurrenceSpec::Every(every)) => format!("every {every}"),
+        Some(RecurrenceSpec::At(OneOrMany::One(at))) => format!("once at {at}"),
+        Some(RecurrenceSpec::At(OneOrMany::Many(many))) => {
             let shown: Vec<&str> = many.iter().take(MAX_INSTANTS).map(|at| at.as_str()).collect();
             let rest = many.len().saturating_sub(MAX_INSTANTS);
             let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };

@@ -22,5 +22,5 @@ pub use open::{
 };
 pub use secrets::{AwsKeys, NoSecrets, RoleRequest, Secrets, TokenRequest};
 pub use spec::{
-    AppliedConnection, ConnectionSpec, ConnectionStore, Family, Kind, NoConnections, TYPES, connection_schema,
+    ConnectionSpec, ConnectionStore, ConnectionUpsert, Family, Kind, NoConnections, TYPES, connection_schema,
 };

@@ -395,7 +395,7 @@ pub fn connection_schema() -> Value {
 
 /// One connection that was put: its id, what changed, and the document that was there before.
 #[derive(Clone, Debug)]
-pub struct AppliedConnection {
+pub struct ConnectionUpsert {
     /// The connection.
     pub conn_id: ConnId,
     /// The change.
@@ -416,7 +416,7 @@ pub trait ConnectionStore: Send + Sync {
         &self,
         connections: Vec<ConnectionSpec>,
         dry_run: bool,
-    ) -> Result<Vec<AppliedConnection>, StoreError>;
+    ) -> Result<Vec<ConnectionUpsert>, StoreError>;
     /// Removes a connection; says whether it was there.
     async fn delete_connection(&self, id: &ConnId) -> Result<bool, StoreError>;
 }
@@ -439,7 +439,7 @@ impl ConnectionStore for NoConnections {
         &self,
         _: Vec<ConnectionSpec>,
         _: bool,
-    ) -> Result<Vec<AppliedConnection>, StoreError> {
+    ) -> Result<Vec<ConnectionUpsert>, StoreError> {
         Err(StoreError::new("connections are not kept here"))
     }
 

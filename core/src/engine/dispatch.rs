@@ -14,7 +14,7 @@ use super::ledger::{Ledger, Sent};
 use super::rendered::{AtDispatch, rendering};
 use crate::Timestamp;
 use crate::ids::{JobId, RunId, RunKey};
-use crate::job_type::{DispatchError, JobError, Origin, Registry, Rendered, Site, Templates};
+use crate::job_type::{DispatchError, JobError, OriginRun, Registry, Rendered, Site, Templates};
 use crate::ports::{Outgoing, StoreError, StoredJob};
 use crate::request::DispatchRequest;
 use crate::run::{Lineage, NewRun, Run, StopRequest, Trigger, settle};
@@ -54,11 +54,11 @@ enum Asker<'a> {
     /// A trigger, whose event may be delivered again.
     Trigger(&'a EventStart),
     /// A run.
-    Run(&'a Origin),
+    Run(&'a OriginRun),
 }
 
 impl<'a> Asker<'a> {
-    const fn origin(self) -> Option<&'a Origin> {
+    const fn origin(self) -> Option<&'a OriginRun> {
         match self {
             Self::Run(origin) => Some(origin),
             _ => None,
@@ -152,7 +152,7 @@ impl Dispatcher {
     pub async fn dispatch(
         &self,
         requests: Vec<DispatchRequest>,
-        origin: Option<&Origin>,
+        origin: Option<&OriginRun>,
     ) -> Vec<Result<Accepted, DispatchError>> {
         self.take(requests, origin.map_or(Asker::Caller, Asker::Run), Taking::Each).await
     }
@@ -161,7 +161,7 @@ impl Dispatcher {
     pub(super) async fn dispatch_together(
         &self,
         requests: Vec<DispatchRequest>,
-        origin: &Origin,
+        origin: &OriginRun,
     ) -> Vec<Result<Accepted, DispatchError>> {
         self.take(requests, Asker::Run(origin), Taking::AllOrNone).await
     }
@@ -518,7 +518,7 @@ async fn end_refused(ledger: &Ledger, run: Run, why: &str) {
 
 /// Where a run comes from that starts after a delay. Jobs that start each other with one may do so for ever, as jobs that
 /// poll do; without one they would take up the workers.
-fn lineage(origin: &Origin, delay: TimeDelta) -> Lineage {
+fn lineage(origin: &OriginRun, delay: TimeDelta) -> Lineage {
     let lineage = origin.lineage.clone();
     if delay >= TimeDelta::seconds(1) { Lineage { depth: 0, ..lineage } } else { lineage }
 }
@@ -544,7 +544,7 @@ mod tests {
             master_sent: false,
         };
         let (key, globals, label) = (RunKey::root(run_id), Map::new(), String::new());
-        let mut origin = Origin { key, job_id, lineage: first, globals, label };
+        let mut origin = OriginRun { key, job_id, lineage: first, globals, label };
         for _ in 0..100 {
             let below = lineage(&origin, delay);
             origin.lineage.depth = below.depth + 1;

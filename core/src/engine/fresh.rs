@@ -9,7 +9,7 @@ use crate::Timestamp;
 use crate::duration::Span;
 use crate::globals::merge_globals;
 use crate::ids::{JobId, RealmName, RunId, RunKey};
-use crate::job_type::{DispatchError, Origin};
+use crate::job_type::{DispatchError, OriginRun};
 use crate::message::{MAX_MESSAGE_BYTES, Message};
 use crate::ports::Outgoing;
 use crate::request::{DispatchRequest, When};
@@ -23,8 +23,8 @@ pub(super) enum First {
     None,
     /// Its queue takes it now, and holds it until the run is due.
     Now(Outgoing),
-    /// The run is due later than a queue holds a message: the sweeper sends one in time, and a
-    /// scheduler, where there is one, this one.
+    /// The run is due later than a queue holds a message: the sweeper sends one in time, and the port
+    /// for wake-ups, where there is one, this one.
     Later(Outgoing),
 }
 
@@ -61,7 +61,7 @@ pub(super) fn first_message(
     run: &mut Run,
     (job, worker): (&JobSpec, WorkerKind),
     request: &DispatchRequest,
-    origin: Option<&Origin>,
+    origin: Option<&OriginRun>,
     now: Timestamp,
 ) -> Result<First, DispatchError> {
     let wake = first_wake(run, now);
@@ -96,7 +96,7 @@ pub(super) fn first_message(
 
 /// The globals that go along in a message: the parent's, the request's over them, and, as in lava,
 /// the engine's own.
-fn origin_globals(request: &DispatchRequest, origin: Option<&Origin>) -> Map<String, Value> {
+fn origin_globals(request: &DispatchRequest, origin: Option<&OriginRun>) -> Map<String, Value> {
     let Some(origin) = origin else { return request.globals.clone() };
     let mut globals = merge_globals(&Map::new(), &origin.globals, &request.globals);
     globals.insert("lava".to_owned(), own_globals(&origin.lineage));
@@ -104,7 +104,7 @@ fn origin_globals(request: &DispatchRequest, origin: Option<&Origin>) -> Map<Str
 }
 
 /// The values that a request gives its run over those of the job's spec.
-pub(super) fn asked(request: &DispatchRequest, origin: Option<&Origin>) -> Box<Asked> {
+pub(super) fn asked(request: &DispatchRequest, origin: Option<&OriginRun>) -> Box<Asked> {
     let none = Map::new();
     let globals = merge_globals(&none, origin.map_or(&none, |origin| &origin.globals), &request.globals);
     Box::new(Asked { parameters: request.parameters.clone(), globals })

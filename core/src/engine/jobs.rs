@@ -7,7 +7,7 @@ use serde_json::{Map, Number, Value};
 use super::lava::WorkerKind;
 use crate::globals::{merge_globals, merge_parameters};
 use crate::ids::JobId;
-use crate::job_type::{DispatchError, Origin, Registry, Site};
+use crate::job_type::{DispatchError, OriginRun, Registry, Site};
 use crate::ports::{JobStore, StoreError, StoredJob};
 use crate::problem::{JsonPath, Problem, SpecError, did_you_mean};
 use crate::recent::Recent;
@@ -65,7 +65,7 @@ impl Jobs {
         &self,
         job: &Arc<JobSpec>,
         request: &DispatchRequest,
-        origin: Option<&Origin>,
+        origin: Option<&OriginRun>,
     ) -> Result<Checked, DispatchError> {
         let known = self.check_once(job)?;
         let none = Map::new();

@@ -9,7 +9,8 @@ use super::lava::WorkerKind;
 use crate::Timestamp;
 use crate::ids::StateId;
 use crate::job_type::{
-    JobError, LavaGlobals, Registry, Rendered, Scene, Templates, apart, has_templates, names_what_changes,
+    JobError, LavaGlobals, Registry, Rendered, TemplateContext, Templates, apart, has_templates,
+    names_what_changes,
 };
 use crate::permits::Permit;
 use crate::ports::{StateType, StoreError};
@@ -37,7 +38,7 @@ impl Jobs {
         job: &JobSpec,
         realm: &RealmSpec,
         start: Timestamp,
-    ) -> Result<(Scene, bool), StoreError> {
+    ) -> Result<(TemplateContext, bool), StoreError> {
         let (state, secret) = self.state(job).await?;
         remember_marked(&job.document);
         // As lava's times are (lava guide, Jinja Rendering): names and literals are made of them.
@@ -55,7 +56,7 @@ impl Jobs {
             parent_sent: lineage.is_some() && !run.is_child(),
         };
         let zone = job.fields.timezone.map_or(self.site().zone, |zone| pumice_template::Zone::Named(zone.0));
-        let scene = Scene {
+        let scene = TemplateContext {
             job: job.document.clone(),
             realm: realm.document.clone(),
             realm_name: self.site().realm.to_string(),

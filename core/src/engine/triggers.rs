@@ -8,7 +8,9 @@ use crate::job_type::{DispatchError, JobError};
 use crate::ports::{StoreError, TriggerStore};
 use crate::problem::Invalid;
 use crate::run::Trigger;
-use crate::trigger::{Assessment, HttpEvent, ObjectEvent, Start, TriggerFields, Verdict, assess, starts_for};
+use crate::trigger::{
+    Assessment, HttpEvent, ObjectEvent, TriggerFields, TriggeredStart, Verdict, assess, starts_for,
+};
 
 /// The triggers of a realm. Cheap to clone.
 #[derive(Clone)]
@@ -154,7 +156,12 @@ pub async fn receive(dispatcher: &Dispatcher, fields: TriggerFields, event: Http
 }
 
 /// Starts the jobs of one trigger.
-async fn begin(dispatcher: &Dispatcher, id: &str, starts: Vec<Start>, start: &EventStart) -> Vec<Fired> {
+async fn begin(
+    dispatcher: &Dispatcher,
+    id: &str,
+    starts: Vec<TriggeredStart>,
+    start: &EventStart,
+) -> Vec<Fired> {
     let of = |job_id: String, outcome| Fired { trigger_id: id.to_owned(), job_id: Some(job_id), outcome };
     let (mut fired, mut requests, mut places) = (Vec::new(), Vec::new(), Vec::new());
     for one in starts {

@@ -3,10 +3,10 @@
 use std::fmt;
 
 use super::parse::{BadFilter, Mistake, Part, Vocabulary, mistake, terms, when};
-use super::term::{When, written};
+use super::term::{FilterTime, written};
 use super::zoned;
 use crate::Timestamp;
-use crate::audit::{Entry, Outcome};
+use crate::audit::{ActOutcome, AuditEntry};
 use crate::glob::matches;
 use crate::problem::nearest;
 use crate::text::quoted;
@@ -83,11 +83,11 @@ impl Vocabulary for AuditWord {
     }
 }
 
-fn outcome(part: Part) -> Result<Outcome, Mistake> {
-    if let Some(found) = Outcome::ALL.into_iter().find(|one| one.as_str() == part.text) {
+fn outcome(part: Part) -> Result<ActOutcome, Mistake> {
+    if let Some(found) = ActOutcome::ALL.into_iter().find(|one| one.as_str() == part.text) {
         return Ok(found);
     }
-    let all = Outcome::ALL.map(Outcome::as_str);
+    let all = ActOutcome::ALL.map(ActOutcome::as_str);
     let near = nearest(&part.text, all).map(|near| format!("did you mean {near:?}? ")).unwrap_or_default();
     mistake(part.at, format!("{} is not an outcome: {near}one of {}", quoted(&part.text), all.join(", ")))
 }
@@ -102,13 +102,13 @@ pub enum AuditWanted {
     /// A target that one of these patterns matches.
     What(Vec<String>),
     /// Begun at or after this.
-    Since(When),
+    Since(FilterTime),
     /// Begun before this.
-    Until(When),
+    Until(FilterTime),
     /// A way, or a machine whose name one of these patterns matches.
     From(Vec<String>),
     /// One of these outcomes.
-    Outcome(Vec<Outcome>),
+    Outcome(Vec<ActOutcome>),
 }
 
 /// A condition on entries of the audit.
@@ -124,13 +124,13 @@ pub struct AuditTerm {
 const OF_MANY: &str = " --where";
 
 /// Whether an entry names what one of these patterns matches.
-fn names(patterns: &[String], entry: &Entry) -> bool {
+fn names(patterns: &[String], entry: &AuditEntry) -> bool {
     let any = |text: &str| patterns.iter().any(|pattern| matches(pattern, text));
     entry.what.iter().any(|target| any(&target.name) || any(&format!("{}:{}", target.kind, target.name)))
 }
 
 impl AuditTerm {
-    fn holds(&self, entry: &Entry) -> bool {
+    fn holds(&self, entry: &AuditEntry) -> bool {
         let any = |patterns: &[String], text: &str| patterns.iter().any(|pattern| matches(pattern, text));
         let has = match &self.wanted {
             AuditWanted::Since(_) | AuditWanted::Until(_) => return true,
@@ -203,13 +203,13 @@ impl AuditFilter {
 
     /// Whether an entry is meant; its time is left to [`AuditFilter::times`].
     #[must_use]
-    pub fn holds(&self, entry: &Entry) -> bool {
+    pub fn holds(&self, entry: &AuditEntry) -> bool {
         self.terms.iter().all(|term| term.holds(entry))
     }
 
     /// Whether an entry that is meant may be about other things than are asked for, as it does not name all that it is about.
     #[must_use]
-    pub fn is_unsure(&self, entry: &Entry) -> bool {
+    pub fn is_unsure(&self, entry: &AuditEntry) -> bool {
         let is_open = |term: &AuditTerm| match &term.wanted {
             AuditWanted::What(patterns) => names(patterns, entry) == term.is_negated,
             _ => false,
@@ -274,9 +274,9 @@ mod tests {
     use super::*;
     use crate::audit::{AuditId, Origin, Target};
 
-    fn entry() -> Entry {
+    fn entry() -> AuditEntry {
         let at = Timestamp::from_timestamp_millis(1_798_761_600_000).unwrap();
-        Entry {
+        AuditEntry {
             id: AuditId::first_at(at),
             at,
             who: "ada".to_owned(),
@@ -287,7 +287,7 @@ mod tests {
             unnamed: 0,
             asked: serde_json::Value::Null,
             changes: Vec::new(),
-            outcome: Outcome::Done,
+            outcome: ActOutcome::Done,
             answer: serde_json::Value::Null,
             error: None,
             ended: None,
@@ -319,7 +319,7 @@ mod tests {
 
     #[test]
     fn entry_that_does_not_name_all_may_be_meant() {
-        let entry = Entry { unnamed: 3, ..entry() };
+        let entry = AuditEntry { unnamed: 3, ..entry() };
         for (text, is_unsure) in [
             ("what:etl/load", false),
             ("what:other", true),
@@ -334,7 +334,7 @@ mod tests {
 
     #[test]
     fn act_on_many_is_found_by_the_words_of_the_act() {
-        let entry = Entry { act: "runs cancel --where".to_owned(), ..entry() };
+        let entry = AuditEntry { act: "runs cancel --where".to_owned(), ..entry() };
         for (text, holds) in [
             ("act:\"runs cancel\"", true),
             ("act:\"runs cancel --where\"", true),

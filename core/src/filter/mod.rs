@@ -13,7 +13,7 @@ use std::fmt;
 
 pub use audit::{AuditFilter, AuditTerm, AuditWanted, AuditWord, NoEntryMatches};
 pub use parse::{BadFilter, MAX_FILTER};
-pub use term::{Tag, Term, Wanted, When, Word};
+pub use term::{FilterTime, Tag, Term, Wanted, Word};
 
 use crate::Timestamp;
 use crate::glob::{literal, matches};
@@ -205,8 +205,8 @@ impl Filter {
 }
 
 /// Whether a time names no zone, so that one must be looked up.
-fn zoned(at: &When) -> bool {
-    matches!(at, When::At(Instant::Wall(_)))
+fn zoned(at: &FilterTime) -> bool {
+    matches!(at, FilterTime::At(Instant::Wall(_)))
 }
 
 fn listed(statuses: &[Status]) -> String {

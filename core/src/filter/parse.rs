@@ -1,6 +1,6 @@
 //! Reads a filter, and shows where it is wrong. A [`Vocabulary`] has the words, and the values of each.
 
-use super::term::{Tag, Term, Wanted, When, Word};
+use super::term::{FilterTime, Tag, Term, Wanted, Word};
 use crate::duration::Span;
 use crate::problem::{did_you_mean, nearest};
 use crate::request::parse_instant;
@@ -336,7 +336,7 @@ fn id(part: Part) -> Result<String, Mistake> {
 }
 
 /// A time: a duration for how long ago it was, or ISO 8601.
-pub(super) fn when(word: &str, parts: Vec<Part>) -> Result<When, Mistake> {
+pub(super) fn when(word: &str, parts: Vec<Part>) -> Result<FilterTime, Mistake> {
     let mut parts = parts.into_iter();
     let Some(part) = parts.next() else { return mistake(0, empty(word)) };
     if let Some(second) = parts.next() {
@@ -346,10 +346,10 @@ pub(super) fn when(word: &str, parts: Vec<Part>) -> Result<When, Mistake> {
         // A year alone is a number of seconds as well, which is never meant.
         && part.text.bytes().any(|byte| byte.is_ascii_alphabetic())
     {
-        return Ok(When::Ago(span));
+        return Ok(FilterTime::Ago(span));
     }
     match parse_instant(&part.text) {
-        Ok(instant) => Ok(When::At(instant)),
+        Ok(instant) => Ok(FilterTime::At(instant)),
         Err(_) => mistake(
             part.at,
             format!(

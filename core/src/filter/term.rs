@@ -84,14 +84,14 @@ impl Word {
 
 /// A time, by itself or by how long ago it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum When {
+pub enum FilterTime {
     /// So long ago.
     Ago(Span),
     /// At a time.
     At(Instant),
 }
 
-impl When {
+impl FilterTime {
     /// The instant, seen from `now`; a time without a zone is one of `zone`.
     #[must_use]
     pub fn before(self, now: Timestamp, zone: chrono_tz::Tz) -> Timestamp {
@@ -138,9 +138,9 @@ pub enum Wanted {
     /// A job whose id one of these patterns matches.
     Job(Vec<String>),
     /// Dispatched at or after this.
-    Since(When),
+    Since(FilterTime),
     /// Dispatched before this.
-    Until(When),
+    Until(FilterTime),
     /// A worker whose name one of these patterns matches.
     Worker(Vec<String>),
     /// One of these job types.

@@ -7,9 +7,9 @@ use chrono::TimeDelta;
 
 use super::survey::Surveyed;
 use crate::Timestamp;
-use crate::clock::{Entry, Plan, Planned, Slot, utc};
+use crate::clock::{Entry, JobSchedule, PlannedEntry, Slot, utc};
 use crate::problem::{JsonPath, Problem};
-use crate::spec::Starts;
+use crate::spec::RecurrenceSpec;
 use crate::text::escaped;
 
 /// Most starts in one second without a warning.
@@ -59,13 +59,13 @@ struct Counted<'a> {
     job: usize,
     /// The first entry of the job that gives its runs the same: a slot of both is one run.
     same_as: usize,
-    planned: &'a Planned,
+    planned: &'a PlannedEntry,
     entry: Entry,
 }
 
 impl Counted<'_> {
     fn is_rare(&self, now: Timestamp) -> bool {
-        matches!(self.planned.spec.starts(), Some(Starts::At(_)))
+        matches!(self.planned.spec.starts(), Some(RecurrenceSpec::At(_)))
             || self.entry.next(now).is_none_or(|first| {
                 self.entry.next(first.at).is_none_or(|second| second.at - first.at >= RARE)
             })
@@ -77,12 +77,12 @@ impl Counted<'_> {
 /// [`MAX_COUNTED`] of each.
 pub(super) fn busy_second(
     jobs: &[Surveyed<'_>],
-    plans: &[(usize, Plan)],
+    plans: &[(usize, JobSchedule)],
     now: Timestamp,
 ) -> Option<(usize, Problem)> {
     let mut entries = Vec::new();
     for (job, plan) in plans.iter().filter(|(_, plan)| plan.enabled) {
-        let usable: Vec<&Planned> = plan.entries.iter().flatten().collect();
+        let usable: Vec<&PlannedEntry> = plan.entries.iter().flatten().collect();
         for (place, planned) in usable.iter().copied().enumerate() {
             let same = usable[..place].iter().position(|earlier| earlier.gives_the_same(planned));
             let same_as = same.unwrap_or(place);

@@ -8,10 +8,10 @@ use super::busy_second::busy_second;
 use super::late_advice::advise_limits;
 use super::survey::Surveyed;
 use crate::Timestamp;
-use crate::clock::{Entry, Plan, Planned, is_scheduled, utc};
+use crate::clock::{Entry, JobSchedule, PlannedEntry, is_scheduled, utc};
 use crate::globals::merge_parameters;
 use crate::problem::{JsonPath, Problem};
-use crate::spec::{Bound, Crontab, JobSpec, RealmSpec, Settings, Starts};
+use crate::spec::{Bound, Crontab, JobSpec, RealmSpec, RecurrenceSpec, Settings};
 
 /// Most pairs of entries of a job that are searched for a slot that they have in common, and most steps of a search.
 const MAX_PAIRS: usize = 200;
@@ -56,8 +56,8 @@ impl Registry {
         let Some(realm) = realm.or(none.as_ref().ok()) else { return Vec::new() };
         let scheduled = jobs.iter().enumerate().filter(|(_, one)| is_scheduled(&one.job.document));
         let scheduled = scheduled.filter(|(_, one)| !settings.is_foreign(&one.job.fields.worker));
-        let plans: Vec<(usize, Plan)> =
-            scheduled.map(|(index, one)| (index, Plan::of(one.job, realm, settings))).collect();
+        let plans: Vec<(usize, JobSchedule)> =
+            scheduled.map(|(index, one)| (index, JobSchedule::of(one.job, realm, settings))).collect();
         let mut told = Vec::new();
         for (index, plan) in plans.iter().filter(|(index, _)| jobs[*index].given) {
             told.extend(
@@ -98,7 +98,7 @@ impl Registry {
 }
 
 /// Warnings about the entries of a job.
-fn advise_plan(job: &JobSpec, plan: &Plan, now: Timestamp) -> Vec<Problem> {
+fn advise_plan(job: &JobSpec, plan: &JobSchedule, now: Timestamp) -> Vec<Problem> {
     let root = JsonPath::root().field("schedule");
     let is_list = job.document.get("schedule").is_some_and(Value::is_array);
     let mut advice = Vec::new();
@@ -114,7 +114,7 @@ fn advise_plan(job: &JobSpec, plan: &Plan, now: Timestamp) -> Vec<Problem> {
             }
         };
         advice.extend(never_due(planned, &path, now));
-        if let Some(Starts::Crontab(crontab)) = planned.spec.starts() {
+        if let Some(RecurrenceSpec::Crontab(crontab)) = planned.spec.starts() {
             advice.extend(uneven_step(crontab, &path));
             advice.extend(both_days(crontab, &path));
         }
@@ -130,7 +130,7 @@ fn advise_plan(job: &JobSpec, plan: &Plan, now: Timestamp) -> Vec<Problem> {
 }
 
 /// Warnings about the limits of a job's entries.
-fn advise_all_limits(job: &JobSpec, realm: &RealmSpec, plan: &Plan, now: Timestamp) -> Vec<Problem> {
+fn advise_all_limits(job: &JobSpec, realm: &RealmSpec, plan: &JobSchedule, now: Timestamp) -> Vec<Problem> {
     let root = JsonPath::root().field("schedule");
     let is_list = job.document.get("schedule").is_some_and(Value::is_array);
     let entries =
@@ -143,7 +143,7 @@ fn advise_all_limits(job: &JobSpec, realm: &RealmSpec, plan: &Plan, now: Timesta
 }
 
 /// Whether the zone makes a difference to when an entry is due.
-fn needs_zone(planned: &Planned) -> bool {
+fn needs_zone(planned: &PlannedEntry) -> bool {
     let is_wall =
         |bound: &Bound| bound.instant(chrono_tz::UTC) != bound.instant(chrono_tz::Pacific::Kiritimati);
     let spec = &planned.spec;
@@ -151,27 +151,27 @@ fn needs_zone(planned: &Planned) -> bool {
     by_window
         || match spec.starts() {
             // Of a crontab that names minutes alone it makes none.
-            Some(Starts::Crontab(crontab)) => {
+            Some(RecurrenceSpec::Crontab(crontab)) => {
                 let five = crontab.pattern().filter(|pattern| !pattern.starts_with('@'));
                 let rest =
                     five.as_deref().map(|five| five.split_whitespace().skip(1).any(|field| field != "*"));
                 !planned.is_reboot() && rest.unwrap_or(!crontab.as_str().eq_ignore_ascii_case("@hourly"))
             }
-            Some(Starts::At(at)) => at.iter().any(is_wall),
-            Some(Starts::Every(_)) | None => false,
+            Some(RecurrenceSpec::At(at)) => at.iter().any(is_wall),
+            Some(RecurrenceSpec::Every(_)) | None => false,
         }
 }
 
 /// A warning about an entry that starts nothing from now on.
-fn never_due(planned: &Planned, path: &JsonPath, now: Timestamp) -> Option<Problem> {
+fn never_due(planned: &PlannedEntry, path: &JsonPath, now: Timestamp) -> Option<Problem> {
     if planned.is_reboot() || planned.entry(now).next(now).is_some() {
         return None;
     }
     let bare = Entry { from: None, to: None, calendars: None, ..planned.entry(now) };
     let without_calendars = Entry { calendars: None, ..planned.entry(now) };
     let message = match planned.spec.starts() {
-        Some(Starts::At(_)) if bare.next(now).is_none() => "all its instants are past".to_owned(),
-        Some(Starts::Crontab(crontab)) if bare.next(now).is_none() => {
+        Some(RecurrenceSpec::At(_)) if bare.next(now).is_none() => "all its instants are past".to_owned(),
+        Some(RecurrenceSpec::Crontab(crontab)) if bare.next(now).is_none() => {
             format!("{crontab} never comes: no date matches")
         }
         _ if without_calendars.next(now).is_some() => "its calendars leave no day for it".to_owned(),
@@ -241,7 +241,7 @@ fn both_days(crontab: &Crontab, path: &JsonPath) -> Option<Problem> {
 
 /// Warnings about entries whose own rules do not hold where an earlier entry names the same slots: both are one run, which
 /// is the earlier one's.
-fn same_starts(plan: &Plan, path: &JsonPath, now: Timestamp) -> Vec<Problem> {
+fn same_starts(plan: &JobSchedule, path: &JsonPath, now: Timestamp) -> Vec<Problem> {
     let usable =
         || plan.entries.iter().enumerate().filter_map(|(place, one)| Some((place, one.as_ref().ok()?)));
     let mut advice = Vec::new();
@@ -250,7 +250,7 @@ fn same_starts(plan: &Plan, path: &JsonPath, now: Timestamp) -> Vec<Problem> {
         let rule = if later.spec.max_runs.is_some() {
             "its max_runs counts them all the same"
         } else if later.spec.overlap.is_some() {
-            "its overlap does not hold for them"
+            "its overlap does not apply to them"
         } else {
             continue;
         };

@@ -129,7 +129,7 @@ impl DispatchError {
 
 /// The one that starts other jobs: a run.
 #[derive(Clone, Debug)]
-pub struct Origin {
+pub struct OriginRun {
     /// Its record's key.
     pub key: RunKey,
     /// Its job.

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use crate::Timestamp;
-use crate::clock::{Planned, utc};
+use crate::clock::{PlannedEntry, utc};
 use crate::problem::{JsonPath, Problem};
 use crate::spec::{ActionsWhen, JobSpec, Limit, RealmSpec};
 
@@ -14,7 +14,7 @@ const AHEAD: usize = 50;
 pub(super) fn advise_limits(
     job: &JobSpec,
     realm: &RealmSpec,
-    planned: &Planned,
+    planned: &PlannedEntry,
     path: &JsonPath,
     now: Timestamp,
 ) -> Vec<Problem> {
@@ -44,7 +44,7 @@ pub(super) fn advise_limits(
 }
 
 /// A warning about a run that must have ended before it must have begun, or before it is meant to begin.
-fn limit_order(planned: &Planned, slots: &[Timestamp], path: &JsonPath) -> Option<Problem> {
+fn limit_order(planned: &PlannedEntry, slots: &[Timestamp], path: &JsonPath) -> Option<Problem> {
     let by = |limit: Option<Limit>, slot: Timestamp| limit?.by(slot, slot + planned.jitter, planned.zone);
     slots.iter().find_map(|slot| {
         let (start, end) = (by(planned.spec.must_start, *slot), by(planned.spec.finish_by, *slot));
@@ -73,7 +73,7 @@ fn limit_order(planned: &Planned, slots: &[Timestamp], path: &JsonPath) -> Optio
 }
 
 /// A warning about a silence that is shorter than the time between two slots.
-fn short_silence(planned: &Planned, slots: &[Timestamp], path: &JsonPath) -> Option<Problem> {
+fn short_silence(planned: &PlannedEntry, slots: &[Timestamp], path: &JsonPath) -> Option<Problem> {
     let max = planned.spec.max_silence?;
     let gaps = slots.windows(2).map(|pair| (pair[1] - pair[0], pair[0]));
     let (gap, from): (TimeDelta, Timestamp) =

@@ -28,7 +28,7 @@ pub use action::{Action, RegisteredAction};
 pub use advice::{WARNINGS, zero_timeout};
 pub use changing::names_what_changes;
 pub use context::{
-    ActionContext, Cancel, DispatchError, Dispatches, JobContext, Machine, Origin, Site, Stop, apart,
+    ActionContext, Cancel, DispatchError, Dispatches, JobContext, Machine, OriginRun, Site, Stop, apart,
 };
 pub use definition::{Composite, Given, JobType, Planner, RegisteredType};
 pub use directories::Directories;
@@ -46,7 +46,7 @@ pub use runner::{
 };
 pub(crate) use runner::{Resolves, Runner, RunsJob};
 pub use survey::{Named, Surveyed, Uses};
-pub use templates::{LavaGlobals, Scene, Templates, has_templates};
+pub use templates::{LavaGlobals, TemplateContext, Templates, has_templates};
 pub use variables::unknown_variables;
 
 use pumice_template::TemplateError;

@@ -333,7 +333,7 @@ mod tests {
     use super::*;
     use crate::Timestamp;
     use crate::ids::{JobId, RunId};
-    use crate::job_type::{LavaGlobals, Scene};
+    use crate::job_type::{LavaGlobals, TemplateContext};
     use crate::schema::schema_of;
 
     /// Where a file comes from.
@@ -370,7 +370,7 @@ mod tests {
     fn rendered(payload: &str, parameters: &Value) -> Result<Rendered, JobError> {
         let (job, start) = (job(payload, parameters), Timestamp::UNIX_EPOCH);
         let id = || JobId::new("a").unwrap();
-        let scene = Scene {
+        let scene = TemplateContext {
             job: job.document.clone(),
             realm: Arc::default(),
             realm_name: "r".to_owned(),

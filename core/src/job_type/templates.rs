@@ -33,7 +33,7 @@ pub struct LavaGlobals {
 
 /// Everything that a run's templates can see, save what a job type or an action adds.
 #[derive(Clone, Debug)]
-pub struct Scene {
+pub struct TemplateContext {
     /// The job's document, with the request's parameters and the merged globals.
     pub job: Arc<Map<String, Value>>,
     /// The realm's document.
@@ -58,7 +58,7 @@ pub struct Scene {
     pub zone: Zone,
 }
 
-impl Scene {
+impl TemplateContext {
     fn globals(&self) -> TemplateValue {
         let lava = &self.lava;
         let text = |id: &JobId| TemplateValue::text(id.as_str());
@@ -179,7 +179,7 @@ impl Scene {
 #[derive(Clone, Debug)]
 pub struct Templates {
     renderer: Renderer,
-    scene: Scene,
+    scene: TemplateContext,
     context: OnceLock<Context>,
     budget: Arc<Budget>,
     asked: Arc<AtomicBool>,
@@ -188,14 +188,14 @@ pub struct Templates {
 impl Templates {
     /// Templates of a run.
     #[must_use]
-    pub fn new(renderer: Renderer, scene: Scene) -> Self {
+    pub fn new(renderer: Renderer, scene: TemplateContext) -> Self {
         let budget = Arc::new(renderer.budget());
         Self { renderer, scene, context: OnceLock::new(), budget, asked: Arc::default() }
     }
 
     /// The template context.
     #[must_use]
-    pub fn scene(&self) -> &Scene {
+    pub fn scene(&self) -> &TemplateContext {
         &self.scene
     }
 

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::StoreError;
 use crate::Timestamp;
-use crate::audit::{AuditId, Entry};
+use crate::audit::{AuditEntry, AuditId};
 
 /// Which entries a page has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,11 +30,11 @@ impl AuditQuery {
 pub trait AuditStore: Send + Sync {
     /// Writes an entry before the act that it is about. A store with transactions may leave it to the next one in which this
     /// process writes, so that the entry comes with the act's first write or before it; any other writes it at once.
-    async fn begin(&self, entry: &Entry) -> Result<(), StoreError>;
+    async fn begin(&self, entry: &AuditEntry) -> Result<(), StoreError>;
     /// Writes an entry once its act is over, in place of what [`AuditStore::begin`] wrote.
-    async fn finish(&self, entry: &Entry) -> Result<(), StoreError>;
+    async fn finish(&self, entry: &AuditEntry) -> Result<(), StoreError>;
     /// Entries, the newest first. One that cannot be read is left out, with a line in the log.
-    async fn entries(&self, query: &AuditQuery) -> Result<Vec<Entry>, StoreError>;
+    async fn entries(&self, query: &AuditQuery) -> Result<Vec<AuditEntry>, StoreError>;
     /// Removes entries that have expired, where the store does not do so by itself.
     async fn remove_expired_entries(&self, now: Timestamp) -> Result<(), StoreError>;
 }

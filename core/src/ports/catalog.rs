@@ -36,7 +36,7 @@ impl JobChange {
 
 /// One job that was put: its id, what changed, and the document that was there before.
 #[derive(Clone, Debug)]
-pub struct Applied {
+pub struct JobUpsert {
     /// The job.
     pub job_id: JobId,
     /// The change.
@@ -55,7 +55,7 @@ pub trait Catalog: Send + Sync {
     /// Every job's document, by id.
     async fn all_jobs(&self) -> Result<Vec<(JobId, Doc)>, StoreError>;
     /// Puts jobs; returns the changes. Nothing is written on a `dry_run`.
-    async fn put_jobs(&self, jobs: Vec<JobSpec>, dry_run: bool) -> Result<Vec<Applied>, StoreError>;
+    async fn put_jobs(&self, jobs: Vec<JobSpec>, dry_run: bool) -> Result<Vec<JobUpsert>, StoreError>;
     /// Removes jobs; returns which were there. Runs that were dispatched keep what they use.
     async fn delete_jobs(&self, ids: Vec<JobId>) -> Result<Vec<bool>, StoreError>;
     /// Writes and removes documents in their order, each on the condition that the store has it as it was read. A store

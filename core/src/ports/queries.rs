@@ -60,7 +60,7 @@ pub struct RunQuery {
     /// In which order.
     pub order: Order,
     /// Where an earlier page ended; of the same order.
-    pub cursor: Option<Cursor>,
+    pub cursor: Option<PageCursor>,
     /// At most so many runs.
     pub limit: usize,
     /// At most so many records are looked at, and at least one, whether they are listed or not; `None` for as many as it
@@ -124,7 +124,7 @@ impl RunQuery {
     ///
     /// # Errors
     /// [`StoreError`] when the cursor is one of a list in the other order.
-    pub fn place(&self) -> Result<Option<&Cursor>, StoreError> {
+    pub fn place(&self) -> Result<Option<&PageCursor>, StoreError> {
         match &self.cursor {
             Some(cursor) if cursor.order != self.order => Err(StoreError::of(
                 StoreErrorKind::Invalid,
@@ -137,7 +137,7 @@ impl RunQuery {
 
 /// Where a page of a list ended. Its text is opaque; it stays right while runs are added and removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cursor {
+pub struct PageCursor {
     /// The order of the list.
     pub order: Order,
     /// The last record's place in the store's order; only the store knows its meaning.
@@ -151,13 +151,13 @@ pub struct Cursor {
 #[error("cursor {0} is invalid: give one that `runs list` has shown, whole")]
 pub struct BadCursor(String);
 
-impl fmt::Display for Cursor {
+impl fmt::Display for PageCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{:x}-{}", self.order.letter(), self.place, self.key)
     }
 }
 
-impl FromStr for Cursor {
+impl FromStr for PageCursor {
     type Err = BadCursor;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -174,13 +174,13 @@ impl FromStr for Cursor {
     }
 }
 
-impl Serialize for Cursor {
+impl Serialize for PageCursor {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
-impl<'de> Deserialize<'de> for Cursor {
+impl<'de> Deserialize<'de> for PageCursor {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
@@ -192,7 +192,7 @@ pub struct RunPage {
     /// The runs, in the query's order.
     pub runs: Vec<Run>,
     /// Where the list goes on; `None` when it is complete.
-    pub next: Option<Cursor>,
+    pub next: Option<PageCursor>,
     /// How many records were looked at.
     pub looked_at: usize,
     /// Whether the page ended because of [`RunQuery::look_limit`]: more may or may not be found.
@@ -207,7 +207,7 @@ pub struct Pager<'q> {
     query: &'q RunQuery,
     page: RunPage,
     /// The last record before the one that did not fit on the page.
-    last: Option<Cursor>,
+    last: Option<PageCursor>,
     has_more: bool,
 }
 
@@ -241,7 +241,7 @@ impl<'q> Pager<'q> {
             }
             self.page.runs.push(run);
         }
-        self.last = Some(Cursor { order: self.query.order, place, key });
+        self.last = Some(PageCursor { order: self.query.order, place, key });
     }
 
     /// The page; `is_end` says that the store has no further record to look at.
@@ -314,9 +314,9 @@ impl Counts {
 mod tests {
     use super::*;
 
-    fn cursor(order: Order, place: i64) -> Cursor {
+    fn cursor(order: Order, place: i64) -> PageCursor {
         let key = "0190a0a0-0000-7000-8000-000000000000/1.0".parse().unwrap();
-        Cursor { order, place, key }
+        PageCursor { order, place, key }
     }
 
     #[test]
@@ -326,7 +326,7 @@ mod tests {
                 let cursor = cursor(order, place);
                 assert_eq!(cursor.to_string().parse(), Ok(cursor.clone()));
                 let json = serde_json::to_string(&cursor).unwrap();
-                assert_eq!(serde_json::from_str::<Cursor>(&json).unwrap(), cursor);
+                assert_eq!(serde_json::from_str::<PageCursor>(&json).unwrap(), cursor);
             }
         }
     }
@@ -340,7 +340,7 @@ mod tests {
             .into_iter()
             .chain(changed.iter().map(String::as_str))
         {
-            let error = bad.parse::<Cursor>().unwrap_err().to_string();
+            let error = bad.parse::<PageCursor>().unwrap_err().to_string();
             assert!(error.contains("is invalid: give one"), "{bad}: {error}");
         }
     }

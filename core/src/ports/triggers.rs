@@ -10,7 +10,7 @@ use crate::trigger::TriggerSpec;
 
 /// One trigger that was put.
 #[derive(Clone, Debug, PartialEq)]
-pub struct AppliedTrigger {
+pub struct TriggerUpsert {
     /// The trigger.
     pub trigger_id: TriggerId,
     /// The change.
@@ -40,7 +40,7 @@ pub trait TriggerStore: Send + Sync {
         &self,
         triggers: Vec<TriggerSpec>,
         dry_run: bool,
-    ) -> Result<Vec<AppliedTrigger>, StoreError>;
+    ) -> Result<Vec<TriggerUpsert>, StoreError>;
     /// Removes triggers; returns which were there.
     ///
     /// # Errors

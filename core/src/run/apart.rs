@@ -27,7 +27,7 @@ impl std::fmt::Display for Part {
 /// Where a store keeps a part of a record. A record that is only looked at comes without such
 /// parts; written again, it keeps them where they are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Apart {
+pub struct Offloaded {
     /// The part.
     pub part: Part,
     /// Where it is.
@@ -40,7 +40,7 @@ pub struct Apart {
     pub unsigned: bool,
 }
 
-impl Apart {
+impl Offloaded {
     /// Why a part that is gone cannot be used.
     #[must_use]
     pub fn why_gone(&self) -> String {

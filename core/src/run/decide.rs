@@ -10,7 +10,7 @@ use super::event::bounded_text;
 use super::gated::{absent, called, queue, still_in_its_place};
 use super::gathering::Gathering;
 use super::guards::{held, not_ended, not_held, running, startable, unbegun, without_duties};
-use super::input::{Decision, IllegalTransition, Input, LockChange, Outcome, Told, Wake};
+use super::input::{Decision, IllegalTransition, Input, LavaEnd, LockChange, Outcome, Wake};
 use super::look::{HOST, OF_THE_SAME_JOB, cancelled_because, crashes_so_far, is_suspended, left_in_queue};
 use super::record::{Duties, Run};
 use super::reports::{child_ended, has_news};
@@ -99,7 +99,7 @@ fn decided(run: &Run, input: Input, now: Timestamp) -> Result<Decision, IllegalT
         }
         Input::Giving => giving(run, now),
         Input::HandOver => hand_over(run, now),
-        Input::Told(told) => foreign_end(run, told, now),
+        Input::LavaEnded(told) => foreign_end(run, told, now),
         Input::ChildEnded => child_ended(run, now),
         Input::Freed => freed(run, now),
         Input::Cancel => cancel(run, now),
@@ -484,7 +484,7 @@ fn hand_over(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
 }
 
 /// The end that a lava worker has recorded. Retries and actions were its own business.
-fn foreign_end(run: &Run, told: Told, now: Timestamp) -> Result<Decision, IllegalTransition> {
+fn foreign_end(run: &Run, told: LavaEnd, now: Timestamp) -> Result<Decision, IllegalTransition> {
     without_duties(run, now)?;
     if !run.may_be_foreign() || !told.status.is_end() {
         return Err(IllegalTransition::Nothing);

@@ -33,13 +33,8 @@ pub struct RunLog {
     #[serde(rename = "e", default)]
     pub entries: Vec<RunEvent>,
     /// How many were dropped.
-    #[serde(rename = "d", default, skip_serializing_if = "is_zero")]
+    #[serde(rename = "d", default, skip_serializing_if = "crate::omit::is_default")]
     pub dropped: u32,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_zero(count: &u32) -> bool {
-    *count == 0
 }
 
 impl RunLog {

@@ -170,7 +170,7 @@ pub enum Input {
     /// Its message has been given to a lava worker.
     HandOver,
     /// It has ended, as a lava worker has recorded.
-    Told(Told),
+    LavaEnded(LavaEnd),
     /// A child of it has ended.
     ChildEnded,
     /// The run of its job that was in its way has ended.
@@ -211,7 +211,7 @@ pub enum Input {
 
 /// How a run ended that a lava worker ran.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Told {
+pub struct LavaEnd {
     /// As what.
     pub status: Status,
     /// Its result or error, as lava records it.
@@ -224,7 +224,7 @@ pub struct Told {
     pub hostname: Option<String>,
 }
 
-impl Told {
+impl LavaEnd {
     /// Why it failed, if it did: a text, or the error in lava's details (lava's run_job).
     pub(super) fn reason(&self) -> Option<String> {
         match &self.info {
@@ -258,7 +258,7 @@ impl Input {
             Self::Claim { event_log: event_log @ Some(_), .. } => *event_log = None,
             Self::Finish { rendered: rendered @ Some(_), .. } => *rendered = None,
             Self::Finish { outcome, .. } => *outcome = outcome.without_result(why)?,
-            Self::Told(told) => *told = told.without_info(why)?,
+            Self::LavaEnded(told) => *told = told.without_info(why)?,
             _ => return None,
         }
         Some(less)
@@ -395,9 +395,9 @@ mod tests {
     fn lava_details_are_left_out_but_for_the_reason() {
         let info = json!({ "error": "it broke", "output": "x" });
         let (began, ended, hostname) = (None, Timestamp::UNIX_EPOCH, None);
-        let told = Input::Told(Told { status: Status::Failed, info, began, ended, hostname });
+        let told = Input::LavaEnded(LavaEnd { status: Status::Failed, info, began, ended, hostname });
         let less = told.without_what_can_be_left_out("it is large").unwrap();
-        let Input::Told(told) = &less else { panic!("{less:?}") };
+        let Input::LavaEnded(told) = &less else { panic!("{less:?}") };
         let left_out = "lava's details are left out: it is large";
         assert_eq!(told.info, json!({ "error": "it broke", "left_out": left_out }));
         assert!(less.without_what_can_be_left_out("it is large").is_none(), "there is nothing more");

@@ -26,7 +26,7 @@ pub(super) const OF_THE_SAME_JOB: &str = "of the same job";
 
 /// Why a message needs nothing done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Drop {
+pub enum DropReason {
     /// The run has ended and nothing is left to do.
     Ended,
     /// Another worker holds the run.
@@ -41,7 +41,7 @@ pub enum Drop {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Look {
     /// Nothing.
-    Drop(Drop),
+    Drop(DropReason),
     /// The actions and reports of an attempt that has ended: [`Input::ClaimDuties`](super::Input::ClaimDuties).
     Duties,
     /// An end without running: [`Input::Close`](super::Input::Close).
@@ -64,19 +64,19 @@ pub fn look(run: &Run, composite: bool, now: Timestamp) -> Look {
 #[must_use]
 pub fn look_on(run: &Run, host: Option<&HostId>, composite: bool, now: Timestamp) -> Look {
     if run.due_at.is_none() {
-        return Look::Drop(Drop::Ended);
+        return Look::Drop(DropReason::Ended);
     }
     if run.lease.as_ref().is_some_and(|lease| now < lease.until) {
-        return Look::Drop(Drop::Held);
+        return Look::Drop(DropReason::Held);
     }
     if run.status.is_end() || run.duties.is_some() {
         return Look::Duties;
     }
     if run.is_addressed() && run.host.as_ref() != host {
-        return Look::Drop(Drop::Elsewhere);
+        return Look::Drop(DropReason::Elsewhere);
     }
     if is_early(run, now) {
-        return Look::Drop(Drop::Early);
+        return Look::Drop(DropReason::Early);
     }
     let started = matches!(run.status, Status::Running) || is_suspended(run);
     if run.cancel && !(composite && started) {

@@ -4,7 +4,7 @@ use chrono::SubsecRound;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::apart::{Apart, Part};
+use super::apart::{Offloaded, Part};
 use super::event::{MAX_INFO_BYTES, RunEvent, RunLog, size};
 use super::gathering::Gathering;
 use super::late::Late;
@@ -205,7 +205,7 @@ pub struct Run {
     pub result: Value,
     /// Which of its parts are kept elsewhere, and where: the store's to fill in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub apart: Vec<Apart>,
+    pub apart: Vec<Offloaded>,
     /// Why it did not end well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -437,7 +437,10 @@ impl Run {
     /// Why a part of the record is not there to be used, if it is not.
     #[must_use]
     pub fn gone(&self, part: Part) -> Option<String> {
-        self.apart.iter().find(|apart| apart.gone && apart.part == part).map(super::apart::Apart::why_gone)
+        self.apart
+            .iter()
+            .find(|apart| apart.gone && apart.part == part)
+            .map(super::apart::Offloaded::why_gone)
     }
 
     /// Where a part of the record is kept, unless it stands in the record.

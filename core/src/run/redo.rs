@@ -45,13 +45,8 @@ pub struct Redo {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     /// How often the run has been done again, with this; 0 of a step.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::omit::is_default")]
     pub number: u32,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-const fn is_zero(number: &u32) -> bool {
-    *number == 0
 }
 
 impl Redo {

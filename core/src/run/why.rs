@@ -106,7 +106,7 @@ pub struct Explained {
 
 /// The line for a job's lock.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Line {
+pub struct LockLine {
     /// The run that has the lock; `None` where it is free.
     pub holder: Option<RunKey>,
     /// The run's place, from 1; `None` where it is not among those looked at.
@@ -126,7 +126,7 @@ pub struct GateFact {
 
 /// The state of the workers that could take a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Workers {
+pub struct WorkerFacts {
     /// Whether a process serves the folder; `None` where that cannot be known.
     pub is_served: Option<bool>,
     /// The workers that this process serves; none where it serves all, or that is not known.
@@ -169,11 +169,11 @@ pub struct StepFact {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// The line for its job's lock.
-    pub line: Option<Line>,
+    pub line: Option<LockLine>,
     /// The gate that it must pass.
     pub gate: Option<GateFact>,
     /// The workers that could take it.
-    pub workers: Workers,
+    pub workers: WorkerFacts,
     /// The pause that is in its way.
     pub paused: Option<PausedBy>,
     /// The steps of its attempt that have not ended.
@@ -189,12 +189,12 @@ pub struct Facts {
 /// Says why a run stands where it stands. Times are written in a zone.
 #[must_use]
 pub fn explain(run: &Run, facts: &Facts, now: Timestamp, zone: Tz) -> Explained {
-    let told = Told { run, facts, now, zone };
+    let told = Explainer { run, facts, now, zone };
     if run.status.is_end() { told.ended() } else { told.open() }
 }
 
 /// The input of a sentence.
-struct Told<'a> {
+struct Explainer<'a> {
     run: &'a Run,
     facts: &'a Facts,
     now: Timestamp,
@@ -205,7 +205,7 @@ fn told(cause: Cause, sentence: impl Into<String>) -> Explained {
     Explained { cause, sentence: sentence.into(), by: None, at: None }
 }
 
-impl Told<'_> {
+impl Explainer<'_> {
     /// A time, in the zone.
     fn time(&self, at: Timestamp) -> String {
         crate::clock::local(at, self.zone)
@@ -356,13 +356,13 @@ impl Told<'_> {
     }
 
     /// Whether it waits for the lock: its record says so, or another run has it.
-    fn is_in_line(&self, line: &Line) -> bool {
+    fn is_in_line(&self, line: &LockLine) -> bool {
         let run = self.run;
         let has_other = line.holder.as_ref().is_some_and(|holder| *holder != run.key);
         run.overlap != Overlap::Allow && (run.is_in_line() || (has_other && !is_early(run, self.now)))
     }
 
-    fn in_line(&self, line: &Line) -> Explained {
+    fn in_line(&self, line: &LockLine) -> Explained {
         let run = self.run;
         let place = line.place.map(|place| format!("; it is {} in line", ordinal(place))).unwrap_or_default();
         let sentence = match &line.holder {

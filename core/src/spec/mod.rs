@@ -24,8 +24,8 @@ pub use realm::{RealmFields, RealmSpec};
 pub(crate) use retention::OUTCOMES;
 pub use retention::Retention;
 pub use schedule::{
-    Bound, Calendar, CatchUp, Crontab, Days, Limit, Nodes, OneOrMany, Schedule, ScheduleEntry, Shift, Starts,
-    Timezone, Weekdays,
+    Bound, Calendar, CatchUp, Crontab, Days, Limit, Nodes, OneOrMany, RecurrenceSpec, Schedule,
+    ScheduleEntry, Shift, Timezone, Weekdays,
 };
 pub(crate) use schedule::{MAX_ENTRIES, MAX_INSTANTS, broken_rule, locked_nodes, too_many};
 pub use settings::{Environment, Settings};

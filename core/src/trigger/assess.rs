@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::document::TriggerSpec;
 use super::event::ObjectEvent;
 use super::fit::{levels, why_not};
-use super::render::{Start, starts};
+use super::render::{TriggeredStart, starts};
 use crate::ids::TriggerId;
 use crate::ports::Doc;
 use crate::problem::{Invalid, show};
@@ -39,7 +39,7 @@ pub struct Assessed {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
     /// It starts these jobs.
-    Fits(TriggerId, Vec<Start>),
+    Fits(TriggerId, Vec<TriggeredStart>),
     /// It is not for this event.
     Unfit(Vec<String>),
     /// It is for this event, or may be, and cannot be used.

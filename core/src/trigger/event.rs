@@ -48,7 +48,7 @@ pub struct ObjectEvent {
 pub struct BadObject(pub String);
 
 /// The objects that a message is about: none for the test event that S3 sends to a new destination.
-pub type Objects = Vec<Result<ObjectEvent, BadObject>>;
+pub type ObjectEvents = Vec<Result<ObjectEvent, BadObject>>;
 
 impl ObjectEvent {
     /// The name of what a trigger makes of it: the same when the event is delivered again, by whatever way.
@@ -88,23 +88,23 @@ impl ObjectEvent {
 
 /// The objects that a text is about; `None` when it is not an event of S3's.
 #[must_use]
-pub fn objects_in_text(text: &str) -> Option<Objects> {
+pub fn objects_in_text(text: &str) -> Option<ObjectEvents> {
     objects_of_text(text, 0)
 }
 
 /// The objects that a JSON value is about: a notification of S3's, an event of EventBridge, or one of them as SNS wraps
 /// it for SQS (lava guide, Dispatching Jobs from S3 Events). `None` when it is not an event of S3's.
 #[must_use]
-pub fn objects_of(value: &Value) -> Option<Objects> {
+pub fn objects_of(value: &Value) -> Option<ObjectEvents> {
     objects_of_value(value, 0)
 }
 
-fn objects_of_text(text: &str, wraps: usize) -> Option<Objects> {
+fn objects_of_text(text: &str, wraps: usize) -> Option<ObjectEvents> {
     let is_object = text.trim_start_matches('\u{feff}').trim_start().starts_with('{');
     objects_of_value(&parse_json(text).ok().filter(|_| is_object)?, wraps)
 }
 
-fn objects_of_value(value: &Value, wraps: usize) -> Option<Objects> {
+fn objects_of_value(value: &Value, wraps: usize) -> Option<ObjectEvents> {
     if wraps > MAX_WRAPS {
         return None;
     }

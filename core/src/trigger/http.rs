@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::document::TriggerFields;
 use super::fit::event_reasons;
-use super::render::{Start, starts_with};
+use super::render::{TriggeredStart, starts_with};
 use crate::Timestamp;
 use crate::ids::TriggerId;
 use crate::problem::Invalid;
@@ -98,6 +98,6 @@ pub fn starts_for(
     event: &HttpEvent,
     renderer: &Renderer,
     zone: Zone,
-) -> Result<Vec<Start>, Invalid> {
+) -> Result<Vec<TriggeredStart>, Invalid> {
     starts_with(fields, event.roots(), renderer, zone)
 }

@@ -14,11 +14,11 @@ pub use document::{
     MAX_BUCKET_BYTES, MAX_ITEMS, MAX_KEY_BYTES, ObjectSize, TriggerFields, TriggerSpec, TriggerType,
     WHOLE_BUCKET,
 };
-pub use event::{BadObject, ObjectEvent, Objects, objects_in_text, objects_of};
+pub use event::{BadObject, ObjectEvent, ObjectEvents, objects_in_text, objects_of};
 pub use fit::{levels, why_not};
 pub use http::{
     DELIVERY_HEADERS, DeliveryName, EVENT_HEADERS, HttpEvent, SIGNATURE_HEADER, starts_for, why_not_for,
 };
-pub use render::{Start, starts};
+pub use render::{TriggeredStart, starts};
 
 pub(crate) use document::OBJECT_SIZE;

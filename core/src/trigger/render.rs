@@ -12,7 +12,7 @@ use super::event::ObjectEvent;
 
 /// One job that a trigger starts.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Start {
+pub struct TriggeredStart {
     /// The job, as it was rendered.
     pub job_id: String,
     /// The request, or why there is none.
@@ -28,7 +28,7 @@ pub fn starts(
     event: &ObjectEvent,
     renderer: &Renderer,
     zone: Zone,
-) -> Result<Vec<Start>, Invalid> {
+) -> Result<Vec<TriggeredStart>, Invalid> {
     starts_with(fields, event.roots(), renderer, zone)
 }
 
@@ -38,7 +38,7 @@ pub(super) fn starts_with<const N: usize>(
     roots: [(&'static str, pumice_template::Value); N],
     renderer: &Renderer,
     zone: Zone,
-) -> Result<Vec<Start>, Invalid> {
+) -> Result<Vec<TriggeredStart>, Invalid> {
     let rendering = Rendering::new(fields, roots, renderer, zone);
     let globals = rendering.map("globals", fields.globals.as_ref())?;
     let parameters = rendering.map("parameters", fields.parameters.as_ref())?;
@@ -53,10 +53,12 @@ pub(super) fn starts_with<const N: usize>(
         ..DispatchRequest::new(job_id)
     };
     let start = |template: &String| match rendering.text(template) {
-        Err(error) => Start { job_id: template.clone(), request: Err(format!("job_id: {error}").into()) },
+        Err(error) => {
+            TriggeredStart { job_id: template.clone(), request: Err(format!("job_id: {error}").into()) }
+        }
         Ok(job_id) => {
             let read = JobId::new(&job_id).map_err(|error| Invalid(format!("job_id: {error}")));
-            Start { request: read.map(request), job_id }
+            TriggeredStart { request: read.map(request), job_id }
         }
     };
     Ok(fields.job_id.iter().map(start).collect())

@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 use pumice_core::Timestamp;
-use pumice_core::clock::backfill::{Asked, Bad, Found, MAX_BAD, Only, Progress, Refused, Taken, Wanted};
-use pumice_core::clock::{Backfill, Plan, Timetable, native, notes, standings, utc};
+use pumice_core::clock::backfill::{
+    BackfillRequest, Bad, Found, MAX_BAD, Only, Progress, Refused, Taken, WantedSlot,
+};
+use pumice_core::clock::{Backfill, JobSchedule, Timetable, native, notes, standings, utc};
 use pumice_core::ids::{JobId, RunId, RunKey, WorkerName};
 use pumice_core::run::{Run, Scheduled, Status};
 use pumice_core::spec::{JobSpec, RealmSpec, Settings, Timezone};
@@ -19,25 +21,25 @@ fn instant(text: &str) -> DateTime<Utc> {
     text.parse().expect("a time")
 }
 
-fn plan(schedule: &Value) -> Plan {
+fn plan(schedule: &Value) -> JobSchedule {
     let job = json!({
         "job_id": "a", "type": "cmd", "worker": "core", "enabled": true, "payload": "true", "schedule": schedule,
     });
     let days = json!({ "days": ["2026-03-09/2026-03-12"] });
     let realm = RealmSpec::parse(&json!({ "realm": "r", "calendars": { "audit": days } })).expect("a realm");
-    Plan::of(&JobSpec::parse(&job).expect("a job"), &realm, &Settings::default())
+    JobSchedule::of(&JobSpec::parse(&job).expect("a job"), &realm, &Settings::default())
 }
 
 fn job() -> JobId {
     JobId::new("a").expect("an id")
 }
 
-fn timetable(plan: &Plan, at: &str) -> Timetable {
+fn timetable(plan: &JobSchedule, at: &str) -> Timetable {
     Timetable::new(job(), instant(at)).look(plan, instant(at), TimeDelta::zero()).next
 }
 
-fn asked(from: &str, to: &str) -> Asked {
-    Asked {
+fn asked(from: &str, to: &str) -> BackfillRequest {
+    BackfillRequest {
         entry: None,
         from: instant(from),
         to: instant(to),
@@ -50,17 +52,17 @@ fn asked(from: &str, to: &str) -> Asked {
     }
 }
 
-fn begun(plan: &Plan, asked: Asked) -> Result<Backfill, Refused> {
+fn begun(plan: &JobSchedule, asked: BackfillRequest) -> Result<Backfill, Refused> {
     Backfill::begin(job(), plan, &timetable(plan, "2026-01-01T00:00:00Z"), asked, instant(NOW))
 }
 
-fn slots(backfill: &Backfill, plan: &Plan) -> Vec<(String, usize)> {
+fn slots(backfill: &Backfill, plan: &JobSchedule) -> Vec<(String, usize)> {
     let coming = backfill.coming(plan).expect("nothing was changed");
     coming.map(|wanted| (utc(wanted.start.slot.at), wanted.start.entry)).collect()
 }
 
 /// The starts by the clock between two times, looked at whenever something is due.
-fn fired(plan: &Plan, from: &str, to: &str) -> Vec<(String, usize)> {
+fn fired(plan: &JobSchedule, from: &str, to: &str) -> Vec<(String, usize)> {
     let (mut timetable, mut fired) = (timetable(plan, from), Vec::new());
     while let Some(at) = timetable.due_at.filter(|at| *at <= instant(to)) {
         let looked = timetable.look(plan, at, TimeDelta::zero());
@@ -91,11 +93,11 @@ fn run(backfill: Option<&Backfill>, number: u128, status: Status) -> Run {
     }
 }
 
-fn daily() -> Plan {
+fn daily() -> JobSchedule {
     plan(&json!("30 2 * * *"))
 }
 
-fn nine(plan: &Plan, change: impl Fn(Asked) -> Asked) -> Backfill {
+fn nine(plan: &JobSchedule, change: impl Fn(BackfillRequest) -> BackfillRequest) -> Backfill {
     begun(plan, change(asked("2026-11-01T00:00:00Z", "2026-11-09T12:00:00Z"))).expect("it begins")
 }
 
@@ -127,7 +129,7 @@ fn slots_are_those_that_the_clock_starts() {
         wanted.sort();
         assert_eq!(slots(&forward, &plan), wanted, "{schedule}");
         assert_eq!(forward.planned as usize, wanted.len());
-        let backward = begun(Asked { reverse: true, ..asked(from, to) });
+        let backward = begun(BackfillRequest { reverse: true, ..asked(from, to) });
         let mut back = slots(&backward, &plan);
         assert!(back.is_sorted_by(|one, other| one.0 >= other.0), "{schedule}: {back:?}");
         back.sort();
@@ -153,7 +155,7 @@ fn every_slot_is_dealt_with_once_however_many_at_a_time() {
     let plan =
         plan(&json!(["30 2 * * *", { "crontab": "30 2 * * *", "globals": { "n": 1 } }, "0 5 * * sun"]));
     for (reverse, max_active) in [(false, 1), (true, 1), (false, 3), (true, 7)] {
-        let begun = nine(&plan, |asked| Asked { reverse, max_active, ..asked });
+        let begun = nine(&plan, |asked| BackfillRequest { reverse, max_active, ..asked });
         let (mut backfill, mut started) = (begun.clone(), Vec::new());
         for _ in 0..40 {
             let runs: Vec<Option<Run>> = (0..)
@@ -161,9 +163,9 @@ fn every_slot_is_dealt_with_once_however_many_at_a_time() {
                 .map(|(n, _)| Some(run(Some(&begun), n, Status::Complete)))
                 .collect();
             let settled = backfill.settled(&runs);
-            let next: Vec<Wanted> = settled.coming(&plan).expect("unchanged").take(5).collect();
+            let next: Vec<WantedSlot> = settled.coming(&plan).expect("unchanged").take(5).collect();
             let is_all = next.len() < 5;
-            let next: Vec<(Wanted, Found)> =
+            let next: Vec<(WantedSlot, Found)> =
                 next.into_iter().map(|wanted| (wanted, Found::Nothing)).collect();
             let taken = settled.taken(&next, is_all);
             assert!(taken.next.active.len() <= max_active as usize);
@@ -178,10 +180,10 @@ fn every_slot_is_dealt_with_once_however_many_at_a_time() {
 #[test]
 fn slots_that_need_no_run_take_no_place() {
     let plan = daily();
-    let backfill = nine(&plan, |asked| Asked { max_active: 2, ..asked });
-    let slots: Vec<Wanted> = backfill.coming(&plan).expect("unchanged").collect();
+    let backfill = nine(&plan, |asked| BackfillRequest { max_active: 2, ..asked });
+    let slots: Vec<WantedSlot> = backfill.coming(&plan).expect("unchanged").collect();
     let found = [Found::Enough, Found::Nothing, Found::Enough, Found::Own, Found::Enough, Found::Nothing];
-    let known: Vec<(Wanted, Found)> = slots.iter().cloned().zip(found).collect();
+    let known: Vec<(WantedSlot, Found)> = slots.iter().cloned().zip(found).collect();
     let Taken { next, starts } = backfill.taken(&known, false);
     assert_eq!(starts, [slots[1].clone()], "its own run that is there is not made again");
     assert_eq!((next.skipped, next.active.len(), next.at), (3, 2, Some(slots[4].place)), "the sixth waits");
@@ -197,11 +199,12 @@ fn slots_that_need_no_run_take_no_place() {
 #[test]
 fn runs_that_are_done_are_counted_and_others_stay() {
     let plan = daily();
-    let begun = nine(&plan, |asked| Asked { max_active: 9, ..asked });
-    let slots: Vec<Wanted> = begun.coming(&plan).expect("unchanged").collect();
-    let all: Vec<(Wanted, Found)> = slots.iter().cloned().map(|wanted| (wanted, Found::Nothing)).collect();
+    let begun = nine(&plan, |asked| BackfillRequest { max_active: 9, ..asked });
+    let slots: Vec<WantedSlot> = begun.coming(&plan).expect("unchanged").collect();
+    let all: Vec<(WantedSlot, Found)> =
+        slots.iter().cloned().map(|wanted| (wanted, Found::Nothing)).collect();
     let under_way = begun.taken(&all, true).next;
-    let other = nine(&plan, |asked| Asked { key: Some("other".to_owned()), ..asked });
+    let other = nine(&plan, |asked| BackfillRequest { key: Some("other".to_owned()), ..asked });
     let of = |status| run(Some(&begun), 1, status);
     // Its end is recorded, and its actions are not done.
     let with_duties = Run { due_at: Some(instant(NOW)), ..of(Status::Complete) };
@@ -231,7 +234,7 @@ fn runs_that_are_done_are_counted_and_others_stay() {
 #[test]
 fn failed_slots_follow_from_the_newest_run_that_had_ended() {
     let plan = daily();
-    let begun = nine(&plan, |asked| Asked { only: Only::Failed, ..asked });
+    let begun = nine(&plan, |asked| BackfillRequest { only: Only::Failed, ..asked });
     let at = |hours: i64| instant(NOW) + TimeDelta::hours(hours);
     let made = |number, status: Status, dispatched: i64, end: i64| Run {
         ts_dispatch: at(dispatched),
@@ -262,7 +265,7 @@ fn failed_slots_follow_from_the_newest_run_that_had_ended() {
     for status in [well, badly, Status::Running] {
         assert_eq!(missing.found(None, &[made(1, status, -3, -2)]), Found::Enough, "another backfill ran it");
     }
-    let all = nine(&plan, |asked| Asked { only: Only::All, ..asked });
+    let all = nine(&plan, |asked| BackfillRequest { only: Only::All, ..asked });
     assert_eq!(all.found(None, &[made(1, well, -3, -2)]), Found::Nothing);
 }
 
@@ -273,7 +276,7 @@ fn missing_slots_get_clock_keys_and_others_backfill_keys() {
     let clocks =
         timetable.look(&plan, instant("2026-11-01T02:30:10Z"), TimeDelta::zero()).starts.remove(0).key;
     let first = |only| {
-        let backfill = nine(&plan, |asked| Asked { only, ..asked });
+        let backfill = nine(&plan, |asked| BackfillRequest { only, ..asked });
         let wanted = backfill.coming(&plan).expect("unchanged").next().expect("a slot");
         let (_, start) = backfill.start(&plan, &wanted).expect("a start");
         assert_eq!(
@@ -294,27 +297,27 @@ fn missing_slots_get_clock_keys_and_others_backfill_keys() {
 #[test]
 fn id_follows_from_the_key_or_else_from_the_request() {
     let plan = daily();
-    let id = |change: &dyn Fn(Asked) -> Asked| nine(&plan, change).id;
+    let id = |change: &dyn Fn(BackfillRequest) -> BackfillRequest| nine(&plan, change).id;
     let plain = id(&|asked| asked);
     assert_eq!(
         plain,
-        id(&|asked| Asked { max_active: 7, by: "bob".to_owned(), why: "x".to_owned(), ..asked })
+        id(&|asked| BackfillRequest { max_active: 7, by: "bob".to_owned(), why: "x".to_owned(), ..asked })
     );
     let keyed = |key: &str| Some(key.to_owned());
     let others = [
-        id(&|asked| Asked { only: Only::All, ..asked }),
-        id(&|asked| Asked { reverse: true, ..asked }),
-        id(&|asked| Asked { to: instant("2026-11-09T11:00:00Z"), ..asked }),
-        id(&|asked| Asked { key: keyed("k"), ..asked }),
-        id(&|asked| Asked { key: keyed("l"), ..asked }),
+        id(&|asked| BackfillRequest { only: Only::All, ..asked }),
+        id(&|asked| BackfillRequest { reverse: true, ..asked }),
+        id(&|asked| BackfillRequest { to: instant("2026-11-09T11:00:00Z"), ..asked }),
+        id(&|asked| BackfillRequest { key: keyed("k"), ..asked }),
+        id(&|asked| BackfillRequest { key: keyed("l"), ..asked }),
     ];
     let mut all = others.to_vec();
     all.push(plain);
     all.sort();
     all.dedup();
     assert_eq!(all.len(), 6, "{all:?}");
-    let with_key = nine(&plan, |asked| Asked { key: keyed("k"), ..asked });
-    let other = nine(&plan, |asked| Asked { key: keyed("k"), only: Only::All, ..asked });
+    let with_key = nine(&plan, |asked| BackfillRequest { key: keyed("k"), ..asked });
+    let other = nine(&plan, |asked| BackfillRequest { key: keyed("k"), only: Only::All, ..asked });
     assert_eq!((&with_key.id, with_key.asks_the_same(&other)), (&other.id, false));
     assert!(with_key.asks_the_same(&Backfill { rev: 7, completed: 3, max_active: 9, ..with_key.clone() }));
 }
@@ -325,7 +328,7 @@ fn record_is_over_when_its_last_run_is_done() {
     let begun = nine(&plan, |asked| asked);
     let (now, keep) = (instant(NOW), Some(pumice_core::duration::Span::from_days(30)));
     assert_eq!(begun.written(&begun, now, keep), None, "what is as it was is not written");
-    let slots: Vec<(Wanted, Found)> =
+    let slots: Vec<(WantedSlot, Found)> =
         begun.coming(&plan).expect("unchanged").map(|wanted| (wanted, Found::Nothing)).collect();
     let moved = begun.taken(&slots, true).next.written(&begun, now, keep).expect("it is written");
     assert_eq!((moved.rev, moved.due_at, moved.ended, moved.expires), (2, Some(now), None, None));
@@ -353,7 +356,7 @@ fn record_is_over_when_its_last_run_is_done() {
 #[test]
 fn edited_entry_stops_it_and_a_moved_one_does_not() {
     let before = plan(&json!(["30 2 * * *", "0 5 * * *"]));
-    let backfill = nine(&before, |asked| Asked { entry: Some(0), ..asked });
+    let backfill = nine(&before, |asked| BackfillRequest { entry: Some(0), ..asked });
     let moved = plan(&json!(["0 5 * * *", { "crontab": "30 2 * * *", "globals": { "n": 1 } }]));
     assert!(slots(&backfill, &moved).iter().all(|(at, entry)| *entry == 1 && at.ends_with("T02:30:00Z")));
     for edited in [json!(["31 2 * * *", "0 5 * * *"]), json!("0 5 * * *"), json!([])] {
@@ -368,18 +371,24 @@ fn senseless_request_is_refused() {
         &json!(["30 2 * * *", { "crontab": "* * * * *", "to": "2026-06-01T00:00:00Z" }, { "crontab": "0 1 * * *", "skip": "nowhere" }]),
     );
     let (from, to) = ("2026-11-01T00:00:00Z", "2026-11-09T12:00:00Z");
-    let with = |change: &dyn Fn(Asked) -> Asked| begun(&plan, change(asked(from, to)));
-    let told = |change: &dyn Fn(Asked) -> Asked| with(change).expect_err("it is refused");
+    let with = |change: &dyn Fn(BackfillRequest) -> BackfillRequest| begun(&plan, change(asked(from, to)));
+    let told = |change: &dyn Fn(BackfillRequest) -> BackfillRequest| with(change).expect_err("it is refused");
     assert!(matches!(told(&|_| asked(to, from)), Refused::Backwards { .. }));
     assert!(matches!(told(&|_| asked(from, "2026-11-28T10:00:01Z")), Refused::Future(_)));
     assert!(with(&|_| asked(from, NOW)).is_ok(), "up to this moment");
     for max_active in [0, 101] {
-        assert_eq!(told(&|asked| Asked { max_active, ..asked }), Refused::MaxActive(max_active));
+        assert_eq!(told(&|asked| BackfillRequest { max_active, ..asked }), Refused::MaxActive(max_active));
     }
-    assert!(with(&|asked| Asked { max_active: 100, ..asked }).is_ok());
-    assert!(matches!(told(&|asked| Asked { key: Some(String::new()), ..asked }), Refused::Key(_)));
-    assert_eq!(told(&|asked| Asked { entry: Some(3), ..asked }), Refused::NoEntry { entry: 3, count: 3 });
-    assert!(matches!(told(&|asked| Asked { entry: Some(2), ..asked }), Refused::BadEntry { entry: 2, .. }));
+    assert!(with(&|asked| BackfillRequest { max_active: 100, ..asked }).is_ok());
+    assert!(matches!(told(&|asked| BackfillRequest { key: Some(String::new()), ..asked }), Refused::Key(_)));
+    assert_eq!(
+        told(&|asked| BackfillRequest { entry: Some(3), ..asked }),
+        Refused::NoEntry { entry: 3, count: 3 }
+    );
+    assert!(matches!(
+        told(&|asked| BackfillRequest { entry: Some(2), ..asked }),
+        Refused::BadEntry { entry: 2, .. }
+    ));
     assert_eq!(
         with(&|asked| asked).expect("others go on").parts.len(),
         1,
@@ -399,15 +408,15 @@ fn senseless_request_is_refused() {
     assert_eq!(one.planned, 1);
     // 6 d 22 h 40 min, both ends included, is the most.
     let (from, most) = ("2026-05-01T00:01:00Z", "2026-05-07T22:39:00Z");
-    let many = begun(&plan, Asked { entry: Some(1), ..asked(from, most) }).expect("it begins");
+    let many = begun(&plan, BackfillRequest { entry: Some(1), ..asked(from, most) }).expect("it begins");
     assert_eq!(many.planned, 9_999);
-    let more = begun(&plan, Asked { entry: Some(1), ..asked(from, "2026-05-07T22:41:00Z") });
+    let more = begun(&plan, BackfillRequest { entry: Some(1), ..asked(from, "2026-05-07T22:41:00Z") });
     assert!(matches!(more, Err(Refused::TooMany { count: 10_001, .. })), "{more:?}");
     let off = json!({ "job_id": "a", "type": "cmd", "worker": "core", "payload": "true", "schedule": "30 2 * * *" });
     let realm = RealmSpec::parse(&json!({ "realm": "r" })).expect("a realm");
-    let off = Plan::of(&JobSpec::parse(&off).expect("a job"), &realm, &Settings::default());
+    let off = JobSchedule::of(&JobSpec::parse(&off).expect("a job"), &realm, &Settings::default());
     assert_eq!(begun(&off, asked(from, most)), Err(Refused::NotEnabled));
-    assert_eq!(begun(&Plan::none(), asked(from, most)), Err(Refused::NoSchedule));
+    assert_eq!(begun(&JobSchedule::none(), asked(from, most)), Err(Refused::NoSchedule));
 }
 
 #[test]
@@ -438,8 +447,8 @@ proptest! {
         looks in prop::collection::vec(prop::collection::vec(0_usize..9, 0..4), 1..6),
     ) {
         let plan = daily();
-        let begun = nine(&plan, |asked| Asked { max_active, ..asked });
-        let slots: Vec<Wanted> = begun.coming(&plan).expect("unchanged").collect();
+        let begun = nine(&plan, |asked| BackfillRequest { max_active, ..asked });
+        let slots: Vec<WantedSlot> = begun.coming(&plan).expect("unchanged").collect();
         let mut world = World { clocks: vec![false; slots.len()], own: vec![false; slots.len()] };
         // Each has looked, and makes its runs later than those that look after it.
         let mut to_make = Vec::new();
@@ -452,7 +461,7 @@ proptest! {
                 (_, true) => Found::Enough,
                 _ => Found::Nothing,
             };
-            let known: Vec<(Wanted, Found)> = slots.iter().cloned().enumerate().map(|(n, one)| (one, found(n))).collect();
+            let known: Vec<(WantedSlot, Found)> = slots.iter().cloned().enumerate().map(|(n, one)| (one, found(n))).collect();
             to_make.push(begun.taken(&known, true).starts);
         }
         for wanted in to_make.iter().rev().flatten() {
@@ -465,8 +474,8 @@ proptest! {
 
 #[test]
 fn backfill_of_the_same_entries_is_one_however_they_are_named() {
-    let entry_0 = |asked| Asked { entry: Some(0), ..asked };
-    let entry_1 = |asked| Asked { entry: Some(1), ..asked };
+    let entry_0 = |asked| BackfillRequest { entry: Some(0), ..asked };
+    let entry_1 = |asked| BackfillRequest { entry: Some(1), ..asked };
     let all_nodes = json!({ "crontab": "0 4 * * *", "nodes": "all" });
     let broken = json!({ "crontab": "0 5 * * *", "skip": "unknown" });
     for schedule in [json!("30 2 * * *"), json!(["30 2 * * *"]), json!(["30 2 * * *", all_nodes, broken])] {
@@ -474,7 +483,7 @@ fn backfill_of_the_same_entries_is_one_however_they_are_named() {
         let (named, unnamed) = (nine(&plan, entry_0), nine(&plan, |asked| asked));
         assert_eq!(named.id, unnamed.id, "{schedule}");
         assert!(named.asks_the_same(&unnamed) && unnamed.asks_the_same(&named), "{schedule}");
-        let keyed = |asked| Asked { key: Some("k".to_owned()), ..asked };
+        let keyed = |asked| BackfillRequest { key: Some("k".to_owned()), ..asked };
         let (named, unnamed) = (nine(&plan, |asked| keyed(entry_0(asked))), nine(&plan, keyed));
         assert!(named.id == unnamed.id && named.asks_the_same(&unnamed), "{schedule}");
     }

@@ -2,7 +2,7 @@
 //! that nothing has looked at.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use pumice_core::clock::{Entry, Pause, Plan, Planned, State, Timetable, rules_of, utc};
+use pumice_core::clock::{Entry, EntryPause, JobSchedule, PlannedEntry, State, Timetable, rules_of, utc};
 use pumice_core::ids::JobId;
 use pumice_core::spec::{JobSpec, RealmSpec, Settings};
 use serde_json::{Value, json};
@@ -22,20 +22,20 @@ fn realm(config: &Value) -> RealmSpec {
     .expect("a realm")
 }
 
-fn plan_in(zone: &str, schedule: Value) -> Plan {
+fn plan_in(zone: &str, schedule: Value) -> JobSchedule {
     let realm = realm(&json!({ "TIMEZONE": zone }));
     let document = json!({ "job_id": "a", "type": "cmd", "worker": "core", "enabled": true, "payload": "true",
         "schedule": schedule });
     let Value::Object(document) = document else { unreachable!() };
     let job = JobSpec::stored(std::sync::Arc::new(document)).expect("a job");
-    Plan::of(&job, &realm, &realm.settings)
+    JobSchedule::of(&job, &realm, &realm.settings)
 }
 
-fn plan(schedule: Value) -> Plan {
+fn plan(schedule: Value) -> JobSchedule {
     plan_in("UTC", schedule)
 }
 
-fn planned(plan: &Plan, entry: usize) -> &Planned {
+fn planned(plan: &JobSchedule, entry: usize) -> &PlannedEntry {
     plan.entries[entry].as_ref().expect("an entry")
 }
 
@@ -43,11 +43,11 @@ fn fresh(at: &str) -> Timetable {
     Timetable::new(JobId::new("a").expect("an id"), instant(at))
 }
 
-fn seen(plan: &Plan, at: &str) -> Timetable {
+fn seen(plan: &JobSchedule, at: &str) -> Timetable {
     fresh(at).look(plan, instant(at), NO_WAIT).next
 }
 
-fn slots(plan: &Plan, after: &str, count: usize) -> Vec<String> {
+fn slots(plan: &JobSchedule, after: &str, count: usize) -> Vec<String> {
     let entry: Entry = planned(plan, 0).entry(instant(after));
     entry.slots(instant(after)).take(count).map(|slot| utc(slot.at)).collect()
 }
@@ -121,7 +121,7 @@ fn slot_is_shifted_over_a_holiday_of_any_length() {
 
 #[test]
 fn pause_of_an_entry_that_is_removed_pauses_no_other() {
-    let pause = Pause { until: None, by: "pele".to_owned(), why: "w".to_owned() };
+    let pause = EntryPause { until: None, by: "pele".to_owned(), why: "w".to_owned() };
     let all = plan(json!(["0 1 * * *", "0 2 * * *", "0 3 * * *"]));
     for (which, rest) in [
         (0, json!(["0 2 * * *", "0 3 * * *"])),
@@ -145,7 +145,7 @@ fn pause_of_an_entry_that_is_removed_pauses_no_other() {
 
 #[test]
 fn entry_beside_a_paused_one_is_new_to_the_first_look() {
-    let pause = Pause { until: None, by: String::new(), why: String::new() };
+    let pause = EntryPause { until: None, by: String::new(), why: String::new() };
     let both = plan(json!(["0 1 * * *", { "crontab": "0 2 * * *", "run_now": true }]));
     let now = instant("2026-03-01T10:00:00Z");
     let paused =
@@ -209,7 +209,7 @@ fn window_with_parts_of_a_second_names_whole_seconds() {
 
 #[test]
 fn previous_slot_is_that_of_the_plan() {
-    let previous = |plan: &Plan, timetable: &Timetable, at: &str| -> Vec<Option<String>> {
+    let previous = |plan: &JobSchedule, timetable: &Timetable, at: &str| -> Vec<Option<String>> {
         let looked = timetable.look(plan, instant(at), NO_WAIT);
         looked.starts.iter().map(|start| start.previous.map(utc)).collect()
     };
@@ -289,6 +289,6 @@ fn stored_time_in_doubt_starts_the_job_with_a_warning() {
     assert!(warnings.iter().any(|told| told.contains("EST")), "{warnings:?}");
     assert_eq!(job.fields.schedule.0.len(), 1);
     let realm = realm(&json!({}));
-    let plan = Plan::of(&job, &realm, &realm.settings);
+    let plan = JobSchedule::of(&job, &realm, &realm.settings);
     assert_eq!(slots(&plan, "2027-02-27T12:00:00Z", 9), ["2027-02-28T03:00:00Z", "2027-03-01T03:00:00Z"]);
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
-use pumice_core::clock::{Cron, Cursor, Due, Entry, IN_TIME, Missing, State, When};
+use pumice_core::clock::{Cron, Cursor, Due, Entry, IN_TIME, Missing, Recurrence, State};
 use pumice_core::spec::{CatchUp, Crontab};
 
 type Instant = DateTime<Utc>;
@@ -22,7 +22,7 @@ fn at(time: &str) -> Instant {
 
 fn entry(crontab: &str) -> Entry {
     let cron = Cron::new(&crontab.parse::<Crontab>().expect("a crontab"));
-    Entry { when: When::Cron(cron), zone: chrono_tz::UTC, from: None, to: None, calendars: None }
+    Entry { when: Recurrence::Cron(cron), zone: chrono_tz::UTC, from: None, to: None, calendars: None }
 }
 
 fn catching_up(catch_up: CatchUp) -> Missing {
@@ -91,7 +91,7 @@ fn a_night_job_that_is_too_late_does_not_run_by_day() {
 #[test]
 fn more_than_it_may_make_up_for_halts_it_and_takes_no_time() {
     let every = Entry {
-        when: When::Every { interval: TimeDelta::seconds(1), from: at("00:00:00") },
+        when: Recurrence::Every { interval: TimeDelta::seconds(1), from: at("00:00:00") },
         ..entry("* * * * *")
     };
     let cursor = Cursor::new(&every, "a".to_owned(), at("00:00:00"));
@@ -170,7 +170,7 @@ fn an_interval_goes_evenly_through_a_change_of_clock() {
     let zone = chrono_tz::America::New_York;
     let from = instant("2026-10-31T04:00:00Z");
     let every = Entry {
-        when: When::Every { interval: TimeDelta::minutes(15), from },
+        when: Recurrence::Every { interval: TimeDelta::minutes(15), from },
         zone,
         from: None,
         to: None,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use pumice_core::clock::{
-    Alert, LimitKind, Looked, MAX_OPEN, Pause, Plan, Runs, State, Timetable, Watched, utc,
+    Alert, EntryPause, JobSchedule, LimitKind, Looked, MAX_OPEN, Runs, State, Timetable, Watched, utc,
 };
 use pumice_core::ids::JobId;
 use pumice_core::run::Status;
@@ -19,17 +19,17 @@ fn instant(text: &str) -> Instant {
     text.parse().expect("a time")
 }
 
-fn plan(schedule: &Value) -> Plan {
+fn plan(schedule: &Value) -> JobSchedule {
     let document = json!({ "job_id": "a", "type": "cmd", "worker": "core", "enabled": true, "payload": "true",
         "schedule": schedule });
     let job = JobSpec::parse(&document).expect("a job");
     let realm = RealmSpec::parse(&json!({ "realm": "r" })).expect("a realm");
-    Plan::of(&job, &realm, &Settings::default())
+    JobSchedule::of(&job, &realm, &Settings::default())
 }
 
 /// A schedule that is looked at, with what became of its runs.
 struct Clock {
-    plan: Plan,
+    plan: JobSchedule,
     timetable: Timetable,
     runs: BTreeMap<String, Watched>,
 }
@@ -404,7 +404,7 @@ fn silence_counts_from_last_success_and_repeats_with_slots() {
 #[test]
 fn silence_is_not_owed_while_paused_and_begins_anew_after() {
     let mut clock = Clock::new(&hourly(&json!({ "max_silence": "90m" })), "00:30");
-    let pause = Pause { until: None, by: "ann".to_owned(), why: String::new() };
+    let pause = EntryPause { until: None, by: "ann".to_owned(), why: String::new() };
     let held = clock.timetable.paused(&clock.plan, None, &pause, instant("00:40"));
     clock.timetable = held.next.expect("it changes");
     assert_eq!(clock.told("00:40"), NONE);
@@ -420,7 +420,7 @@ fn silence_is_not_owed_while_paused_and_begins_anew_after() {
 #[test]
 fn success_of_a_run_before_a_pause_or_edit_ends_the_silence() {
     let schedule = hourly(&json!({ "max_silence": "90m", "pause_after": 1 }));
-    let pause = Pause { until: None, by: "ann".to_owned(), why: String::new() };
+    let pause = EntryPause { until: None, by: "ann".to_owned(), why: String::new() };
     // It counts from the look after the end of a pause, which is a second later.
     for (is_edit, begun) in [(false, "03:11"), (true, "03:10")] {
         for (status, first) in [(Status::Complete, "03:50"), (Status::Failed, begun)] {

@@ -1,7 +1,7 @@
 //! The missed slots in each run's template context (`schedule.missed`).
 
 use chrono::{DateTime, TimeDelta, Utc};
-use pumice_core::clock::{IN_TIME, Looked, MAX_COUNTED, Plan, Timetable};
+use pumice_core::clock::{IN_TIME, JobSchedule, Looked, MAX_COUNTED, Timetable};
 use pumice_core::ids::JobId;
 use pumice_core::spec::{JobSpec, RealmSpec, Settings};
 use serde_json::{Value, json};
@@ -12,16 +12,16 @@ fn at(time: &str) -> Instant {
     format!("2026-03-01T{time}Z").parse().expect("a time")
 }
 
-fn plan(schedule: &Value) -> Plan {
+fn plan(schedule: &Value) -> JobSchedule {
     let document = json!({
         "job_id": "a", "type": "log", "worker": "core", "enabled": true, "payload": null, "schedule": schedule,
     });
     let job = JobSpec::parse(&document).expect("a job");
-    Plan::of(&job, &RealmSpec::parse(&json!({ "realm": "r" })).expect("a realm"), &Settings::default())
+    JobSchedule::of(&job, &RealmSpec::parse(&json!({ "realm": "r" })).expect("a realm"), &Settings::default())
 }
 
 /// A look at a time, after nothing had looked since another.
-fn look(plan: &Plan, since: Instant, now: Instant) -> Looked {
+fn look(plan: &JobSchedule, since: Instant, now: Instant) -> Looked {
     let timetable = Timetable::new(JobId::new("a").expect("an id"), since);
     let seen = timetable.look(plan, since, TimeDelta::zero()).next;
     seen.look(plan, now, TimeDelta::zero())

@@ -1,12 +1,12 @@
 //! Entries with `nodes: all`: tables of the pure rules.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use pumice_core::clock::backfill::{Asked, Only, Refused};
-use pumice_core::clock::{Backfill, Looked, Pause, Plan, State, Timetable, describe, standings};
+use pumice_core::clock::backfill::{BackfillRequest, Only, Refused};
+use pumice_core::clock::{Backfill, EntryPause, JobSchedule, Looked, State, Timetable, describe, standings};
 use pumice_core::hosts::Hosts;
 use pumice_core::ids::{HostId, JobId, RunId, RunKey, WorkerName};
 use pumice_core::run::{
-    Drop, Duties, IllegalTransition, Input, Lease, Look, Run, Status, Worker, decide, look, look_on,
+    DropReason, Duties, IllegalTransition, Input, Lease, Look, Run, Status, Worker, decide, look, look_on,
 };
 use pumice_core::spec::{ActionsWhen, JobSpec, RealmSpec, Settings};
 use serde_json::{Value, json};
@@ -30,11 +30,11 @@ fn parsed(schedule: &Value, more: &Value) -> Result<JobSpec, String> {
     JobSpec::parse(&document).map_err(|error| error.to_string())
 }
 
-fn plan_with(schedule: &Value, more: &Value, hosts: Hosts) -> Plan {
+fn plan_with(schedule: &Value, more: &Value, hosts: Hosts) -> JobSchedule {
     let realm = RealmSpec::parse(&json!({ "realm": "r" })).expect("a realm");
     let settings = Settings { foreign_workers: vec!["lavas".to_owned()], ..Settings::default() };
-    let plan = Plan::of(&parsed(schedule, more).expect("a job"), &realm, &settings);
-    Plan { hosts, ..plan }
+    let plan = JobSchedule::of(&parsed(schedule, more).expect("a job"), &realm, &settings);
+    JobSchedule { hosts, ..plan }
 }
 
 fn hourly(more: &Value) -> Value {
@@ -43,7 +43,7 @@ fn hourly(more: &Value) -> Value {
     entry
 }
 
-fn plan(more: &Value, hosts: Hosts) -> Plan {
+fn plan(more: &Value, hosts: Hosts) -> JobSchedule {
     plan_with(&hourly(more), &json!({}), hosts)
 }
 
@@ -51,12 +51,12 @@ fn alive(names: &[&str]) -> Hosts {
     Hosts::Alive(names.iter().map(|name| host(name)).collect())
 }
 
-fn seen(plan: &Plan) -> Timetable {
+fn seen(plan: &JobSchedule) -> Timetable {
     let at = instant("2026-03-01T08:30:00Z");
     Timetable::new(JobId::new("a").expect("an id"), at).look(plan, at, TimeDelta::zero()).next
 }
 
-fn look_at(timetable: &Timetable, plan: &Plan, at: &str) -> Looked {
+fn look_at(timetable: &Timetable, plan: &JobSchedule, at: &str) -> Looked {
     timetable.look(plan, instant(at), AHEAD)
 }
 
@@ -112,7 +112,7 @@ fn function_worker_halts_the_entry_where_it_is_and_says_why() {
     let silence = standings(&plan, &again.next, now)[0].silence();
     assert_eq!(silence.as_deref(), Some("halted: a function has no hosts"));
     // Once there are hosts, an operator has it go on.
-    let plan = Plan { hosts: alive(&["a-1"]), ..plan };
+    let plan = JobSchedule { hosts: alive(&["a-1"]), ..plan };
     let resumed = again.next.resumed(&plan, None, true, now).next.expect("a change");
     let looked = look_at(&resumed, &plan, "2026-03-01T09:11:00Z");
     assert_eq!(keys(&looked), ["schedule:2026-03-01T09:00:00Z@a-1"]);
@@ -156,7 +156,7 @@ fn max_runs_counts_slots_and_not_hosts() {
 fn pause_withdraws_the_run_of_each_host() {
     let plan = plan(&json!({}), alive(&["a-1", "b-2"]));
     let ahead = look_at(&seen(&plan), &plan, "2026-03-01T08:59:00Z");
-    let pause = Pause { until: None, by: "ann".to_owned(), why: String::new() };
+    let pause = EntryPause { until: None, by: "ann".to_owned(), why: String::new() };
     let paused =
         ahead.next.paused(&plan, None, &pause, instant("2026-03-01T08:59:10Z")).next.expect("a change");
     let looked = look_at(&paused, &plan, "2026-03-01T08:59:10Z");
@@ -188,7 +188,7 @@ fn nodes_of_another_word_or_of_a_foreign_worker_are_refused() {
 #[test]
 fn backfill_of_nodes_all_is_refused() {
     let plan = plan(&json!({}), Hosts::Single);
-    let asked = Asked {
+    let asked = BackfillRequest {
         entry: None,
         from: instant("2026-02-01T00:00:00Z"),
         to: instant("2026-02-02T00:00:00Z"),
@@ -232,7 +232,7 @@ fn run_for_a_host_is_started_there_and_nowhere_else() {
     for run in [run(), retrying, held("2026-03-01T09:00:00Z"), Run { cancel: true, ..run() }] {
         for other in [None, Some(host("b-2"))] {
             let looked = look_on(&run, other.as_ref(), false, now);
-            assert_eq!(looked, Look::Drop(Drop::Elsewhere), "{run:?} on {other:?}");
+            assert_eq!(looked, Look::Drop(DropReason::Elsewhere), "{run:?} on {other:?}");
         }
         assert!(!matches!(look_on(&run, Some(&host("a-1")), false, now), Look::Drop(_)), "{run:?}");
     }

@@ -9,8 +9,8 @@ use pumice_core::duration::Span;
 use pumice_core::ids::{HostId, JobId, PoolName, RunId, RunKey, WorkerName};
 use pumice_core::permits::Permit;
 use pumice_core::run::{
-    Cause, Duties, Facts, GateFact, Input, Lease, Line, Outcome, PausedBy, RetryRule, Run, Status, StepFact,
-    StopRequest, Worker, Workers, decide, explain,
+    Cause, Duties, Facts, GateFact, Input, Lease, LockLine, Outcome, PausedBy, RetryRule, Run, Status,
+    StepFact, StopRequest, Worker, WorkerFacts, decide, explain,
 };
 use pumice_core::spec::{ActionsWhen, Overlap};
 use serde_json::{Value, json};
@@ -65,15 +65,15 @@ fn unbegun(status: Status, reason: &str) -> Run {
 }
 
 fn served() -> Facts {
-    Facts { workers: Workers { is_served: Some(true), ..Workers::default() }, ..Facts::default() }
+    Facts { workers: WorkerFacts { is_served: Some(true), ..WorkerFacts::default() }, ..Facts::default() }
 }
 
 fn unserved() -> Facts {
-    Facts { workers: Workers { is_served: Some(false), ..Workers::default() }, ..Facts::default() }
+    Facts { workers: WorkerFacts { is_served: Some(false), ..WorkerFacts::default() }, ..Facts::default() }
 }
 
 fn in_line(holder: Option<RunKey>, place: Option<usize>) -> Facts {
-    Facts { line: Some(Line { holder, place }), ..served() }
+    Facts { line: Some(LockLine { holder, place }), ..served() }
 }
 
 fn steps(count: usize) -> Facts {
@@ -94,19 +94,19 @@ fn paused() -> Facts {
 
 fn workers(alive: usize, last_seen: Option<i64>, ready: Option<u64>) -> Facts {
     let last_seen = last_seen.map(ago);
-    let workers = Workers { is_served: None, alive, last_seen, ready, ..Workers::default() };
+    let workers = WorkerFacts { is_served: None, alive, last_seen, ready, ..WorkerFacts::default() };
     Facts { workers, ..Facts::default() }
 }
 
 /// A folder whose server serves these workers.
 fn serving(names: &[&str]) -> Facts {
     let serves = names.iter().map(|name| WorkerName::new(*name).unwrap()).collect();
-    let workers = Workers { is_served: Some(true), serves, ready: Some(1), ..Workers::default() };
+    let workers = WorkerFacts { is_served: Some(true), serves, ready: Some(1), ..WorkerFacts::default() };
     Facts { workers, ..Facts::default() }
 }
 
 fn without_queue() -> Facts {
-    Facts { workers: Workers { without_queue: true, ..Workers::default() }, ..Facts::default() }
+    Facts { workers: WorkerFacts { without_queue: true, ..WorkerFacts::default() }, ..Facts::default() }
 }
 
 /// A run in line for a permit of a pool.

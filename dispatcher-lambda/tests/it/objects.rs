@@ -8,7 +8,7 @@ use dispatcher_lambda::{Aside, Failed, Invocation, handle};
 use pumice_core::engine::{Housekeeper, Triggers};
 use pumice_core::ids::TriggerId;
 use pumice_core::ports::{
-    AppliedTrigger, Catalog, Doc, RunQuery, RunStore, StoreError, StoreErrorKind, TriggerStore,
+    Catalog, Doc, RunQuery, RunStore, StoreError, StoreErrorKind, TriggerStore, TriggerUpsert,
 };
 use pumice_core::run::{Run, Status, Trigger};
 use pumice_core::spec::JobSpec;
@@ -40,7 +40,7 @@ impl TriggerStore for Flaky {
         &self,
         triggers: Vec<TriggerSpec>,
         dry_run: bool,
-    ) -> Result<Vec<AppliedTrigger>, StoreError> {
+    ) -> Result<Vec<TriggerUpsert>, StoreError> {
         self.database.put_triggers(triggers, dry_run).await
     }
 

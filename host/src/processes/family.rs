@@ -127,7 +127,7 @@ fn live() -> MutexGuard<'static, Live> {
 
 /// A command's processes, wherever they went. They are killed when this is dropped.
 #[derive(Debug)]
-pub struct Family {
+pub struct ProcessFamily {
     /// The command's own process.
     root: Pid,
     mark: Mark,
@@ -142,7 +142,7 @@ pub struct Family {
 
 /// Starts a command of the jobs of a scratch folder, in a process group of its own. Only one is started at a time: this
 /// process has its mark for so long.
-pub(super) fn start(command: &mut Command, scratch: &Path) -> io::Result<(Child, Family)> {
+pub(super) fn start(command: &mut Command, scratch: &Path) -> io::Result<(Child, ProcessFamily)> {
     guard::watch_over(scratch);
     command.env(SCRATCH_VARIABLE, scratch).process_group(0).kill_on_drop(true);
     let own = {
@@ -177,7 +177,7 @@ pub(super) fn start(command: &mut Command, scratch: &Path) -> io::Result<(Child,
     live.commands.insert(own, table::began(root).unwrap_or_default());
     drop(live);
     limits::restore(root);
-    Ok((child, Family { root, mark: own, is_marked, cgroup, started: Instant::now(), gone: false }))
+    Ok((child, ProcessFamily { root, mark: own, is_marked, cgroup, started: Instant::now(), gone: false }))
 }
 
 /// Starts a command with a mark and in a cgroup. Gives also whether it has the mark, and its cgroup.
@@ -266,7 +266,7 @@ impl Root {
     }
 }
 
-impl Family {
+impl ProcessFamily {
     /// The command's own process.
     #[must_use]
     pub fn root(&self) -> Root {
@@ -391,7 +391,7 @@ impl Family {
     }
 }
 
-impl Drop for Family {
+impl Drop for ProcessFamily {
     fn drop(&mut self) {
         if self.gone {
             return;

@@ -13,7 +13,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 pub use cgroup::use_cgroups;
-pub use family::{Family, Root, SCRATCH_VARIABLE, Survivors, adopt_orphans};
+pub use family::{ProcessFamily, Root, SCRATCH_VARIABLE, Survivors, adopt_orphans};
 pub use guard::{GUARD, run_guard, use_guard};
 pub use limits::raise_limits;
 use mark::Place;

@@ -11,9 +11,9 @@ use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use super::family::{self, Family};
+use super::family::{self, ProcessFamily};
 
-type Started = io::Result<(Child, Family)>;
+type Started = io::Result<(Child, ProcessFamily)>;
 
 /// A command to start.
 struct Order {
@@ -28,7 +28,7 @@ struct Order {
 ///
 /// # Errors
 /// The system's error when it cannot be started.
-pub async fn spawn(command: Command, scratch: &Path) -> io::Result<(Child, Family)> {
+pub async fn spawn(command: Command, scratch: &Path) -> io::Result<(Child, ProcessFamily)> {
     let (done, started) = oneshot::channel();
     order(Order { command, scratch: scratch.to_owned(), runtime: Handle::current(), done })?;
     started.await.map_err(io::Error::other)?

@@ -10,6 +10,7 @@ use pumice_core::ids::{ConnId, FieldText};
 use pumice_core::job_type::{ACTION_TIMEOUT, ActionContext, FieldsOf, JobError, Performer};
 use pumice_core::ports::{Attachment, Composed, Email as Sent, MailError, SesEmail, StoreErrorKind};
 use pumice_core::secret::mask;
+use pumice_core::text::hex;
 use pumice_job_types::actions::email::{self, MAX_RECIPIENTS};
 use sha2::{Digest, Sha256};
 
@@ -200,7 +201,7 @@ async fn composed(
 /// The identity of an e-mail: the run, the time and a digest of its parts.
 fn id(context: &ActionContext<'_>, date: Timestamp, parts: &[&str]) -> String {
     let digest = parts.iter().fold(Sha256::new(), |digest, part| digest.chain_update(part).chain_update([0]));
-    let digest: String = digest.finalize().iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let digest = hex(&digest.finalize()[..4]);
     format!("{}.{}.{digest}", context.run_id, date.timestamp_millis())
 }
 

@@ -8,6 +8,7 @@ use pumice_core::duration::Span;
 use pumice_core::ids::SecretName;
 use pumice_core::job_type::{ACTION_TIMEOUT, ActionContext, FieldsOf, JobError, Performer};
 use pumice_core::ports::HttpRequest;
+use pumice_core::text::hex;
 use pumice_job_types::actions::webhook;
 use pumice_job_types::web::{Content, Method, headers_with};
 use serde_json::{Value, json};
@@ -101,8 +102,7 @@ pub(crate) fn signature(secret: &[u8], body: &[u8]) -> Result<String, JobError> 
     let mut mac = Hmac::<Sha256>::new_from_slice(secret)
         .map_err(|error| JobError::permanent(format!("cannot sign: {error}")))?;
     mac.update(body);
-    let bytes = mac.finalize().into_bytes();
-    Ok(bytes.iter().fold("sha256=".to_owned(), |text, byte| format!("{text}{byte:02x}")))
+    Ok(format!("sha256={}", hex(&mac.finalize().into_bytes())))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use pumice_core::connection::{
-    AppliedConnection, AwsKeys, ConnectionSpec, ConnectionStore, RoleRequest, Secrets, TokenRequest,
+    AwsKeys, ConnectionSpec, ConnectionStore, ConnectionUpsert, RoleRequest, Secrets, TokenRequest,
 };
 use pumice_core::ids::{ConnId, SecretName};
 use pumice_core::ports::{Doc, StoreError, StoreErrorKind};
@@ -46,7 +46,7 @@ impl ConnectionStore for Known {
         &self,
         _: Vec<ConnectionSpec>,
         _: bool,
-    ) -> Result<Vec<AppliedConnection>, StoreError> {
+    ) -> Result<Vec<ConnectionUpsert>, StoreError> {
         unimplemented_here()
     }
 

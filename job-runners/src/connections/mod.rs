@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use pumice_core::connection::{Opened, OpenedConnection};
 use pumice_core::job_type::{JobContext, JobError};
 use pumice_core::ports::TempDir;
-use pumice_job_types::connections::Connections;
+use pumice_job_types::connections::LabelledConnections;
 
 #[cfg(test)]
 pub(crate) use fake::Known;
@@ -35,7 +35,10 @@ pub(crate) struct Prepared {
 ///
 /// # Errors
 /// [`JobError`] naming the connection that there is not, that is not enabled or whose secrets cannot be had.
-pub(crate) async fn prepare(context: &JobContext<'_>, named: &Connections) -> Result<Prepared, JobError> {
+pub(crate) async fn prepare(
+    context: &JobContext<'_>,
+    named: &LabelledConnections,
+) -> Result<Prepared, JobError> {
     if named.is_empty() {
         return Ok(Prepared { environment: Vec::new(), _folder: None });
     }

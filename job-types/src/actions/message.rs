@@ -8,14 +8,14 @@ use serde_json::{Map, Value};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 #[schemars(inline)]
-pub enum Message {
+pub enum MessageBody {
     /// A text, as it is.
     Text(String),
     /// A map.
     Map(Map<String, Value>),
 }
 
-impl Message {
+impl MessageBody {
     /// The text that is sent.
     #[must_use]
     pub fn into_text(self) -> String {

@@ -4,7 +4,7 @@ use pumice_core::job_type::Action;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::message::Message;
+use super::message::MessageBody;
 
 /// Longest subject, in characters (SNS, Publish). A longer one is cut, as lava does.
 pub const MAX_SUBJECT: usize = 100;
@@ -18,7 +18,7 @@ pub struct Fields {
     #[schemars(length(min = 1))]
     pub topic: String,
     /// A text, or a map that is sent as JSON.
-    pub message: Message,
+    pub message: MessageBody,
     /// The subject; a longer one than 100 characters is cut and ends in `...`.
     #[serde(default)]
     pub subject: Option<String>,

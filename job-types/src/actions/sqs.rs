@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::message::Message;
+use super::message::MessageBody;
 
 /// Longest delay of a message (SQS, SendMessage).
 pub const MAX_DELAY: Span = Span::from_mins(15);
@@ -21,7 +21,7 @@ pub struct Fields {
     #[schemars(length(min = 1))]
     pub queue: String,
     /// A text, or a map that is sent as JSON.
-    pub message: Message,
+    pub message: MessageBody,
     /// How long the queue keeps the message back, at most 15 minutes.
     #[serde(default)]
     pub delay: Option<Span>,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use pumice_core::ids::{JobId, RunId};
-use pumice_core::job_type::{LavaGlobals, Registry, Scene, Templates};
+use pumice_core::job_type::{LavaGlobals, Registry, TemplateContext, Templates};
 use pumice_core::spec::JobSpec;
 use pumice_template::Zone;
 use serde_json::{Map, Value, json};
@@ -21,7 +21,7 @@ fn registry() -> Registry {
 fn templates(registry: &Registry, job: &JobSpec) -> Templates {
     let start: DateTime<Utc> = "2026-03-01T04:05:06Z".parse().expect("a time");
     let job_id = JobId::new("top").expect("an id");
-    let scene = Scene {
+    let scene = TemplateContext {
         job: job.document.clone(),
         realm: Arc::default(),
         realm_name: "test".to_owned(),

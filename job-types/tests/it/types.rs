@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use pumice_core::ids::{JobId, RunId};
-use pumice_core::job_type::{LavaGlobals, Named, Registry, Rendered, Scene, Templates, Uses};
+use pumice_core::job_type::{LavaGlobals, Named, Registry, Rendered, TemplateContext, Templates, Uses};
 use pumice_core::spec::{JobSpec, Settings};
 use pumice_template::Zone;
 use serde_json::{Map, Value, json};
@@ -57,7 +57,7 @@ fn named(job: &JobSpec) -> Vec<(String, String, Uses)> {
 fn rendered(job: &JobSpec) -> Result<Rendered, String> {
     let start = chrono::DateTime::UNIX_EPOCH;
     let job_id = JobId::new("top").expect("an id");
-    let scene = Scene {
+    let scene = TemplateContext {
         job: job.document.clone(),
         realm: std::sync::Arc::default(),
         realm_name: "test".to_owned(),

@@ -1,7 +1,6 @@
 //! Reads a backup's archive from its beginning to its end, and compares it with its manifest.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Component, Path};
@@ -10,9 +9,10 @@ use flate2::bufread::GzDecoder;
 use sha2::{Digest, Sha256};
 
 use super::{
-    BackedUpFile, BackupError, FILES, FORMAT, HEADING, Heading, Heard, MANIFEST, MAX_FILES, MAX_HEADING,
-    MAX_MANIFEST_FILE, MAX_MANIFEST_REST, Manifest, Progress, Stage, io_error,
+    BackedUpFile, BackupError, BackupProgress, FILES, FORMAT, HEADING, Heading, MANIFEST, MAX_FILES,
+    MAX_HEADING, MAX_MANIFEST_FILE, MAX_MANIFEST_REST, Manifest, ProgressListener, Stage, io_error,
 };
+use pumice_core::text::{hex, quoted};
 
 /// The size of what is read at once, in bytes.
 pub(super) const CHUNK: usize = 128 * 1024;
@@ -21,7 +21,7 @@ pub(super) const CHUNK: usize = 128 * 1024;
 ///
 /// # Errors
 /// [`BackupError`] when it is not a backup, is damaged or newer than this program, or cannot be read.
-pub fn check_backup(path: &Path, heard: Heard<'_>) -> Result<Manifest, BackupError> {
+pub fn check_backup(path: &Path, heard: ProgressListener<'_>) -> Result<Manifest, BackupError> {
     let mut sink = |_: &BackedUpFile, _: &mut dyn Read| Ok(());
     read(path, Stage::Checking, heard, &mut sink)
 }
@@ -34,7 +34,7 @@ pub(super) type Sink<'s> =
 pub(super) fn read(
     path: &Path,
     stage: Stage,
-    heard: Heard<'_>,
+    heard: ProgressListener<'_>,
     sink: Sink<'_>,
 ) -> Result<Manifest, BackupError> {
     let file = File::open(path).map_err(io_error("read", path))?;
@@ -61,13 +61,10 @@ pub(super) fn read(
         }
         let below = below(&name).filter(|_| entry.header().entry_type().is_file());
         let Some(below) = below else {
-            return Err(damaged(format!(
-                "{} is nothing that a backup has",
-                pumice_core::text::quoted(&name)
-            )));
+            return Err(damaged(format!("{} is nothing that a backup has", quoted(&name))));
         };
         if found.len() >= MAX_FILES || found.contains_key(below) {
-            return Err(damaged(format!("{} is there twice", pumice_core::text::quoted(below))));
+            return Err(damaged(format!("{} is there twice", quoted(below))));
         }
         let size = entry.header().size().map_err(|error| damaged(error.to_string()))?;
         let about = BackedUpFile { path: below.to_owned(), size, sha256: String::new() };
@@ -79,7 +76,7 @@ pub(super) fn read(
         // In JSON a byte of a name has six at most.
         longest += MAX_MANIFEST_FILE + 6 * below.len() as u64;
         found.insert(below.to_owned(), (size, digest));
-        heard(Progress { stage, bytes, all: None });
+        heard(BackupProgress { stage, bytes, all: None });
     };
     // The end of the compressed stream has a checksum of all.
     let mut rest = [0; 512];
@@ -128,7 +125,7 @@ fn heading<R: Read>(
     Ok(heading)
 }
 
-/// The manifest, which is no longer than the files call for.
+/// The manifest, whose length the number of files limits.
 fn manifest<R: Read>(
     path: &Path,
     entry: &mut tar::Entry<'_, R>,
@@ -161,7 +158,7 @@ fn compare(manifest: &Manifest, found: &HashMap<String, (u64, String)>) -> Resul
         return Err("it has no store".to_owned());
     }
     for file in &manifest.files {
-        let name = pumice_core::text::quoted(&file.path);
+        let name = quoted(&file.path);
         match found.get(&file.path) {
             None => return Err(format!("{name} is missing")),
             Some((size, _)) if *size != file.size => {
@@ -193,13 +190,4 @@ impl<R: Read> Read for Digested<R> {
         self.size += read as u64;
         Ok(read)
     }
-}
-
-/// Bytes in hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string never fails.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -10,15 +10,16 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use pumice_core::Timestamp;
 use pumice_core::ids::RealmName;
+use pumice_core::text::hex;
 use pumice_host::remove_tree;
 use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use sha2::{Digest, Sha256};
 
-use super::archive::{CHUNK, Digested, check_backup, hex};
+use super::archive::{CHUNK, Digested, check_backup};
 use super::{
-    BackedUpFile, BackupError, FILES, FORMAT, HEADING, Heading, Heard, MANIFEST, MAX_DEPTH, MAX_FILES,
-    Manifest, PARTIAL, Progress, Stage, beside, io_error,
+    BackedUpFile, BackupError, BackupProgress, FILES, FORMAT, HEADING, Heading, MANIFEST, MAX_DEPTH,
+    MAX_FILES, Manifest, PARTIAL, ProgressListener, Stage, io_error, unused_name,
 };
 use crate::database::explain;
 use crate::home::{LOCK, SCRATCH, STORE, WORK};
@@ -44,7 +45,7 @@ pub fn back_up(
     file: &Path,
     left_out: Vec<String>,
     now: Timestamp,
-    heard: Heard<'_>,
+    heard: ProgressListener<'_>,
 ) -> Result<Manifest, BackupError> {
     let work = || {
         // One that may not give way is slower for others, and no less whole.
@@ -66,12 +67,12 @@ fn make(
     file: &Path,
     left_out: Vec<String>,
     now: Timestamp,
-    heard: Heard<'_>,
+    heard: ProgressListener<'_>,
 ) -> Result<Manifest, BackupError> {
     let folder = folder.canonicalize().map_err(io_error("read", folder))?;
     let file = named(&folder, file)?;
     let partial = Partial::claim(&file, now)?;
-    heard(Progress { stage: Stage::Snapshot, bytes: 0, all: None });
+    heard(BackupProgress { stage: Stage::Snapshot, bytes: 0, all: None });
     let store_version = snapshot(&folder.join(STORE), &partial.store)?;
     let program = env!("CARGO_PKG_VERSION").to_owned();
     let heading = Heading { format: FORMAT, realm: realm.clone(), made: now, program, store_version };
@@ -137,9 +138,9 @@ struct Partial {
 }
 
 impl Partial {
-    /// Makes the folder, and the archive in it. What is there already is left alone, whatever its name is.
+    /// Makes the folder, and the archive in it. Files that are there already are left alone, whatever their names.
     fn claim(file: &Path, now: Timestamp) -> Result<Self, BackupError> {
-        let folder = beside(file, PARTIAL, now)?;
+        let folder = unused_name(file, PARTIAL, now)?;
         DirBuilder::new().mode(0o700).create(&folder).map_err(io_error("write", &folder))?;
         let (archive, store) = (folder.join("archive"), folder.join("store"));
         let opened = OpenOptions::new()
@@ -183,12 +184,12 @@ impl Partial {
 
 impl Drop for Partial {
     fn drop(&mut self) {
-        // Also what SQLite has put beside the copy. What cannot be removed is told of by `left_behind`.
+        // Also the files that SQLite has put next to the copy. `left_behind` reports those that stay.
         let _ = remove_tree(&self.folder);
     }
 }
 
-/// Copies the store as it is at one moment; gives the version of its tables. Those who write go on meanwhile.
+/// Copies the store as it is at one moment; gives the version of its tables. Writers go on meanwhile.
 fn snapshot(store: &Path, to: &Path) -> Result<i64, BackupError> {
     let failed =
         |error: rusqlite::Error| BackupError::Sqlite { what: "copy the store", error: explain(&error) };
@@ -218,7 +219,7 @@ fn write(
     folder: &Path,
     heading: Heading,
     left_out: Vec<String>,
-    heard: Heard<'_>,
+    heard: ProgressListener<'_>,
 ) -> Result<Manifest, BackupError> {
     let failed = io_error("write", &partial.archive);
     let buffered = BufWriter::with_capacity(CHUNK, Paced { file: &partial.file, written: 0 });
@@ -261,7 +262,7 @@ impl Archive<'_> {
     }
 
     /// Puts a file into it, as long as it was when it was opened.
-    fn file(&mut self, path: &Path, name: &str, heard: Heard<'_>) -> Result<(), BackupError> {
+    fn file(&mut self, path: &Path, name: &str, heard: ProgressListener<'_>) -> Result<(), BackupError> {
         let opened = OpenOptions::new().read(true).custom_flags(NO_FOLLOW).open(path);
         let opened = match opened {
             // It has expired since its folder was read.
@@ -296,7 +297,7 @@ impl Archive<'_> {
     }
 
     /// Puts the files of the realm's folder into it, but for the store, which is there, and what passes.
-    fn folder(&mut self, folder: &Path, heard: Heard<'_>) -> Result<(), BackupError> {
+    fn folder(&mut self, folder: &Path, heard: ProgressListener<'_>) -> Result<(), BackupError> {
         let mut open = vec![(folder.to_owned(), String::new(), 0)];
         while let Some((place, below, depth)) = open.pop() {
             let listed = match std::fs::read_dir(&place) {
@@ -349,11 +350,11 @@ fn passes(name: &str) -> bool {
     [LOCK, SCRATCH, WORK, "secrets.lock"].contains(&name) || name.starts_with(STORE)
 }
 
-/// Tells of each piece that is read, and keeps apart why one could not be.
+/// Reports each piece that is read, and keeps the error of a failed read.
 struct Watched<'h, R> {
     inner: Digested<R>,
     before: u64,
-    heard: Heard<'h>,
+    heard: ProgressListener<'h>,
     failed: Option<io::Error>,
 }
 
@@ -363,7 +364,7 @@ impl<R: Read> Read for Watched<'_, R> {
             self.failed = Some(io::Error::new(error.kind(), error.to_string()));
         })?;
         let bytes = self.before + self.inner.size;
-        (self.heard)(Progress { stage: Stage::Writing, bytes, all: None });
+        (self.heard)(BackupProgress { stage: Stage::Writing, bytes, all: None });
         Ok(read)
     }
 }

@@ -30,18 +30,18 @@ const MAX_DEPTH: usize = 128;
 /// The names of the heading and the manifest in the archive.
 const HEADING: &str = "pumice-backup.json";
 const MANIFEST: &str = "manifest.json";
-/// What the name of a backup has behind it until it is whole, and that of a folder until everything is in it.
+/// The ending of a backup's name until it is whole, and that of a folder until everything is in it.
 const PARTIAL: &str = ".partial";
 const RESTORING: &str = ".restoring";
 /// Where the realm's files are in the archive.
 const FILES: &str = "realm/";
 /// Largest heading, in bytes.
 const MAX_HEADING: u64 = 64 * 1024;
-/// Most bytes of a manifest beside its list of files, and of what a file has in that beside its name.
+/// Most bytes of a manifest without its list of files, and of a file's entry in that without its name.
 const MAX_MANIFEST_REST: u64 = 32 * 1024 * 1024;
 const MAX_MANIFEST_FILE: u64 = 256;
 
-/// What a backup is of: the first thing in its archive.
+/// The origin of a backup: the first entry of its archive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heading {
     /// The version of its form.
@@ -70,12 +70,12 @@ pub struct BackedUpFile {
 /// Everything that a backup has: the last thing in its archive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// What it is of.
+    /// Its origin.
     #[serde(flatten)]
     pub heading: Heading,
     /// Its files, the store first.
     pub files: Vec<BackedUpFile>,
-    /// What belongs to the realm and is not in it, and why.
+    /// Parts of the realm that are not in it, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,
 }
@@ -90,8 +90,8 @@ impl Manifest {
 
 /// How far a backup or a restoration has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
-    /// What is done now.
+pub struct BackupProgress {
+    /// The current stage.
     pub stage: Stage,
     /// How many bytes were dealt with in this stage.
     pub bytes: u64,
@@ -125,8 +125,8 @@ impl Stage {
     }
 }
 
-/// A name beside a file or folder that none has and none can foretell: what stands there before is never of this process.
-fn beside(path: &Path, ending: &str, now: Timestamp) -> Result<PathBuf, BackupError> {
+/// An unused, unpredictable name next to a file or folder: a file that has it already is never of this process.
+fn unused_name(path: &Path, ending: &str, now: Timestamp) -> Result<PathBuf, BackupError> {
     let name = path.file_name().map(std::ffi::OsStr::to_owned);
     let mut name =
         name.ok_or_else(|| io_error("write", path)(io::Error::other("it has no name of its own")))?;
@@ -134,10 +134,10 @@ fn beside(path: &Path, ending: &str, now: Timestamp) -> Result<PathBuf, BackupEr
     Ok(path.with_file_name(name))
 }
 
-/// What backups to a file, or restorations to a folder, have left beside it that were killed, or are under way.
+/// The files next to it of backups to a file, or restorations to a folder, that were killed or are under way.
 #[must_use]
 pub fn left_behind(path: &Path) -> Vec<PathBuf> {
-    /// The digits of a name that [`beside`] gives.
+    /// The digits of a name that [`unused_name`] gives.
     const DIGITS: usize = 32;
     let parent = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
     let (Some(name), Ok(listed)) = (path.file_name(), std::fs::read_dir(parent)) else { return Vec::new() };
@@ -160,7 +160,7 @@ pub fn left_behind(path: &Path) -> Vec<PathBuf> {
 }
 
 /// Hears how far it has come.
-pub type Heard<'h> = &'h mut (dyn FnMut(Progress) + Send);
+pub type ProgressListener<'h> = &'h mut (dyn FnMut(BackupProgress) + Send);
 
 /// Why a backup was not made or not restored.
 #[derive(Debug, thiserror::Error)]
@@ -176,7 +176,7 @@ pub enum BackupError {
     Occupied {
         /// The folder.
         path: PathBuf,
-        /// What is there.
+        /// The path.
         why: &'static str,
     },
     /// The file is not a backup.
@@ -184,7 +184,7 @@ pub enum BackupError {
     Foreign {
         /// The file.
         path: PathBuf,
-        /// What was found.
+        /// The version that was found.
         why: String,
     },
     /// The file is a backup that was cut short or changed.
@@ -192,7 +192,7 @@ pub enum BackupError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The fault.
         why: String,
     },
     /// A newer program made it.
@@ -212,15 +212,15 @@ pub enum BackupError {
     /// SQLite says no.
     #[error("cannot {what}: {error}")]
     Sqlite {
-        /// What was to be done.
+        /// The operation.
         what: &'static str,
-        /// Why not, in words that help.
+        /// Why not, with a hint.
         error: String,
     },
     /// A file or folder cannot be used.
-    #[error("cannot {what} {}: {}", path.display(), told(error))]
+    #[error("cannot {what} {}: {}", path.display(), explained(error))]
     Io {
-        /// What was to be done.
+        /// The operation.
         what: &'static str,
         /// To what.
         path: PathBuf,
@@ -237,7 +237,7 @@ impl BackupError {
     }
 }
 
-fn told(error: &io::Error) -> String {
+fn explained(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             "the disk is full; what was written is removed".to_owned()

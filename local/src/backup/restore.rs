@@ -12,7 +12,7 @@ use pumice_core::ports::StoreError;
 use pumice_host::remove_tree;
 
 use super::archive::{check_backup, read};
-use super::{BackedUpFile, BackupError, Heard, Manifest, RESTORING, Stage, beside, io_error};
+use super::{BackedUpFile, BackupError, Manifest, ProgressListener, RESTORING, Stage, io_error, unused_name};
 use crate::database::{Database, Durability};
 use crate::ground::{Integrity, look_through};
 use crate::home::STORE;
@@ -22,7 +22,7 @@ const LOOK: Duration = Duration::from_secs(600);
 
 /// Restores a backup into a folder that is empty or not there. All of it is compared with its manifest before anything is
 /// written, and again while it is; the folder gets its name once everything is in it. The whole realm is paused then: the
-/// one that the backup is of may still be served elsewhere, and nothing must run twice. What had begun waits, too.
+/// one that the backup is of may still be served elsewhere, and nothing must run twice. Runs that had begun wait, too.
 ///
 /// # Errors
 /// [`BackupError`] when the folder is taken, the backup is damaged or newer than this program, or the disk is full:
@@ -32,7 +32,7 @@ pub async fn restore(
     folder: PathBuf,
     by: String,
     now: Timestamp,
-    mut heard: Box<dyn FnMut(super::Progress) + Send>,
+    mut heard: Box<dyn FnMut(super::BackupProgress) + Send>,
 ) -> Result<Manifest, BackupError> {
     let unpacked = tokio::task::spawn_blocking(move || {
         check_place(&folder)?;
@@ -73,14 +73,14 @@ fn check_place(folder: &Path) -> Result<(), BackupError> {
 fn check_store(file: &Path, folder: &Path) -> Result<(), BackupError> {
     match look_through(folder, LOOK) {
         Integrity::Whole | Integrity::Unfinished => Ok(()),
-        Integrity::Damaged(told) | Integrity::Unreadable(told) => {
-            let why = format!("the store in it is not whole: {told}");
+        Integrity::Damaged(fault) | Integrity::Unreadable(fault) => {
+            let why = format!("the store in it is not whole: {fault}");
             Err(BackupError::Damaged { path: file.to_owned(), why })
         }
     }
 }
 
-/// A folder in which a backup is unpacked: removed unless it is finished. What is there already is left alone.
+/// A folder in which a backup is unpacked: removed unless it is finished. A folder that is there already is left alone.
 struct Staged {
     path: PathBuf,
     is_finished: bool,
@@ -88,7 +88,7 @@ struct Staged {
 
 impl Staged {
     fn claim(folder: &Path, now: Timestamp) -> Result<Self, BackupError> {
-        let path = beside(folder, RESTORING, now)?;
+        let path = unused_name(folder, RESTORING, now)?;
         let failed = io_error("write", &path);
         if let Some(parent) = path.parent().filter(|parent| *parent != Path::new("")) {
             DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(&failed)?;
@@ -111,7 +111,7 @@ impl Staged {
 impl Drop for Staged {
     fn drop(&mut self) {
         if !self.is_finished {
-            // What cannot be removed is told of by `left_behind`.
+            // `left_behind` reports a folder that stays.
             let _ = remove_tree(&self.path);
         }
     }
@@ -123,7 +123,7 @@ fn sync(folder: &Path) -> Result<(), BackupError> {
 }
 
 /// Unpacks the files, which are compared with the manifest a second time.
-fn unpack(file: &Path, to: &Path, heard: Heard<'_>) -> Result<Manifest, BackupError> {
+fn unpack(file: &Path, to: &Path, heard: ProgressListener<'_>) -> Result<Manifest, BackupError> {
     let mut put = |about: &BackedUpFile, content: &mut dyn Read| {
         let target = to.join(&about.path);
         let failed = io_error("write", &target);
@@ -139,7 +139,7 @@ fn unpack(file: &Path, to: &Path, heard: Heard<'_>) -> Result<Manifest, BackupEr
     read(file, Stage::Restoring, heard, &mut put)
 }
 
-/// Has the whole realm stand still: also where it was paused, which does not hold what has begun.
+/// Has the whole realm stand still: also where it was paused, since a pause does not stop runs that have begun.
 async fn hold(folder: &Path, by: String, now: Timestamp) -> Result<(), StoreError> {
     let opened = Database::open(&folder.join(STORE), folder, Durability::Full);
     let database = opened.map_err(|error| StoreError::new(error.to_string()))?;
@@ -155,5 +155,5 @@ async fn hold(folder: &Path, by: String, now: Timestamp) -> Result<(), StoreErro
     };
     let written = database.write_pauses(&pauses.with(pause, now)).await;
     written.map_err(|error| StoreError::new(error.to_string()))?;
-    database.put_log_away().await
+    database.empty_log().await
 }

@@ -53,7 +53,7 @@ impl Place {
         restore(self.at(name), self.at(to), "ada".to_owned(), SystemClock.now(), Box::new(|_| {})).await
     }
 
-    /// What is in the folder for backups.
+    /// The names in the folder for backups.
     fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(self.folder.path()).unwrap();
         let mut names: Vec<String> =
@@ -129,7 +129,7 @@ async fn restoration_over_anything_is_refused() {
 
 /// Each cut and each change of what the file holds is found before anything is written.
 #[tokio::test]
-async fn backup_cut_short_or_changed_is_refused_before_anything_is_written() {
+async fn truncated_or_changed_backup_is_refused_before_any_write() {
     let place = Place::new().await;
     let made = place.make("one.backup").unwrap();
     let whole = fs::read(place.at("one.backup")).unwrap();
@@ -155,8 +155,8 @@ async fn backup_cut_short_or_changed_is_refused_before_anything_is_written() {
                 continue;
             }
         };
-        let is_told = matches!(error, BackupError::Damaged { .. } | BackupError::Foreign { .. });
-        assert!(is_told, "{number}: {error}");
+        let is_expected = matches!(error, BackupError::Damaged { .. } | BackupError::Foreign { .. });
+        assert!(is_expected, "{number}: {error}");
         assert_eq!(place.names(), ["bad.backup", "home", "one.backup"], "{number}");
     }
 }
@@ -174,7 +174,7 @@ fn forged(file: &Path, edit: impl Fn(&mut Vec<(String, Vec<u8>)>, &mut Manifest)
     let listed = files.iter().map(|(path, bytes)| BackedUpFile {
         path: path.clone(),
         size: bytes.len() as u64,
-        sha256: archive::hex(&<sha2::Sha256 as sha2::Digest>::digest(bytes)),
+        sha256: pumice_core::text::hex(&<sha2::Sha256 as sha2::Digest>::digest(bytes)),
     });
     let mut manifest = Manifest { heading, files: listed.collect(), left_out: Vec::new() };
     edit(&mut files, &mut manifest);
@@ -222,9 +222,9 @@ async fn archive_that_means_ill_is_refused() {
     assert!(matches!(place.restore("bad.backup", "new").await, Err(BackupError::Newer { .. })));
 }
 
-/// Nothing that stands beside a backup or a restored folder is used or removed, whatever its name is; a backup is its user's alone.
+/// No file next to a backup or a restored folder is used or removed, whatever its name; a backup is readable by its user alone.
 #[tokio::test]
-async fn what_stands_beside_a_backup_is_left_alone_and_told_of() {
+async fn files_next_to_a_backup_are_left_alone_and_reported() {
     use std::os::unix::fs::{PermissionsExt, symlink};
     let place = Place::new().await;
     let digits = "0190a0a0000070008000000000000001";
@@ -267,7 +267,7 @@ async fn damaged_store_is_not_restored() {
     bytes[2 * page..6 * page].fill(0);
     forged(&place.at("bad.backup"), |files, manifest| {
         manifest.files[0].size = bytes.len() as u64;
-        manifest.files[0].sha256 = archive::hex(&<sha2::Sha256 as sha2::Digest>::digest(&bytes));
+        manifest.files[0].sha256 = pumice_core::text::hex(&<sha2::Sha256 as sha2::Digest>::digest(&bytes));
         files[0].1.clone_from(&bytes);
     });
     let error = place.restore("bad.backup", "new").await.unwrap_err().to_string();

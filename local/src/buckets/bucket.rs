@@ -21,13 +21,13 @@ use super::waiting::{Due, Waiting};
 use crate::database::Database;
 use crate::triggers::Known;
 
-/// How often the folder is looked through, as a net for what the system did not tell of.
+/// How often the folder is looked through, as a net for missed notifications.
 const LOOK: Duration = Duration::from_secs(10);
-/// The same where the system tells nothing.
+/// The same where the system sends no notifications.
 const LOOK_WITHOUT_NEWS: Duration = Duration::from_secs(1);
 /// A look takes at most one part of the time in so many.
 const LOOK_SHARE: u32 = 20;
-/// How long after a folder was made it is looked through: what came before the system told of it would be missed.
+/// How long after a folder was made it is looked through: files from before the watch would be missed.
 const LOOK_BELOW: Duration = Duration::from_millis(100);
 /// How often the store forgets files that are gone.
 const FORGET: Duration = Duration::from_mins(10);
@@ -42,9 +42,9 @@ const TICK: TimeDelta = TimeDelta::milliseconds(50);
 /// Most pieces of news that are heard before files are taken again.
 const MAX_HEARD: usize = 1_000;
 /// Most paths of which the log has said why they are left out.
-const MAX_TOLD: usize = 1_000;
+const MAX_REPORTED: usize = 1_000;
 
-/// What a bucket is watched with.
+/// A bucket, and the means of watching it.
 #[derive(Clone)]
 pub(super) struct Bucket {
     pub(super) name: String,
@@ -59,7 +59,7 @@ pub(super) struct Bucket {
     pub(super) is_surveyed: Arc<AtomicBool>,
 }
 
-/// What came of a file.
+/// The outcome of a file.
 enum Taken {
     /// It is done with, or gone.
     Done,
@@ -81,7 +81,7 @@ impl Bucket {
             waiting: Waiting::default(),
             feed: None,
             id: None,
-            told: HashSet::new(),
+            reported: HashSet::new(),
             is_missing: false,
             next_look: Instant::now(),
             below: Vec::new(),
@@ -143,7 +143,7 @@ impl Bucket {
                 return Ok(Taken::Failed(failures.join("; ")));
             }
         }
-        // What is written meanwhile has another mark, and is news of its own.
+        // A file that is written meanwhile has another mark, and is news of its own.
         self.database.objects_done(&self.name, vec![(due.key.clone(), seen.mark)]).await?;
         Ok(Taken::Done)
     }
@@ -156,7 +156,7 @@ struct Watcher {
     /// Which folder the news are of.
     id: Option<(u64, u64)>,
     /// Paths of which the log has said why they are left out.
-    told: HashSet<PathBuf>,
+    reported: HashSet<PathBuf>,
     is_missing: bool,
     next_look: Instant,
     /// Folders to be looked through, and when.
@@ -256,7 +256,7 @@ impl Watcher {
     }
 
     fn leave_out(&mut self, path: &Path, why: &NoKey) {
-        if self.told.len() < MAX_TOLD && self.told.insert(path.to_owned()) {
+        if self.reported.len() < MAX_REPORTED && self.reported.insert(path.to_owned()) {
             let (bucket, why) = (&self.bucket.name, why.words());
             tracing::warn!(bucket, path = %path.display(), why, "a file starts no trigger");
         }
@@ -301,7 +301,7 @@ impl Watcher {
         }
     }
 
-    /// Has the system tell of the folder, if it does not already.
+    /// Watches the folder, unless it is watched already.
     async fn subscribe(&mut self) {
         use std::os::unix::fs::MetadataExt as _;
         let root = self.bucket.root.clone();
@@ -356,7 +356,7 @@ impl Watcher {
         self.look_through(folder).await;
     }
 
-    /// Tells whether there is any file, once all have been seen.
+    /// Returns whether there is any file, once all have been seen.
     async fn look_through(&mut self, folder: PathBuf) -> Option<bool> {
         let (sender, mut found) = mpsc::channel::<Vec<PathBuf>>(4);
         let looked = folder.clone();
@@ -386,7 +386,7 @@ impl Watcher {
         match looking.await {
             Ok(Ok(unread)) => {
                 for path in unread {
-                    if self.told.len() < MAX_TOLD && self.told.insert(path.clone()) {
+                    if self.reported.len() < MAX_REPORTED && self.reported.insert(path.clone()) {
                         tracing::warn!(bucket = self.bucket.name, path = %path.display(), "a folder of a bucket cannot be read: its files start no trigger");
                     }
                 }

@@ -1,4 +1,4 @@
-//! The files of a folder that triggers call a bucket, as objects: their keys, and what tells one version from another.
+//! The files of a folder that triggers call a bucket, as objects: their keys, and the marks of their versions.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use pumice_core::Timestamp;
 use pumice_core::trigger::{MAX_KEY_BYTES, ObjectEvent};
 use serde_json::json;
 
-/// What happened, in S3's words: a file cannot tell how it came.
+/// The event in S3's words: a file does not show how it came.
 const CREATED: &str = "ObjectCreated:Put";
 
 /// A file as it was seen.
@@ -16,7 +16,7 @@ const CREATED: &str = "ObjectCreated:Put";
 pub(super) struct Seen {
     /// Its size in bytes.
     pub(super) size: u64,
-    /// What tells it from what the key was before: the file itself, when it was written, and its size.
+    /// Distinguishes it from earlier files of the key: the file itself, when it was written, and its size.
     pub(super) mark: String,
     /// When it was written.
     pub(super) written: Timestamp,

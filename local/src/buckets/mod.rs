@@ -39,7 +39,7 @@ pub(crate) async fn watch_buckets(database: Database, triggers: Triggers, home: 
         settle,
         tasks: JoinSet::new(),
         watched: HashMap::new(),
-        told: HashSet::new(),
+        reported: HashSet::new(),
     };
     loop {
         if let Err(error) = buckets.look().await {
@@ -57,7 +57,7 @@ struct Buckets {
     tasks: JoinSet<()>,
     watched: HashMap<String, Watched>,
     /// Buckets without a folder that the log has named.
-    told: HashSet<String>,
+    reported: HashSet<String>,
 }
 
 impl Buckets {
@@ -75,10 +75,10 @@ impl Buckets {
         for (bucket, since) in named {
             match realm.fields.buckets.as_ref().and_then(|buckets| buckets.get(&bucket)) {
                 Some(folder) => {
-                    self.told.remove(&bucket);
+                    self.reported.remove(&bucket);
                     folders.insert(bucket, (self.folder(folder), since));
                 }
-                None if self.told.insert(bucket.clone()) => {
+                None if self.reported.insert(bucket.clone()) => {
                     tracing::warn!(
                         bucket,
                         "triggers name a bucket that the realm's buckets have no folder for: they start nothing"

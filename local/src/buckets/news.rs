@@ -1,4 +1,4 @@
-//! What the system tells of the files of a folder, as it happens.
+//! The system's notifications about the files of a folder.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -64,13 +64,13 @@ fn hand_on(event: notify::Result<Event>, to: &Sender<News>, missed: &AtomicBool)
 }
 
 impl Feed {
-    /// Has the system tell of a folder. This looks through all folders below it.
+    /// Watches a folder. This looks through all folders below it.
     pub(super) fn of(root: &Path) -> notify::Result<Self> {
         let (sender, news) = channel(MAX_NEWS);
         let missed = Arc::new(AtomicBool::new(false));
-        let told = missed.clone();
+        let flag = missed.clone();
         let config = Config::default().with_follow_symlinks(false);
-        let mut watcher = RecommendedWatcher::new(move |event| hand_on(event, &sender, &told), config)?;
+        let mut watcher = RecommendedWatcher::new(move |event| hand_on(event, &sender, &flag), config)?;
         watcher.watch(root, RecursiveMode::Recursive)?;
         Ok(Self { news, missed, _watcher: watcher })
     }
@@ -83,7 +83,7 @@ impl Feed {
         }
     }
 
-    /// What came meanwhile, if anything did.
+    /// The next piece of news if there is one already.
     pub(super) fn more(&mut self) -> Option<News> {
         self.news.try_recv().ok()
     }

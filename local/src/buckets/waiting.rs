@@ -16,11 +16,11 @@ const LAST_RETRY: Duration = Duration::from_mins(5);
 enum Stage {
     /// It was just made, by a process that may have it open.
     Made,
-    /// Somebody writes to it.
+    /// It is being written to.
     Writing,
     /// It was written, and closed or moved there.
     Whole,
-    /// It was found, and nothing is known of who has it open.
+    /// It was found, and it is unknown whether a process has it open.
     Found,
 }
 
@@ -53,7 +53,7 @@ impl Waiting {
         self.0.insert(key, Waits { stage, due, failures: 0 });
     }
 
-    /// It was just made. One that nobody opens, as a further name of a file, is looked at after a while.
+    /// It was just made. One that no process opens, as a further name of a file, is looked at after a while.
     pub(super) fn made(&mut self, key: String, now: Instant, settle: Duration) {
         self.set(key, Stage::Made, Some(now + settle));
     }
@@ -65,7 +65,7 @@ impl Waiting {
         }
     }
 
-    /// Somebody writes to it.
+    /// It is being written to.
     pub(super) fn written(&mut self, key: String) {
         self.set(key, Stage::Writing, None);
     }
@@ -80,7 +80,7 @@ impl Waiting {
         self.0.remove(key);
     }
 
-    /// It was found. What is known already of one that waits is better.
+    /// It was found. The stage of one that waits already is better known.
     pub(super) fn found(&mut self, key: String, now: Instant) {
         self.0.entry(key).or_insert(Waits { stage: Stage::Found, due: Some(now), failures: 0 });
     }
@@ -98,7 +98,7 @@ impl Waiting {
         after
     }
 
-    /// News was missed: of none is known any more who has it open.
+    /// News was missed: for all files it is unknown whether a process has them open.
     pub(super) fn forget_writers(&mut self, now: Instant) {
         for waits in self.0.values_mut().filter(|waits| waits.failures == 0) {
             (waits.stage, waits.due) = (Stage::Found, Some(now));
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn file_that_nobody_opens_waits_as_long_as_it_settles() {
+    fn file_without_a_writer_waits_until_it_settles() {
         let (mut waiting, now) = (Waiting::default(), Instant::now());
         waiting.made("link".to_owned(), now, SETTLE);
         waiting.opened("other");

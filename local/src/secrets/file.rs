@@ -39,7 +39,7 @@ struct Entry {
     updated: Timestamp,
 }
 
-/// What the file holds.
+/// The content of the file.
 #[derive(Serialize, Deserialize)]
 pub(super) struct SecretFile {
     version: u32,

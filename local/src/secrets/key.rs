@@ -16,7 +16,7 @@ use pumice_core::secret::SecretText;
 const KEY: &str = "PUMICE_SECRET_KEY";
 /// The variable with the name of the key's file.
 const KEY_FILE: &str = "PUMICE_SECRET_KEY_FILE";
-/// What all variables about secrets begin with: commands never get them.
+/// The prefix of all variables about secrets: commands never get them.
 const VARIABLES: &str = "PUMICE_SECRET";
 /// The key's file in the realm's folder, made with the first secret.
 const OWN_FILE: &str = "secrets.key";
@@ -51,7 +51,7 @@ pub enum SealError {
     /// It was encrypted with another key, or changed.
     #[error("cannot decrypt {what}: it was encrypted with another key than that of {key}, or it was changed")]
     Undecryptable {
-        /// What cannot be decrypted.
+        /// The file that cannot be decrypted.
         what: String,
         /// Where the key is from.
         key: String,

@@ -49,7 +49,7 @@ pub fn variable_of(name: &SecretName) -> String {
 }
 
 impl FolderSecrets {
-    /// The secrets of a folder. What is not there is looked for in `more`.
+    /// The secrets of a folder. Those that are missing are looked for in `more`.
     #[must_use]
     pub fn new(folder: &Path, more: Option<Arc<dyn Secrets>>) -> Self {
         Self { folder: folder.to_owned(), more, asked: Arc::default() }
@@ -143,8 +143,8 @@ impl FolderSecrets {
         .await
     }
 
-    /// Refuses a variable that is another secret's too, as `/a/b` and `a-b` have one: which of them its value is, nothing
-    /// tells.
+    /// Refuses a variable that is another secret's too, as `/a/b` and `a-b` have one: whose value it is would be
+    /// ambiguous.
     async fn check_variable(&self, variable: &str, name: &SecretName) -> Result<(), StoreError> {
         let is_other = |other: &SecretName| other != name && variable_of(other) == variable;
         let asked = {
@@ -160,7 +160,7 @@ impl FolderSecrets {
         Err(StoreError::of(
             StoreErrorKind::Corrupt,
             format!(
-                "the variable {variable} stands for secret {name} and for secret {other}: rename one of them"
+                "the variable {variable} names both secret {name} and secret {other}: rename one of them"
             ),
         ))
     }
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn deleting_a_secret_that_is_not_there_leaves_the_folder_open_for_the_first() {
+    async fn deleting_an_absent_secret_leaves_room_for_the_first() {
         let (folder, secrets) = secrets();
         assert!(!secrets.delete(&named("a")).await.unwrap());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);

@@ -128,7 +128,7 @@ impl File {
 }
 
 #[tokio::test]
-async fn runs_of_a_clock_that_was_put_back_are_listed_by_when_they_were_taken() {
+async fn runs_after_a_clock_step_back_are_listed_by_dispatch_time() {
     let file = File::new();
     let runs = [(1, 1_000), (2, 1_001), (3, 10), (4, 11), (5, 900), (6, 1_001), (7, 5_000), (8, 12)];
     file.make(&runs).await;
@@ -206,7 +206,7 @@ async fn runs_that_expire_leave_the_counts() {
 }
 
 #[tokio::test]
-async fn what_has_expired_leaves_however_many_older_records_stay() {
+async fn expired_runs_are_removed_while_older_records_stay() {
     let file = File::new();
     let kept_for_good = |number| {
         let NewRun { run, spec } = new(number, at(i64::from(number)));
@@ -221,7 +221,7 @@ async fn what_has_expired_leaves_however_many_older_records_stay() {
 }
 
 #[tokio::test]
-async fn steps_leave_with_their_run_and_runs_that_have_something_to_do_stay() {
+async fn steps_leave_with_their_run_and_busy_runs_stay() {
     let file = File::new();
     let step = |number: u32, step: u32| {
         let NewRun { run, spec } = new(number, at(0));
@@ -291,7 +291,7 @@ async fn reader_makes_no_file_in_place_of_one_that_is_gone() {
                 std::fs::remove_file(file.folder.path().join(name)).unwrap();
             }
         }
-        // What the writer's connection still has is as good.
+        // The connection of the writer serves as well.
         assert_eq!(file.keys(RunQuery::default()).await, [key(1)], "{kept:?}");
         let left: Vec<_> = std::fs::read_dir(file.folder.path()).unwrap().flatten().collect();
         assert_eq!(left.len(), kept.len(), "{left:?}");

@@ -1,4 +1,4 @@
-//! What stands in a realm's file besides what this program wrote into it just now.
+//! Content of a realm's file that this program did not write just now.
 #![expect(clippy::unwrap_used, reason = "a test says so by failing")]
 
 use std::path::PathBuf;
@@ -73,7 +73,7 @@ fn break_record(number: u32) -> String {
 }
 
 #[tokio::test]
-async fn a_record_that_cannot_be_read_is_in_nobodys_way() {
+async fn unreadable_record_does_not_disturb_others() {
     let file = File::new();
     file.make(1..=3).await;
     file.tamper(&break_record(2));
@@ -83,16 +83,16 @@ async fn a_record_that_cannot_be_read_is_in_nobodys_way() {
     let listed = file.database.list(&RunQuery { limit: 10, ..RunQuery::default() }).await.unwrap();
     assert_eq!(listed.into_iter().rev().map(|run| run.key).collect::<Vec<_>>(), others);
     assert_eq!(file.database.recover(now).await.unwrap(), 0);
-    // Whoever asks for that one is told.
+    // A caller that asks for that one gets its error.
     let error = file.database.load(&key(2)).await.unwrap_err().to_string();
     assert!(error.contains("corrupt record"), "{error}");
-    // Nobody else who asks at the same time is.
+    // Other callers at the same time do not.
     let created = file.database.create(&[(new(2), None), (new(4), None)]).await.unwrap();
     assert!(created[0].failed.is_some() && created[1].sent, "{created:?}");
 }
 
 #[tokio::test]
-async fn bytes_that_are_no_text_are_in_nobodys_way_either() {
+async fn record_of_invalid_text_does_not_disturb_others() {
     let file = File::new();
     file.make(1..=4).await;
     file.tamper(&format!(
@@ -107,7 +107,7 @@ async fn bytes_that_are_no_text_are_in_nobodys_way_either() {
 }
 
 #[tokio::test]
-async fn the_sweeper_hears_of_a_record_that_cannot_be_read_once_an_hour() {
+async fn sweeper_meets_an_unreadable_record_once_an_hour() {
     let file = File::new();
     file.make([1]).await;
     file.tamper(&break_record(1));
@@ -124,7 +124,7 @@ async fn the_sweeper_hears_of_a_record_that_cannot_be_read_once_an_hour() {
 }
 
 #[tokio::test]
-async fn a_lock_is_held_by_a_record_that_cannot_be_read_until_it_is_done_with() {
+async fn unreadable_record_holds_its_lock_until_it_is_done() {
     let file = File::new();
     file.make(1..=2).await;
     let take = async |number: u32| {
@@ -140,7 +140,7 @@ async fn a_lock_is_held_by_a_record_that_cannot_be_read_until_it_is_done_with() 
 }
 
 #[tokio::test]
-async fn a_file_of_the_version_before_is_brought_up_to_date() {
+async fn file_of_the_version_before_is_updated() {
     let file = File::new();
     file.make([1]).await;
     // Specs had a table of their own.
@@ -173,7 +173,7 @@ async fn a_file_of_the_version_before_is_brought_up_to_date() {
 }
 
 #[tokio::test]
-async fn pauses_outlive_the_process_and_a_corrupt_record_of_them_is_told() {
+async fn pauses_outlive_the_process_and_a_corrupt_record_fails() {
     let file = File::new();
     let pause = pumice_core::pauses::Pause {
         scope: pumice_core::pauses::Scope::Realm,

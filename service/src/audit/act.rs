@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
 use pumice_core::audit::{
-    AuditId, Change, Entry, MAX_ANSWER, MAX_ASKED, MAX_ERROR, MAX_NAME, Outcome, Target, kept, kept_changes,
-    kept_targets, kept_text,
+    ActOutcome, AuditEntry, AuditId, DocumentChange, MAX_ANSWER, MAX_ASKED, MAX_ERROR, MAX_NAME, Target,
+    kept, kept_changes, kept_targets, kept_text,
 };
 use pumice_core::ports::Doc;
 use pumice_core::spec::Settings;
@@ -47,19 +47,19 @@ pub(super) fn changed_only(command: &str, mut answer: Value) -> Value {
     answer
 }
 
-/// What an act has touched so far.
+/// The documents that an act has touched so far.
 #[derive(Debug, Default)]
 struct Seen {
     targets: Vec<Target>,
     known: HashSet<Target>,
-    changes: Vec<Change>,
+    changes: Vec<DocumentChange>,
 }
 
 impl Act {
     /// An act of a command, with its request.
     #[must_use]
     pub fn new(command: &'static str, request: &impl Serialize) -> Self {
-        // A request that is not JSON says nothing; it is no reason to refuse the act.
+        // A request that is not JSON is left out; the act goes on all the same.
         let asked = serde_json::to_value(request).unwrap_or_default();
         Self { command, asked, is_dry: false, seen: Mutex::default() }
     }
@@ -78,7 +78,7 @@ impl Act {
         self
     }
 
-    /// The same without the value of a field of its request, which is no entry's to keep.
+    /// The same without the value of a field of its request, which no entry may keep.
     #[must_use]
     pub fn without(mut self, field: &str) -> Self {
         if let Some(value) = self.asked.get_mut(field) {
@@ -110,7 +110,7 @@ impl Act {
             }
             _ => fields,
         };
-        let changes = fields.into_iter().map(|one| Change {
+        let changes = fields.into_iter().map(|one| DocumentChange {
             of: of.clone(),
             field: one.field,
             before: one.before,
@@ -136,9 +136,9 @@ impl Act {
         let Some(entry) = self.begin(realm).await? else { return work.await };
         let outcome = work.await;
         let (ended, answer) = match &outcome {
-            Ok(answer) => (Outcome::Done, Ok(serde_json::to_value(answer).unwrap_or_default())),
-            Err(error) if error.kind().is_of_request() => (Outcome::Refused, Err(error.message())),
-            Err(error) => (Outcome::Failed, Err(error.message())),
+            Ok(answer) => (ActOutcome::Done, Ok(serde_json::to_value(answer).unwrap_or_default())),
+            Err(error) if error.kind().is_of_request() => (ActOutcome::Refused, Err(error.message())),
+            Err(error) => (ActOutcome::Failed, Err(error.message())),
         };
         self.end(realm, entry, ended, answer).await;
         outcome
@@ -148,7 +148,7 @@ impl Act {
     ///
     /// # Errors
     /// [`Error`] when it cannot be written: the act must not be carried out then.
-    pub async fn begin(&self, realm: &dyn Realm) -> Result<Option<Entry>, Error> {
+    pub async fn begin(&self, realm: &dyn Realm) -> Result<Option<AuditEntry>, Error> {
         if self.is_dry {
             return Ok(None);
         }
@@ -157,7 +157,7 @@ impl Act {
         let kept_for =
             realm.site().await.map_or(Settings::default().audit_ttl, |site| site.settings.audit_ttl);
         let (what, unnamed) = kept_targets(&self.seen().targets);
-        let entry = Entry {
+        let entry = AuditEntry {
             id: AuditId(realm.random().uuid(at)),
             at,
             who: kept_text(&actor.who, MAX_NAME),
@@ -168,7 +168,7 @@ impl Act {
             unnamed,
             asked: kept(self.asked.clone(), MAX_ASKED),
             changes: Vec::new(),
-            outcome: Outcome::Asked,
+            outcome: ActOutcome::Asked,
             answer: Value::Null,
             error: None,
             ended: None,
@@ -183,18 +183,32 @@ impl Act {
     }
 
     /// Writes the entry once the act is over: with its response, or with why it was refused or failed.
-    pub async fn end(&self, realm: &dyn Realm, entry: Entry, outcome: Outcome, answer: Result<Value, &str>) {
-        let changes = if outcome == Outcome::Done { self.seen().changes.clone() } else { Vec::new() };
+    pub async fn end(
+        &self,
+        realm: &dyn Realm,
+        entry: AuditEntry,
+        outcome: ActOutcome,
+        answer: Result<Value, &str>,
+    ) {
+        let changes = if outcome == ActOutcome::Done { self.seen().changes.clone() } else { Vec::new() };
         let (answer, error) = match answer {
             Ok(answer) => (kept(changed_only(self.command, answer), MAX_ANSWER), None),
             Err(error) => (Value::Null, Some(kept_text(error, MAX_ERROR))),
         };
         let (what, unnamed) = kept_targets(&self.seen().targets);
         let ended = Some(realm.now());
-        let entry =
-            Entry { what, unnamed, changes: kept_changes(changes), outcome, answer, error, ended, ..entry };
+        let entry = AuditEntry {
+            what,
+            unnamed,
+            changes: kept_changes(changes),
+            outcome,
+            answer,
+            error,
+            ended,
+            ..entry
+        };
         if let Err(error) = realm.audit().finish(&entry).await {
-            // What was done is done: the entry keeps saying that it was asked for.
+            // The act cannot be undone: the entry keeps saying that it was asked for.
             let id = entry.id;
             tracing::error!(%error, %id, act = self.command, "the end of an act is not in the audit");
         }

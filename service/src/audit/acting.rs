@@ -1,4 +1,4 @@
-//! A realm for one who acts.
+//! A realm for an actor.
 
 use std::sync::Arc;
 
@@ -20,14 +20,14 @@ use crate::realm::Realm;
 use crate::runs::Outputs;
 use crate::secrets::Vault;
 
-/// A realm in the hands of another than the one who opened it, as one who is logged in at a console.
+/// A realm for an actor other than the process that opened it, as a user of a console.
 pub struct Acting {
     realm: Arc<dyn Realm>,
     actor: Actor,
 }
 
 impl Acting {
-    /// The realm, for one who acts.
+    /// The realm, for an actor.
     #[must_use]
     pub fn new(realm: Arc<dyn Realm>, actor: Actor) -> Self {
         Self { realm, actor }

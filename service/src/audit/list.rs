@@ -1,7 +1,7 @@
-//! `audit list|show`: who did what, when and from where.
+//! `audit list|show`: acts with their actor, time and origin.
 
 use chrono::TimeDelta;
-use pumice_core::audit::{AuditId, Change, Entry, Origin, Outcome, Target};
+use pumice_core::audit::{ActOutcome, AuditEntry, AuditId, DocumentChange, Origin, Target};
 use pumice_core::filter::AuditFilter;
 use pumice_core::ports::AuditQuery;
 use pumice_core::spec::Timezone;
@@ -23,11 +23,11 @@ const MAX_LIMIT: usize = 1_000;
 const PAGE: usize = 200;
 /// Most entries that one list looks at.
 const MAX_LOOKED: usize = 20_000;
-/// How far clocks of those who write entries may be ahead.
+/// How far the clocks of writers of entries may be ahead.
 const AHEAD: TimeDelta = TimeDelta::days(1);
 /// How far back entries are looked for where no time is asked for.
 const BACK: TimeDelta = TimeDelta::days(3_660);
-/// Most entries that a beginning of an id may stand for, to be named.
+/// Most entries to be named that begin as an id does.
 const MAX_NAMED: usize = 5;
 
 /// Which entries to list.
@@ -92,7 +92,7 @@ pub struct AuditShown {
     pub id: String,
     /// When it began.
     pub at: Instant,
-    /// Who: a user's name, a login of the console, an ARN of AWS.
+    /// The actor: a user's name, a login of the console, an ARN of AWS.
     pub who: String,
     /// By which way.
     pub from: Origin,
@@ -105,8 +105,8 @@ pub struct AuditShown {
     /// To how many more things, which are not named.
     #[serde(default)]
     pub unnamed: u64,
-    /// What became of it.
-    pub outcome: Outcome,
+    /// Its outcome.
+    pub outcome: ActOutcome,
     /// Why it was refused or failed.
     pub error: Option<String>,
     /// When it was over.
@@ -116,15 +116,15 @@ pub struct AuditShown {
     pub asked: Value,
     /// The places of documents that were changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub changes: Vec<Change>,
+    pub changes: Vec<DocumentChange>,
     /// The response. Of `apply` without the documents that stayed as they were, whose number is in `unchanged`.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub answer: Value,
 }
 
 impl AuditShown {
-    fn of(entry: Entry, details: bool) -> Self {
-        let Entry {
+    fn of(entry: AuditEntry, details: bool) -> Self {
+        let AuditEntry {
             id,
             at,
             who,

@@ -32,7 +32,7 @@ pub struct ActOnDead {
     /// The zone of times in it that name none, in place of the realm's.
     #[serde(default)]
     pub zone: Option<Timezone>,
-    /// Workers besides those that jobs name.
+    /// Further workers, which jobs do not name.
     #[serde(default)]
     pub workers: Vec<WorkerName>,
     /// How many a look has shown: where there are more or fewer now, nothing is done.
@@ -54,7 +54,7 @@ pub struct DropDead {
     pub yes: bool,
 }
 
-/// What was found, and what became of it.
+/// The letters that were found, and the outcome for each.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DeadDone {
     /// How many letters are meant.
@@ -69,12 +69,12 @@ pub struct DeadDone {
     pub cut: Vec<Option<WorkerName>>,
     /// How many it was done to.
     pub done: u64,
-    /// What became of each.
+    /// The outcome for each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub receipts: Vec<DeadReceipt>,
 }
 
-/// What became of a dead letter.
+/// The outcome for a dead letter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DeadReceipt {
     /// The letter.
@@ -84,14 +84,14 @@ pub struct DeadReceipt {
     /// The run that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<RunKey>,
-    /// What was done.
+    /// The outcome.
     pub outcome: DeadOutcome,
     /// Why it was not done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 
-/// What became of a dead letter.
+/// The outcome for a dead letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DeadOutcome {
@@ -209,7 +209,7 @@ async fn meant(
                     letters.push(letter.clone());
                 }
             }
-            // What was not looked at is not meant.
+            // Letters that were not looked at are not meant.
             Ok((letters, Vec::new()))
         }
     }

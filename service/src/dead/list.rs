@@ -25,7 +25,7 @@ pub(super) const MAX_LETTERS: usize = 1_000;
 const USUAL_LIMIT: usize = 50;
 /// How many records of runs are read at once.
 const AT_ONCE: usize = 16;
-/// Fewest characters of a letter's id that stand for it.
+/// Fewest characters of a letter's id that name it.
 const MIN_PREFIX: usize = 4;
 /// Most letters that an error names.
 const FEW: usize = 4;
@@ -41,7 +41,7 @@ pub struct ListDead {
     /// The zone of times in it that name none, in place of the realm's.
     #[serde(default)]
     pub zone: Option<Timezone>,
-    /// Workers besides those that jobs name, on AWS, where nothing lists the queues.
+    /// Further workers, which jobs do not name, on AWS, where nothing lists the queues.
     #[serde(default)]
     pub workers: Vec<WorkerName>,
     /// At most so many.
@@ -77,7 +77,7 @@ pub struct DeadList {
 /// A dead letter.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DeadShown {
-    /// What names it.
+    /// Its id.
     pub id: String,
     /// The worker whose queue it was on; null for a request that the dispatcher did not take.
     pub worker: Option<WorkerName>,
@@ -118,7 +118,7 @@ impl DeadShown {
 pub struct ShowDead {
     /// The letter: its id, or the beginning of it.
     pub letter: String,
-    /// Workers besides those that jobs name.
+    /// Further workers, which jobs do not name.
     #[serde(default)]
     pub workers: Vec<WorkerName>,
 }
@@ -126,13 +126,13 @@ pub struct ShowDead {
 /// A dead letter, whole.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DeadDetails {
-    /// What it is about.
+    /// The letter.
     pub letter: DeadShown,
     /// Its body.
     pub body: String,
 }
 
-/// What was found.
+/// The letters that were found.
 #[derive(Default)]
 pub(super) struct Found {
     pub(super) letters: Vec<(DeadShown, String)>,
@@ -141,7 +141,7 @@ pub(super) struct Found {
 }
 
 /// The dead-letter queues of a realm: those with letters where the store lists them, else those of the workers that jobs name
-/// and the dispatcher's; and some workers' besides.
+/// and the dispatcher's, and those of further workers.
 ///
 /// # Errors
 /// [`Error`] when the store cannot be read.

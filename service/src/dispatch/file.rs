@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_json_ends_the_reading_with_its_place() {
+    async fn invalid_json_ends_the_reading_with_its_place() {
         let (parsed, failed) = all("[{\"job_id\":\"a\"},\n{\"job_id\" \"b\"}]").await;
         assert_eq!(places(&parsed), ["a"]);
         assert!(failed.is_some_and(|failed| failed.contains("not JSON after request 1")));

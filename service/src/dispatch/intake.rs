@@ -29,19 +29,19 @@ pub struct Dispatch {
     /// the first request for each job, with `/2` behind it that of the second, and so on; other requests under it are refused.
     #[serde(default)]
     pub key: Option<String>,
-    /// What each request is called where it is refused, as `line 3` of a file; default: its job.
+    /// The name of each request in a refusal, as `line 3` of a file; default: its job.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub places: Vec<String>,
 }
 
-/// What became of a batch.
+/// The outcome of a batch.
 #[derive(Debug, Default)]
 pub struct Batch {
     /// The requests that were taken, and those that were refused.
     pub outcomes: Outcomes,
     /// Why others of the batch may not have been taken: the store did not answer.
     pub failed: Option<Error>,
-    /// Why the first was refused whose key stands for another request.
+    /// Why the first request was refused whose key another request has used.
     pub key_taken: Option<String>,
 }
 
@@ -49,7 +49,7 @@ pub struct Batch {
 #[derive(Debug)]
 pub struct Intake {
     dispatcher: Dispatcher,
-    counts: Counts,
+    counts: IntakeCounts,
     /// The first runs that it made.
     first: Vec<RunId>,
 }
@@ -58,7 +58,7 @@ pub struct Intake {
 #[derive(Debug)]
 pub struct Preparer {
     dispatcher: Dispatcher,
-    again: Again,
+    again: Repeats,
     /// How many requests there were, those that could not be read among them.
     place: u64,
 }
@@ -66,7 +66,7 @@ pub struct Preparer {
 /// A batch that is prepared: nothing of it is recorded yet.
 #[derive(Debug)]
 pub struct Prepared {
-    /// What the requests are called, without those that could not be read.
+    /// The names of the requests, without those that could not be read.
     places: Vec<String>,
     /// Those that could not be read.
     unread: Vec<RefusedRequest>,
@@ -78,9 +78,9 @@ const AHEAD: usize = 1;
 /// Most runs that an intake remembers.
 const MAX_FIRST: usize = 100;
 
-/// Whether requests may be given again, and what tells that they are the same.
+/// Whether requests may be given again, and by which key they are known to be the same.
 #[derive(Debug)]
-pub enum Again {
+pub enum Repeats {
     /// Each makes a run of its own.
     Never,
     /// Those that bring no key get one that follows from what they ask for.
@@ -99,7 +99,7 @@ impl Preparer {
             self.place += 1;
             match placed {
                 Ok((place, mut request)) => {
-                    if let Again::Keyed(keys) = &mut self.again {
+                    if let Repeats::Keyed(keys) = &mut self.again {
                         keys.give(&mut request);
                     }
                     places.push(place);
@@ -111,8 +111,8 @@ impl Preparer {
             }
         }
         let runs = match &self.again {
-            Again::Listed(name) => self.dispatcher.prepare_listed(requests, name).await,
-            Again::Never | Again::Keyed(_) => {
+            Repeats::Listed(name) => self.dispatcher.prepare_listed(requests, name).await,
+            Repeats::Never | Repeats::Keyed(_) => {
                 self.dispatcher.prepare_each(requests.into_iter().map(|(_, request)| request).collect()).await
             }
         };
@@ -146,15 +146,15 @@ impl Intake {
     ///
     /// # Errors
     /// [`Error`] when the realm's definition cannot be read.
-    pub async fn new(realm: &dyn Realm, again: Again) -> Result<(Self, Preparer), Error> {
+    pub async fn new(realm: &dyn Realm, again: Repeats) -> Result<(Self, Preparer), Error> {
         let dispatcher = Dispatcher::new(realm.site().await?, realm.registry().clone());
         let preparer = Preparer { dispatcher: dispatcher.clone(), again, place: 0 };
-        Ok((Self { dispatcher, counts: Counts::default(), first: Vec::new() }, preparer))
+        Ok((Self { dispatcher, counts: IntakeCounts::default(), first: Vec::new() }, preparer))
     }
 
     /// How many requests there were, and what became of them.
     #[must_use]
-    pub const fn counts(&self) -> Counts {
+    pub const fn counts(&self) -> IntakeCounts {
         self.counts
     }
 
@@ -203,7 +203,7 @@ impl Intake {
 
 /// How many requests there were, and what became of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct IntakeCounts {
     /// Those that made a run.
     pub taken: usize,
     /// Those whose run was there already.
@@ -212,7 +212,7 @@ pub struct Counts {
     pub refused: usize,
 }
 
-impl Counts {
+impl IntakeCounts {
     /// All of them.
     #[must_use]
     pub const fn all(self) -> usize {
@@ -233,7 +233,7 @@ impl Counts {
 /// Asks for runs, each request by itself.
 ///
 /// # Errors
-/// [`Error`] when the key is invalid or stands for other requests, or the store did not answer and no request was taken or
+/// [`Error`] when the key is invalid or was used for other requests, or the store did not answer and no request was taken or
 /// refused.
 pub async fn dispatch(realm: &dyn Realm, request: &Dispatch) -> Result<Outcomes, Error> {
     let jobs = request.requests.iter().filter_map(|one| one.get("job_id").and_then(Value::as_str));
@@ -242,7 +242,7 @@ pub async fn dispatch(realm: &dyn Realm, request: &Dispatch) -> Result<Outcomes,
 }
 
 async fn taking(realm: &dyn Realm, request: &Dispatch) -> Result<Outcomes, Error> {
-    let (mut intake, mut preparer) = Intake::new(realm, Again::Never).await?;
+    let (mut intake, mut preparer) = Intake::new(realm, Repeats::Never).await?;
     let zone = realm.site().await?.zone.tz();
     let mut parsed = parse_value(&Value::Array(request.requests.clone()), zone);
     if !request.places.is_empty() && request.places.len() != request.requests.len() {

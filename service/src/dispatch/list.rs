@@ -1,9 +1,8 @@
 //! Files of requests that are given again after an interruption, and make no run twice.
 
-use std::fmt::Write as _;
 use std::io::Read;
 
-use pumice_core::text::quoted;
+use pumice_core::text::{hex, quoted};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -22,7 +21,7 @@ const CHECK_DIGITS: usize = 4;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListName(String);
 
-/// What a file holds, so that it is noticed when it changes between two readings: the digest of all of it, and of each chunk.
+/// A digest of a file, by which a change between two readings is noticed: the digest of all of it, and of each chunk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileDigest {
     whole: String,
@@ -34,7 +33,7 @@ impl FileDigest {
     /// The digest of what a file holds now.
     ///
     /// # Errors
-    /// What the system says when it cannot be read.
+    /// The system's error when it cannot be read.
     pub fn of(mut file: impl Read) -> std::io::Result<Self> {
         let (mut hash, mut chunks, mut length) = (Sha256::new(), Vec::new(), 0);
         let mut chunk = Vec::with_capacity(CHUNK);
@@ -75,7 +74,7 @@ fn next_chunk(file: &mut impl Read, most: usize, chunk: &mut Vec<u8>) -> std::io
 }
 
 /// Reads a file as it was when its digest was taken. A chunk that is another by now is not handed on: it is an error that says
-/// after how many bytes. What was added behind it is not read.
+/// after how many bytes. Text that was appended is not read.
 #[derive(Debug)]
 pub struct Unchanged<R> {
     file: R,
@@ -184,21 +183,13 @@ fn check_of(digest: &str, chance: &str) -> String {
     text
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a text never fails.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     /// Any one digit that is wrong is found: else the whole file would be dispatched again.
     #[test]
-    fn name_with_a_wrong_digit_is_refused_and_the_half_is_told() {
+    fn name_with_a_wrong_digit_is_refused_with_its_half() {
         let of = FileDigest::of(&b"a\nb\n"[..]).unwrap();
         let name = ListName::new(of.as_str(), Uuid::from_u128(0x0123_4567_89ab_cdef));
         assert_eq!(ListName::resumed(&name.as_str().to_uppercase(), of.as_str()).unwrap(), name);
@@ -213,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn file_that_changes_while_it_is_read_is_read_as_it_was_or_not_at_all() {
+    fn changing_file_is_read_as_it_was_or_not_at_all() {
         let text: Vec<u8> = (0..2_500_000_u32).flat_map(|n| n.to_le_bytes()).take(5 * CHUNK / 2).collect();
         let of = FileDigest::of(&*text).unwrap();
         let read = |file: &[u8]| {
@@ -223,7 +214,7 @@ mod tests {
             (got, outcome.map_err(|error| error.to_string()))
         };
         assert_eq!(read(&text), (text.clone(), Ok(text.len())));
-        // What was added since is none of it.
+        // Text that was appended since is not read.
         let longer = [text.as_slice(), b"more"].concat();
         assert_eq!(read(&longer), (text.clone(), Ok(text.len())));
         for (at, whole) in [(0, 0), (CHUNK - 1, 0), (CHUNK, 1), (text.len() - 1, 2)] {

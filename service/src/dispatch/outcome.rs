@@ -1,4 +1,4 @@
-//! What became of requests.
+//! Outcomes of requests.
 
 use pumice_core::engine::Accepted;
 use pumice_core::ids::{JobId, RunId};
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::runs::RunShown;
 
-/// What became of requests: the answer of the `dispatch` command and of the dispatcher function.
+/// Outcomes of requests: the answer of the `dispatch` command and of the dispatcher function.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Outcomes {
     /// The requests that were taken.
@@ -32,7 +32,7 @@ pub struct AcceptedRun {
     pub status: Status,
     /// Whether the run was there already, under the same idempotency key.
     pub existing: bool,
-    /// What its caller should know, as why its templates could not be rendered yet.
+    /// A note for its caller, as why its templates could not be rendered yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warning: Option<String>,
 }

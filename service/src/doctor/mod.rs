@@ -24,12 +24,12 @@ pub const LIMIT: Duration = Duration::from_secs(10);
 /// Longest sentence of a check, in bytes.
 const MAX_SAYS: usize = 600;
 
-/// What is asked of a doctor.
+/// A request for a diagnosis.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AskDoctor {}
 
-/// What a doctor found.
+/// A diagnosis.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Diagnosis {
     /// The checks, in the order in which they build on each other.
@@ -45,7 +45,7 @@ pub struct Diagnosis {
 pub struct Check {
     /// Its name.
     pub name: String,
-    /// What it comes to.
+    /// Its finding.
     pub finding: Finding,
     /// One sentence.
     pub says: String,
@@ -54,7 +54,7 @@ pub struct Check {
     pub fix: Vec<String>,
 }
 
-/// What a check comes to.
+/// The finding of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Finding {
@@ -128,7 +128,7 @@ impl Check {
     fn unseen(name: &str, error: &Error) -> Self {
         use crate::ErrorKind::Denied;
         match error.kind() {
-            // Whoever may not ask is told so, and the realm may be well.
+            // A caller without the right to look gets a warning: the realm may be well.
             Denied => Self::warning(name, format!("could not be looked at: {error}")),
             _ => Self::fault(name, format!("could not be looked at: {error}")),
         }
@@ -136,7 +136,7 @@ impl Check {
 }
 
 impl Diagnosis {
-    /// What checks come to.
+    /// The findings of checks.
     #[must_use]
     pub fn of(checks: Vec<Check>) -> Self {
         let count = |finding| checks.iter().filter(|check| check.finding == finding).count();
@@ -192,7 +192,7 @@ pub async fn doctor(realm: &dyn Realm, _: &AskDoctor) -> Result<Diagnosis, Error
         checks
     };
     let (mut checks, ground) = futures_util::future::join(store, ground).await;
-    // What the realm stands on comes before what is in it.
+    // The realm's ground is checked before its content.
     let after_store = checks.split_off(1);
     checks.extend(ground);
     checks.extend(after_store);
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn few_names_are_told_and_the_rest_is_counted() {
+    fn few_names_are_listed_and_the_rest_is_counted() {
         let names = |count: usize| (0..count).map(|number| number.to_string()).collect::<Vec<_>>();
         assert_eq!((few(&names(3)), few(&names(5))), ("0, 1, 2".to_owned(), "0, 1, 2 and 2 more".to_owned()));
         assert_eq!([span(119), span(120), span(7_200), span(172_800)], ["119 s", "2 min", "2 h", "2 d"]);

@@ -8,6 +8,7 @@ use pumice_core::glob::literal;
 use pumice_core::ids::WorkerName;
 use pumice_core::ports::{DeadQueue, Depth, Order, RunQuery, StoreErrorKind};
 use pumice_core::run::{Run, Status, not_served};
+use pumice_core::text::counted;
 
 use super::{Check, few, span};
 use crate::dead;
@@ -43,7 +44,7 @@ pub(super) async fn workers(realm: &dyn Realm) -> Result<Check, Error> {
             let hosts = store.hosts(worker).await?;
             let is_lost = |host: &&pumice_core::hosts::Host| host.ended.is_none() && !host.is_alive(now);
             let last = hosts.iter().map(|host| host.seen).max();
-            // One that was replaced by another host is no loss.
+            // A host that another one has replaced is not a loss.
             if let (Some(last), true) = (last, hosts.iter().all(|host| !host.is_alive(now)))
                 && hosts.iter().any(|host| is_lost(&host))
             {
@@ -80,7 +81,7 @@ pub(super) async fn workers(realm: &dyn Realm) -> Result<Check, Error> {
     })
 }
 
-/// What is said of workers that the folder's server does not serve.
+/// The message about workers that the folder's server does not serve.
 fn unserved_words(unserved: &[&WorkerName], serves: &[WorkerName]) -> String {
     let names = |all: Vec<&WorkerName>| few(&all.into_iter().map(ToString::to_string).collect::<Vec<_>>());
     let workers = if unserved.len() == 1 { "worker" } else { "workers" };
@@ -100,7 +101,7 @@ fn unserved_check(
     let says = format!(
         "{}, and {}{} for it, the first {}; stop the server, and serve every worker that is needed",
         unserved_words(unserved, serves),
-        crate::specs::counted(*count, "run"),
+        counted(*count, "run"),
         if *count == 1 { " waits" } else { " wait" },
         first.key,
     );
@@ -130,10 +131,6 @@ async fn first_unserved(realm: &dyn Realm, workers: &[&WorkerName]) -> Result<Op
     Ok(waits.next().map(|first| (first, 1 + waits.count())))
 }
 
-fn counted(count: usize, what: &str) -> String {
-    crate::specs::counted(count, what)
-}
-
 /// Whether runs wait that could start: for a worker that takes nothing, or without a message.
 pub(super) async fn waiting(realm: &dyn Realm) -> Result<Check, Error> {
     const NAME: &str = "waiting runs";
@@ -142,7 +139,7 @@ pub(super) async fn waiting(realm: &dyn Realm) -> Result<Check, Error> {
     }
     let site = realm.site().await?;
     let mut by_worker = late_starts(realm).await?;
-    // What is said of those of no server is the check of workers.
+    // The check of workers reports those of no server.
     let serves = realm.served_workers().await?;
     by_worker.retain(|worker, _| not_served(worker, &serves).is_none());
     let (mut without_message, mut stuck) = (Vec::new(), Vec::new());
@@ -157,16 +154,18 @@ pub(super) async fn waiting(realm: &dyn Realm) -> Result<Check, Error> {
             stuck.push((oldest, says))
         }
     }
-    let told = |all: &[(&Run, String)]| few(&all.iter().map(|(_, says)| says.clone()).collect::<Vec<_>>());
+    let listed = |all: &[(&Run, String)]| few(&all.iter().map(|(_, says)| says.clone()).collect::<Vec<_>>());
     Ok(if let Some((run, _)) = without_message.first() {
         let says = format!(
             "runs are due and have no message: {}; the sweeper sends one within minutes, if it is there",
-            told(&without_message)
+            listed(&without_message)
         );
         Check::fault(NAME, says).fix(["runs", "why", run.key.as_str()])
     } else if let Some((run, _)) = stuck.first() {
-        let says =
-            format!("runs could have started and wait: {}; does the worker run, and keep up?", told(&stuck));
+        let says = format!(
+            "runs could have started and wait: {}; does the worker run, and keep up?",
+            listed(&stuck)
+        );
         Check::warning(NAME, says).fix(["runs", "why", run.key.as_str()])
     } else {
         Check::ok(NAME, format!("no run waits for more than {} that could start", span(WAITS.num_seconds())))

@@ -3,12 +3,12 @@
 use futures_util::stream::{self, StreamExt};
 use pumice_core::connection::{Connections, Secrets};
 use pumice_core::ids::{ConnId, JobId};
-use pumice_core::text::shown;
+use pumice_core::text::{counted, shown};
 
 use super::{Check, few};
 use crate::failure::Error;
 use crate::realm::Realm;
-use crate::specs::{Check as CheckSpecs, Document, Documents, check};
+use crate::specs::{CheckSpecs, Document, Documents, check};
 
 /// Most jobs that are looked at.
 const MAX_JOBS: usize = 20_000;
@@ -44,15 +44,11 @@ pub(super) async fn jobs(realm: &dyn Realm) -> Result<Check, Error> {
     let specs = Documents { documents: documents.into_iter().map(of).collect(), ..Documents::default() };
     Ok(match check(realm, CheckSpecs { specs, strict: false }).await {
         Ok(checked) if checked.warnings.is_empty() => {
-            Check::ok(NAME, format!("{} can run", crate::specs::counted(ids.len(), "job")))
+            Check::ok(NAME, format!("{} can run", counted(ids.len(), "job")))
         }
         Ok(checked) => Check::ok(
             NAME,
-            format!(
-                "{} can run; warnings of `check`: {}",
-                crate::specs::counted(ids.len(), "job"),
-                checked.warnings.len()
-            ),
+            format!("{} can run; warnings of `check`: {}", counted(ids.len(), "job"), checked.warnings.len()),
         ),
         Err(error) if error.kind().is_of_request() => {
             let mut lines = error.message().lines();
@@ -83,9 +79,7 @@ pub(super) async fn connections(realm: &dyn Realm) -> Result<Check, Error> {
     let looked: Vec<Option<(String, String)>> = stream::iter(looked).buffered(AT_ONCE).collect().await;
     let bad: Vec<(String, String)> = looked.into_iter().flatten().collect();
     Ok(match bad.first() {
-        None => {
-            Check::ok(NAME, format!("{} have what they name", crate::specs::counted(count, "connection")))
-        }
+        None => Check::ok(NAME, format!("{} have what they name", counted(count, "connection"))),
         Some((id, why)) => {
             let names: Vec<String> = bad.iter().map(|(id, _)| id.clone()).collect();
             let says = format!("connections cannot be used: {}; {}: {why}", few(&names), shown(id));

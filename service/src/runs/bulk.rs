@@ -32,10 +32,10 @@ const ID_LENGTH: usize = 36;
 /// Most acts that a message names.
 const FEW: usize = 4;
 
-/// Who stopped an act.
+/// The stop of an act.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BulkStop {
-    /// Who.
+    /// The actor that stopped it.
     pub by: String,
     /// Why.
     pub why: String,
@@ -46,7 +46,7 @@ pub struct BulkStop {
 pub struct BulkShown {
     /// Its id.
     pub id: String,
-    /// What is done to each run.
+    /// The operation on each run.
     pub act: BulkKind,
     /// `active`, `interrupted`, `complete`, `stopped` or `failed`.
     pub state: String,
@@ -55,7 +55,7 @@ pub struct BulkShown {
     pub filter: String,
     /// Only runs that were dispatched before this.
     pub before: Instant,
-    /// Who began it.
+    /// The actor that began it.
     pub by: String,
     /// By which way: `cli`, `console`, `api` or `program`.
     pub from: String,
@@ -81,7 +81,7 @@ pub struct BulkShown {
     /// By whom it was stopped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped: Option<BulkStop>,
-    /// What the store said when it failed.
+    /// The store's error when it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// Whether all steps are run again; of `retry` alone.
@@ -326,7 +326,7 @@ async fn resuming(realm: &dyn Realm, request: &ResumeBulk, heard: Heard<'_>) -> 
     Ok(shown(&last))
 }
 
-/// What is done to each run, and which runs were asked for, as the record keeps it.
+/// The operation on each run and the filter, as the record keeps them.
 async fn asked_for(realm: &dyn Realm, record: &BulkAct) -> Result<(OnRun, ManyRuns), Error> {
     let unread = |error: serde_json::Error| {
         let message =

@@ -25,7 +25,7 @@ pub struct CancelRuns {
     pub dry_run: bool,
 }
 
-/// What became of the runs.
+/// The outcome for the runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Cancelled {
     /// Those that were cancelled, or are asked to stop.
@@ -43,7 +43,7 @@ pub struct Cancelled {
 pub struct CancelledRun {
     /// The run.
     pub run: RunKey,
-    /// What became of it.
+    /// Its outcome.
     pub outcome: CancelOutcome,
 }
 
@@ -56,7 +56,7 @@ pub struct NotCancelled {
     pub error: String,
 }
 
-/// What became of a run that was to be cancelled.
+/// The outcome for a run that was to be cancelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CancelOutcome {
@@ -71,7 +71,7 @@ pub enum CancelOutcome {
 }
 
 impl CancelOutcome {
-    /// What became of a run, by its record after it was cancelled.
+    /// The outcome for a run, by its record after the request.
     pub(super) const fn of(record: &Run) -> Self {
         match record.status.is_end() {
             _ if record.handed_over.is_some() => Self::HandedOver,
@@ -95,17 +95,17 @@ impl CancelOutcome {
 /// Asks runs to stop: one that waits never starts, one that runs is stopped.
 ///
 /// # Errors
-/// [`Error`] when one of the names stands for no run, in which case nothing is cancelled, or the store cannot be
+/// [`Error`] when one of the names is not a run's, in which case nothing is cancelled, or the store cannot be
 /// reached.
 pub async fn cancel(realm: &dyn Realm, request: &CancelRuns) -> Result<Cancelled, Error> {
     let act = Act::new("runs cancel", request).dry(request.dry_run);
     act.record(realm, cancelling(realm, request, &act)).await
 }
 
-/// Who asks for runs to stop, and why.
+/// The request to stop runs, with its actor and reason.
 ///
 /// # Errors
-/// [`Error`] when the reason is too long, or it is not known who asks.
+/// [`Error`] when the reason is too long, or the actor is unknown.
 pub(super) async fn stop_request(realm: &dyn Realm, why: Option<&str>) -> Result<StopRequest, Error> {
     if let Some(why) = why.filter(|why| why.len() > MAX_STOP_TEXT) {
         return Err(Error::invalid(format!("why: {} bytes are more than {MAX_STOP_TEXT}", why.len())));

@@ -9,7 +9,7 @@ use crate::specs::{FieldChange, places};
 /// The fields of a job that a request may give values of its own, key by key.
 const GIVEN: [&str; 2] = ["parameters", "globals"];
 
-/// What a run uses, and what it was asked for with over the job's own spec, where its record says that.
+/// The spec of a run, and the input that it was given over the job's own spec, where its record says that.
 #[derive(Clone, Copy)]
 pub(super) struct Used<'a> {
     pub(super) job: &'a Doc,
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn edited_parameter_is_of_the_spec_and_one_that_was_asked_for_of_the_input() {
+    fn edited_parameter_is_of_the_spec_and_a_given_one_of_the_input() {
         let was = object(json!({
             "enabled": true,
             "parameters": { "env": { "COLUMN": "4", "MODE": "x" }, "timeout": "5m", "vars": { "day": 1 } },

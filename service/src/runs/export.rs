@@ -1,6 +1,6 @@
 //! Records of runs for other programs, page by page.
 
-use pumice_core::ports::{Cursor, Order, RunPage, RunQuery};
+use pumice_core::ports::{Order, PageCursor, RunPage, RunQuery};
 use pumice_core::spec::Timezone;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -30,7 +30,7 @@ pub struct ExportRuns {
     /// Where the page before ended, as it says with `next`.
     #[serde(default)]
     #[schemars(with = "Option<String>")]
-    pub cursor: Option<Cursor>,
+    pub cursor: Option<PageCursor>,
     /// At most so many.
     #[serde(default = "usual_page")]
     pub limit: usize,
@@ -53,8 +53,8 @@ pub struct ExportedRuns {
     pub runs: Vec<RunShown>,
     /// The cursor with which the export goes on; null at its end.
     #[schemars(with = "Option<String>")]
-    pub next: Option<Cursor>,
-    /// What the store had to do without, as an index that its table lacks.
+    pub next: Option<PageCursor>,
+    /// Parts that the store lacked, such as an index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }

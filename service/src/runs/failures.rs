@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use pumice_core::duration::Span;
 use pumice_core::engine::has_replay;
-use pumice_core::filter::{Filter, Wanted, When};
+use pumice_core::filter::{Filter, FilterTime, Wanted};
 use pumice_core::ids::{JobId, RunKey};
 use pumice_core::ports::{Order, RunPage, RunQuery};
 use pumice_core::run::{Fingerprint, Run, Status, normalised_of};
@@ -37,7 +37,7 @@ const USUAL_GROUPS: usize = 20;
 const MAX_JOBS: usize = 5;
 /// Most groups whose example is compared with the last success of its job: each costs three reads.
 const MAX_COMPARED: usize = 20;
-/// The statuses of runs that failed. What was cancelled was meant to end.
+/// The statuses of runs that failed. Cancelled runs were meant to end.
 const FAILED: [Status; 2] = [Status::Failed, Status::Rejected];
 
 /// Which failures to look at.
@@ -81,7 +81,7 @@ pub struct FailureList {
     pub groups: Vec<FailureGroup>,
     /// How many more there are.
     pub more_groups: usize,
-    /// What the store had to do without.
+    /// Parts that the store lacked, such as an index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
@@ -89,7 +89,7 @@ pub struct FailureList {
 /// Runs that failed for one cause.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FailureGroup {
-    /// What names the cause: the term `fingerprint:` takes it.
+    /// The name of the cause: the term `fingerprint:` takes it.
     pub fingerprint: String,
     /// The reason without what differs from run to run, and without the way to the step that failed.
     pub reason: String,
@@ -141,7 +141,7 @@ fn windowed(text: Option<&str>) -> Result<Filter, Error> {
         filter = filter.and(Wanted::Status(FAILED.to_vec()));
     }
     if !has(&filter, |wanted| matches!(wanted, Wanted::Since(_))) {
-        filter = filter.and(Wanted::Since(When::Ago(WINDOW)));
+        filter = filter.and(Wanted::Since(FilterTime::Ago(WINDOW)));
     }
     Ok(filter)
 }

@@ -20,7 +20,7 @@ pub struct RunName {
 
 /// The newest run, or the newest of a job.
 const LATEST: &str = "latest";
-/// Fewest characters of an id that stand for it.
+/// Fewest characters of an id that name it.
 const MIN_PREFIX: usize = 4;
 /// Fewest characters of an id in a list, where ids can be looked up by them.
 const MIN_SHOWN: usize = 8;
@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn beginning_of_an_id_names_a_run_only_when_no_other_can_have_it() {
+    fn beginning_of_an_id_names_a_run_only_if_unambiguous() {
         let key = |last: u8| RunKey::root(RunId(uuid::Uuid::from_u128(0xabcd << 112 | u128::from(last))));
         let answer = |keys: Vec<RunKey>, looked_at| match the_one("abcd", &Beginning { keys, looked_at }) {
             Ok(one) => one.to_string(),

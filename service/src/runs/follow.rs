@@ -17,7 +17,7 @@ use crate::realm::Realm;
 
 /// The first pause between two looks, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(100));
-/// How long a run that could have started may wait before the watcher hears that its realm may not be served.
+/// How long a run that could have started may wait before the watcher is notified that its realm may not be served.
 const UNSERVED_AFTER: TimeDelta = TimeDelta::seconds(2);
 /// The time between two checks of the server.
 const GONE_EVERY: Duration = Duration::from_secs(1);
@@ -122,7 +122,7 @@ pub async fn follow(
     }
 }
 
-/// What the watcher has heard already.
+/// The news that the watcher has heard already.
 struct Attention<'a> {
     realm: Option<&'a dyn Realm>,
     looked: Instant,
@@ -286,13 +286,13 @@ mod tests {
             assert_eq!(all_complete(&runs, &roots, false), strict, "{status}");
             assert_eq!(all_complete(&runs, &roots, true), allowed, "{status}");
         }
-        // What a run started may be skipped.
+        // Runs that a run started may be skipped.
         assert!(all_complete(&[run(1, Complete), run(3, Skipped)], &roots, false));
         assert!(!all_complete(&[run(1, Complete), run(3, Failed)], &roots, false));
     }
 
     #[tokio::test]
-    async fn what_is_seen_late_is_followed_too() {
+    async fn runs_that_are_seen_late_are_followed_too() {
         use Status::{Complete, Failed, Running};
         let done = || run(1, Complete);
         for (lag, trees) in [

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use pumice_core::duration::Span;
-use pumice_core::filter::{Filter, Wanted, When};
+use pumice_core::filter::{Filter, FilterTime, Wanted};
 use pumice_core::ids::RunKey;
-use pumice_core::ports::{Cursor, Order, RunPage, RunQuery, RunStore};
+use pumice_core::ports::{Order, PageCursor, RunPage, RunQuery, RunStore};
 use pumice_core::run::{Run, Status};
 use pumice_core::spec::Timezone;
 use schemars::JsonSchema;
@@ -52,7 +52,7 @@ pub struct ListRuns {
     /// Where an earlier list in this order ended, as it says with `next`.
     #[serde(default)]
     #[schemars(with = "Option<String>")]
-    pub cursor: Option<Cursor>,
+    pub cursor: Option<PageCursor>,
     /// At most so many.
     #[serde(default = "usual_limit")]
     pub limit: usize,
@@ -81,12 +81,12 @@ pub struct RunList {
     pub runs: Vec<RunShown>,
     /// The cursor with which the list goes on; null when it is complete.
     #[schemars(with = "Option<String>")]
-    pub next: Option<Cursor>,
+    pub next: Option<PageCursor>,
     /// How many records were looked at.
     pub looked_at: usize,
     /// Whether the list ends because so many records were looked at: there may be more.
     pub is_cut: bool,
-    /// What the store had to do without, as an index that its table lacks.
+    /// Parts that the store lacked, such as an index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
     /// How many there are in all, where that is known; only in a list without details.
@@ -125,7 +125,7 @@ pub struct RunTree {
     /// Whether all have ended, and nothing is left to do about them, such as starting what their ends start.
     #[serde(default)]
     pub is_done: bool,
-    /// Who asked for the first of the runs, where the audit knows; only where one run was asked for.
+    /// The act that asked for the first of the runs, where the audit knows; only where one run was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<ActBy>,
 }
@@ -173,8 +173,8 @@ fn filter(request: &ListRuns) -> Result<Filter, Error> {
     let short = [
         request.job.clone().map(|job| Wanted::Job(vec![job])),
         Some(request.statuses.clone()).filter(|all| !all.is_empty()).map(Wanted::Status),
-        request.since.map(|since| Wanted::Since(When::Ago(since))),
-        request.until.map(|until| Wanted::Until(When::Ago(until))),
+        request.since.map(|since| Wanted::Since(FilterTime::Ago(since))),
+        request.until.map(|until| Wanted::Until(FilterTime::Ago(until))),
         request.backfill.clone().map(|id| Wanted::Backfill(vec![id])),
     ];
     for wanted in short.into_iter().flatten() {
@@ -194,7 +194,7 @@ pub async fn show(realm: &dyn Realm, request: &ShowRun) -> Result<RunTree, Error
 /// A run and everything that it started, with the records that say so: other looks at the same runs need not read them again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RecordedTree {
-    /// What is shown.
+    /// The runs that are shown.
     pub tree: RunTree,
     /// The records, as the store lists them: each parent before what it started.
     pub records: Vec<Run>,

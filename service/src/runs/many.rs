@@ -11,7 +11,7 @@ use pumice_core::duration::Span;
 use pumice_core::engine::Dispatcher;
 use pumice_core::filter::{Filter, Wanted};
 use pumice_core::ids::{JobId, RunKey};
-use pumice_core::ports::{CommitError, Cursor, Order, RunPage, RunQuery, RunStore};
+use pumice_core::ports::{CommitError, Order, PageCursor, RunPage, RunQuery, RunStore};
 use pumice_core::run::{SpecOf, Status};
 use pumice_core::secret::mask_value;
 use pumice_core::spec::{Settings, Timezone};
@@ -83,7 +83,7 @@ pub struct RetryMany {
     pub globals: Map<String, Value>,
 }
 
-/// What was found, and what became of it.
+/// The runs that were found, and the outcome for each.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ManyDone {
     /// The terms, those that follow from the act among them.
@@ -104,13 +104,13 @@ pub struct ManyDone {
     pub already: u64,
     /// How many it could not be done to.
     pub refused: u64,
-    /// What became of each, those that were refused first where there are very many.
+    /// The outcome for each, those that were refused first where there are very many.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub receipts: Vec<Receipt>,
-    /// How many more outcomes there are than are told one by one.
+    /// How many further outcomes are not listed one by one.
     #[serde(default)]
     pub more_receipts: u64,
-    /// What the store had to do without.
+    /// Parts that the store lacked, such as an index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
     /// The id of its record, by which it can be watched, stopped and resumed; none where nothing was to be done.
@@ -211,7 +211,7 @@ pub async fn retry_many_heard(
     audited.record(realm, work).await
 }
 
-/// Removes the records of all runs that a filter means and that have ended, with those of their steps. What their commands
+/// Removes the records of all runs that a filter means and that have ended, with those of their steps. The outputs of their commands
 /// printed goes with them; their idempotency keys are free again.
 ///
 /// # Errors
@@ -246,7 +246,7 @@ pub(super) async fn dispatcher(realm: &dyn Realm) -> Result<Dispatcher, Error> {
     Ok(Dispatcher::new(realm.site().await?, realm.registry().clone()))
 }
 
-/// What is asked for, and by which act.
+/// The request, and its act.
 struct Asking<'a> {
     runs: &'a ManyRuns,
     kind: BulkKind,
@@ -337,7 +337,7 @@ fn kept_request(asked: Value) -> Result<Value, Error> {
 
 /// How long a record is kept after its last write.
 pub(super) async fn keep(realm: &dyn Realm) -> Option<Span> {
-    // A definition that cannot be read is no reason to keep a record for good.
+    // A record is not kept for good because its realm's definition cannot be read.
     let settings = realm.site().await.map_or_else(|_| Settings::default(), |site| site.settings.clone());
     settings.event_ttl.longest()
 }
@@ -368,7 +368,7 @@ pub(super) async fn bounded(
     Ok(RunQuery { until: Some(until), order: Order::Oldest, limit: PAGE, without_alerts: true, ..query })
 }
 
-/// What a count came to.
+/// The result of a count.
 #[derive(Default)]
 struct Counted {
     count: u64,
@@ -378,7 +378,7 @@ struct Counted {
     /// The runs of the first page.
     in_hand: Vec<RunKey>,
     /// Where the list goes on after it.
-    next: Option<Cursor>,
+    next: Option<PageCursor>,
 }
 
 async fn counted(store: &dyn RunStore, query: &RunQuery, shows: bool) -> Result<Counted, Error> {
@@ -422,7 +422,7 @@ impl ManyDone {
             return;
         }
         self.more_receipts += 1;
-        // What was refused is told of before what was done.
+        // Refusals are reported before successes.
         let is_worth = receipt.outcome == ManyOutcome::Refused;
         if let Some(other) =
             self.receipts.iter_mut().find(|other| is_worth && other.outcome != ManyOutcome::Refused)

@@ -88,7 +88,7 @@ pub struct RetriedRun {
     pub spec: Vec<FieldChange>,
     /// Places of the parameters and globals that were asked for, and are not as they were.
     pub input: Vec<FieldChange>,
-    /// What else there is to know.
+    /// A note.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
@@ -104,14 +104,14 @@ pub struct RetryStep {
     /// Its place in a foreach, from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item: Option<u32>,
-    /// What becomes of it.
+    /// The plan for it.
     pub action: RetryAction,
     /// The step that it is in the run that ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub of: Option<RunKey>,
 }
 
-/// What becomes of a step.
+/// The plan for a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RetryAction {
@@ -178,7 +178,7 @@ async fn retrying(realm: &dyn Realm, request: &RetryRun, act: &Act) -> Result<Re
     Ok(retried)
 }
 
-/// What would be done.
+/// The outcome of a dry run.
 ///
 /// # Errors
 /// [`Error`] when it would be refused: a step that is to be kept or run is gone, or what one printed.

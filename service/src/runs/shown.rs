@@ -27,7 +27,7 @@ pub struct RunShown {
     pub run_key: RunKey,
     /// The run that started it.
     pub parent: Option<RunKey>,
-    /// What started it.
+    /// The trigger that started it.
     pub trigger: Trigger,
     /// Where it stands.
     pub status: Status,
@@ -59,11 +59,11 @@ pub struct RunShown {
     pub payload: Value,
     /// Its parameters as it runs; `null` in a list without details.
     pub parameters: Value,
-    /// What it came to.
+    /// Its result.
     pub result: Value,
-    /// What happened, in order.
+    /// Its events, in order.
     pub log: Vec<EventShown>,
-    /// What it was asked for with over its job's own spec; missing in a list, of a step, and where the record does not say.
+    /// The input that it was given over its job's own spec; missing in a list, of a step, and where the record does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked: Option<AskedShown>,
     /// The slot of a schedule that it was started for.
@@ -88,22 +88,17 @@ pub struct RunShown {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub orphaned: bool,
     /// How many entries of its log were dropped after the first.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "pumice_core::omit::is_default")]
     pub log_dropped: u32,
-    /// What tells it from other steps of the same job: its item of a foreach, the attempt of its parent.
+    /// Distinguishes it from other steps of the same job: its item of a foreach, the attempt of its parent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-const fn is_zero(count: &u32) -> bool {
-    *count == 0
 }
 
 /// An entry of a run's log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EventShown {
-    /// What happened.
+    /// The new status.
     pub status: Status,
     /// When.
     pub ts_event: Instant,
@@ -128,7 +123,7 @@ pub struct ScheduledShown {
     pub backfill: Option<String>,
 }
 
-/// What a run was asked for with.
+/// The input of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AskedShown {
     /// Parameters over those of the job's spec.
@@ -163,11 +158,11 @@ pub struct LateShown {
     pub run_id: Option<RunId>,
     /// Where that run stood.
     pub status: Option<Status>,
-    /// What happened, in a sentence.
+    /// The event, in a sentence.
     pub why: String,
 }
 
-/// What a run is looked at with.
+/// The viewpoint of a reader of runs.
 #[derive(Clone, Copy, Debug)]
 pub struct Viewpoint {
     /// The time.
@@ -268,7 +263,7 @@ fn late(run: &Run) -> Option<LateShown> {
 
 fn notes(run: &Run) -> Vec<String> {
     let gone = run.apart.iter().filter(|apart| apart.gone);
-    gone.map(pumice_core::run::Apart::why_gone).collect()
+    gone.map(pumice_core::run::Offloaded::why_gone).collect()
 }
 
 fn starts(run: &Run, now: Timestamp) -> Option<Instant> {

@@ -1,8 +1,8 @@
-//! What is not as it was when a job's last run before ended well: for runs that failed.
+//! Changes since a job's last run that ended well: for runs that failed.
 
 use chrono::TimeDelta;
 use pumice_core::Timestamp;
-use pumice_core::audit::{AuditId, Origin, Outcome};
+use pumice_core::audit::{ActOutcome, AuditId, Origin};
 use pumice_core::glob::literal;
 use pumice_core::ids::{JobId, RunKey};
 use pumice_core::ports::{AuditQuery, RunQuery};
@@ -19,7 +19,7 @@ use crate::time::Instant;
 
 /// Most records that are looked at for the success.
 const MAX_BEFORE: usize = 1_000;
-/// Most entries of the audit that are looked at for who changed a spec, the newest first.
+/// Most entries of the audit that are searched for the last change of a spec, the newest first.
 const MAX_ENTRIES: usize = 1_000;
 /// How many of them are read at once.
 const PAGE: usize = 200;
@@ -30,7 +30,7 @@ const ACT: TimeDelta = TimeDelta::minutes(1);
 /// How much later than it says an entry may have been written: clocks of hosts differ.
 const SKEW: TimeDelta = TimeDelta::seconds(5);
 
-/// What is not as it was in the last run of the job that ended well.
+/// Changes since the last run of the job that ended well.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SinceSuccess {
     /// That run.
@@ -41,15 +41,15 @@ pub struct SinceSuccess {
     /// Places of the parameters and globals that were asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub input: Vec<FieldChange>,
-    /// Who changed the spec last before the run, where the audit knows.
+    /// The last change of the spec before the run, where the audit knows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changed: Option<ActBy>,
 }
 
-/// Who did something, as the audit has it.
+/// The actor of an act, as the audit has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ActBy {
-    /// Who.
+    /// The actor's name.
     pub who: String,
     /// By which way.
     pub from: Origin,
@@ -61,8 +61,8 @@ pub struct ActBy {
     pub entry: String,
 }
 
-impl From<pumice_core::audit::Entry> for ActBy {
-    fn from(entry: pumice_core::audit::Entry) -> Self {
+impl From<pumice_core::audit::AuditEntry> for ActBy {
+    fn from(entry: pumice_core::audit::AuditEntry) -> Self {
         let (who, from, act) = (entry.who, entry.from, entry.act);
         Self { who, from, act, at: Instant(entry.at), entry: entry.id.to_string() }
     }
@@ -89,7 +89,7 @@ pub(super) async fn last_success(
     Ok(realm.runs().list(&query).await?.into_iter().next())
 }
 
-/// What is not as it was when the job of a run that failed ended well last. `None` for all other runs, steps and alerts, and
+/// Changes since the last run that ended well of the job of a run that failed. `None` for all other runs, steps and alerts, and
 /// where there is no such run or nothing is another.
 ///
 /// # Errors
@@ -114,12 +114,13 @@ pub(super) async fn since_success(realm: &dyn Realm, run: &Run) -> Result<Option
     Ok(Some(SinceSuccess { success: success.key, spec: found.spec, input: found.input, changed }))
 }
 
-/// Who changed a job last between two times. Without the right to read the audit the rest is told all the same.
+/// The last change of a job between two times. Without the right to read the audit it is left out.
 async fn changer(realm: &dyn Realm, job: &JobId, after: Timestamp, until: Timestamp) -> Option<ActBy> {
-    let is_of_it = |entry: &pumice_core::audit::Entry| {
-        let is_job =
-            |change: &pumice_core::audit::Change| change.of.kind == "job" && change.of.name == job.as_str();
-        entry.outcome == Outcome::Done && entry.changes.iter().any(is_job)
+    let is_of_it = |entry: &pumice_core::audit::AuditEntry| {
+        let is_job = |change: &pumice_core::audit::DocumentChange| {
+            change.of.kind == "job" && change.of.name == job.as_str()
+        };
+        entry.outcome == ActOutcome::Done && entry.changes.iter().any(is_job)
     };
     entry_between(realm, after, until, is_of_it).await
 }
@@ -129,7 +130,7 @@ pub(super) async fn entry_between(
     realm: &dyn Realm,
     after: Timestamp,
     until: Timestamp,
-    is_it: impl Fn(&pumice_core::audit::Entry) -> bool,
+    is_it: impl Fn(&pumice_core::audit::AuditEntry) -> bool,
 ) -> Option<ActBy> {
     let (first, mut last) = (AuditId::first_at(after - SKEW), AuditId::first_at(until + SKEW));
     let mut looked_at = 0;
@@ -148,7 +149,7 @@ pub(super) async fn entry_between(
     None
 }
 
-/// Who asked for a run, where a person or a program did that the audit knows of.
+/// The act that asked for a run, where a person or a program did and the audit knows it.
 pub(super) async fn asked_by(realm: &dyn Realm, run: &Run) -> Option<ActBy> {
     let is_asked_for = match run.trigger() {
         // A slot may have been started by `schedules run`.
@@ -159,7 +160,7 @@ pub(super) async fn asked_by(realm: &dyn Realm, run: &Run) -> Option<ActBy> {
         return None;
     }
     let id = Value::from(run.run_id.to_string()).to_string();
-    let has_it = |entry: &pumice_core::audit::Entry| {
+    let has_it = |entry: &pumice_core::audit::AuditEntry| {
         STARTS.contains(&&*entry.act) && entry.answer.to_string().contains(&id)
     };
     entry_between(realm, run.ts_dispatch - ACT, run.ts_dispatch, has_it).await

@@ -23,7 +23,7 @@ const PAUSES: [(Duration, Duration); 2] = [
 ];
 /// For how long a store that does not answer is asked again.
 const PATIENCE: Span = Span::from_mins(5);
-/// How long a run that could have started may wait before the listener hears of it.
+/// How long a run that could have started may wait before the listener is notified.
 const WAITS_AFTER: Span = Span::from_secs(2);
 
 /// Something to know about outputs that are followed.
@@ -44,7 +44,7 @@ pub trait TailListener: Send {
     /// Some bytes of an output, with secrets masked, and the place behind them.
     ///
     /// # Errors
-    /// What ends the following: nobody reads any more.
+    /// An error ends the following: the reader is gone.
     fn printed(&mut self, printed: &Printed, bytes: &[u8], next: u64) -> std::io::Result<()>;
     /// Something to know, of an output or of the run.
     fn notice(&mut self, printed: Option<&Printed>, notice: TailNotice);
@@ -57,19 +57,19 @@ struct Place {
     is_lost: bool,
 }
 
-/// What was read so far.
+/// The state of following an output.
 struct Tail<'a> {
     realm: &'a dyn Realm,
     request: &'a AskOutputs,
     root: RunKey,
     listener: &'a mut dyn TailListener,
     s3_temp: Option<String>,
-    /// What ended while it is followed is wanted, however short the time that was asked for.
+    /// Outputs of runs that end meanwhile are wanted, however short the time that was asked for.
     began: Timestamp,
     places: HashMap<(RunKey, u32, String), Vec<Place>>,
     /// Runs that have ended and whose outputs were read to their ends, with their revisions.
     done: HashMap<RunKey, u64>,
-    /// Outputs that cannot be read, and were told of.
+    /// Outputs that cannot be read, and were reported.
     unread: HashSet<String>,
     is_step_there: bool,
     has_news: bool,
@@ -131,7 +131,7 @@ pub async fn follow_output(
             Err(error) => return Err(error),
         }
         if !waits && following.places.is_empty() && clock.now() - began > WAITS_AFTER.delta() {
-            waits = following.told_of_wait().await?;
+            waits = following.notice_wait().await?;
         }
         pause = if following.has_news { first } else { (pause * 5 / 4).min(longest) };
         clock.sleep_until(clock.now() + pause).await;
@@ -143,7 +143,7 @@ fn is_passing(error: &Error) -> bool {
 }
 
 impl Tail<'_> {
-    /// Gives what is new; the runs of the tree when all is read. The first look is told how much to give of what is there.
+    /// Gives what is new; the runs of the tree when all is read. `tail` limits the first look.
     async fn look(&mut self, tail: Option<u64>, is_first: bool) -> Result<Option<Vec<Run>>, Error> {
         let tree = trees(self.realm.runs(), std::slice::from_ref(&self.root)).await?;
         let Some(root) = tree.first() else {
@@ -184,7 +184,7 @@ impl Tail<'_> {
         Ok(Some(tree.into_iter().filter(|run| run.run_id == run_id).collect()))
     }
 
-    /// Where an output was read to. What has its last place is the output of the last execution that was not lost.
+    /// Where an output was read to. The output at its last place is that of the last execution that was not lost.
     fn place(&mut self, printed: &Printed) -> &mut Place {
         let key = (printed.run_key.clone(), printed.attempt, live_name(&printed.name));
         let places = self.places.entry(key).or_default();
@@ -216,7 +216,7 @@ impl Tail<'_> {
         let all: Vec<&Printed> = all.collect();
         let (mut left, mut left_out) = (tail, 0);
         for printed in all.into_iter().rev() {
-            // One that cannot be read is told of when its turn comes.
+            // One that cannot be read is reported when its turn comes.
             let Ok(Some(piece)) = self.realm.outputs().read(&printed.location, 0, 0).await else { continue };
             let shown = piece.size.min(left);
             let next = self.line_after(printed, piece.size - shown, piece.size).await?;
@@ -270,7 +270,7 @@ impl Tail<'_> {
             self.place(printed).next = after;
             self.has_news = true;
             if let Err(gone) = self.listener.printed(printed, &bytes, after) {
-                let gone = Error::invalid(format!("nobody reads what is printed any more: {gone}"));
+                let gone = Error::invalid(format!("the reader of the output is gone: {gone}"));
                 return Err(gone);
             }
             if after >= size {
@@ -280,7 +280,7 @@ impl Tail<'_> {
     }
 
     /// Says that the run has not started, if so.
-    async fn told_of_wait(&mut self) -> Result<bool, Error> {
+    async fn notice_wait(&mut self) -> Result<bool, Error> {
         let Some(run) = self.realm.runs().load(&self.root).await? else { return Ok(false) };
         let waits = run.ts_start.is_none() && !run.status.is_end();
         if waits {

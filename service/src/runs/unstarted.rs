@@ -93,7 +93,7 @@ fn of_run(run: &Run, plan: &Plan, runs: &HashMap<&RunKey, &Run>) -> Vec<Unstarte
             index.map(|index| format!(" (item {index})")).unwrap_or_default()
         )
     };
-    let told = missing.iter().take(MAX_STEPS).map(|step| Unstarted {
+    let shown = missing.iter().take(MAX_STEPS).map(|step| Unstarted {
         parent: run.key.clone(),
         label: label(*step),
         waits: waits && failed.is_none(),
@@ -106,7 +106,7 @@ fn of_run(run: &Run, plan: &Plan, runs: &HashMap<&RunKey, &Run>) -> Vec<Unstarte
         waits: waits && failed.is_none(),
         why: String::new(),
     });
-    told.chain(rest).collect()
+    shown.chain(rest).collect()
 }
 
 fn name(job_id: &JobId) -> String {
@@ -149,8 +149,8 @@ mod tests {
             runs.extend(first.map(|status| run(root.child(1, 0), status)));
             let by_key = runs.iter().map(|run| (&run.key, run)).collect();
             let found = of_run(&parent, &plan, &by_key);
-            let told: Vec<&str> = found.iter().map(|one| one.why.as_str()).collect();
-            assert_eq!((told.as_slice(), found[0].waits), (&whys[..], waits), "{status}");
+            let whys_found: Vec<&str> = found.iter().map(|one| one.why.as_str()).collect();
+            assert_eq!((whys_found.as_slice(), found[0].waits), (&whys[..], waits), "{status}");
         }
         let many = Plan::in_order(vec![jobs[0].clone(); 500], Vec::new());
         let found = of_run(&run(root.clone(), Running), &many, &HashMap::new());

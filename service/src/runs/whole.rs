@@ -7,7 +7,7 @@ use pumice_core::secret::{is_any_known, remember_marked};
 
 use crate::failure::Error;
 
-/// The whole record of a run. What its spec has under names that the realm marks is masked from now on.
+/// The whole record of a run. Values of its spec under names that the realm marks are masked from now on.
 pub(super) async fn whole_record(store: &dyn RunStore, key: &RunKey) -> Result<Option<Run>, Error> {
     if !is_any_known() {
         return Ok(store.load(key).await?);

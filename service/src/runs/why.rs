@@ -1,11 +1,11 @@
-//! Why a run stands where it stands: what the rules of runs say, with what the stores tell besides.
+//! Why a run has its status: by the rules of runs and further facts from the stores.
 
 use pumice_core::engine::{Dispatcher, done_again};
 use pumice_core::ids::RunKey;
 use pumice_core::pauses::Pause;
 use pumice_core::permits::Gate;
 use pumice_core::ports::StoreErrorKind;
-use pumice_core::run::{Cause, Facts, GateFact, Line, Run, Status, StepFact, Workers, explain};
+use pumice_core::run::{Cause, Facts, GateFact, LockLine, Run, Status, StepFact, WorkerFacts, explain};
 use pumice_core::spec::Overlap;
 use pumice_core::text::shown;
 use schemars::JsonSchema;
@@ -27,20 +27,20 @@ pub struct RunWhy {
     pub run: RunKey,
     /// Where it stands.
     pub status: Status,
-    /// What it comes to, in a word.
+    /// The cause, in a word.
     pub cause: Cause,
     /// One sentence.
     pub why: String,
     /// Another run that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<RunKey>,
-    /// The run that stands for a failed one by now, which does it again.
+    /// The run that replaces a failed one, by doing it again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub again: Option<RunKey>,
     /// The time that it is about: from when on it may start, until when it is paused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Instant>,
-    /// What is not as it was in the last run of the job that ended well, of one that failed.
+    /// Changes since the last run of the job that ended well, of one that failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<SinceSuccess>,
 }
@@ -63,8 +63,8 @@ pub async fn why(realm: &dyn Realm, request: &RunName) -> Result<RunWhy, Error> 
 pub(super) async fn why_of(realm: &dyn Realm, run: &Run) -> Result<RunWhy, Error> {
     let facts = facts(realm, run).await?;
     let zone = realm.site().await?.zone.tz();
-    let told = explain(run, &facts, realm.now(), zone);
-    let mut why = told.sentence;
+    let explained = explain(run, &facts, realm.now(), zone);
+    let mut why = explained.sentence;
     let again = if run.status.is_failure() && !run.is_child() {
         done_again(realm.runs(), &realm.site().await?.realm, run).await?
     } else {
@@ -76,11 +76,11 @@ pub(super) async fn why_of(realm: &dyn Realm, run: &Run) -> Result<RunWhy, Error
     }
     let again = again.map(|again| again.key);
     let since = since_success(realm, run).await?;
-    let (run, status, at) = (run.key.clone(), run.status, told.at.map(Instant));
-    Ok(RunWhy { run, status, cause: told.cause, why, by: told.by, again, at, since })
+    let (run, status, at) = (run.key.clone(), run.status, explained.at.map(Instant));
+    Ok(RunWhy { run, status, cause: explained.cause, why, by: explained.by, again, at, since })
 }
 
-/// What the stores tell besides a run's record, as far as it matters to this one.
+/// Facts from the stores beyond a run's record, as far as they matter to this one.
 async fn facts(realm: &dyn Realm, run: &Run) -> Result<Facts, Error> {
     let mut facts = Facts::default();
     let planner = realm.registry().job_type(&run.job_type).and_then(|job_type| job_type.planner());
@@ -121,13 +121,13 @@ async fn steps(realm: &dyn Realm, run: &Run) -> Result<Vec<StepFact>, Error> {
 }
 
 /// The line for the lock of a run's job.
-async fn line(realm: &dyn Realm, run: &Run) -> Result<Line, Error> {
+async fn line(realm: &dyn Realm, run: &Run) -> Result<LockLine, Error> {
     let holder = realm.runs().holder(&run.job_id).await?;
     let waits = realm.runs().in_line(&run.job_id, MAX_IN_LINE).await?;
     let place = waits.iter().position(|other| other.key == run.key).map(|before| before + 1);
     // Of those where the newest wins the place says nothing.
     let place = place.filter(|_| !run.overlap.newest_wins());
-    Ok(Line { holder, place })
+    Ok(LockLine { holder, place })
 }
 
 /// The gate that a run must pass.
@@ -140,16 +140,16 @@ async fn gate_fact(realm: &dyn Realm, run: &Run, gate: &Gate) -> Result<GateFact
 }
 
 /// The workers that could take a run.
-async fn workers(realm: &dyn Realm, run: &Run) -> Result<Workers, Error> {
+async fn workers(realm: &dyn Realm, run: &Run) -> Result<WorkerFacts, Error> {
     let site = realm.site().await?;
     let serves = realm.served_workers().await?;
-    let mut workers = Workers { is_served: realm.is_served(), serves, ..Workers::default() };
+    let mut workers = WorkerFacts { is_served: realm.is_served(), serves, ..WorkerFacts::default() };
     if let Some(hosts) = &site.ports.hosts {
         let hosts = hosts.hosts(&run.worker).await?;
         workers.alive = hosts.iter().filter(|host| host.is_alive(realm.now())).count();
         workers.last_seen = hosts.iter().map(|host| host.seen).max();
     }
-    // Without the right to ask the rest is told all the same.
+    // Without the right to ask the rest is shown all the same.
     match site.ports.queue.depth(&run.worker).await {
         Ok(depth) => workers.ready = Some(depth.ready),
         Err(error) => workers.without_queue = error.kind == StoreErrorKind::Missing,

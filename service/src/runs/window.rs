@@ -105,7 +105,7 @@ pub struct OutputPart {
     pub size: u64,
     /// Whether the run goes on, so that there may be more.
     pub is_open: bool,
-    /// The text: secrets are masked, and bytes that are no text in UTF-8 are replaced.
+    /// The text: secrets are masked, and bytes that are not UTF-8 are replaced.
     pub text: String,
 }
 

@@ -1,8 +1,8 @@
 //! `schedules backfill`.
 
 use pumice_core::Timestamp;
-use pumice_core::clock::backfill::{Asked, Found, Only};
-use pumice_core::clock::{Backfill, Planned, local, standings};
+use pumice_core::clock::backfill::{BackfillRequest, Found, Only};
+use pumice_core::clock::{Backfill, PlannedEntry, local, standings};
 use pumice_core::engine::{Begun, Housekeeper};
 use pumice_core::ids::JobId;
 use pumice_core::job_type::Site;
@@ -42,7 +42,7 @@ pub struct BeginBackfill {
     /// Asked for again with the same key it is the same backfill; without it what is asked for is the key.
     #[serde(default)]
     pub key: Option<String>,
-    /// Who asks.
+    /// The actor.
     #[serde(default)]
     pub by: String,
     /// Why.
@@ -57,11 +57,11 @@ const fn one() -> u32 {
     1
 }
 
-/// What became of the request.
+/// The outcome of the request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum BackfillAnswer {
-    /// What would be started.
+    /// The starts of a dry run.
     Foreseen(BackfillForeseen),
     /// The backfill.
     Begun(Box<BackfillBegun>),
@@ -74,12 +74,12 @@ pub struct BackfillBegun {
     pub backfill: BackfillShown,
     /// Whether it was there already.
     pub existing: bool,
-    /// What is to be known of it.
+    /// Notes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
 
-/// What a backfill would start.
+/// The starts that a backfill would make.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BackfillForeseen {
     /// Always `true`.
@@ -95,7 +95,7 @@ pub struct BackfillForeseen {
     pub starts: usize,
     /// The slots, in their order.
     pub slots: Vec<ForeseenSlot>,
-    /// What is to be known of it.
+    /// Notes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
@@ -152,7 +152,7 @@ pub async fn begin(realm: &dyn Realm, request: &BeginBackfill) -> Result<Backfil
 async fn beginning(realm: &dyn Realm, request: &BeginBackfill) -> Result<BackfillAnswer, Error> {
     let site = realm.site().await?;
     let (one, now) = find_one(realm, &request.job).await?;
-    let asked = Asked {
+    let asked = BackfillRequest {
         entry: request.entry,
         from: request.from.0,
         to: request.to.0,
@@ -182,7 +182,7 @@ async fn beginning(realm: &dyn Realm, request: &BeginBackfill) -> Result<Backfil
     Ok(BackfillAnswer::Begun(Box::new(BackfillBegun { backfill, existing, notes })))
 }
 
-/// What is to be known before.
+/// Notes for the caller.
 fn notes(begun: &Backfill, one: &Scheduled, site: &Site, now: Timestamp) -> Vec<String> {
     let mut notes = Vec::new();
     for standing in standings(&one.plan, &one.timetable, now) {
@@ -198,7 +198,7 @@ fn notes(begun: &Backfill, one: &Scheduled, site: &Site, now: Timestamp) -> Vec<
             "broken" if begun.entry.is_none() => {
                 notes.push(format!("entry {entry} cannot be used, and is left out"));
             }
-            _ if begun.entry.is_none() && standing.planned.is_some_and(Planned::is_for_all_nodes) => {
+            _ if begun.entry.is_none() && standing.planned.is_some_and(PlannedEntry::is_for_all_nodes) => {
                 notes.push(format!("entry {entry} says nodes: all, and is left out"));
             }
             _ => {}
@@ -222,7 +222,7 @@ fn notes(begun: &Backfill, one: &Scheduled, site: &Site, now: Timestamp) -> Vec<
 }
 
 /// The overlap of an entry where of its runs that come at the same time not all are run.
-fn losing(planned: &Planned, one: &Scheduled) -> Option<Overlap> {
+fn losing(planned: &PlannedEntry, one: &Scheduled) -> Option<Overlap> {
     let overlap = planned.spec.overlap.or(one.job.fields.overlap)?;
     matches!(overlap, Overlap::Skip | Overlap::Latest | Overlap::CancelRunning).then_some(overlap)
 }

@@ -38,7 +38,7 @@ pub struct BackfillShown {
     pub reverse: bool,
     /// Its key.
     pub key: Option<String>,
-    /// Who asked for it.
+    /// The actor that asked for it.
     pub by: String,
     /// Why.
     pub why: String,
@@ -67,7 +67,7 @@ pub struct BackfillShown {
     /// Why it cannot go on as it was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped: Option<Stoppage>,
-    /// Who cancelled it.
+    /// The actor that cancelled it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancelled: Option<Cancellation>,
 }
@@ -103,10 +103,10 @@ pub struct Stoppage {
     pub why: String,
 }
 
-/// Who cancelled a backfill.
+/// The actor that cancelled a backfill.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Cancellation {
-    /// Who.
+    /// The actor's name.
     pub by: String,
     /// Why.
     pub why: String,
@@ -200,7 +200,7 @@ pub struct CancelBackfill {
     /// Cancel its runs that are under way, too.
     #[serde(default)]
     pub runs: bool,
-    /// Who asks.
+    /// The actor.
     #[serde(default)]
     pub by: String,
     /// Why.
@@ -303,7 +303,7 @@ async fn resuming(realm: &dyn Realm, request: &ResumeBackfill) -> Result<Backfil
     {
         tracing::warn!(%error, "the backfill goes on with the next sweep");
     }
-    // What stopped it before may stop it again at once.
+    // The error that stopped it before may stop it again at once.
     let next = if request.dry_run { next } else { stored(realm, &request.id).await? };
     let backfill = BackfillShown::of(&housekeeper, &next);
     Ok(BackfillChanged { backfill, changed, runs_cancelled: None, dry_run: request.dry_run })

@@ -12,7 +12,7 @@ use super::{Scheduled, UnreadJob, Which, find};
 use crate::failure::Error;
 use crate::realm::Realm;
 
-/// What Scheduler replaces with the time that a start is for.
+/// The placeholder that Scheduler replaces with the time that a start is for.
 const SCHEDULED_TIME: &str = "<aws.scheduler.scheduled-time>";
 /// Most characters of a job's id in the name of a resource.
 const MAX_NAME: usize = 40;
@@ -29,22 +29,22 @@ pub struct ExportSchedules {
 /// A template of CloudFormation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
-pub struct Template {
+pub struct CloudFormationTemplate {
     /// The version of its form.
     #[serde(rename = "AWSTemplateFormatVersion")]
     pub version: String,
     /// Which realm it is of.
     pub description: String,
-    /// What is to be known of the entries; CloudFormation leaves it alone. None where it is said in another way.
+    /// Remarks about the entries; CloudFormation ignores them. None where they are reported in another way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Metadata>,
-    /// What it is given.
+    /// Its parameters.
     pub parameters: Map<String, Value>,
     /// A schedule for each expression.
     pub resources: Map<String, Value>,
 }
 
-/// What a template says of the entries that it was made of.
+/// A template's remarks about the entries that it was made of.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Metadata {
     /// The entries, expressed or not.
@@ -54,7 +54,7 @@ pub struct Metadata {
     pub unread: Vec<UnreadJob>,
 }
 
-/// What is to be known of an entry.
+/// Remarks about an entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EntryRemarks {
     /// The job.
@@ -62,11 +62,11 @@ pub struct EntryRemarks {
     pub job_id: JobId,
     /// Its place in the schedule, from 0.
     pub entry: usize,
-    /// What it says, in words; empty where it cannot be used.
+    /// Its meaning in words; empty where it cannot be used.
     pub what: String,
     /// The names of its resources; empty when no schedule can express it.
     pub resources: Vec<String>,
-    /// What is otherwise than in Pumice, or why there is no schedule.
+    /// Differences from Pumice, or why there is no schedule.
     pub remarks: Vec<String>,
 }
 
@@ -81,7 +81,7 @@ struct Entry<'a> {
 ///
 /// # Errors
 /// [`Error`] when the store cannot be read.
-pub async fn export(realm: &dyn Realm, request: &ExportSchedules) -> Result<Template, Error> {
+pub async fn export(realm: &dyn Realm, request: &ExportSchedules) -> Result<CloudFormationTemplate, Error> {
     let found = find(realm, Which::Matching(request.job.as_deref())).await?;
     let mut entries = Vec::new();
     for job in &found.scheduled {
@@ -96,14 +96,14 @@ pub async fn export(realm: &dyn Realm, request: &ExportSchedules) -> Result<Temp
     Ok(template(realm.name(), &entries, found.unread()))
 }
 
-fn template(realm: &RealmName, entries: &[Entry<'_>], unread: Vec<UnreadJob>) -> Template {
+fn template(realm: &RealmName, entries: &[Entry<'_>], unread: Vec<UnreadJob>) -> CloudFormationTemplate {
     let parameter = |name: &str| {
         let about = format!("Output {name} of the realm");
         (name.to_owned(), json!({ "Type": "String", "Description": about }))
     };
-    Template {
+    CloudFormationTemplate {
         version: "2010-09-09".to_owned(),
-        metadata: Some(Metadata { entries: entries.iter().map(Entry::told).collect(), unread }),
+        metadata: Some(Metadata { entries: entries.iter().map(Entry::with_remarks).collect(), unread }),
         description: format!(
             "Schedules of the Pumice realm {realm}. Scheduler knows nothing of pauses, halts and edits in Pumice: export them anew"
         ),
@@ -116,7 +116,7 @@ fn template(realm: &RealmName, entries: &[Entry<'_>], unread: Vec<UnreadJob>) ->
 }
 
 impl Entry<'_> {
-    fn told(&self) -> EntryRemarks {
+    fn with_remarks(&self) -> EntryRemarks {
         EntryRemarks {
             job_id: self.job.job_id.clone(),
             entry: self.standing.entry,
@@ -151,7 +151,7 @@ impl Entry<'_> {
         schedules.map(|(number, schedule)| (self.name(number), self.resource(schedule))).collect()
     }
 
-    /// The name of a resource: letters and digits alone, so it has a digest besides.
+    /// The name of a resource: letters and digits alone, so it also has a digest.
     fn name(&self, number: usize) -> String {
         let id = self.job.job_id.as_str();
         let words: String = id.chars().filter(char::is_ascii_alphanumeric).take(MAX_NAME).collect();
@@ -181,7 +181,7 @@ impl Entry<'_> {
         json!({ "Type": "AWS::Scheduler::Schedule", "Properties": properties })
     }
 
-    /// What the dispatcher gets: with the same globals and parameters as the clock gives, so that the key is the same.
+    /// The request that the dispatcher gets: with the same globals and parameters as the clock gives, so that the key is the same.
     fn input(&self) -> Value {
         let mut input = json!({ "job_id": self.job.job_id, "scheduled_at": SCHEDULED_TIME });
         if let Some(planned) = self.standing.planned {

@@ -1,7 +1,7 @@
 //! `schedules pause` and `schedules resume`.
 
 use pumice_core::Timestamp;
-use pumice_core::clock::{Held as ClockHeld, Outcome, Pause, Standing, standings, utc};
+use pumice_core::clock::{EntryPause, HeldTimetable, HoldOutcome, Standing, standings, utc};
 use pumice_core::ids::JobId;
 use pumice_core::ports::CommitError;
 use pumice_core::text::quoted;
@@ -29,7 +29,7 @@ pub struct PauseEntries {
     /// Until when; without it until they are resumed.
     #[serde(default)]
     pub until: Option<Instant>,
-    /// Who asks.
+    /// The actor.
     #[serde(default)]
     pub by: String,
     /// Why.
@@ -57,7 +57,7 @@ pub struct ResumeEntries {
     pub dry_run: bool,
 }
 
-/// What entries came to.
+/// The outcome for entries.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Held {
     /// The entries, by job.
@@ -66,7 +66,7 @@ pub struct Held {
     pub dry_run: bool,
 }
 
-/// What an entry came to.
+/// The outcome for an entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HeldEntry {
     /// The job.
@@ -74,7 +74,7 @@ pub struct HeldEntry {
     pub job_id: JobId,
     /// Its place in the schedule, from 0.
     pub entry: usize,
-    /// What became of it.
+    /// Its outcome.
     pub outcome: EntryOutcome,
     /// The next slot that is started.
     pub next: Option<Slot>,
@@ -82,7 +82,7 @@ pub struct HeldEntry {
     pub why: Option<String>,
 }
 
-/// What became of an entry.
+/// The outcome for an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum EntryOutcome {
@@ -109,13 +109,13 @@ impl EntryOutcome {
     }
 }
 
-impl From<Outcome> for EntryOutcome {
-    fn from(outcome: Outcome) -> Self {
+impl From<HoldOutcome> for EntryOutcome {
+    fn from(outcome: HoldOutcome) -> Self {
         match outcome {
-            Outcome::Paused => Self::Paused,
-            Outcome::Resumed => Self::Resumed,
-            Outcome::Unchanged => Self::Unchanged,
-            Outcome::WouldHalt => Self::Halted,
+            HoldOutcome::Paused => Self::Paused,
+            HoldOutcome::Resumed => Self::Resumed,
+            HoldOutcome::Unchanged => Self::Unchanged,
+            HoldOutcome::WouldHalt => Self::Halted,
         }
     }
 }
@@ -135,7 +135,7 @@ async fn pausing(realm: &dyn Realm, request: &PauseEntries) -> Result<Held, Erro
     if let Some(until) = until.filter(|until| *until <= realm.now()) {
         return Err(Error::invalid(format!("until {} is past", utc(until))));
     }
-    let asked = Pause { until, by: request.by.clone(), why: request.why.clone() };
+    let asked = EntryPause { until, by: request.by.clone(), why: request.why.clone() };
     let change = |one: &Scheduled, now| one.timetable.paused(&one.plan, request.entry, &asked, now);
     hold(realm, &request.jobs, request.entry, request.dry_run, change).await
 }
@@ -160,7 +160,7 @@ async fn hold(
     jobs: &[String],
     entry: Option<usize>,
     dry_run: bool,
-    change: impl Fn(&Scheduled, Timestamp) -> ClockHeld,
+    change: impl Fn(&Scheduled, Timestamp) -> HeldTimetable,
 ) -> Result<Held, Error> {
     let mut asked: Vec<Scheduled> = Vec::new();
     let mut now = realm.now();
@@ -220,7 +220,7 @@ async fn hold_once(
     asked: &[Scheduled],
     now: Timestamp,
     dry_run: bool,
-    change: &impl Fn(&Scheduled, Timestamp) -> ClockHeld,
+    change: &impl Fn(&Scheduled, Timestamp) -> HeldTimetable,
     done: &mut Vec<HeldEntry>,
 ) -> Result<Vec<JobId>, Error> {
     let store = realm.schedules();
@@ -229,8 +229,9 @@ async fn hold_once(
         let held = change(one, now);
         let after = held.next.as_ref().unwrap_or(&one.timetable);
         let standings = standings(&one.plan, after, now);
-        let outcome =
-            |(entry, outcome): &(usize, Outcome)| outcome_of(&one.job_id, *outcome, &standings[*entry], now);
+        let outcome = |(entry, outcome): &(usize, HoldOutcome)| {
+            outcome_of(&one.job_id, *outcome, &standings[*entry], now)
+        };
         let outcomes: Vec<HeldEntry> = held.outcomes.iter().map(outcome).collect();
         match held.next.filter(|_| !dry_run) {
             None => done.extend(outcomes),
@@ -256,7 +257,7 @@ async fn hold_once(
     Ok(again)
 }
 
-fn outcome_of(job: &JobId, outcome: Outcome, standing: &Standing<'_>, now: Timestamp) -> HeldEntry {
+fn outcome_of(job: &JobId, outcome: HoldOutcome, standing: &Standing<'_>, now: Timestamp) -> HeldEntry {
     let next = standing.upcoming(now).next().map(|slot| Slot(slot.at));
     HeldEntry {
         job_id: job.clone(),

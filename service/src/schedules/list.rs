@@ -65,7 +65,7 @@ pub struct EntryStanding {
     pub job_id: JobId,
     /// Its place in the schedule, from 0.
     pub entry: usize,
-    /// What it says, in words; `null` where it cannot be used.
+    /// Its meaning in words; `null` where it cannot be used.
     pub what: Option<String>,
     /// Its zone.
     pub zone: Option<String>,
@@ -107,7 +107,7 @@ pub struct LateEntry {
 pub struct PauseShown {
     /// Until when; `null` until it is resumed.
     pub until: Option<Slot>,
-    /// Who paused it.
+    /// The actor that paused it.
     pub by: String,
     /// Why.
     pub why: String,

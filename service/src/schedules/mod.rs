@@ -1,4 +1,4 @@
-//! What the clock starts: entries of schedules, their pauses, and backfills. Entries are counted from 0, as in the
+//! Starts by the clock: entries of schedules, their pauses, and backfills. Entries are counted from 0, as in the
 //! records of runs.
 
 mod backfill;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use chrono_tz::Tz;
 use pumice_core::Timestamp;
-use pumice_core::clock::{Plan, Planned, Timetable, is_scheduled};
+use pumice_core::clock::{JobSchedule, PlannedEntry, Timetable, is_scheduled};
 use pumice_core::glob::matches;
 use pumice_core::ids::JobId;
 use pumice_core::ports::Doc;
@@ -32,7 +32,7 @@ pub use backfills::{
     Cancellation, ListBackfills, ResumeBackfill, SlotUnderWay, Stoppage, cancel, list_all, resume_backfill,
     show,
 };
-pub use export::{EntryRemarks, ExportSchedules, Metadata, Template, export};
+pub use export::{CloudFormationTemplate, EntryRemarks, ExportSchedules, Metadata, export};
 pub use hold::{EntryOutcome, Held, HeldEntry, PauseEntries, ResumeEntries, pause, resume};
 pub use list::{
     EntryStanding, LateEntry, ListSchedules, PauseShown, ScheduleList, ScheduleRow, UnreadRow, list,
@@ -45,7 +45,7 @@ pub use start::{ForeseenRun, ForeseenStart, RunEntry, StartedRuns, run};
 struct Scheduled {
     job_id: JobId,
     job: Arc<JobSpec>,
-    plan: Plan,
+    plan: JobSchedule,
     /// How far its schedule has come: a new one where the store has none.
     timetable: Timetable,
     /// Whether the store has one.
@@ -112,11 +112,11 @@ fn refuse_unread(found: &Found) -> Result<(), Error> {
 }
 
 /// The zone of an entry; UTC where its spec cannot be used.
-fn zone_of(planned: Option<&Planned>) -> Tz {
+fn zone_of(planned: Option<&PlannedEntry>) -> Tz {
     planned.map_or(Tz::UTC, |planned| planned.zone)
 }
 
-/// Whether a stored spec cannot be read at all, so that nothing tells whether it has a schedule: a spec has fields.
+/// Whether a stored spec cannot be read at all, so that it is unknown whether it has a schedule: a spec has fields.
 fn is_unread(document: &Doc) -> bool {
     document.is_empty()
 }
@@ -165,7 +165,7 @@ async fn read(realm: &dyn Realm, ids: &[JobId]) -> Result<Found, Error> {
             None => {}
             Some(Err(error)) => found.unread.push((job_id, error.to_string())),
             Some(Ok(job)) => {
-                let plan = Plan::of(&job, &definition, &settings);
+                let plan = JobSchedule::of(&job, &definition, &settings);
                 let is_stored = timetable.is_some();
                 let timetable = timetable.unwrap_or_else(|| Timetable::new(job_id.clone(), now));
                 found.scheduled.push(Scheduled { job_id, job, plan, timetable, is_stored });

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use chrono_tz::Tz;
-use pumice_core::clock::{Planned, Slot as ClockSlot, Standing, Upcoming, local, notes, standings, utc};
+use pumice_core::clock::{PlannedEntry, Slot as ClockSlot, Standing, Upcoming, local, notes, standings, utc};
 use pumice_core::ids::JobId;
 use pumice_core::spec::Timezone;
 use schemars::JsonSchema;
@@ -77,7 +77,7 @@ pub struct UpcomingSlot {
     pub local: String,
     /// The zone.
     pub zone: String,
-    /// What is to be known of it.
+    /// Notes.
     pub notes: Vec<String>,
 }
 
@@ -174,7 +174,7 @@ fn merged(rows: &mut [Row<'_>], asked: &NextStarts) -> (Vec<(usize, ClockSlot)>,
     (slots, false)
 }
 
-/// What is to be known of a slot.
+/// Notes about a slot.
 fn all_notes(row: &Row<'_>, slot: &ClockSlot, asked: &NextStarts) -> Vec<String> {
     let mut all = row.standing.planned.map(|planned| notes(slot, planned)).unwrap_or_default();
     all.extend(earlier_with(row, slot).map(|earlier| format!("one run with that of entry {earlier}")));
@@ -191,7 +191,7 @@ fn earlier_with(row: &Row<'_>, slot: &ClockSlot) -> Option<usize> {
     let (planned, since) = (row.standing.planned?, row.standing.cursor.since);
     let earlier = row.job.plan.entries.get(..row.standing.entry)?.iter().enumerate();
     let mut earlier = earlier.filter_map(|(place, earlier)| Some((place, earlier.as_ref().ok()?)));
-    let names = |earlier: &Planned| {
+    let names = |earlier: &PlannedEntry| {
         let next = earlier.entry(since).next(slot.at - chrono::TimeDelta::seconds(1));
         // Where an interval without `from` counts from is known of this entry alone.
         let is_known = earlier.spec.every.is_none() || earlier.spec.from.is_some();

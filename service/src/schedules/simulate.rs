@@ -23,21 +23,21 @@ pub struct SimulateOutage {
     pub to: Instant,
 }
 
-/// What catch-up would do.
+/// The effect of catch-up after an outage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Simulated {
     /// From when nothing looks at the clock.
     pub from: Slot,
     /// Until when.
     pub to: Slot,
-    /// What becomes of each entry.
+    /// The outcome for each entry.
     pub entries: Vec<EntryRecovery>,
     /// The jobs that cannot be read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unread: Vec<UnreadJob>,
 }
 
-/// What becomes of an entry.
+/// The outcome for an entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EntryRecovery {
     /// The job.

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use pumice_core::Timestamp;
-use pumice_core::clock::{Planned, Start, standings, utc};
+use pumice_core::clock::{PlannedEntry, Start, standings, utc};
 use pumice_core::engine::{Housekeeper, start_request};
 use pumice_core::hosts::Hosts;
 use pumice_core::ids::{JobId, RunKey};
@@ -43,11 +43,11 @@ pub enum StartedRuns {
     One(AcceptedRun),
     /// Of an entry with `nodes: all`, however many there are.
     OnEachHost(Vec<AcceptedRun>),
-    /// What would be started, as this was only asked for.
+    /// The starts that would be made; only in a dry run.
     Foreseen(ForeseenStart),
 }
 
-/// What would be started.
+/// A start that would be made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ForeseenStart {
     /// The job.
@@ -127,7 +127,7 @@ async fn on_each(housekeeper: &Housekeeper, one: &Scheduled, start: Start) -> Re
     }
 }
 
-/// What starts come to, of which those of a slot may be there.
+/// The outcome of starts, of which those of a slot may be there already.
 async fn foresee(
     realm: &dyn Realm,
     housekeeper: &Housekeeper,
@@ -158,7 +158,7 @@ async fn foresee(
 /// The request of a start: of a slot under its key, and of no slot under none.
 fn request(
     job_id: &JobId,
-    planned: &Planned,
+    planned: &PlannedEntry,
     start: &Start,
     is_of_slot: bool,
     now: Timestamp,
@@ -174,7 +174,7 @@ fn start_of(
     entry: Option<usize>,
     at: Option<Timestamp>,
     now: Timestamp,
-) -> Result<(&Planned, Start), Error> {
+) -> Result<(&PlannedEntry, Start), Error> {
     let (entry, planned) = chosen(one, entry)?;
     let standings = standings(&one.plan, &one.timetable, now);
     let standing = &standings[entry];
@@ -196,7 +196,7 @@ fn start_of(
 }
 
 /// The entry that is asked for, or the only one.
-fn chosen(one: &Scheduled, entry: Option<usize>) -> Result<(usize, &Planned), Error> {
+fn chosen(one: &Scheduled, entry: Option<usize>) -> Result<(usize, &PlannedEntry), Error> {
     let count = one.plan.entries.len();
     let job = quoted(one.job_id.as_str());
     let entry = match entry {

@@ -18,7 +18,7 @@ use super::moved::moved;
 use super::plan::look;
 use super::prune::carry_out;
 use super::{
-    DocumentName, DocumentUser, Documents, MovedEntries, Scope, Specs, Surroundings, Warning, places, read,
+    DocumentName, DocumentUser, Documents, IdScope, MovedEntries, Specs, Surroundings, Warning, places, read,
     refuse_warnings, without_workers,
 };
 use crate::audit::Act;
@@ -41,7 +41,7 @@ pub struct Apply {
     pub strict: bool,
     /// Remove what this part of the realm has and the documents have not.
     #[serde(default)]
-    pub prune: Option<Scope>,
+    pub prune: Option<IdScope>,
     /// Remove jobs that have runs which have not ended, too.
     #[serde(default)]
     pub despite_runs: bool,
@@ -59,7 +59,7 @@ pub struct Terms {
     /// As [`Apply::dry_run`].
     pub dry_run: bool,
     /// As [`Apply::prune`].
-    pub prune: Option<Scope>,
+    pub prune: Option<IdScope>,
     /// As [`Apply::despite_runs`].
     pub despite_runs: bool,
     /// As [`Apply::expect`].
@@ -68,7 +68,7 @@ pub struct Terms {
     pub if_match: Option<IfMatch>,
 }
 
-/// What changed, or would.
+/// The changes that were made, or would be.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Applied {
     /// The jobs that were given.
@@ -79,10 +79,10 @@ pub struct Applied {
     /// The connections that were given.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub connections: Vec<AppliedConnection>,
-    /// What was removed, as the documents have it not.
+    /// The documents that were removed, as they were not given.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub removed: Vec<DocumentName>,
-    /// What still names a document that was removed.
+    /// Documents that still name one that was removed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub users: Vec<DocumentUser>,
     /// The realm's definition, if one was given.
@@ -94,7 +94,7 @@ pub struct Applied {
     /// Whether nothing was changed, as this was only asked for.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
-    /// What is probably unintended in the specs.
+    /// Warnings: parts of the specs that are valid but probably unintended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
 }
@@ -105,7 +105,7 @@ pub struct AppliedJob {
     /// The job.
     #[serde(deserialize_with = "JobId::deserialize_stored")]
     pub job_id: JobId,
-    /// What changed.
+    /// The change.
     pub change: ChangeWord,
     /// The fields that would change; only in a dry run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -118,9 +118,9 @@ pub struct AppliedTrigger {
     /// The trigger.
     #[serde(deserialize_with = "TriggerId::deserialize_stored")]
     pub trigger_id: TriggerId,
-    /// What becomes of it.
+    /// The change.
     pub change: ChangeWord,
-    /// What changes in it, in a dry run.
+    /// The fields that would change; only in a dry run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<FieldChange>,
 }
@@ -131,7 +131,7 @@ pub struct AppliedConnection {
     /// The connection.
     #[serde(deserialize_with = "ConnId::deserialize_stored")]
     pub conn_id: ConnId,
-    /// What changed.
+    /// The change.
     pub change: ChangeWord,
     /// The fields that would change; only in a dry run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -143,14 +143,14 @@ pub struct AppliedConnection {
 pub struct AppliedRealm {
     /// The realm.
     pub realm: RealmName,
-    /// What changed.
+    /// The change.
     pub change: ChangeWord,
     /// The fields that changed: the definition is replaced as a whole.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<FieldChange>,
 }
 
-/// What putting a document did, or would do.
+/// The change by putting a document, made or planned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ChangeWord {
@@ -219,7 +219,7 @@ pub(super) fn marked(mut specs: Specs) -> Specs {
     specs
 }
 
-/// What putting a document came to, or would, whatever its mark was.
+/// The change by putting a document, made or planned, whatever its mark was.
 pub(super) fn change_of(change: JobChange, before: Option<&Doc>, after: &Doc) -> ChangeWord {
     match before {
         Some(before) if change == JobChange::Updated && places(before, after).is_empty() => {
@@ -383,7 +383,7 @@ fn gates_of(jobs: &[JobSpec], realm: Option<&RealmSpec>) -> Vec<Gate> {
     pools.chain(keys).collect()
 }
 
-/// Has those called who wait for a permit, where there may be more of them now.
+/// Wakes the runs that wait for a permit, where there may be more permits now.
 async fn call_waiting(realm: &dyn Realm, gates: &[Gate]) -> Result<(), Error> {
     if gates.is_empty() {
         return Ok(());
@@ -417,7 +417,7 @@ async fn put_connections(
     Ok(applied.collect())
 }
 
-/// What putting specs into a realm that is not there would do.
+/// The changes by putting specs into a realm that does not exist.
 #[must_use]
 pub fn all_new(specs: &Specs) -> Applied {
     let added = |job: &JobSpec| AppliedJob {

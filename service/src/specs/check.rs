@@ -1,7 +1,7 @@
 //! `check`: looks at job specs, and puts nothing.
 
 use pumice_core::Timestamp;
-use pumice_core::clock::{Plan, describe};
+use pumice_core::clock::{JobSchedule, describe};
 use pumice_core::engine;
 use pumice_core::ids::{ConnId, JobId, TriggerId};
 use pumice_core::job_type::Registry;
@@ -18,7 +18,7 @@ use crate::time::Slot;
 /// Specs to check.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Check {
+pub struct CheckSpecs {
     /// The documents.
     pub specs: Documents,
     /// Fail when there are warnings.
@@ -26,7 +26,7 @@ pub struct Check {
     pub strict: bool,
 }
 
-/// What specs say, as it was understood.
+/// The meaning of specs as they were read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Checked {
     /// The jobs.
@@ -43,7 +43,7 @@ pub struct Checked {
     pub rendering: Vec<Rendering>,
     /// The entries of their schedules. One that cannot be used has a warning.
     pub schedules: Vec<EntryShown>,
-    /// What is probably unintended.
+    /// Warnings: valid but probably unintended.
     pub warnings: Vec<Warning>,
 }
 
@@ -63,7 +63,7 @@ pub struct EntryShown {
     pub job_id: JobId,
     /// Its place in the schedule, from 0.
     pub entry: usize,
-    /// What it says, in words.
+    /// Its meaning in words.
     pub what: String,
     /// Its next slot.
     pub next: Option<Slot>,
@@ -78,7 +78,7 @@ pub struct EntryShown {
 ///
 /// # Errors
 /// [`Error`] with every mistake, with the warnings when the check is strict, or when the realm cannot be read.
-pub async fn check(realm: &dyn Realm, request: Check) -> Result<Checked, Error> {
+pub async fn check(realm: &dyn Realm, request: CheckSpecs) -> Result<Checked, Error> {
     check_in(realm.registry(), realm.now(), &surroundings(realm).await?, request)
 }
 
@@ -90,7 +90,7 @@ pub fn check_in(
     registry: &Registry,
     now: Timestamp,
     around: &Surroundings,
-    request: Check,
+    request: CheckSpecs,
 ) -> Result<Checked, Error> {
     let specs = read(request.specs, registry, now, around)?;
     if request.strict {
@@ -136,7 +136,7 @@ fn entries(specs: &Specs, around: &Surroundings, now: Timestamp) -> Vec<EntrySho
     };
     let mut shown = Vec::new();
     for job in &specs.jobs {
-        let plan = Plan::of(job, realm, &realm.settings);
+        let plan = JobSchedule::of(job, realm, &realm.settings);
         for (entry, planned) in plan.entries.iter().enumerate() {
             let Ok(planned) = planned else { continue };
             shown.push(EntryShown {

@@ -1,4 +1,4 @@
-//! What is different between two documents, place by place.
+//! The differences between two documents, place by place.
 
 use pumice_core::ports::Doc;
 use pumice_core::problem::JsonPath;
@@ -41,7 +41,7 @@ fn of_objects(path: &JsonPath, before: &Doc, after: &Doc, level: usize, found: &
     names.dedup();
     for name in names {
         let (path, before, after) = (path.field(name), before.get(name), after.get(name));
-        // What is below has no longer the name that marks it.
+        // The values below no longer have the name that marks them.
         match is_marked(name) {
             true if before != after => add(&path, masked(before).as_ref(), masked(after).as_ref(), found),
             true => {}

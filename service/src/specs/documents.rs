@@ -10,14 +10,14 @@ use pumice_core::ports::Doc;
 use pumice_core::problem::{JsonPath, Problem, SpecError, did_you_mean};
 use pumice_core::secret::value_holds_secret;
 use pumice_core::spec::{JobSpec, RealmSpec, Settings};
-use pumice_core::text::{escaped, quoted};
+use pumice_core::text::{counted, escaped, quoted};
 use pumice_core::trigger::TriggerSpec;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::triggers::{advice as trigger_advice, is_trigger};
-use super::warning::{Warning, counted};
+use super::warning::Warning;
 use crate::failure::Error;
 
 /// A document: a job's spec or a realm's definition, and where it stands.
@@ -46,10 +46,10 @@ pub struct Documents {
     /// How many files they are from.
     #[serde(default)]
     pub files: usize,
-    /// What the reader refuses.
+    /// Mistakes that the reader found.
     #[serde(skip)]
     pub mistakes: Vec<Mistake>,
-    /// What the reader warns of.
+    /// Warnings of the reader.
     #[serde(skip)]
     pub warnings: Vec<Mistake>,
 }
@@ -59,7 +59,7 @@ pub struct Documents {
 pub struct Mistake {
     /// The file.
     pub file: String,
-    /// What is wrong, and where.
+    /// The problem, and its place.
     pub problem: Problem,
 }
 
@@ -129,7 +129,7 @@ pub struct Surroundings {
     pub connections: Option<Vec<ConnId>>,
     /// Whether it is on AWS.
     pub is_aws: bool,
-    /// What could not be looked at.
+    /// Notes on parts that could not be looked at.
     pub notes: Vec<String>,
 }
 
@@ -211,7 +211,7 @@ fn refusal(mistakes: &[Mistake]) -> Error {
     Error::invalid(lines.join("\n")).caused_by(SpecError { problems })
 }
 
-/// What stands before a message about a document: its file, if it is from one.
+/// The prefix of a message about a document: its file, if it is from one.
 pub(super) fn in_file(file: &str) -> String {
     if file.is_empty() { String::new() } else { format!("{}: ", escaped(file)) }
 }
@@ -449,8 +449,8 @@ impl Reader<'_> {
         self.survey_triggers(&surveyed, realm, there.is_aws);
         let triggered = self.triggered(there);
         let mut together = self.registry.survey(&surveyed, realm);
-        together.retain(|(index, told)| {
-            told.name != Some("never-started")
+        together.retain(|(index, problem)| {
+            problem.name != Some("never-started")
                 || !triggered.contains(surveyed[*index].job.fields.job_id.as_str())
         });
         together.extend(self.registry.survey_clock(&surveyed, realm, settings, now));
@@ -463,8 +463,8 @@ impl Reader<'_> {
             let mut advice = self.registry.advise_job(job, settings);
             advice.extend(self.without_connection(job, there));
             advice.extend(with_secret(&job.document));
-            while let Some((_, told)) = together.next_if(|(about, _)| *about == index) {
-                advice.push(told);
+            while let Some((_, problem)) = together.next_if(|(about, _)| *about == index) {
+                advice.push(problem);
             }
             self.advise(place, ("job", job.fields.job_id.as_str()), advice);
             self.specs.allowed.insert(job.fields.job_id.clone(), place.allowed.clone());
@@ -512,11 +512,11 @@ impl Reader<'_> {
 /// Warnings about fields that have the value of a secret of the realm.
 fn with_secret(document: &Map<String, Value>) -> Vec<Problem> {
     let with = document.iter().filter(|(_, value)| value_holds_secret(value));
-    let told = |(name, _): (&String, &Value)| {
+    let warning = |(name, _): (&String, &Value)| {
         let message = "the field has the value of a secret, in the clear";
         Problem::warning("secret-in-spec", JsonPath::root().field(name), message)
     };
-    with.map(told).collect()
+    with.map(warning).collect()
 }
 
 /// A document without the `$schema` that editors look for.

@@ -10,17 +10,17 @@ use serde_json::Value;
 
 use super::file_names::file_names;
 use super::plan::{DocumentKind, DocumentName};
-use super::{Document, Documents, Scope, Surroundings, read};
+use super::{Document, Documents, IdScope, Surroundings, read};
 use crate::failure::Error;
 use crate::realm::Realm;
 
-/// What to export.
+/// A request for an export.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExportSpecs {
     /// Only what is within this scope; the realm's definition is not.
     #[serde(default)]
-    pub scope: Option<Scope>,
+    pub scope: Option<IdScope>,
 }
 
 /// The documents of a realm, and the files that they belong into.
@@ -28,7 +28,7 @@ pub struct ExportSpecs {
 pub struct Exported {
     /// The documents: the realm's definition, connections, jobs, triggers, each kind by id.
     pub documents: Vec<ExportedDocument>,
-    /// What is not among them, and why.
+    /// Documents that are not among them, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<LeftOut>,
     /// Why `apply` would not take the documents as they are: they were put by other tools, or under earlier rules.

@@ -31,7 +31,7 @@ pub(super) fn file_names(ids: &[&str]) -> Vec<String> {
     named.collect()
 }
 
-/// A few digits that tell ids apart.
+/// A few digits that distinguish ids.
 fn digest(text: &str) -> String {
     Uuid::new_v5(&Uuid::NAMESPACE_OID, text.as_bytes()).simple().to_string()[..12].to_owned()
 }
@@ -84,7 +84,7 @@ fn segment(text: &str, is_folder: bool) -> String {
         let end = name.floor_char_boundary(KEPT);
         return format!("{}~{}", &name[..end], digest(text));
     }
-    // File systems write letters with marks in several ways: the digits tell such names apart.
+    // File systems write letters with marks in several ways: the digits distinguish such names.
     if name.is_ascii() { name } else { format!("{name}~{}", digest(text)) }
 }
 

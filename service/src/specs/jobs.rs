@@ -58,10 +58,10 @@ pub struct DeleteJobs {
     pub if_match: Option<IfMatch>,
 }
 
-/// What became of the jobs.
+/// The outcome for the jobs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DeletedJobs {
-    /// Each job, and each name that stands for none.
+    /// Each job, and each name without a job.
     pub jobs: Vec<DeletedJob>,
     /// The jobs that still name a deleted one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -184,9 +184,9 @@ async fn deleting(realm: &dyn Realm, request: &DeleteJobs, act: &Act) -> Result<
     for (id, doc) in all.iter().filter(|(id, _)| ids.contains(id)) {
         act.changed("job", id.as_str(), Some(doc), None);
     }
-    let told = ids.iter().map(ToString::to_string).zip(deleted);
+    let named = ids.iter().map(ToString::to_string).zip(deleted);
     let absent = missing.into_iter().map(|text| (text.clone(), false));
-    let jobs = told.chain(absent).map(|(job_id, deleted)| DeletedJob { job_id, deleted }).collect();
+    let jobs = named.chain(absent).map(|(job_id, deleted)| DeletedJob { job_id, deleted }).collect();
     let left = all.into_iter().filter(|(id, _)| !ids.contains(id));
     let mut users = Vec::new();
     for job in left.filter_map(|(_, doc)| JobSpec::from_checked(Arc::new(doc)).ok()) {

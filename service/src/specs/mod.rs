@@ -23,7 +23,7 @@ pub use apply::{
     Applied, AppliedConnection, AppliedJob, AppliedRealm, AppliedTrigger, Apply, ChangeWord, FieldChange,
     Terms, all_new, apply, other_realm, put, put_on, surroundings,
 };
-pub use check::{Check, Checked, EntryShown, Rendering, check, check_in, rendering_words};
+pub use check::{CheckSpecs, Checked, EntryShown, Rendering, check, check_in, rendering_words};
 pub use definition::{RealmShown, ShowRealm, show_realm};
 pub use differences::places;
 pub use documents::{
@@ -36,10 +36,10 @@ pub use jobs::{
 };
 pub use moved::{MovedEntries, MovedEntry, NextSlot};
 pub use plan::{
-    DocumentKind, DocumentName, DocumentUser, Plan, Planned, PlannedDocument, UnendedRuns, plan, plan_new,
-    plan_specs,
+    DocumentKind, DocumentName, DocumentUser, PlanSpecs, Planned, PlannedDocument, UnendedRuns, plan,
+    plan_new, plan_specs,
 };
-pub use scope::{BadScope, Scope};
+pub use scope::{BadScope, IdScope};
 pub use triggers::is_trigger;
-pub use warning::{Warning, counted, refuse_warnings, warning_lines};
+pub use warning::{Warning, refuse_warnings, warning_lines};
 pub use workers::without_workers;

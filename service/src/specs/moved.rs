@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use pumice_core::Timestamp;
-use pumice_core::clock::{Plan, Planned, is_clock_changed, is_scheduled};
+use pumice_core::clock::{JobSchedule, PlannedEntry, is_clock_changed, is_scheduled};
 use pumice_core::ids::JobId;
 use pumice_core::ports::Doc;
 use pumice_core::spec::{JobSpec, RealmSpec};
@@ -55,7 +55,7 @@ pub struct NextSlot {
 }
 
 impl NextSlot {
-    fn of(planned: Option<&Result<Planned, pumice_core::clock::BadEntry>>, now: Timestamp) -> Self {
+    fn of(planned: Option<&Result<PlannedEntry, pumice_core::clock::BadEntry>>, now: Timestamp) -> Self {
         match planned {
             Some(Ok(planned)) => Self {
                 slot: planned.entry(now).next(now).map(|slot| Slot(slot.at)),
@@ -111,13 +111,13 @@ fn entries(
     after: &RealmSpec,
     now: Timestamp,
 ) -> Vec<(usize, NextSlot, NextSlot)> {
-    let [before, after] = [before, after].map(|realm| Plan::of(job, realm, &realm.settings));
+    let [before, after] = [before, after].map(|realm| JobSchedule::of(job, realm, &realm.settings));
     if !before.enabled && !after.enabled {
         return Vec::new();
     }
     let places = 0..before.entries.len().max(after.entries.len());
     let both = places.map(|entry| {
-        let next = |plan: &Plan| NextSlot::of(plan.entries.get(entry), now);
+        let next = |plan: &JobSchedule| NextSlot::of(plan.entries.get(entry), now);
         (entry, next(&before), next(&after))
     });
     both.filter(|(_, before, after)| (before.slot, &before.trouble) != (after.slot, &after.trouble)).collect()

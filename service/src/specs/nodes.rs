@@ -1,6 +1,6 @@
-//! What is to be said of schedules that start a job on each host.
+//! Warnings about schedules that start a job on each host.
 
-use pumice_core::clock::Plan;
+use pumice_core::clock::JobSchedule;
 use pumice_core::engine::Housekeeper;
 use pumice_core::hosts::Hosts;
 use pumice_core::problem::{JsonPath, Problem};
@@ -21,7 +21,7 @@ fn asked<'a>(
     specs.jobs.iter().filter(|job| {
         let names = specs.allowed.get(&job.fields.job_id);
         let is_allowed = names.is_some_and(|names| names.iter().any(|name| name == NO_HOSTS));
-        !is_allowed && Plan::of(job, definition, &definition.settings).is_for_all_nodes()
+        !is_allowed && JobSchedule::of(job, definition, &definition.settings).is_for_all_nodes()
     })
 }
 
@@ -35,7 +35,7 @@ pub(super) async fn without_hosts(
     specs: &Specs,
     definition: &RealmSpec,
 ) -> Result<Vec<Warning>, Error> {
-    let mut told = Vec::new();
+    let mut warnings = Vec::new();
     let mut housekeeper = None;
     for job in asked(specs, definition) {
         if housekeeper.is_none() {
@@ -43,11 +43,11 @@ pub(super) async fn without_hosts(
         }
         let Some(housekeeper) = &housekeeper else { continue };
         if let Hosts::Never(why) | Hosts::Gone(why) = housekeeper.hosts_for(job).await? {
-            let told_of = Problem::warning(NO_HOSTS, JsonPath::root().field("schedule"), why);
+            let problem = Problem::warning(NO_HOSTS, JsonPath::root().field("schedule"), why);
             let hint = "run the worker as a process, with `pumice --aws worker NAME`";
-            let mistake = Mistake::new(job.fields.job_id.as_str(), told_of.with_hint(hint));
-            told.push(Warning::of(&mistake).about("job", job.fields.job_id.as_str()));
+            let mistake = Mistake::new(job.fields.job_id.as_str(), problem.with_hint(hint));
+            warnings.push(Warning::of(&mistake).about("job", job.fields.job_id.as_str()));
         }
     }
-    Ok(told)
+    Ok(warnings)
 }

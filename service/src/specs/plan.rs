@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::apply::{change_of, marked};
 use super::prune::{Removal, removals, users};
 use super::{
-    ChangeWord, Documents, FieldChange, MovedEntries, Scope, Specs, Warning, other_realm, places, read,
+    ChangeWord, Documents, FieldChange, IdScope, MovedEntries, Specs, Warning, other_realm, places, read,
     refuse_warnings, surroundings, without_workers,
 };
 use crate::failure::Error;
@@ -31,18 +31,18 @@ const AT_ONCE: usize = 8;
 /// Specs to compare with a realm.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Plan {
+pub struct PlanSpecs {
     /// The documents.
     pub specs: Documents,
     /// Also what of this part of the realm is not among the documents, which `apply` would remove.
     #[serde(default)]
-    pub prune: Option<Scope>,
+    pub prune: Option<IdScope>,
     /// Refuse specs that there are warnings about.
     #[serde(default)]
     pub strict: bool,
 }
 
-/// What kind of document it is.
+/// The kind of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DocumentKind {
@@ -78,7 +78,7 @@ pub struct DocumentName {
     pub id: String,
 }
 
-/// What `apply` would do.
+/// The changes that `apply` would make.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Planned {
     /// The documents that would change, be added or removed.
@@ -87,11 +87,11 @@ pub struct Planned {
     pub unchanged: usize,
     /// The part of the realm that is pruned, if any is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub scope: Option<Scope>,
-    /// What is within the scope and not among the documents, and stays, as the documents have none of its kind there.
+    pub scope: Option<IdScope>,
+    /// Documents within the scope that are not given and stay, as none of their kind is given there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kept: Vec<DocumentName>,
-    /// What still names a document that is removed.
+    /// Documents that still name one that is removed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub users: Vec<DocumentUser>,
     /// Entries of the realm's other jobs that would start at other times, as its definition is another.
@@ -99,7 +99,7 @@ pub struct Planned {
     pub moved: Option<MovedEntries>,
     /// The digest of what was compared: `apply` with this `expect` is refused when the realm or the documents are others.
     pub digest: String,
-    /// What is probably unintended in the specs.
+    /// Warnings: parts of the specs that are valid but probably unintended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
 }
@@ -111,7 +111,7 @@ pub struct PlannedDocument {
     pub kind: DocumentKind,
     /// Its id.
     pub id: String,
-    /// What would become of it.
+    /// The change that would be made to it.
     pub change: ChangeWord,
     /// Whether it was changed by other means since it was applied: that is undone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -146,7 +146,7 @@ pub struct DocumentUser {
     pub kind: DocumentKind,
     /// Its id.
     pub id: String,
-    /// What it names.
+    /// The documents that it names.
     pub names: Vec<DocumentName>,
 }
 
@@ -195,7 +195,7 @@ impl Compared {
 pub(super) struct Look {
     /// The documents, each kind in the order in which it was given: realm, connections, jobs, triggers.
     pub(super) compared: Vec<Compared>,
-    /// What is removed.
+    /// The documents that are removed.
     pub(super) removed: Vec<Removal>,
     pub(super) planned: Planned,
 }
@@ -205,7 +205,7 @@ pub(super) struct Look {
 /// # Errors
 /// [`Error`] with every mistake in the specs, when what is to be pruned is probably unintended, or when the realm cannot be
 /// read.
-pub async fn plan(realm: &dyn Realm, request: Plan) -> Result<Planned, Error> {
+pub async fn plan(realm: &dyn Realm, request: PlanSpecs) -> Result<Planned, Error> {
     let around = surroundings(realm).await?;
     let mut specs = read(request.specs, realm.registry(), realm.now(), &around)?;
     specs.warnings.extend(without_workers(realm, &specs, around.realm.as_ref()).await?);
@@ -219,7 +219,7 @@ pub async fn plan(realm: &dyn Realm, request: Plan) -> Result<Planned, Error> {
 ///
 /// # Errors
 /// As [`plan`].
-pub async fn plan_specs(realm: &dyn Realm, specs: &Specs, scope: Option<&Scope>) -> Result<Planned, Error> {
+pub async fn plan_specs(realm: &dyn Realm, specs: &Specs, scope: Option<&IdScope>) -> Result<Planned, Error> {
     let mut planned = look(realm, &marked(specs.clone()), scope).await?.planned;
     planned.warnings.clone_from(&specs.warnings);
     Ok(planned)
@@ -229,7 +229,7 @@ pub async fn plan_specs(realm: &dyn Realm, specs: &Specs, scope: Option<&Scope>)
 ///
 /// # Errors
 /// [`Error`] when something is to be pruned: there is nothing.
-pub fn plan_new(specs: &Specs, scope: Option<&Scope>) -> Result<Planned, Error> {
+pub fn plan_new(specs: &Specs, scope: Option<&IdScope>) -> Result<Planned, Error> {
     if let Some(scope) = scope {
         return Err(Error::not_found(format!("there is no realm yet, and nothing within scope {scope}")));
     }
@@ -269,7 +269,7 @@ fn given(specs: &Specs) -> impl Iterator<Item = (DocumentKind, String, Doc)> + '
 }
 
 /// Looks at what is there in place of the documents, and at what would be removed.
-pub(super) async fn look(realm: &dyn Realm, specs: &Specs, scope: Option<&Scope>) -> Result<Look, Error> {
+pub(super) async fn look(realm: &dyn Realm, specs: &Specs, scope: Option<&IdScope>) -> Result<Look, Error> {
     if let Some(given) = &specs.realm
         && given.fields.realm != *realm.name()
     {
@@ -281,7 +281,7 @@ pub(super) async fn look(realm: &dyn Realm, specs: &Specs, scope: Option<&Scope>
         let change = JobChange::between(before.as_ref(), &spec.document);
         there.push((change, before));
     }
-    // What each store says of a document that it would be given: it may keep numbers in another form.
+    // The form in which each store would keep a document: it may keep numbers in another form.
     if !specs.connections.is_empty() {
         let found = realm.connections().put_connections(specs.connections.clone(), true).await?;
         there.extend(found.into_iter().map(|one| (one.change, one.before)));
@@ -311,7 +311,7 @@ pub(super) async fn look(realm: &dyn Realm, specs: &Specs, scope: Option<&Scope>
 
 impl Look {
     /// Says what would become of each document, and signs what was compared.
-    fn sum_up(&mut self, scope: Option<&Scope>) {
+    fn sum_up(&mut self, scope: Option<&IdScope>) {
         let changed = self.compared.iter().filter(|one| one.change != ChangeWord::Unchanged);
         let changed = changed.map(|one| PlannedDocument {
             kind: one.kind,
@@ -339,7 +339,7 @@ impl Look {
     }
 
     /// A digest of the documents and of what is there in their place: other ones, or an edit by others, give another.
-    fn digest(&self, scope: Option<&Scope>) -> String {
+    fn digest(&self, scope: Option<&IdScope>) -> String {
         let compared = self.compared.iter().map(|one| json!([one.kind, one.id, one.before, one.after]));
         let removed = self.removed.iter().map(|one| json!([one.name.kind, one.name.id, one.document, null]));
         let mut all = json!([scope, compared.chain(removed).collect::<Vec<_>>()]);

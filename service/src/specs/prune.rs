@@ -1,4 +1,4 @@
-//! Pruning: what a part of a realm has beside the documents that were given.
+//! Pruning: documents in a part of a realm that are not among those given.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,7 +11,9 @@ use pumice_core::spec::JobSpec;
 use serde_json::Value;
 
 use super::plan::{Compared, DocumentKind, DocumentName, DocumentUser, Look, job_id};
-use super::{Applied, AppliedConnection, AppliedJob, AppliedRealm, AppliedTrigger, ChangeWord, Scope, Specs};
+use super::{
+    Applied, AppliedConnection, AppliedJob, AppliedRealm, AppliedTrigger, ChangeWord, IdScope, Specs,
+};
 use crate::ErrorKind;
 use crate::audit::Act;
 use crate::failure::Error;
@@ -40,7 +42,7 @@ async fn all(realm: &dyn Realm) -> Result<Vec<Removal>, Error> {
     Ok(connections.chain(jobs).chain(triggers).collect())
 }
 
-/// What of a scope is not among the documents: what is to be removed, and what stays as the documents have none of its kind
+/// Documents of a scope that are not among those given: those to remove, and those that stay as none of their kind is given
 /// there.
 ///
 /// # Errors
@@ -48,7 +50,7 @@ async fn all(realm: &dyn Realm) -> Result<Vec<Removal>, Error> {
 pub(super) async fn removals(
     realm: &dyn Realm,
     compared: &[Compared],
-    scope: &Scope,
+    scope: &IdScope,
 ) -> Result<(Vec<Removal>, Vec<DocumentName>), Error> {
     let given: BTreeSet<(DocumentKind, &str)> =
         compared.iter().map(|one| (one.kind, one.id.as_str())).collect();
@@ -76,7 +78,7 @@ pub(super) async fn removals(
 
 /// The error of documents of which none is within the scope.
 fn nothing_given<'a>(
-    scope: &Scope,
+    scope: &IdScope,
     count: usize,
     given: impl Iterator<Item = &'a str>,
     all: &[Removal],
@@ -183,7 +185,7 @@ pub(super) async fn carry_out(
     Ok(applied(realm, &specs, look))
 }
 
-/// What is to be written: connections before the jobs that name them, triggers after those that they start, removals in the
+/// The documents to write: connections before the jobs that name them, triggers after those that they start, removals in the
 /// reverse order, the realm's definition last.
 fn writes(specs: &Specs, look: &Look) -> Vec<DocumentWrite> {
     let changed = |kind| {
@@ -226,7 +228,7 @@ fn record(act: &Act, look: &Look) {
     }
 }
 
-/// What was applied, for the one who asked.
+/// The outcome of an apply, for its caller.
 fn applied(realm: &dyn Realm, specs: &Specs, look: Look) -> Applied {
     let Look { compared, removed, planned } = look;
     let change = |kind, id: &str| {

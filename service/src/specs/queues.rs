@@ -1,4 +1,4 @@
-//! What is to be said of jobs whose worker has no queue.
+//! Warnings about jobs whose worker has no queue.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use crate::realm::Realm;
 /// The name of the warning.
 const NO_QUEUE: &str = "no-queue";
 
-/// A warning for each job whose worker has no queue, so that its runs reach nobody. lava's own workers are not asked
+/// A warning for each job whose worker has no queue, so that its runs reach no worker. lava workers are not asked
 /// about, and without the right to ask there is nothing to say.
 ///
 /// # Errors

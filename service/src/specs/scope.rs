@@ -9,13 +9,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// The scope that is the whole realm.
 const WHOLE: &str = "*";
-/// What stands between the segments of an id.
+/// The separator of the segments of an id.
 const SEPARATOR: char = '/';
 
 /// A path of ids: itself, and all that is below it. `etl` means `etl` and `etl/load`, and never `etl-old`; `etl/` only what is
 /// below; `*` the whole realm.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Scope(String);
+pub struct IdScope(String);
 
 /// A text that is not a scope.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,7 +28,7 @@ pub enum BadScope {
     Pattern(String),
 }
 
-impl Scope {
+impl IdScope {
     /// Whether an id is within the scope.
     #[must_use]
     pub fn takes(&self, id: &str) -> bool {
@@ -43,13 +43,13 @@ impl Scope {
     }
 }
 
-impl fmt::Display for Scope {
+impl fmt::Display for IdScope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl FromStr for Scope {
+impl FromStr for IdScope {
     type Err = BadScope;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -62,19 +62,19 @@ impl FromStr for Scope {
     }
 }
 
-impl Serialize for Scope {
+impl Serialize for IdScope {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.0)
     }
 }
 
-impl<'de> Deserialize<'de> for Scope {
+impl<'de> Deserialize<'de> for IdScope {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
 
-impl JsonSchema for Scope {
+impl JsonSchema for IdScope {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         "Scope".into()
     }
@@ -104,7 +104,7 @@ mod tests {
             ("etl/größe", vec!["etl/größe", "etl/größe/x"], vec!["etl/größer", "etl/grö"]),
             ("*", vec!["etl", "a/b"], vec![]),
         ] {
-            let scope: Scope = scope.parse().unwrap();
+            let scope: IdScope = scope.parse().unwrap();
             assert!(within.iter().all(|id| scope.takes(id)), "{scope}: {within:?}");
             assert!(!outside.iter().any(|id| scope.takes(id)), "{scope}: {outside:?}");
         }
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn scope_that_is_empty_or_a_pattern_is_refused() {
         for text in ["", " ", "/", "//", "etl/*", "*/load", "e?l"] {
-            assert!(text.parse::<Scope>().is_err(), "{text:?}");
+            assert!(text.parse::<IdScope>().is_err(), "{text:?}");
         }
     }
 }

@@ -13,7 +13,7 @@ pub fn is_trigger(document: &Value) -> bool {
     document.get("trigger_id").is_some()
 }
 
-/// What is probably unintended in a trigger, beside these jobs and this realm: jobs that are not there, and in a folder a
+/// Warnings about a trigger, given these jobs and this realm: jobs that are not there, and in a folder a
 /// bucket that has no folder.
 pub(super) fn advice(
     trigger: &TriggerSpec,
@@ -22,12 +22,12 @@ pub(super) fn advice(
     is_aws: bool,
 ) -> Vec<Problem> {
     let known = || jobs.iter().map(|one| one.job.fields.job_id.as_str());
-    let mut told = Vec::new();
+    let mut problems = Vec::new();
     for id in trigger.named_jobs().filter(|id| known().all(|known| known != *id)) {
         let path = JsonPath::root().field("job_id");
         let mut problem = Problem::warning("unknown-job", path, format!("there is no job {}", quoted(id)));
         problem.hint = did_you_mean(id, known());
-        told.push(problem);
+        problems.push(problem);
     }
     if let (TriggerType::Object, false, Some(bucket)) =
         (trigger.fields.r#type, is_aws, &trigger.fields.bucket)
@@ -41,8 +41,8 @@ pub(super) fn advice(
             let problem = Problem::warning("unknown-bucket", path, message);
             let hint = did_you_mean(bucket, names());
             let hint = hint.unwrap_or_else(|| "add it to buckets in the realm's document".to_owned());
-            told.push(problem.with_hint(hint));
+            problems.push(problem.with_hint(hint));
         }
     }
-    told
+    problems
 }

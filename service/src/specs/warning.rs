@@ -1,7 +1,7 @@
 //! Warnings about specs: valid but probably unintended.
 
 use pumice_core::problem::JsonPath;
-use pumice_core::text::escaped;
+use pumice_core::text::{counted, escaped};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -21,9 +21,9 @@ pub struct Warning {
     pub name: Option<String>,
     /// The place in the file.
     pub path: String,
-    /// What is probably unintended.
+    /// The probably unintended part.
     pub message: String,
-    /// What would be right.
+    /// A correction.
     pub hint: Option<String>,
 }
 
@@ -45,7 +45,7 @@ impl Warning {
         Self { about: Some(format!("{kind} {id}")), ..self }
     }
 
-    /// What people know its document by.
+    /// The name by which people know its document.
     fn document(&self) -> String {
         let place = || if self.file.is_empty() { &self.path } else { &self.file }.clone();
         escaped(&self.about.clone().unwrap_or_else(place)).into_owned()
@@ -63,16 +63,16 @@ impl Warning {
     }
 }
 
-/// Warnings in lines. One that is the same about several documents is told once, with their names: `most` of them at most,
+/// Warnings in lines. One that is the same about several documents is reported once, with their names: `most` of them at most,
 /// and how many more there are.
 #[must_use]
 pub fn warning_lines(warnings: &[Warning], most: usize) -> Vec<String> {
-    let mut told: Vec<(&Warning, Vec<String>)> = Vec::new();
+    let mut groups: Vec<(&Warning, Vec<String>)> = Vec::new();
     for warning in warnings {
         let same = |first: &Warning| first.message == warning.message && first.hint == warning.hint;
-        match told.iter_mut().find(|(first, _)| same(first)) {
+        match groups.iter_mut().find(|(first, _)| same(first)) {
             Some((_, of)) => of.push(warning.document()),
-            None => told.push((warning, vec![warning.document()])),
+            None => groups.push((warning, vec![warning.document()])),
         }
     }
     let of_all = |of: &[String]| {
@@ -87,7 +87,7 @@ pub fn warning_lines(warnings: &[Warning], most: usize) -> Vec<String> {
         let name = warning.name.as_ref().map(|name| format!(" [{name}]")).unwrap_or_default();
         format!("{}{}{name}{}", in_file(&warning.file), warning.line(), of_all(of))
     };
-    told.iter().map(line).collect()
+    groups.iter().map(line).collect()
 }
 
 /// Refuses specs that there are warnings about.
@@ -101,12 +101,6 @@ pub fn refuse_warnings(warnings: &[Warning]) -> Result<(), Error> {
     let (count, lines) =
         (counted(warnings.len(), "warning"), warning_lines(warnings, usize::MAX).join("\n  "));
     Err(Error::invalid(format!("{count}, and strict allows none\n  {lines}")))
-}
-
-/// A count with its noun: `1 job`, `2 jobs`.
-#[must_use]
-pub fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What is to be said of the workers that jobs name, on AWS: each has a queue of its own, and perhaps hosts.
+//! Warnings about the workers that jobs name, on AWS: each has a queue of its own, and perhaps hosts.
 
 use pumice_core::spec::RealmSpec;
 

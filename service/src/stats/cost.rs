@@ -1,7 +1,7 @@
-//! What runs cost on AWS: an estimate out of their records, by the calls that `testing/tests/it/aws_calls.rs` counts.
+//! The cost of runs on AWS: an estimate from their records, by the calls that `testing/tests/it/aws_calls.rs` counts.
 //!
-//! docs/cost.md has the sums, and names the table of prices here. A record tells how often it was written (its revision), how
-//! many attempts a run had and for how long it was in the hands of a worker. What it does not tell is left out, and named in
+//! docs/cost.md has the sums, and names the table of prices here. A record shows how often it was written (its revision), how
+//! many attempts a run had and for how long it was in the hands of a worker. Costs that the record lacks are left out, and named in
 //! [`LEFT_OUT`].
 
 use std::collections::{BTreeMap, HashMap};
@@ -58,16 +58,16 @@ const LEAST: Duration = Duration::from_millis(25);
 const LOGGED: u64 = 1_100;
 /// Requests to a queue for a message: it is sent, received and deleted.
 const BY_MESSAGE: u64 = 3;
-/// Write units of a record besides one for each time that it is written: it enters two indexes, and leaves one.
+/// Write units of a record in addition to one for each write: it enters two indexes, and leaves one.
 const INDEXES: u64 = 3;
 
-/// What the name of a worker's function has before the worker (`FunctionName` of worker.yaml).
+/// The prefix of the name of a worker's function (`FunctionName` of worker.yaml).
 const FUNCTION: &str = "-pumice-worker-";
 
-/// What the estimate leaves out.
+/// The costs that the estimate leaves out.
 pub const LEFT_OUT: &str = "records of more than 1 KB, large outputs and payloads, what jobs themselves reach, actions, transfer, free tiers and what is paid for without runs";
 
-/// What an estimate stands on.
+/// The basis of an estimate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CostBasis {
     /// The currency of all amounts, by ISO 4217.
@@ -80,7 +80,7 @@ pub struct CostBasis {
     pub region: Option<String>,
     /// The memory of the workers' functions that is assumed, in MB.
     pub worker_mb: u64,
-    /// What is left out.
+    /// The costs that are left out.
     pub left_out: String,
 }
 
@@ -99,7 +99,7 @@ impl CostBasis {
     }
 }
 
-/// What runs used, and an estimate of what that costs.
+/// The usage of runs, and an estimate of its cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Cost {
     /// The estimate, in millionths of the currency.
@@ -128,7 +128,7 @@ impl Cost {
     }
 }
 
-/// What runs used. Times are kept to the millisecond, so that many short runs do not come to nothing.
+/// The usage of runs. Times are kept to the millisecond, so that many short runs do not come to nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Used {
     steps: u64,
@@ -256,7 +256,7 @@ fn busy(run: &Run) -> Duration {
     pairs.map(|pair| between(pair[0].at, pair[1].at)).sum()
 }
 
-/// What the runs of a window used, by job.
+/// The usage of the runs of a window, by job.
 #[derive(Debug, Default)]
 pub struct Ledger {
     jobs: BTreeMap<JobId, Used>,
@@ -344,7 +344,7 @@ mod tests {
         let [small, long] = [run(2, Status::Complete), run(60_000, Status::Complete)].map(|run| cost(&[run]));
         assert_eq!(long.mb_seconds - small.mb_seconds, 30_707, "60 s at 512 MB instead of 25 ms");
         assert_eq!(cost(&[run(2, Status::Failed)]).write_units, small.write_units + 1);
-        // The wait between attempts is nobody's.
+        // The wait between attempts is not used time.
         let mut twice = run(1_000, Status::Retrying);
         twice.log.push(Status::Running, at(600_000), Value::Null);
         twice.log.push(Status::Complete, at(601_000), Value::Null);

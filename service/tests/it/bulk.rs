@@ -226,7 +226,7 @@ async fn of_two_processes_with_one_act_the_first_stops() {
     let refused = runs::cancel_many_heard(&realm, &request, &mut heard).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Conflict);
     assert!(refused.message().contains("another process has gone on with act"), "{refused}");
-    // What it had in hand is the other's to tell of.
+    // The other process reports the runs that it had in hand.
     let found = runs::list_bulk(&realm, &runs::ListBulk { limit: 10 }).await.unwrap();
     assert_eq!((found.bulk[0].done, found.bulk[0].left), (0, 2));
 }

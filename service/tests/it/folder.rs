@@ -45,7 +45,7 @@ impl Folder {
 
     /// As it is while a process serves it, until what is given is dropped.
     pub(crate) async fn served(&self) -> pumice_local::ServeLock {
-        self.home.lock(SystemClock.now()).await.unwrap().unwrap()
+        self.home.lock(SystemClock.now()).await.unwrap()
     }
 
     /// Changes the store behind the realm's back.

@@ -1,9 +1,9 @@
-//! Lists of requests, prepared batch by batch beside the one that takes them.
+//! Lists of requests, prepared batch by batch next to the one that takes them.
 
 use pumice_core::ids::JobId;
 use pumice_core::problem::{JsonPath, Problem, SpecError};
 use pumice_core::request::{BadRequest, DispatchRequest};
-use pumice_service::dispatch::{Again, Batch, Batches, Counts, Giver, Intake, Placed, batches};
+use pumice_service::dispatch::{Batch, Batches, Giver, Intake, IntakeCounts, Placed, Repeats, batches};
 use pumice_service::{Realm as _, specs};
 use serde_json::json;
 
@@ -42,8 +42,8 @@ async fn give(giver: Giver, requests: Vec<Placed>, size: usize) {
     giver.send(Err(pumice_service::Error::invalid("it was cut off"))).await.unwrap();
 }
 
-async fn taken(realm: &Folder, of: Batches) -> (Vec<Batch>, Counts, String) {
-    let (mut intake, preparer) = Intake::new(realm, Again::Listed("night".to_owned())).await.unwrap();
+async fn taken(realm: &Folder, of: Batches) -> (Vec<Batch>, IntakeCounts, String) {
+    let (mut intake, preparer) = Intake::new(realm, Repeats::Listed("night".to_owned())).await.unwrap();
     let mut prepared = preparer.ahead(of);
     let mut done = Vec::new();
     loop {
@@ -74,7 +74,7 @@ async fn list_given_in_other_batches_makes_the_same_runs_once() {
         let is_first = first.is_none();
         assert_eq!(*first.get_or_insert_with(|| runs.clone()), runs, "in batches of {size}");
         let (taken, existing) = if is_first { (runs.len(), 0) } else { (0, runs.len()) };
-        assert_eq!(counts, Counts { taken, existing, refused: wanted.len() });
+        assert_eq!(counts, IntakeCounts { taken, existing, refused: wanted.len() });
     }
     // They stand in the store in the order of the list.
     let query = pumice_core::ports::RunQuery {

@@ -255,7 +255,7 @@ async fn many(api: &Api, realm: &Folder) {
     let listed = json!({ "where": "trigger:replay -status:complete" });
     let listed = runs::list(realm, &api.request("runs list", listed)).await.unwrap();
     assert_eq!(listed.runs.len(), 1);
-    // What was made after the look is left alone.
+    // Runs that were made after the look are left alone.
     let before = cancel(json!({ "before": look["before"], "expect": 1 }));
     let done = api.response("runs cancel --where", &runs::cancel_many(realm, &before).await.unwrap());
     assert_eq!((&done["done"], &done["receipts"][0]["outcome"]), (&json!(1), &json!("cancelled")));
@@ -387,8 +387,8 @@ async fn tested(api: &Api, realm: &Folder) {
     ] {
         let tested = connections::test(realm, &api.request("connections test", request)).await.unwrap();
         let tested = api.response("connections test", &tested);
-        let told = json!([tested["type"], tested["works"], tested["tried"], tested["failure"]]);
-        assert_eq!(told, wanted);
+        let outcome = json!([tested["type"], tested["works"], tested["tried"], tested["failure"]]);
+        assert_eq!(outcome, wanted);
         assert!(tested["duration_ms"].is_u64(), "{tested}");
     }
     let off = given(&[json!({ "conn_id": "off", "type": "slack", "webhook_url": "/none" })]);

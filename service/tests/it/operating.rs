@@ -89,7 +89,7 @@ pub(crate) async fn failures_by_cause(api: &Api) {
     let wrong = runs::ListFailures { filter: Some("colour:red".to_owned()), ..runs::ListFailures::default() };
     assert_eq!(runs::failures(&realm, &wrong).await.unwrap_err().kind(), ErrorKind::Invalid);
 
-    // What is done again is the group of the window, each run once.
+    // The group of the window is done again, each run once.
     let request = runs::RetryMany { all: true, ..runs::RetryMany::default() };
     let request = runs::of_cause(&Fingerprint::of_normalised(reason), &request).unwrap();
     for (done, already) in [(4, 0), (0, 4)] {
@@ -130,8 +130,9 @@ pub(crate) async fn dead_letters(api: &Api) {
     }
     let list = |filter: &str| api.request::<dead::ListDead>("dead list", json!({ "where": filter }));
     let found = api.response("dead list", &dead::list(&realm, &list("")).await.unwrap());
-    let told: Vec<&Value> = found["letters"].as_array().unwrap().iter().map(|one| &one["status"]).collect();
-    assert_eq!(told, [&json!("complete"), &json!("dispatched"), &Value::Null]);
+    let statuses: Vec<&Value> =
+        found["letters"].as_array().unwrap().iter().map(|one| &one["status"]).collect();
+    assert_eq!(statuses, [&json!("complete"), &json!("dispatched"), &Value::Null]);
     for (filter, count) in [
         ("worker:core", 3),
         ("-worker:core", 0),

@@ -15,7 +15,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let folder = std::env::args_os().nth(1).ok_or("which folder?")?;
     let home = Home::open(folder.as_ref(), None, true, Durability::Normal).await?;
-    let lock = home.lock(SystemClock.now()).await??;
+    let lock = home.lock(SystemClock.now()).await?;
     let workers = Workers::new(home.database().clone(), home.site().await?, runners, Serve::default());
     let stop = async {
         // Even if waiting for Ctrl-C fails, there is no reason to go on.

@@ -3,7 +3,7 @@
 
 use chrono::TimeDelta;
 use pumice_core::Timestamp;
-use pumice_core::audit::{AuditId, Change, Entry, Origin, Outcome, Target};
+use pumice_core::audit::{ActOutcome, AuditEntry, AuditId, DocumentChange, Origin, Target};
 use pumice_core::ports::AuditQuery;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -11,8 +11,8 @@ use uuid::Uuid;
 use super::{Adapters, at};
 
 /// An entry as it is begun at a time.
-fn begun(at: Timestamp, number: u128) -> Entry {
-    Entry {
+fn begun(at: Timestamp, number: u128) -> AuditEntry {
+    AuditEntry {
         id: AuditId(Uuid::from_u128(AuditId::first_at(at).0.as_u128() + number)),
         at,
         who: "ada \"quoted\" ü".to_owned(),
@@ -23,7 +23,7 @@ fn begun(at: Timestamp, number: u128) -> Entry {
         unnamed: 0,
         asked: json!({ "jobs": ["etl/load"], "n": 1.5 }),
         changes: Vec::new(),
-        outcome: Outcome::Asked,
+        outcome: ActOutcome::Asked,
         answer: Value::Null,
         error: None,
         ended: None,
@@ -31,7 +31,7 @@ fn begun(at: Timestamp, number: u128) -> Entry {
     }
 }
 
-async fn found(on: &Adapters, first: AuditId, last: AuditId, limit: usize) -> Vec<Entry> {
+async fn found(on: &Adapters, first: AuditId, last: AuditId, limit: usize) -> Vec<AuditEntry> {
     on.audit.entries(&AuditQuery { first, last, limit }).await.expect("the store answers")
 }
 
@@ -54,14 +54,14 @@ pub async fn entry_comes_with_the_first_write_and_its_end_replaces_it(on: &Adapt
     write_something(on).await;
     assert_eq!(found(on, entry.id, entry.id, 5).await, std::slice::from_ref(&entry));
     let field = |text: &str| Some(json!({ "payload": text }));
-    let change = Change {
+    let change = DocumentChange {
         of: Target::new("job", "etl/load"),
         field: "payload".to_owned(),
         before: field("a"),
         after: field("b"),
     };
-    let ended = Entry {
-        outcome: Outcome::Done,
+    let ended = AuditEntry {
+        outcome: ActOutcome::Done,
         answer: json!({ "jobs": [{ "deleted": true }] }),
         changes: vec![change],
         ended: Some(at(2)),
@@ -74,7 +74,7 @@ pub async fn entry_comes_with_the_first_write_and_its_end_replaces_it(on: &Adapt
 pub async fn act_that_writes_nothing_leaves_its_end_alone(on: &Adapters) {
     let entry = begun(at(0), 1);
     on.audit.begin(&entry).await.expect("it is begun");
-    let refused = Entry { outcome: Outcome::Refused, error: Some("no".to_owned()), ..entry };
+    let refused = AuditEntry { outcome: ActOutcome::Refused, error: Some("no".to_owned()), ..entry };
     on.audit.finish(&refused).await.expect("it is written");
     write_something(on).await;
     assert_eq!(found(on, refused.id, refused.id, 5).await, [refused]);
@@ -82,11 +82,11 @@ pub async fn act_that_writes_nothing_leaves_its_end_alone(on: &Adapters) {
 
 pub async fn entries_come_newest_first_within_their_bounds(on: &Adapters) {
     // Over a change of the year, at which a store may begin another partition.
-    let entries: Vec<Entry> = (0..7).map(|n| begun(at(0) + TimeDelta::days(100 * n), 1)).collect();
+    let entries: Vec<AuditEntry> = (0..7).map(|n| begun(at(0) + TimeDelta::days(100 * n), 1)).collect();
     for entry in &entries {
         on.audit.finish(entry).await.expect("it is written");
     }
-    let newest: Vec<Entry> = entries.iter().rev().cloned().collect();
+    let newest: Vec<AuditEntry> = entries.iter().rev().cloned().collect();
     let (first, last) = (entries[0].id, entries[6].id);
     assert_eq!(found(on, first, last, 10).await, newest);
     assert_eq!(found(on, first, last, 3).await, newest[..3]);

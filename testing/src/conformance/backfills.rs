@@ -2,7 +2,7 @@
 #![expect(missing_docs, reason = "a case's name says what it is about")]
 
 use pumice_core::clock::Backfill;
-use pumice_core::clock::backfill::{Bad, Only, Part, Place, Progress, Underway};
+use pumice_core::clock::backfill::{BackfillEntry, Bad, Only, Place, Progress, Underway};
 use pumice_core::ids::{JobId, RunId};
 use pumice_core::ports::CommitError;
 use pumice_core::run::Status;
@@ -19,7 +19,7 @@ fn backfill(id: &str) -> Backfill {
         due_at: Some(at(20)),
         progress: Progress::Active,
         entry: Some(1),
-        parts: vec![Part { entry: 1, fingerprint: "f00d".to_owned(), since: at(0), until: at(9) }],
+        parts: vec![BackfillEntry { entry: 1, fingerprint: "f00d".to_owned(), since: at(0), until: at(9) }],
         from: at(1),
         to: at(10),
         only: Only::Failed,

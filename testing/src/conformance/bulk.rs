@@ -3,7 +3,7 @@
 
 use pumice_core::audit::Origin;
 use pumice_core::bulk::{BulkAct, BulkKind, BulkOutcome, BulkState, Receipt, ReceiptPage, Tally};
-use pumice_core::ports::{CommitError, Cursor, Order};
+use pumice_core::ports::{CommitError, Order, PageCursor};
 use serde_json::json;
 
 use super::{Adapters, at, key};
@@ -26,7 +26,7 @@ fn act(id: &str) -> BulkAct {
         tally: Tally { done: 3, already: 2, refused: 1 },
         pages: 2,
         in_hand: vec![key(1), key(2).child(1, 0)],
-        next: Some(Cursor { order: Order::Oldest, place: 77, key: key(2) }),
+        next: Some(PageCursor { order: Order::Oldest, place: 77, key: key(2) }),
         begun: at(1),
         beat: at(2),
         ended: None,

@@ -32,7 +32,7 @@ use pumice_core::ids::{JobId, RealmName, RunId, RunKey, WorkerName};
 use pumice_core::message::Message;
 use pumice_core::ports::{
     AuditStore, BulkStore, Catalog, Change, Clock, CommitError, Consumer, DeadLetters, HostStore, JobStore,
-    ObjectStore, Outgoing, Queue, RunStore, ScheduleStore, Scheduler, StateStore, TriggerStore,
+    ObjectStore, Outgoing, Queue, RunStore, ScheduleStore, StateStore, TriggerStore, WakeUps,
 };
 use pumice_core::run::{LockChange, NewRun, Run};
 use pumice_core::spec::{JobSpec, RealmSpec, RunSpec};
@@ -66,7 +66,7 @@ pub struct Adapters {
     /// The dead letters.
     pub dead_letters: Arc<dyn DeadLetters>,
     /// The wake-ups of runs that are due later than a queue holds a message, if there are any.
-    pub scheduler: Option<Arc<dyn Scheduler>>,
+    pub wake_ups: Option<Arc<dyn WakeUps>>,
     /// The hosts of workers, where there may be several.
     pub hosts: Option<Arc<dyn HostStore>>,
     /// Files.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use pumice_core::message::Message;
-use pumice_core::ports::{Outgoing, Scheduler};
+use pumice_core::ports::{Outgoing, WakeUps};
 
 use super::{Adapters, message_about, run_of, worker};
 
@@ -13,8 +13,8 @@ use super::{Adapters, message_about, run_of, worker};
 const LATE: Duration = Duration::from_secs(90);
 
 impl Adapters {
-    fn scheduler(&self) -> &dyn Scheduler {
-        &**self.scheduler.as_ref().expect("the suite is for adapters that have one")
+    fn wake_ups(&self) -> &dyn WakeUps {
+        &**self.wake_ups.as_ref().expect("the suite is for adapters that have one")
     }
 
     /// A message about the run of this number, in so many seconds.
@@ -24,7 +24,7 @@ impl Adapters {
 
     async fn schedule(&self, messages: Vec<Outgoing>) {
         let count = messages.len();
-        let outcomes = self.scheduler().schedule(messages).await;
+        let outcomes = self.wake_ups().schedule(messages).await;
         assert_eq!(outcomes.len(), count);
         outcomes.into_iter().for_each(|outcome| outcome.expect("it is scheduled"));
     }

@@ -4,27 +4,27 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use pumice_core::Timestamp;
-use pumice_core::audit::{AuditId, Entry};
+use pumice_core::audit::{AuditEntry, AuditId};
 use pumice_core::ports::{AuditQuery, AuditStore, StoreError};
 
 use super::Memory;
 
 /// Entries by id.
-pub(super) type AuditTable = BTreeMap<AuditId, Entry>;
+pub(super) type AuditTable = BTreeMap<AuditId, AuditEntry>;
 
 #[async_trait]
 impl AuditStore for Memory {
-    async fn begin(&self, entry: &Entry) -> Result<(), StoreError> {
+    async fn begin(&self, entry: &AuditEntry) -> Result<(), StoreError> {
         self.tables().audit.insert(entry.id, entry.clone());
         Ok(())
     }
 
-    async fn finish(&self, entry: &Entry) -> Result<(), StoreError> {
+    async fn finish(&self, entry: &AuditEntry) -> Result<(), StoreError> {
         self.tables().audit.insert(entry.id, entry.clone());
         Ok(())
     }
 
-    async fn entries(&self, query: &AuditQuery) -> Result<Vec<Entry>, StoreError> {
+    async fn entries(&self, query: &AuditQuery) -> Result<Vec<AuditEntry>, StoreError> {
         let tables = self.tables();
         let found = tables.audit.range(query.first..=query.last).rev();
         Ok(found.take(query.limit).map(|(_, entry)| entry.clone()).collect())

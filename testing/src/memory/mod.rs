@@ -27,10 +27,11 @@ use pumice_core::pauses::Pauses;
 use pumice_core::permits::{Gate, GateView};
 use pumice_core::ports::DeadLetter;
 use pumice_core::ports::{
-    AppliedTrigger, BackfillStore, Buried, Change, Clock, CommitError, Consumer, Counts, Created,
-    DeadLetterPage, DeadLetters, DeadQueue, Delivery, Depth, Doc, DuePage, DuePlace, Fetched, HostStore,
-    JobStore, MAX_LISTED, MAX_PIECE, Object, ObjectPage, ObjectStore, Outgoing, Piece, Queue, RunPage,
-    RunQuery, RunStore, ScheduleStore, Scheduler, StateItem, StateStore, StoreError, StoredJob, TriggerStore,
+    BackfillStore, Buried, Change, Clock, CommitError, Consumer, Counts, Created, DeadLetterPage,
+    DeadLetters, DeadQueue, Delivery, Depth, Doc, DuePage, DuePlace, Fetched, HostStore, JobStore,
+    MAX_LISTED, MAX_PIECE, Object, ObjectPage, ObjectStore, Outgoing, Piece, Queue, RunPage, RunQuery,
+    RunStore, ScheduleStore, StateItem, StateStore, StoreError, StoredJob, TriggerStore, TriggerUpsert,
+    WakeUps,
 };
 use pumice_core::run::{NewRun, Run};
 use pumice_core::spec::{JobSpec, RealmSpec, RunSpec};
@@ -145,7 +146,7 @@ impl TriggerStore for Memory {
         &self,
         triggers: Vec<TriggerSpec>,
         dry_run: bool,
-    ) -> Result<Vec<AppliedTrigger>, StoreError> {
+    ) -> Result<Vec<TriggerUpsert>, StoreError> {
         let mut tables = self.tables();
         Ok(triggers.into_iter().map(|trigger| tables.triggers.put(trigger, dry_run)).collect())
     }
@@ -386,7 +387,7 @@ impl DeadLetters for Memory {
 }
 
 #[async_trait]
-impl Scheduler for Memory {
+impl WakeUps for Memory {
     async fn schedule(&self, messages: Vec<Outgoing>) -> Vec<Result<(), StoreError>> {
         let mut tables = self.tables();
         for outgoing in &messages {

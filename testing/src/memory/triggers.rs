@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pumice_core::ids::TriggerId;
-use pumice_core::ports::{AppliedTrigger, Doc, JobChange};
+use pumice_core::ports::{Doc, JobChange, TriggerUpsert};
 use pumice_core::trigger::TriggerSpec;
 
 /// Triggers by id.
@@ -26,14 +26,14 @@ impl TriggerTable {
     }
 
     /// Puts one, unless it is a dry run.
-    pub fn put(&mut self, trigger: TriggerSpec, dry_run: bool) -> AppliedTrigger {
+    pub fn put(&mut self, trigger: TriggerSpec, dry_run: bool) -> TriggerUpsert {
         let trigger_id = trigger.fields.trigger_id;
         let before = self.0.get(&trigger_id).map(|doc| Doc::clone(doc));
         let change = JobChange::between(before.as_ref(), &trigger.document);
         if !dry_run {
             self.0.insert(trigger_id.clone(), trigger.document);
         }
-        AppliedTrigger { trigger_id, change, before }
+        TriggerUpsert { trigger_id, change, before }
     }
 
     /// Removes one and returns whether it existed.

@@ -16,7 +16,7 @@ use pumice_core::permits::{Gate, GateView};
 use pumice_core::ports::{
     AtOnce, BackfillStore, Change, Clock, CommitError, Created, Depth, Doc, DuePage, DuePlace, Fetched,
     JobStore, LavaEvent, LavaEvents, Object, ObjectPage, ObjectStore, Outgoing, Piece, Ports, Queue, Random,
-    RunPage, RunQuery, RunStore, ScheduleStore, Scheduler, StateItem, StateStore, StoreError, StoredJob,
+    RunPage, RunQuery, RunStore, ScheduleStore, StateItem, StateStore, StoreError, StoredJob, WakeUps,
 };
 use pumice_core::run::{NewRun, Run};
 use pumice_core::spec::{RealmSpec, RunSpec};
@@ -114,7 +114,7 @@ impl Hand {
             connections: Arc::new(pumice_core::connection::NoConnections),
             secrets: Arc::new(pumice_core::connection::NoSecrets),
             queue: hand.clone(),
-            scheduler: lock(&self.world).schedules.as_ref().map(|_| hand.clone() as Arc<dyn Scheduler>),
+            wake_ups: lock(&self.world).schedules.as_ref().map(|_| hand.clone() as Arc<dyn WakeUps>),
             hosts,
             lava_events: Some(hand.clone()),
             objects: hand.clone(),
@@ -494,7 +494,7 @@ impl Queue for Hand {
 }
 
 #[async_trait]
-impl Scheduler for Hand {
+impl WakeUps for Hand {
     async fn schedule(&self, messages: Vec<Outgoing>) -> Vec<Result<(), StoreError>> {
         let mut outcomes = Vec::with_capacity(messages.len());
         for outgoing in messages {

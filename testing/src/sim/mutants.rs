@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use pumice_core::clock::{Plan, Timetable, Watched};
+use pumice_core::clock::{JobSchedule, Timetable, Watched};
 use pumice_core::ids::{RunId, RunKey};
 use pumice_core::job_type::Rendered;
 use pumice_core::permits::PermitChange;
@@ -470,7 +470,7 @@ pub(crate) fn on_due_timetables(world: &mut World, due: &[Timetable]) {
     let ahead = TimeDelta::seconds(world.clocks.setup.ahead.cast_signed());
     for timetable in due {
         let Some(Ok(job)) = world.jobs.get(&timetable.job_id) else { continue };
-        let plan = Plan::of(job, &world.realm, &world.realm.settings);
+        let plan = JobSchedule::of(job, &world.realm, &world.realm.settings);
         let next = timetable.look(&plan, world.now, ahead).next;
         let _ = world.put_timetable(next);
     }
@@ -481,7 +481,7 @@ fn alert_moved_first(world: &mut World, due: &[Timetable]) {
     let ahead = TimeDelta::seconds(world.clocks.setup.ahead.cast_signed());
     for timetable in due {
         let Some(Ok(job)) = world.jobs.get(&timetable.job_id) else { continue };
-        let plan = Plan::of(job, &world.realm, &world.realm.settings);
+        let plan = JobSchedule::of(job, &world.realm, &world.realm.settings);
         let watched = |key: &str| {
             let id = RunId::from_key(&world.realm.fields.realm, &timetable.job_id, &format!("key:{key}"));
             let run = world.runs.get(&RunKey::root(id))?;

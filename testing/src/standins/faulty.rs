@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pumice_aws::{Clients, Host, Queues, Realm};
+use pumice_aws::{Clients, EngineHost, Queues, Realm};
 use pumice_core::Timestamp;
 use pumice_core::engine::{Accepted, Dispatcher, Engine, Handled, Housekeeper, Limits};
 use pumice_core::ids::{JobId, RunKey, WorkerName};
@@ -129,7 +129,7 @@ impl Faulty {
         let scratch = self.folder.path().join("scratch");
         std::fs::create_dir_all(&scratch).expect("a folder is made");
         let host =
-            Host { name: "test".to_owned(), scratch, environment: Vec::new(), credentials: Vec::new() };
+            EngineHost { name: "test".to_owned(), scratch, environment: Vec::new(), credentials: Vec::new() };
         realm.site(host).await.expect("the realm is read")
     }
 

@@ -9,7 +9,7 @@ use aws_config::SdkConfig;
 use aws_sdk_s3::types::CreateBucketConfiguration;
 use pumice_aws::{Clients, Names, Objects, Queues, Schedules, Store};
 use pumice_core::ids::{RealmName, WorkerName};
-use pumice_core::ports::{Catalog, Scheduler};
+use pumice_core::ports::{Catalog, WakeUps};
 use pumice_local::SystemClock;
 use pumice_testing::conformance::{Adapters, job_specs, realm};
 use pumice_testing::standins::{
@@ -72,7 +72,7 @@ async fn adapters(config: &SdkConfig, account: &str, prefix: &str, parts: Parts)
         queue: queues.clone(),
         consumer: queues.clone(),
         dead_letters: queues,
-        scheduler: schedules.map(|schedules| Arc::new(schedules) as Arc<dyn Scheduler>),
+        wake_ups: schedules.map(|schedules| Arc::new(schedules) as Arc<dyn WakeUps>),
         objects: Arc::new(objects),
         place: format!("s3://{bucket}/tmp"),
         clock,

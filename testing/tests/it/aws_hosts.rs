@@ -31,7 +31,7 @@ struct Process {
 }
 
 async fn site(cloud: &Cloud, scratch: &std::path::Path, machine: &str) -> Arc<Site> {
-    let host = pumice_aws::Host {
+    let host = pumice_aws::EngineHost {
         name: machine.to_owned(),
         scratch: scratch.to_owned(),
         environment: Vec::new(),

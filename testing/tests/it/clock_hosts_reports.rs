@@ -105,7 +105,7 @@ impl Realm {
             connections: Arc::new(pumice_core::connection::NoConnections),
             secrets: Arc::new(pumice_core::connection::NoSecrets),
             queue: memory.clone(),
-            scheduler: None,
+            wake_ups: None,
             hosts: None,
             lava_events: None,
             objects: memory,

@@ -184,7 +184,7 @@ impl Realm {
                     told: told.clone(),
                     trouble: trouble.clone(),
                 }),
-                scheduler: None,
+                wake_ups: None,
                 hosts: None,
                 lava_events: Some(Arc::new(Silent)),
                 objects: store,

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use pumice_core::Timestamp;
-use pumice_core::clock::backfill::{Asked, Only};
-use pumice_core::clock::{Backfill, Plan};
+use pumice_core::clock::backfill::{BackfillRequest, Only};
+use pumice_core::clock::{Backfill, JobSchedule};
 use pumice_core::engine::{BackfillError, Engine, Handled, Housekeeper, Limits};
 use pumice_core::ids::{JobId, RealmName, RunId, RunKey, WorkerName};
 use pumice_core::job_type::{Runners, Site};
@@ -139,7 +139,7 @@ impl Realm {
             schedules: store.clone(),
             state: store.clone(),
             queue: store.clone(),
-            scheduler: None,
+            wake_ups: None,
             hosts: None,
             lava_events: None,
             objects: store,
@@ -201,10 +201,10 @@ impl Realm {
         RunStore::list(&self.memory, &query).await.expect("it answers")
     }
 
-    async fn plan(&self) -> Plan {
+    async fn plan(&self) -> JobSchedule {
         let realm = self.memory.realm().await.expect("it answers");
         let job = self.memory.jobs(&[job_id("timed")]).await.expect("it answers").remove(0);
-        Plan::of(&job.expect("it is there").expect("it holds"), &realm, &self.site.settings)
+        JobSchedule::of(&job.expect("it is there").expect("it holds"), &realm, &self.site.settings)
     }
 
     /// A backfill of the last three hours.
@@ -212,7 +212,7 @@ impl Realm {
         let ids = [job_id("timed")];
         let timetable = ScheduleStore::load(&self.memory, &ids).await.expect("it answers").remove(0);
         let now = self.clock.now();
-        let asked = Asked {
+        let asked = BackfillRequest {
             entry: None,
             from: now - TimeDelta::hours(3),
             to: now,

@@ -148,7 +148,7 @@ impl Realm {
                 connections: Arc::new(pumice_core::connection::NoConnections),
                 secrets: Arc::new(pumice_core::connection::NoSecrets),
                 queue: store.clone(),
-                scheduler: None,
+                wake_ups: None,
                 hosts: None,
                 lava_events: None,
                 objects: store,

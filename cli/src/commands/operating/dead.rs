@@ -60,7 +60,7 @@ fn whose(worker: Option<&WorkerName>) -> String {
     worker.map_or_else(|| "(dispatcher)".to_owned(), ToString::to_string)
 }
 
-/// What there is to know besides the letters of a list.
+/// Notes on a list of letters.
 fn notes(found: &DeadList) -> Vec<String> {
     let mut notes = Vec::new();
     notes.extend((found.more > 0).then(|| format!("{} more letters: --limit shows them", found.more)));
@@ -74,7 +74,7 @@ fn cut(worker: Option<&WorkerName>) -> String {
     format!("the dead letters of {whose} are more than were looked at")
 }
 
-/// What becomes of a letter that is handed out once more.
+/// The outcome for a letter that is handed out once more.
 fn fate(letter: &DeadShown) -> String {
     match letter.status {
         Some(Status::Rejected) => "its run was rejected".to_owned(),
@@ -153,11 +153,11 @@ fn lines(format: Format, done: &DeadDone, act: &str) -> Vec<String> {
     }
     let left = |outcome: DeadOutcome, why: &str| -> Vec<String> {
         let those = done.receipts.iter().filter(|one| one.outcome == outcome);
-        let told = those.map(|one| {
+        let lines = those.map(|one| {
             let error = one.error.as_deref().map(|error| format!(": {}", escaped(error))).unwrap_or_default();
             format!("{why} {}{error}", one.id)
         });
-        told.collect()
+        lines.collect()
     };
     let mut all = left(DeadOutcome::Refused, "refused");
     all.extend(left(DeadOutcome::Ended, "its run has ended, drop it:"));

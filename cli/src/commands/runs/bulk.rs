@@ -18,7 +18,7 @@ use crate::output::{Column, columns, note, print};
 use crate::target::Target;
 use crate::view;
 
-/// How wide the terms of an act stay in a list before other columns give way, and the one who began it.
+/// How wide the terms of an act stay in a list before other columns give way, and that of its actor.
 const TERMS: usize = 24;
 const BY: usize = 6;
 /// Most receipts that are shown to a person.

@@ -2,7 +2,7 @@
 
 use pumice_service::runs::{EXPORT_PAGE, ExportRuns, ExportedRuns, export};
 
-use pumice_service::specs::counted;
+use pumice_core::text::counted;
 
 use crate::args::Global;
 use crate::failure::Failure;
@@ -22,7 +22,7 @@ pub(super) async fn print_all(
         let ExportedRuns { runs, next, note: lacking } = realm.ask(export, &request).await?;
         for run in &runs {
             if !write_line(run)? {
-                // Whoever read it has seen enough.
+                // The reader has seen enough.
                 return Ok(());
             }
         }

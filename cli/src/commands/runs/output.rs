@@ -72,7 +72,7 @@ async fn copy_outputs(global: &Global, realm: &Target, request: AskOutputs) -> R
     unread.map_or(Ok(()), |error| Err(error.into()))
 }
 
-/// Copies what a console has of it, part by part. What is not UTF-8 comes with a mark in its place.
+/// Copies what a console has of it, part by part. Bytes that are not UTF-8 come with a mark in their place.
 async fn copy_from(global: &Global, realm: &Target, asked: AskOutputs) -> Result<(), Failure> {
     let since = asked.since;
     let found: Vec<Printed> = realm.ask(find_outputs, &asked).await?;

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use pumice_core::text::escaped;
-use pumice_service::schedules::{ExportSchedules, Metadata, Template, export as export_schedules};
+use pumice_service::schedules::{
+    CloudFormationTemplate, ExportSchedules, Metadata, export as export_schedules,
+};
 use serde_json::{Map, Value, json};
 
 use super::warn_unread;
@@ -35,9 +37,9 @@ pub(super) async fn export(global: &Global, realm: &Target, job: Option<String>)
     Ok(())
 }
 
-/// The template as YAML, with what is otherwise than in Pumice beside each entry.
-fn commented(template: &Template) -> Result<String, Failure> {
-    let head = Template { metadata: None, resources: Map::new(), ..template.clone() };
+/// The template as YAML, with the differences from Pumice next to each entry.
+fn commented(template: &CloudFormationTemplate) -> Result<String, Failure> {
+    let head = CloudFormationTemplate { metadata: None, resources: Map::new(), ..template.clone() };
     let mut text = for_old_readers(&yaml(&head)?);
     // Resources come last, and those of each entry below its comments.
     if let Some(at) = text.rfind("Resources:").filter(|_| !template.resources.is_empty()) {

@@ -65,7 +65,7 @@ fn warn_unread(global: &Global, unread: &[UnreadJob]) {
     warn(global, &unread.iter().map(line).collect::<Vec<_>>());
 }
 
-/// The name of the person who asks.
+/// The actor's name.
 pub(super) fn user() -> String {
     crate::realm::user()
 }

@@ -2,8 +2,8 @@
 
 use pumice_core::spec::RealmSpec;
 use pumice_service::specs::{
-    Applied, Apply as ApplySpecs, Check as CheckSpecs, Checked, Documents, Plan as PlanSpecs, Planned,
-    Surroundings, Warning, apply as apply_specs, check as check_specs, plan as plan_of,
+    Applied, Apply as ApplySpecs, CheckSpecs, Checked, Documents, PlanSpecs, Planned, Surroundings, Warning,
+    apply as apply_specs, check as check_specs, plan as plan_of,
 };
 
 use super::{advise, applied_lines, documents};

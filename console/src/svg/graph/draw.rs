@@ -13,7 +13,7 @@ const HEIGHT: f64 = 28.0;
 const GAP: f64 = 14.0;
 /// Room between two layers.
 const BETWEEN: f64 = 46.0;
-/// Width of a letter, about, and of what stands beside the letters.
+/// Width of a letter, about, and of the space next to the letters.
 const LETTER: f64 = 6.9;
 const BESIDE: f64 = 34.0;
 /// Least and greatest width of a node.
@@ -144,7 +144,7 @@ fn edge(svg: &mut String, scale: &Scale, from: (usize, f64), way: &[(usize, f64)
     };
 }
 
-/// What stands in a node.
+/// The content of a node.
 fn label(node: &Node) -> String {
     let count = node.count();
     if count > 1 { format!("{} ×{count}", node.label) } else { node.label.clone() }
@@ -156,7 +156,7 @@ fn box_of(svg: &mut String, scale: &Scale, node: &Node, (x, y): (f64, f64), has_
     let room = ((scale.width - BESIDE + 8.0) / LETTER) as usize;
     let whole = label(node);
     let shown = match whole.chars().count() > room {
-        // The end of a job's id tells more than its beginning.
+        // The end of a job's id says more than its beginning.
         true => {
             let skipped = whole.chars().count() - room.saturating_sub(1);
             format!("…{}", whole.chars().skip(skipped).collect::<String>())
@@ -207,7 +207,7 @@ fn parts(svg: &mut String, node: &Node, left: f64, top: f64, width: f64) {
     }
 }
 
-/// The sign of a colour, for those who see none.
+/// The sign of a colour, for readers that see none.
 const fn sign(tone: Tone) -> &'static str {
     match tone {
         Tone::Good => "✓",

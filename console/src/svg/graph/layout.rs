@@ -173,7 +173,7 @@ mod tests {
         let laid = layout(&graph(&jobs, &[(0, 1), (1, 2), (2, 3), (0, 3)]));
         let layers: Vec<usize> = laid.edges[3].iter().map(|(layer, _)| *layer).collect();
         assert_eq!(layers, [1, 2]);
-        // The waypoint is beside the node, not on it.
+        // The waypoint is next to the node, not on it.
         assert!((laid.edges[3][0].1 - laid.nodes[1].1).abs() > 0.5);
     }
 

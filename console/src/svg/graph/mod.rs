@@ -17,7 +17,7 @@ use super::super::view::Tone;
 pub(super) struct Node {
     /// The job of the step, or what the steps have in common.
     pub(super) job: String,
-    /// What stands in the node.
+    /// The text in the node.
     pub(super) label: String,
     /// More about it.
     pub(super) title: String,
@@ -28,7 +28,7 @@ pub(super) struct Node {
 }
 
 impl Node {
-    /// How many steps it stands for.
+    /// How many steps it shows.
     pub(super) fn count(&self) -> usize {
         self.parts.iter().map(|(_, count)| count).sum()
     }

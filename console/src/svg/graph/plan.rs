@@ -59,7 +59,7 @@ fn plan_of(realm: &dyn Realm, spec: Arc<Doc>, rendered: Option<Rendered>) -> Opt
     (plan.steps.len() > 1 && plan.steps.len() <= MAX_STEPS).then_some(plan)
 }
 
-/// What a picture is of.
+/// The subject of a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Show {
     /// A job, whose steps stand nowhere.

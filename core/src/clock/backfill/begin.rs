@@ -4,11 +4,11 @@ use chrono::{SubsecRound, TimeDelta};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::super::planned::Plan;
+use super::super::planned::JobSchedule;
 use super::super::preview::{standings, utc};
 use super::super::timetable::Timetable;
 use super::walk::first;
-use super::{Backfill, MAX_ACTIVE, MAX_SLOTS, Only, Part, Progress};
+use super::{Backfill, BackfillEntry, MAX_ACTIVE, MAX_SLOTS, Only, Progress};
 use crate::Timestamp;
 use crate::ids::JobId;
 use crate::request::{BadKey, check_key};
@@ -20,7 +20,7 @@ const MAX_COUNTED: usize = 10 * MAX_SLOTS;
 
 /// A backfill as it is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked {
+pub struct BackfillRequest {
     /// Of this entry of the schedule alone, counted from 0; of all that can be used where `None`.
     pub entry: Option<usize>,
     /// The first time that a slot may have.
@@ -115,9 +115,9 @@ impl Backfill {
     /// [`Refused`] with the reason.
     pub fn begin(
         job_id: JobId,
-        plan: &Plan,
+        plan: &JobSchedule,
         timetable: &Timetable,
-        asked: Asked,
+        asked: BackfillRequest,
         now: Timestamp,
     ) -> Result<Self, Refused> {
         let from = match asked.from.trunc_subsecs(0) {
@@ -129,12 +129,12 @@ impl Backfill {
         let all = parts(plan, timetable, &asked, to, now)?;
         let id = id(&job_id, plan, &asked, &all, (from, to));
         // The fingerprint of an entry without slots in the range may change meanwhile.
-        let with_slots = |part: &Part| {
+        let with_slots = |part: &BackfillEntry| {
             let planned = plan.entries.get(part.entry).and_then(|planned| planned.as_ref().ok());
             planned.is_some_and(|planned| first(&planned.entry(part.since), from, part.until).is_some())
         };
-        let parts: Vec<Part> = all.iter().filter(|part| with_slots(part)).cloned().collect();
-        let Asked { entry, only, max_active, reverse, key, by, why, .. } = asked;
+        let parts: Vec<BackfillEntry> = all.iter().filter(|part| with_slots(part)).cloned().collect();
+        let BackfillRequest { entry, only, max_active, reverse, key, by, why, .. } = asked;
         let mut begun = Self {
             id,
             job_id,
@@ -165,7 +165,7 @@ impl Backfill {
         };
         let count = begun.coming(plan).map_or(0, |slots| slots.take(MAX_COUNTED + 1).count());
         if count == 0 {
-            let next = |part: &Part| {
+            let next = |part: &BackfillEntry| {
                 let planned = plan.entries.get(part.entry)?.as_ref().ok()?;
                 planned.entry(part.since).next(to).map(|slot| slot.at)
             };
@@ -192,7 +192,7 @@ impl Backfill {
     }
 }
 
-fn check(asked: &Asked, from: Timestamp, to: Timestamp, now: Timestamp) -> Result<(), Refused> {
+fn check(asked: &BackfillRequest, from: Timestamp, to: Timestamp, now: Timestamp) -> Result<(), Refused> {
     if asked.to < asked.from {
         return Err(Refused::Backwards { from: asked.from, to: asked.to });
     }
@@ -211,12 +211,12 @@ fn check(asked: &Asked, from: Timestamp, to: Timestamp, now: Timestamp) -> Resul
 
 /// The entries that are asked for. A slot whose start is still to come, because of its jitter, is the clock's.
 fn parts(
-    plan: &Plan,
+    plan: &JobSchedule,
     timetable: &Timetable,
-    asked: &Asked,
+    asked: &BackfillRequest,
     to: Timestamp,
     now: Timestamp,
-) -> Result<Vec<Part>, Refused> {
+) -> Result<Vec<BackfillEntry>, Refused> {
     let count = plan.entries.len();
     if count == 0 {
         return Err(Refused::NoSchedule);
@@ -237,7 +237,7 @@ fn parts(
             Some(planned) if planned.is_for_all_nodes() => bad = bad.or(Some(Refused::AllNodes(entry))),
             Some(planned) => {
                 let (since, fingerprint) = (one.cursor.since, planned.fingerprint.clone());
-                parts.push(Part { entry, fingerprint, since, until: to.min(now - planned.jitter) });
+                parts.push(BackfillEntry { entry, fingerprint, since, until: to.min(now - planned.jitter) });
             }
             None => bad = bad.or(Some(Refused::BadEntry { entry, why: one.trouble.unwrap_or_default() })),
         }
@@ -249,9 +249,9 @@ fn parts(
 /// begun once.
 fn id(
     job_id: &JobId,
-    plan: &Plan,
-    asked: &Asked,
-    parts: &[Part],
+    plan: &JobSchedule,
+    asked: &BackfillRequest,
+    parts: &[BackfillEntry],
     (from, to): (Timestamp, Timestamp),
 ) -> String {
     let told = match &asked.key {
@@ -265,7 +265,7 @@ fn id(
 }
 
 /// The name of an entry among the others: those that are due at the same times are counted.
-fn name(plan: &Plan, part: &Part) -> String {
+fn name(plan: &JobSchedule, part: &BackfillEntry) -> String {
     let before = plan.entries.iter().take(part.entry).flatten();
     match before.filter(|planned| planned.fingerprint == part.fingerprint).count() {
         0 => part.fingerprint.clone(),

@@ -17,8 +17,8 @@ use crate::duration::Span;
 use crate::ids::{JobId, RunId};
 use crate::run::{Run, Status};
 
-pub use begin::{Asked, Refused};
-pub use walk::{Stale, Wanted};
+pub use begin::{BackfillRequest, Refused};
+pub use walk::{Stale, WantedSlot};
 
 /// Most slots of one backfill.
 pub const MAX_SLOTS: usize = 10_000;
@@ -80,7 +80,7 @@ impl Progress {
 
 /// An entry of the schedule, as it was when the backfill began.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Part {
+pub struct BackfillEntry {
     /// Its place in the schedule, from 0.
     pub entry: usize,
     /// The digest of the fields that decide when it is due. With another one the backfill stops.
@@ -154,7 +154,7 @@ pub struct Backfill {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entry: Option<usize>,
     /// The entries whose slots it starts, in the order of the schedule.
-    pub parts: Vec<Part>,
+    pub parts: Vec<BackfillEntry>,
     /// The first time that a slot may have.
     #[serde(with = "chrono::serde::ts_microseconds")]
     pub from: Timestamp,
@@ -238,7 +238,7 @@ pub struct Taken {
     /// The record.
     pub next: Backfill,
     /// The runs to make, in order.
-    pub starts: Vec<Wanted>,
+    pub starts: Vec<WantedSlot>,
 }
 
 impl Backfill {
@@ -332,7 +332,7 @@ impl Backfill {
     /// The record with slots dealt with that come next, as far as it may make runs, and the runs to make. `slots` are the
     /// next ones in order, with what is known of each; `is_all` when there are no further ones.
     #[must_use]
-    pub fn taken(&self, slots: &[(Wanted, Found)], is_all: bool) -> Taken {
+    pub fn taken(&self, slots: &[(WantedSlot, Found)], is_all: bool) -> Taken {
         let (mut next, mut starts) = (self.clone(), Vec::new());
         for (wanted, found) in slots {
             if *found == Found::Enough {

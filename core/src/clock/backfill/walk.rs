@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::super::cron::Slot;
 use super::super::entry::Entry;
-use super::super::planned::{Plan, Planned};
+use super::super::planned::{JobSchedule, PlannedEntry};
 use super::super::timetable::Start;
 use super::{Backfill, Only, Place, Underway};
 use crate::Timestamp;
@@ -26,7 +26,7 @@ pub struct Stale {
 
 /// A slot that is to be dealt with.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct WantedSlot {
     /// Where it stands.
     pub place: Place,
     /// The start, under the key that a run of this backfill has; without the slot before it.
@@ -35,7 +35,7 @@ pub struct Wanted {
     pub clocks: String,
 }
 
-impl Wanted {
+impl WantedSlot {
     pub(super) fn underway(&self) -> Underway {
         let Start { entry, slot, key, .. } = &self.start;
         Underway { slot: slot.at, entry: *entry, key: key.clone() }
@@ -51,7 +51,7 @@ impl Wanted {
 /// An entry whose slots are walked along.
 struct Line<'a> {
     entry: usize,
-    planned: &'a Planned,
+    planned: &'a PlannedEntry,
     asked: Entry,
     until: Timestamp,
     /// The slot that comes next.
@@ -64,7 +64,7 @@ struct Walk<'a> {
     /// One for each part.
     lines: Vec<Line<'a>>,
     /// Slots of the instant under way, from the last to the next.
-    ready: Vec<Wanted>,
+    ready: Vec<WantedSlot>,
 }
 
 impl Backfill {
@@ -73,9 +73,12 @@ impl Backfill {
     ///
     /// # Errors
     /// [`Stale`] when an entry is not what it was when the backfill began.
-    pub fn coming<'a>(&'a self, plan: &'a Plan) -> Result<impl Iterator<Item = Wanted> + 'a, Stale> {
+    pub fn coming<'a>(
+        &'a self,
+        plan: &'a JobSchedule,
+    ) -> Result<impl Iterator<Item = WantedSlot> + 'a, Stale> {
         let lines = self.parts.iter().map(|part| {
-            let is_same = |planned: &&Planned| planned.fingerprint == part.fingerprint;
+            let is_same = |planned: &&PlannedEntry| planned.fingerprint == part.fingerprint;
             let at_place = plan.entries.get(part.entry).and_then(|planned| planned.as_ref().ok());
             let moved = || {
                 let all = plan.entries.iter().enumerate();
@@ -103,7 +106,7 @@ impl Backfill {
 
     /// The start of a slot, with the slot before it, and its entry; `None` when it is not a slot of the plan.
     #[must_use]
-    pub fn start<'a>(&self, plan: &'a Plan, wanted: &Wanted) -> Option<(&'a Planned, Start)> {
+    pub fn start<'a>(&self, plan: &'a JobSchedule, wanted: &WantedSlot) -> Option<(&'a PlannedEntry, Start)> {
         let planned = plan.entries.get(wanted.start.entry)?.as_ref().ok()?;
         let asked = planned.entry(self.parts.get(wanted.place.part)?.since);
         let at = wanted.start.slot.at;
@@ -145,9 +148,9 @@ impl Walk<'_> {
 }
 
 impl Iterator for Walk<'_> {
-    type Item = Wanted;
+    type Item = WantedSlot;
 
-    fn next(&mut self) -> Option<Wanted> {
+    fn next(&mut self) -> Option<WantedSlot> {
         if self.ready.is_empty() {
             self.take()?;
         }
@@ -156,14 +159,14 @@ impl Iterator for Walk<'_> {
 }
 
 impl Line<'_> {
-    fn wanted(&self, of: &Backfill, part: usize, slot: Slot) -> Wanted {
+    fn wanted(&self, of: &Backfill, part: usize, slot: Slot) -> WantedSlot {
         let given = |given: &Option<Map<String, Value>>| given.clone().map(Value::Object);
         let (parameters, globals) = (given(&self.planned.spec.parameters), given(&self.planned.spec.globals));
         let clocks = schedule_key(slot.at, None, parameters.as_ref(), globals.as_ref());
         let key = of.own_key(&clocks);
         let (previous, missed, host) = (None, None, None);
         let start = Start { entry: self.entry, slot, previous, at: slot.at, missed, key, host };
-        Wanted { place: Place { slot: slot.at, part }, start, clocks }
+        WantedSlot { place: Place { slot: slot.at, part }, start, clocks }
     }
 }
 

@@ -9,8 +9,8 @@ use futures_util::future::join_all;
 use super::Housekeeper;
 use super::rules::Rules;
 use super::strike::start_request;
-use crate::clock::backfill::{Found, Only, Stale, Taken, Wanted};
-use crate::clock::{Backfill, Plan};
+use crate::clock::backfill::{Found, Only, Stale, Taken, WantedSlot};
+use crate::clock::{Backfill, JobSchedule};
 use crate::engine::fresh::keyed_run;
 use crate::engine::ledger::apply::ApplyError;
 use crate::engine::replays::replays;
@@ -178,10 +178,10 @@ impl Housekeeper {
     pub async fn foresee_backfill(
         &self,
         backfill: &Backfill,
-        plan: &Plan,
-    ) -> Result<Vec<(Wanted, Found)>, BackfillError> {
+        plan: &JobSchedule,
+    ) -> Result<Vec<(WantedSlot, Found)>, BackfillError> {
         let backfill = self.with_others(backfill.clone()).await?;
-        let slots: Vec<Wanted> = backfill.coming(plan)?.collect();
+        let slots: Vec<WantedSlot> = backfill.coming(plan)?.collect();
         Ok(self.look_for(&backfill, slots).await?)
     }
 
@@ -274,7 +274,7 @@ impl Housekeeper {
         let (mut examined, mut started) = (0, 0);
         loop {
             let most = if examined == 0 { next.free().min(AT_ONCE) } else { AT_ONCE };
-            let slots: Vec<Wanted> = coming.by_ref().take(most).collect();
+            let slots: Vec<WantedSlot> = coming.by_ref().take(most).collect();
             let is_all = slots.len() < most;
             examined += slots.len();
             let slots = self.look_for(&before, slots).await?;
@@ -306,7 +306,7 @@ impl Housekeeper {
             Some(Err(error)) => return Ok(PlanOf::Nothing(format!("the job cannot be read: {error}"))),
             Some(Ok(job)) => job,
         };
-        let plan_by = |rules: Rules| Plan::of(&job, &rules.realm, &rules.settings);
+        let plan_by = |rules: Rules| JobSchedule::of(&job, &rules.realm, &rules.settings);
         let mut plan = plan_by(self.rules().await?);
         if backfill.coming(&plan).is_err() {
             // The backfill may have begun by a later realm than the one that was read last.
@@ -317,7 +317,12 @@ impl Housekeeper {
     }
 
     /// Makes the run of a slot; returns whether it was not there.
-    async fn make(&self, backfill: &Backfill, plan: &Plan, wanted: &Wanted) -> Result<bool, DispatchError> {
+    async fn make(
+        &self,
+        backfill: &Backfill,
+        plan: &JobSchedule,
+        wanted: &WantedSlot,
+    ) -> Result<bool, DispatchError> {
         let Some((planned, start)) = backfill.start(plan, wanted) else { return Ok(false) };
         let mut request = start_request(&backfill.job_id, planned, &start, self.now());
         request.when = When::Now;
@@ -334,8 +339,8 @@ impl Housekeeper {
     async fn look_for(
         &self,
         backfill: &Backfill,
-        slots: Vec<Wanted>,
-    ) -> Result<Vec<(Wanted, Found)>, StoreError> {
+        slots: Vec<WantedSlot>,
+    ) -> Result<Vec<(WantedSlot, Found)>, StoreError> {
         let mut looked = Vec::with_capacity(slots.len());
         for part in slots.chunks(AT_ONCE) {
             let found = join_all(part.iter().map(|wanted| self.find(backfill, wanted))).await;
@@ -346,7 +351,7 @@ impl Housekeeper {
         Ok(looked)
     }
 
-    async fn find(&self, backfill: &Backfill, wanted: &Wanted) -> Result<Found, StoreError> {
+    async fn find(&self, backfill: &Backfill, wanted: &WantedSlot) -> Result<Found, StoreError> {
         let own = match backfill.only {
             // A run that is there is found when it is to be made.
             Only::All => None,
@@ -422,7 +427,7 @@ impl Housekeeper {
 
 /// The schedule by which a backfill goes on.
 enum PlanOf {
-    Plan(Plan),
+    Plan(JobSchedule),
     /// It cannot go on, for this reason.
     Nothing(String),
 }

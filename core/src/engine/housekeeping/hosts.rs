@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::Housekeeper;
-use crate::clock::Plan;
+use crate::clock::JobSchedule;
 use crate::engine::ledger::apply::ApplyError;
 use crate::hosts::Hosts;
 use crate::ids::WorkerName;
@@ -24,7 +24,7 @@ impl Housekeeper {
         let jobs = jobs.iter().flatten().filter_map(|job| job.as_ref().ok());
         // Most schedules do not say `nodes` at all.
         let may_be = jobs.filter(|job| job.document.get("schedule").is_some_and(names_nodes));
-        let all = may_be.filter(|job| Plan::of(job, realm, settings).is_for_all_nodes());
+        let all = may_be.filter(|job| JobSchedule::of(job, realm, settings).is_for_all_nodes());
         self.hosts_of(all.map(|job| job.fields.worker.clone()).collect()).await
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 
 use crate::Timestamp;
-use crate::clock::{Looked, Plan, Runs, Timetable};
+use crate::clock::{JobSchedule, Looked, Runs, Timetable};
 use crate::hosts::Hosts;
 use crate::ids::WorkerName;
 use crate::ports::StoredJob;
@@ -18,7 +18,7 @@ const UNREADABLE_PAUSE: TimeDelta = TimeDelta::hours(1);
 /// A timetable with what there is to do about it.
 pub(super) struct Looking {
     pub(super) looked: Looked,
-    pub(super) plan: Plan,
+    pub(super) plan: JobSchedule,
     /// The job; `None` where it is gone or cannot be read.
     pub(super) job: Option<Arc<JobSpec>>,
     /// Whether all that is to be done first is done.
@@ -44,11 +44,11 @@ impl Looking {
         runs: &Runs,
         lookout: &Lookout<'_>,
     ) -> Self {
-        let (none, Lookout { realm, settings, hosts, now, ahead }) = (Plan::none(), *lookout);
+        let (none, Lookout { realm, settings, hosts, now, ahead }) = (JobSchedule::none(), *lookout);
         let (looked, plan, job) = match job {
             None => (timetable.ended(now), none, None),
             Some(Ok(job)) => {
-                let mut plan = Plan::of(&job, realm, settings);
+                let mut plan = JobSchedule::of(&job, realm, settings);
                 plan.hosts = hosts.get(&job.fields.worker).cloned().unwrap_or_default();
                 (timetable.look_with(&plan, Some(runs), now, ahead), plan, Some(job))
             }

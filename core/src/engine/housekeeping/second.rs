@@ -29,12 +29,12 @@ fn times(timetables: &[Timetable], now: Timestamp) -> Vec<Timestamp> {
 /// Has the clock looked at before the next slots of timetables that were looked at now. A look that cannot be
 /// scheduled is the sweeper's alone.
 pub(super) async fn schedule_looks(site: &Site, timetables: &[Timetable], now: Timestamp) {
-    let Some(scheduler) = &site.ports.scheduler else { return };
+    let Some(wake_ups) = &site.ports.wake_ups else { return };
     let times = times(timetables, now);
     if times.is_empty() {
         return;
     }
-    let outcomes = scheduler.look_at_clock(times.clone()).await;
+    let outcomes = wake_ups.look_at_clock(times.clone()).await;
     for (at, outcome) in times.iter().zip(outcomes) {
         if let Err(error) = outcome {
             tracing::warn!(%at, %error, "a look at the clock has no schedule; the sweeper looks");

@@ -14,7 +14,7 @@ use super::looking::{Looking, Lookout};
 use super::rules::Rules;
 use super::second::schedule_looks;
 use crate::Timestamp;
-use crate::clock::{Plan, Planned, Start, State, Timetable};
+use crate::clock::{JobSchedule, PlannedEntry, Start, State, Timetable};
 use crate::engine::fresh::keyed_run;
 use crate::ids::{JobId, RunKey};
 use crate::job_type::DispatchError;
@@ -226,7 +226,7 @@ impl Housekeeper {
         let mut requests = Vec::new();
         for (timetable, job) in candidates.iter().zip(jobs) {
             let Some(Ok(job)) = job else { continue };
-            let plan = Plan::of(&job, &realm, &settings);
+            let plan = JobSchedule::of(&job, &realm, &settings);
             for (entry, planned) in plan.entries.iter().enumerate() {
                 let Ok(planned) = planned else { continue };
                 let cursor = timetable.cursors.get(entry);
@@ -252,7 +252,12 @@ impl Housekeeper {
 
 /// The request for a start, as the clock makes it.
 #[must_use]
-pub fn start_request(job_id: &JobId, planned: &Planned, start: &Start, now: Timestamp) -> DispatchRequest {
+pub fn start_request(
+    job_id: &JobId,
+    planned: &PlannedEntry,
+    start: &Start,
+    now: Timestamp,
+) -> DispatchRequest {
     let scheduled = Scheduled {
         entry: u32::try_from(start.entry).unwrap_or(u32::MAX),
         slot: start.slot.at,

@@ -13,7 +13,7 @@ use crate::engine::ledger::apply::ApplyError;
 use crate::engine::ledger::{Ledger, Sent};
 use crate::ports::{Doc, Outgoing};
 use crate::request::parse_instant;
-use crate::run::{IllegalTransition, Input, Part, Run, Status, Told};
+use crate::run::{IllegalTransition, Input, LavaEnd, Part, Run, Status};
 
 /// Most records written at the same time.
 const AT_ONCE: usize = 32;
@@ -49,7 +49,7 @@ pub(in crate::engine) async fn hand_over(ledger: &Ledger, runs: Vec<Run>) {
 pub(in crate::engine) async fn look_at(ledger: &Ledger, run: Run) -> Result<Run, ApplyError> {
     let worker = WorkerKind::of(ledger.site(), &run.worker);
     match lavas_account(ledger, &run).await {
-        Account::Ended(told) => match ledger.apply(run.clone(), Input::Told(told)).await {
+        Account::Ended(told) => match ledger.apply(run.clone(), Input::LavaEnded(told)).await {
             // The store may refuse the details that lava reported: runs that wait for this end go on all the same.
             Err(ApplyError::Store(error)) => warn(&run, "cannot record the end that lava reported", &error),
             outcome => return outcome,
@@ -104,7 +104,7 @@ async fn give(ledger: &Ledger, run: Run) -> Result<Run, ApplyError> {
             None => spec,
             Some(why) => {
                 let told = failed(ledger.now(), why);
-                return ledger.apply(run, Input::Told(told)).await;
+                return ledger.apply(run, Input::LavaEnded(told)).await;
             }
         },
         // Another process wrote first, and goes on with it.
@@ -132,13 +132,13 @@ async fn give(ledger: &Ledger, run: Run) -> Result<Run, ApplyError> {
 /// Ends a run whose message the queue of lava's worker never takes: it has all that the worker reads.
 pub(in crate::engine) async fn refused(ledger: &Ledger, run: Run, why: &str) -> Result<Run, ApplyError> {
     let told = failed(ledger.now(), format!("its message cannot be sent to worker {}: {why}", run.worker));
-    ledger.apply(run, Input::Told(told)).await
+    ledger.apply(run, Input::LavaEnded(told)).await
 }
 
 /// An end that lava has not reported.
-fn failed(now: Timestamp, reason: String) -> Told {
+fn failed(now: Timestamp, reason: String) -> LavaEnd {
     let info = Value::String(reason);
-    Told { status: Status::Failed, info, began: None, ended: now, hostname: None }
+    LavaEnd { status: Status::Failed, info, began: None, ended: now, hostname: None }
 }
 
 fn warn(run: &Run, what: &str, error: &dyn std::fmt::Display) {
@@ -165,7 +165,7 @@ enum Account {
     /// It has begun it.
     Begun,
     /// How it ended.
-    Ended(Told),
+    Ended(LavaEnd),
 }
 
 /// The report in lava's record of a run. A failed action is reported after the end (lava guide, The Events Table).
@@ -187,7 +187,7 @@ fn account(record: &Doc, run: &Run, now: Timestamp) -> Account {
     let Some((status, ended, entry)) = entries.iter().rfind(|(status, ..)| status.is_end()) else {
         return if entries.is_empty() { Account::None } else { Account::Begun };
     };
-    Account::Ended(Told {
+    Account::Ended(LavaEnd {
         status: *status,
         info: entry["info"].clone(),
         began: entries.iter().find(|(status, ..)| *status == Status::Starting).map(|(_, at, _)| *at),
@@ -216,7 +216,7 @@ mod tests {
         account(record.as_object().unwrap(), &run, at + Span::from_mins(1).delta())
     }
 
-    fn end(log: &[Value]) -> Told {
+    fn end(log: &[Value]) -> LavaEnd {
         match read(log) {
             Account::Ended(told) => told,
             other => panic!("{other:?}"),

@@ -117,19 +117,21 @@ impl Ledger {
             return Ok(Some(known.run.clone()));
         }
         let applied = self.apply_once(&known.run, input).await;
-        known.stale = !matches!(applied, Err(Applied::Commit(CommitError::Unrecordable(_), _)));
+        known.stale = !matches!(applied, Err(NotApplied::Commit(CommitError::Unrecordable(_), _)));
         match applied {
             Ok(next) => Ok(Some(next)),
-            Err(Applied::Illegal(illegal)) => Err(ApplyError::Illegal(illegal, Box::new(known.run.clone()))),
-            Err(Applied::Commit(CommitError::Locked(by), _)) => Err(ApplyError::Locked(by)),
-            Err(Applied::Commit(CommitError::Full(gate), _)) => Err(ApplyError::Full(gate)),
-            Err(Applied::Commit(CommitError::Unrecordable(why), _)) => Err(ApplyError::Unrecordable(why)),
+            Err(NotApplied::Illegal(illegal)) => {
+                Err(ApplyError::Illegal(illegal, Box::new(known.run.clone())))
+            }
+            Err(NotApplied::Commit(CommitError::Locked(by), _)) => Err(ApplyError::Locked(by)),
+            Err(NotApplied::Commit(CommitError::Full(gate), _)) => Err(ApplyError::Full(gate)),
+            Err(NotApplied::Commit(CommitError::Unrecordable(why), _)) => Err(ApplyError::Unrecordable(why)),
             // A conflict may be with this very write: an answer was lost and the request repeated.
-            Err(Applied::Commit(CommitError::Conflict | CommitError::Unknown(_), decision)) => {
+            Err(NotApplied::Commit(CommitError::Conflict | CommitError::Unknown(_), decision)) => {
                 known.unsure = Some(decision);
                 Ok(None)
             }
-            Err(Applied::Commit(CommitError::Store(error), decision)) => {
+            Err(NotApplied::Commit(CommitError::Store(error), decision)) => {
                 known.unsure = Some(decision);
                 Err(error.into())
             }
@@ -137,14 +139,14 @@ impl Ledger {
     }
 
     /// Carries out an input on a record exactly as given.
-    pub(in crate::engine) async fn apply_once(&self, run: &Run, input: Input) -> Result<Run, Applied> {
+    pub(in crate::engine) async fn apply_once(&self, run: &Run, input: Input) -> Result<Run, NotApplied> {
         let now = self.now();
         if self.site().alone && self.live.is_taken(run, &input) {
             // However long it stood still, no other process can have claimed the run, and it ends what it has begun.
-            return Err(Applied::Illegal(IllegalTransition::Held));
+            return Err(NotApplied::Illegal(IllegalTransition::Held));
         }
         let is_absent = matches!(input, Input::Absent);
-        let mut decision = self.decided(run, input, now).map_err(Applied::Illegal)?;
+        let mut decision = self.decided(run, input, now).map_err(NotApplied::Illegal)?;
         decision.run.rev = run.rev + 1;
         decision.run.mask_secrets();
         let message = self.message(&decision);
@@ -173,7 +175,7 @@ impl Ledger {
             }
             Err(error) => {
                 let Change { run, permit, .. } = change;
-                Err(Applied::Commit(error, Box::new(Decision { run, permit, ..decision })))
+                Err(NotApplied::Commit(error, Box::new(Decision { run, permit, ..decision })))
             }
         }
     }
@@ -231,7 +233,7 @@ fn must_hurry_clock(before: &Run, after: &Run) -> bool {
 }
 
 /// Why one try at a write came to nothing.
-pub(in crate::engine) enum Applied {
+pub(in crate::engine) enum NotApplied {
     Illegal(IllegalTransition),
     Commit(CommitError, Box<Decision>),
 }

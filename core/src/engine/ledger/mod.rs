@@ -103,14 +103,14 @@ impl Ledger {
         sent.collect()
     }
 
-    /// Schedules messages for their time, where the realm has a scheduler. One that is not costs the second way of
+    /// Schedules messages for their time, where the realm has the port for it. One that is not costs the second way of
     /// waking its run only: the sweeper is the first.
     pub(in crate::engine) async fn schedule_all(&self, messages: Vec<Outgoing>) {
-        let Some(scheduler) = self.site().ports.scheduler.as_ref().filter(|_| !messages.is_empty()) else {
+        let Some(wake_ups) = self.site().ports.wake_ups.as_ref().filter(|_| !messages.is_empty()) else {
             return;
         };
         let about = about(&messages);
-        let outcomes = scheduler.schedule(messages).await;
+        let outcomes = wake_ups.schedule(messages).await;
         for ((run_id, job_id, key), outcome) in about.into_iter().zip(outcomes) {
             if let Err(error) = outcome {
                 tracing::warn!(%run_id, %job_id, %key, %error, "a run has no schedule; the sweeper wakes it");

@@ -19,8 +19,8 @@ use crate::engine::answer::Accepted;
 use crate::engine::dispatch::Dispatcher;
 use crate::ids::RunId;
 use crate::job_type::{
-    Cancel, Directories, DispatchError, Dispatches, Ended, JobContext, JobError, Machine, Origin, Rendered,
-    RunsJob, Site, Stop, Templates, made,
+    Cancel, Directories, DispatchError, Dispatches, Ended, JobContext, JobError, Machine, OriginRun,
+    Rendered, RunsJob, Site, Stop, Templates, made,
 };
 use crate::ports::StoreError;
 use crate::ports::TempDir;
@@ -237,10 +237,10 @@ impl<'a> RunDispatches<'a> {
     }
 
     /// The origin of the next call: each has a label of its own.
-    fn next(&self) -> Origin {
+    fn next(&self) -> OriginRun {
         let Self { run, job, label, .. } = self;
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
-        Origin {
+        OriginRun {
             key: run.key.clone(),
             job_id: run.job_id.clone(),
             lineage: child_lineage(run),

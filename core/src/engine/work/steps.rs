@@ -16,7 +16,7 @@ use super::task::Task;
 use super::watch::{TimeLimit, Watch};
 use crate::Timestamp;
 use crate::duration::Span;
-use crate::engine::ledger::apply::{Applied, ApplyError, log_gone, rest, took_effect};
+use crate::engine::ledger::apply::{ApplyError, NotApplied, log_gone, rest, took_effect};
 use crate::engine::limits::{MAX_DEPTH, MAX_STEPS};
 use crate::engine::redo::Redone;
 use crate::job_type::{
@@ -452,13 +452,13 @@ impl Walk<'_> {
         let input = Input::Suspend { worker, epoch: run.epoch, resume, ends, gathers, work };
         match engine.ledger().apply_once(&stored, input).await {
             Ok(suspended) => Ok(Some(Stepped::Rest(suspended))),
-            Err(Applied::Commit(CommitError::Store(error), _)) => Err(error),
-            Err(Applied::Commit(CommitError::Unrecordable(why), _)) => {
+            Err(NotApplied::Commit(CommitError::Store(error), _)) => Err(error),
+            Err(NotApplied::Commit(CommitError::Unrecordable(why), _)) => {
                 // It cannot wait for them, however often it is tried.
                 engine.cancel_children(run).await?;
                 Ok(Some(Stepped::Ended(failure(JobError::permanent(why)))))
             }
-            Err(Applied::Commit(_, decision)) => {
+            Err(NotApplied::Commit(_, decision)) => {
                 // One that is gone is seen by the next look.
                 let Some(now_stored) = engine.site.ports.runs.peek(&run.key).await? else { return Ok(None) };
                 if took_effect(&decision.run, &now_stored) {
@@ -467,7 +467,7 @@ impl Walk<'_> {
                 }
                 Ok(None)
             }
-            Err(Applied::Illegal(_)) => Ok(None),
+            Err(NotApplied::Illegal(_)) => Ok(None),
         }
     }
 }

@@ -85,7 +85,7 @@ impl<T> OneOrMany<T> {
 
 /// The timing of an entry.
 #[derive(Clone, Copy, Debug)]
-pub enum Starts<'a> {
+pub enum RecurrenceSpec<'a> {
     /// A crontab.
     Crontab(&'a Crontab),
     /// An interval.
@@ -193,9 +193,11 @@ impl ScheduleEntry {
 
     /// Its timing.
     #[must_use]
-    pub fn starts(&self) -> Option<Starts<'_>> {
-        let crontab = self.crontab.as_ref().map(Starts::Crontab);
-        crontab.or_else(|| self.every.map(Starts::Every)).or_else(|| self.at.as_ref().map(Starts::At))
+    pub fn starts(&self) -> Option<RecurrenceSpec<'_>> {
+        let crontab = self.crontab.as_ref().map(RecurrenceSpec::Crontab);
+        crontab
+            .or_else(|| self.every.map(RecurrenceSpec::Every))
+            .or_else(|| self.at.as_ref().map(RecurrenceSpec::At))
     }
 }
 

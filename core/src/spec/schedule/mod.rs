@@ -37,7 +37,7 @@ mod limit;
 mod times;
 
 pub use calendar::{Calendar, Days, Weekdays};
-pub use entry::{CatchUp, Nodes, OneOrMany, ScheduleEntry, Shift, Starts};
+pub use entry::{CatchUp, Nodes, OneOrMany, RecurrenceSpec, ScheduleEntry, Shift};
 pub use limit::Limit;
 pub(super) use times::BadTimezone;
 pub use times::{Bound, Crontab, Timezone};

@@ -9,8 +9,8 @@ use chrono_tz::{America, Europe, Pacific, TZ_VARIANTS, Tz};
 use proptest::prelude::*;
 use proptest::sample::select;
 use pumice_core::clock::{
-    ClockChange, Cron, Entry, IN_TIME, Looked, Outcome, Pause, Plan, Planned, Slot, State, Timetable,
-    after_outage, notes, standings, utc,
+    ClockChange, Cron, Entry, EntryPause, HoldOutcome, IN_TIME, JobSchedule, Looked, PlannedEntry, Slot,
+    State, Timetable, after_outage, notes, standings, utc,
 };
 use pumice_core::ids::JobId;
 use pumice_core::spec::{Crontab, JobSpec, RealmSpec, Settings};
@@ -43,25 +43,25 @@ fn realm() -> RealmSpec {
     RealmSpec::parse(&json!({ "realm": "r", "calendars": { "christmas": christmas } })).expect("a realm")
 }
 
-fn plan_with(schedule: &Value, more: &Value) -> Plan {
-    Plan::of(&job(schedule, more), &realm(), &Settings::default())
+fn plan_with(schedule: &Value, more: &Value) -> JobSchedule {
+    JobSchedule::of(&job(schedule, more), &realm(), &Settings::default())
 }
 
-fn plan(schedule: Value) -> Plan {
+fn plan(schedule: Value) -> JobSchedule {
     plan_with(&schedule, &json!({}))
 }
 
-fn planned(plan: &Plan) -> &Planned {
+fn planned(plan: &JobSchedule) -> &PlannedEntry {
     plan.entries[0].as_ref().expect("an entry")
 }
 
 /// A job's timetable as it is once it was looked at.
-fn seen(plan: &Plan, at: &str) -> Timetable {
+fn seen(plan: &JobSchedule, at: &str) -> Timetable {
     let job_id = JobId::new("a").expect("an id");
     Timetable::new(job_id, instant(at)).look(plan, instant(at), NO_WAIT).next
 }
 
-fn look(timetable: &Timetable, plan: &Plan, at: &str) -> Looked {
+fn look(timetable: &Timetable, plan: &JobSchedule, at: &str) -> Looked {
     timetable.look(plan, instant(at), NO_WAIT)
 }
 
@@ -96,8 +96,8 @@ fn report_13_equal_spec_changes_no_cursor() {
     }
 }
 
-fn pause(until: Option<&str>) -> Pause {
-    Pause { until: until.map(instant), by: "pele".to_owned(), why: "moving".to_owned() }
+fn pause(until: Option<&str>) -> EntryPause {
+    EntryPause { until: until.map(instant), by: "pele".to_owned(), why: "moving".to_owned() }
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn report_14_resume_waits_for_the_next_slot() {
     let timetable = look(&paused.next.expect("a change"), &hourly, "2026-03-01T08:31:01Z").next;
     assert_eq!(timetable.due_at, None);
     let held = timetable.resumed(&hourly, None, false, instant("2026-03-01T12:30:00Z"));
-    assert_eq!(held.outcomes, [(0, Outcome::Resumed)]);
+    assert_eq!(held.outcomes, [(0, HoldOutcome::Resumed)]);
     let looked = look(&held.next.expect("a change"), &hourly, "2026-03-01T12:30:01Z");
     assert_eq!((started(&looked).len(), looked.next.due_at), (0, Some(instant("2026-03-01T13:00:00Z"))));
     let held = timetable.resumed(&hourly, None, true, instant("2026-03-01T12:30:00Z"));
@@ -208,7 +208,7 @@ fn report_16_a_million_missed_slots_halt_and_can_be_resumed() {
     let looked = look(&timetable, &all, "2026-03-13T00:00:00Z");
     assert_eq!((looked.starts.len(), &looked.halted[..]), (0, &[0][..]));
     let refused = looked.next.resumed(&all, None, true, instant("2026-03-13T00:00:00Z"));
-    assert_eq!((refused.outcomes, refused.next), (vec![(0, Outcome::WouldHalt)], None));
+    assert_eq!((refused.outcomes, refused.next), (vec![(0, HoldOutcome::WouldHalt)], None));
     let resumed =
         looked.next.resumed(&all, None, false, instant("2026-03-13T00:00:00Z")).next.expect("a change");
     assert_eq!(started(&look(&resumed, &all, "2026-03-13T00:00:01Z")), ["2026-03-13T00:00:01Z"]);
@@ -342,7 +342,7 @@ fn report_32_deleted_job_leaves_no_cursor() {
 }
 
 /// The starts between two times when something looks at each second.
-fn fired(plan: &Plan, timetable: &Timetable, from: &str, to: &str) -> Vec<String> {
+fn fired(plan: &JobSchedule, timetable: &Timetable, from: &str, to: &str) -> Vec<String> {
     let (mut timetable, mut at, mut starts) = (timetable.clone(), instant(from), Vec::new());
     while at <= instant(to) {
         if timetable.due_at.is_some_and(|due| due <= at) {

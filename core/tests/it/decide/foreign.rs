@@ -1,6 +1,6 @@
 //! Runs of lava workers.
 
-use pumice_core::run::Told;
+use pumice_core::run::LavaEnd;
 
 use super::*;
 
@@ -9,7 +9,13 @@ fn given() -> Run {
 }
 
 fn told(status: Status, info: Value) -> Input {
-    Input::Told(Told { status, info, began: Some(at(2)), ended: at(5), hostname: Some("ec2".to_owned()) })
+    Input::LavaEnded(LavaEnd {
+        status,
+        info,
+        began: Some(at(2)),
+        ended: at(5),
+        hostname: Some("ec2".to_owned()),
+    })
 }
 
 #[test]

@@ -6,7 +6,7 @@ use pumice_core::duration::Span;
 use pumice_core::ids::{JobId, RunId, RunKey, WorkerName};
 use pumice_core::request::MAX_DELAY;
 use pumice_core::run::{
-    Decision, Drop, Duties, EARLY, Gathering, HOLD, IllegalTransition, Input, Lease, LockChange, Look,
+    Decision, DropReason, Duties, EARLY, Gathering, HOLD, IllegalTransition, Input, Lease, LockChange, Look,
     MAX_CRASHES, MAX_LULL, Outcome, POLL, RetryRule, Run, Status, StopRequest, WAKE_GRACE, WorkPlace, Worker,
     calls_next, decide, first_wake, look,
 };
@@ -162,16 +162,16 @@ fn look_gives_the_next_step_for_each_record() {
     let start = |first| Look::Start { first };
     let cases: Vec<(&str, Run, bool, i64, Look)> = vec![
         ("new", dispatched(), once, 0, start(true)),
-        ("early", later.clone(), once, 97, Look::Drop(Drop::Early)),
+        ("early", later.clone(), once, 97, Look::Drop(DropReason::Early)),
         ("early within what clocks differ", later, once, 98, start(true)),
-        ("held", running(), once, 299, Look::Drop(Drop::Held)),
+        ("held", running(), once, 299, Look::Drop(DropReason::Held)),
         ("held no more", running(), once, 300, start(false)),
-        ("ended", complete(), once, 20, Look::Drop(Drop::Ended)),
-        ("duties of another", with_duties(), once, 20, Look::Drop(Drop::Held)),
+        ("ended", complete(), once, 20, Look::Drop(DropReason::Ended)),
+        ("duties of another", with_duties(), once, 20, Look::Drop(DropReason::Held)),
         ("duties without a lease", with_duties(), once, 900, Look::Duties),
         ("suspended", suspended(), once, 20, start(false)),
         ("to be tried again", retrying(), once, 70, start(false)),
-        ("not yet to be tried again", retrying(), once, 60, Look::Drop(Drop::Early)),
+        ("not yet to be tried again", retrying(), once, 60, Look::Drop(DropReason::Early)),
         (
             "lost too often",
             lost,

@@ -83,7 +83,7 @@ async fn retry_one(
     }
 }
 
-/// What became of a run that was not removed.
+/// The outcome for a run that was not removed.
 async fn kept(store: &dyn RunStore, run: &RunKey) -> Result<ManyOutcome, Error> {
     let is_there = store.peek(run).await?.is_some();
     Ok(if is_there { ManyOutcome::Refused } else { ManyOutcome::Already })

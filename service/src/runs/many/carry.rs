@@ -21,7 +21,7 @@ const MAX_TRIES: u32 = 3;
 /// How many records are looked at for a page, for the same reason.
 const MAX_LOOKED: usize = 20_000;
 
-/// What carries an act out.
+/// The process of an act.
 pub(in crate::runs) struct Carrier<'c> {
     pub(in crate::runs) realm: &'c dyn Realm,
     pub(in crate::runs) act: Act,
@@ -63,7 +63,7 @@ impl Carrier<'_> {
             match self.write(&next, page.as_ref()).await {
                 Ok(()) => self.record = next,
                 Err(CommitError::Conflict) => return self.overtaken(page, failed, done).await,
-                // What failed first is worth more than that the record could not say so.
+                // The first error is worth more than the one of writing it into the record.
                 Err(error) => {
                     let error = failed.unwrap_or_else(|| unwritten(&self.record.id, error));
                     return Err(left(&next, error));
@@ -109,7 +109,7 @@ impl Carrier<'_> {
         }
     }
 
-    /// Puts the runs of the next page into a record that has none in hand. A page may have none: those who watch see that the
+    /// Puts the runs of the next page into a record that has none in hand. A page may have none: watchers see that the
     /// act goes on.
     async fn turn(&self, record: &mut BulkAct) -> Result<(), Error> {
         if record.in_hand.is_empty()
@@ -130,7 +130,7 @@ impl Carrier<'_> {
         (!receipts.is_empty()).then(|| ReceiptPage::kept(self.record.pages, receipts))
     }
 
-    /// Writes the record. Where there is no answer, what is stored tells whether it was written.
+    /// Writes the record. Where there is no answer, the stored record shows whether it was written.
     async fn write(&self, next: &BulkAct, page: Option<&ReceiptPage>) -> Result<(), CommitError> {
         let store = self.realm.bulk();
         let mut tries = 1;
@@ -140,7 +140,7 @@ impl Carrier<'_> {
                 Err(CommitError::Conflict | CommitError::Unknown(_)) => {
                     match store.load_bulk(&next.id).await? {
                         Some(stored) if stored == *next => return Ok(()),
-                        // It did not take place, and nobody else has written.
+                        // It did not take place, and no other process has written.
                         Some(stored) if stored.rev + 1 == next.rev && tries < MAX_TRIES => tries += 1,
                         _ => return Err(CommitError::Conflict),
                     }
@@ -150,7 +150,7 @@ impl Carrier<'_> {
         }
     }
 
-    /// Another wrote the record: the act was stopped, or another process carries it out. What was done to the page is put
+    /// Another wrote the record: the act was stopped, or another process carries it out. Receipts of the page are put
     /// into the record of one that was stopped. An act that had failed when it was stopped ends with the failure: some runs of
     /// the page may not have been dealt with because of it.
     async fn overtaken(

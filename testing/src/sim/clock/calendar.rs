@@ -4,7 +4,7 @@
 use chrono::{NaiveTime, TimeDelta, Timelike};
 use chrono_tz::Tz;
 use pumice_core::Timestamp;
-use pumice_core::clock::Plan;
+use pumice_core::clock::JobSchedule;
 use pumice_core::request::schedule_key;
 use pumice_core::spec::{JobSpec, RealmSpec};
 use serde_json::Value;
@@ -49,7 +49,7 @@ fn instant(value: &Value) -> Timestamp {
 impl Entry {
     /// The entries of a job's document, put at a time over others.
     pub(crate) fn all(job: &JobSpec, realm: &RealmSpec, now: Timestamp, before: &[Self]) -> Vec<Self> {
-        let plan = Plan::of(job, realm, &realm.settings);
+        let plan = JobSchedule::of(job, realm, &realm.settings);
         let given = job.document["schedule"].as_array().cloned().unwrap_or_default();
         let planned = plan.entries.into_iter().map(|planned| planned.expect("entries of scenarios hold"));
         let entries = given.iter().zip(planned).map(|(given, planned)| {

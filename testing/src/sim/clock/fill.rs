@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 use pumice_core::Timestamp;
-use pumice_core::clock::backfill::{Asked, Found, Only, Progress, Wanted};
-use pumice_core::clock::{Backfill, Plan};
+use pumice_core::clock::backfill::{BackfillRequest, Found, Only, Progress, WantedSlot};
+use pumice_core::clock::{Backfill, JobSchedule};
 use pumice_core::ids::{JobId, RunId, RunKey};
 use pumice_core::ports::CommitError;
 use pumice_core::run::{Run, Status};
@@ -95,16 +95,16 @@ impl Runner {
 }
 
 impl World {
-    fn plan_of(&self, job_id: &JobId) -> Option<Plan> {
+    fn plan_of(&self, job_id: &JobId) -> Option<JobSchedule> {
         let job = self.jobs.get(job_id)?.as_ref().ok()?;
-        Some(Plan::of(job, &self.realm, &self.realm.settings))
+        Some(JobSchedule::of(job, &self.realm, &self.realm.settings))
     }
 
     fn fill_of(&self, fill: &Fill) -> Option<Backfill> {
         let job_id = JobId::new(&fill.job).expect("an id");
         let timetable = self.timetables.get(&job_id)?;
         let ago = |seconds: u64| self.now - TimeDelta::seconds(seconds.cast_signed());
-        let asked = Asked {
+        let asked = BackfillRequest {
             entry: None,
             from: ago(fill.from),
             to: ago(fill.to),
@@ -147,13 +147,13 @@ impl World {
         let settled = backfill.settled(&runs);
         let Some(plan) = self.plan_of(&backfill.job_id) else { return };
         let Ok(coming) = settled.coming(&plan) else { return };
-        let found = |wanted: Wanted| {
+        let found = |wanted: WantedSlot| {
             let own = run(&wanted.start.key);
             let clocks = run(&wanted.clocks);
             let found = settled.found(own.as_ref(), clocks.as_slice());
             (wanted, found)
         };
-        let slots: Vec<(Wanted, Found)> = coming.take(20).map(found).collect();
+        let slots: Vec<(WantedSlot, Found)> = coming.take(20).map(found).collect();
         let next = settled.taken(&slots, slots.len() < 20).next;
         if let Some(next) = next.written(backfill, self.now, None) {
             let _ = self.backfills.put(&next);

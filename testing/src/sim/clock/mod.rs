@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use pumice_core::Timestamp;
-use pumice_core::clock::{Cursor, Plan, State, Timetable};
+use pumice_core::clock::{Cursor, JobSchedule, State, Timetable};
 use pumice_core::ids::{JobId, RunKey};
 use pumice_core::spec::{JobSpec, RealmSpec};
 use serde_json::{Value, json};
@@ -360,11 +360,11 @@ impl World {
     }
 
     /// The timetable of a job that was looked at, with its plan.
-    fn looked_at(&self, job_id: &JobId) -> Option<(Timetable, Plan)> {
+    fn looked_at(&self, job_id: &JobId) -> Option<(Timetable, JobSchedule)> {
         let timetable =
             self.timetables.get(job_id).filter(|one| !one.cursors.is_empty() && one.changed.is_none())?;
         let job = self.jobs.get(job_id)?.as_ref().ok()?;
-        Some((timetable.clone(), Plan::of(job, &self.realm, &self.realm.settings)))
+        Some((timetable.clone(), JobSchedule::of(job, &self.realm, &self.realm.settings)))
     }
 
     fn pause(&mut self, id: &str, seconds: Option<u64>) {
