@@ -1,10 +1,12 @@
 //! How much is on the queues in SQLite, and their dead letters.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use pumice_core::ids::WorkerName;
+use pumice_core::message::Message;
 use pumice_core::ports::{
     Buried, DeadLetter, DeadLetterPage, DeadLetters, DeadQueue, Depth, Oldest, StoreError,
 };
@@ -135,47 +137,71 @@ impl Database {
         Ok(found.into_iter().flatten().collect())
     }
 
-    /// The answer of [`pumice_core::ports::Queue::depth`]: this process alone knows what it has handed out.
+    /// The answer of [`pumice_core::ports::Queue::depth`]. A message is handed out when this process has handed it out, or when
+    /// its run is under way: another process may serve the folder.
     pub(crate) async fn depth_of(&self, worker: &WorkerName) -> Result<Depth, StoreError> {
         let (queue, now) = (worker.to_string(), Utc::now().timestamp_micros());
-        let out: Vec<(i64, i64)> = {
+        let out: HashMap<i64, i64> = {
             let in_flight = self.in_flight();
             let of_it = in_flight.iter().filter(|(_, hidden)| hidden.is_out(worker, now));
-            of_it.map(|(id, hidden)| (hidden.visible_at, id)).collect()
+            of_it.map(|(id, hidden)| (id, hidden.visible_at)).collect()
         };
         self.look(move |connection| {
             // The index alone: bodies may be long.
-            let count = "SELECT count(*) FROM messages WHERE queue = ?1 AND visible_at <= ?2";
-            let visible: i64 =
-                connection.prepare_cached(count)?.query_row(params![queue, now], |row| row.get(0))?;
-            let count = "SELECT count(*) FROM messages WHERE queue = ?1 AND visible_at > ?2";
-            let delayed: i64 =
-                connection.prepare_cached(count)?.query_row(params![queue, now], |row| row.get(0))?;
-            let is_there = "SELECT 1 FROM messages WHERE queue = ? AND visible_at = ? AND id = ?";
-            let mut is_there = connection.prepare_cached(is_there)?;
-            let mut in_flight = Vec::with_capacity(out.len());
-            for (visible_at, id) in out {
-                // It may have been dealt with since.
-                if is_there.exists(params![queue, visible_at, id])? {
-                    in_flight.push(id);
-                }
-            }
-            let oldest =
-                "SELECT visible_at, id FROM messages WHERE queue = ?1 AND visible_at <= ?2 ORDER BY visible_at, id";
-            let mut oldest = connection.prepare_cached(oldest)?;
-            let mut rows = oldest.query(params![queue, now])?;
-            let mut age = Oldest::None;
-            while let Some(row) = rows.next()? {
-                if !in_flight.contains(&row.get::<_, i64>(1)?) {
-                    let micros = now.saturating_sub(row.get(0)?);
-                    age = Oldest::Age(Duration::from_micros(micros.unsigned_abs()));
-                    break;
-                }
-            }
-            let out = in_flight.len() as u64;
-            let ready = visible.unsigned_abs().saturating_sub(out);
-            Ok(Depth { ready, delayed: delayed.unsigned_abs(), in_flight: out, oldest: age })
+            let count = |sql: &str| -> Result<u64, rusqlite::Error> {
+                let mut count = connection.prepare_cached(sql)?;
+                count.query_row(params![queue, now], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs)
+            };
+            let visible = count("SELECT count(*) FROM messages WHERE queue = ?1 AND visible_at <= ?2")?;
+            let delayed = count("SELECT count(*) FROM messages WHERE queue = ?1 AND visible_at > ?2")?;
+            let (in_flight, oldest) = handed_out(connection, &queue, &out, now)?;
+            Ok(Depth { ready: visible.saturating_sub(in_flight), delayed, in_flight, oldest })
         })
         .await
     }
+}
+
+/// Most messages whose runs are looked at, the oldest ones: those that are handed out are among them.
+const MOST_LOOKED_AT: usize = 1_000;
+
+/// How many messages of a queue are handed out, and the age of the oldest one that is not. `own` has those that this process
+/// has handed out, with the times since which they were visible.
+fn handed_out(
+    connection: &Connection,
+    queue: &str,
+    own: &HashMap<i64, i64>,
+    now: i64,
+) -> Result<(u64, Oldest), rusqlite::Error> {
+    let is_there = "SELECT 1 FROM messages WHERE queue = ? AND visible_at = ? AND id = ?";
+    let mut is_there = connection.prepare_cached(is_there)?;
+    let mut count = 0;
+    for (id, visible_at) in own {
+        // It may have been dealt with since.
+        count += u64::from(is_there.exists(params![queue, visible_at, id])?);
+    }
+    let sql = "SELECT visible_at, id, body FROM messages WHERE queue = ? AND visible_at <= ? ORDER BY visible_at, id";
+    let mut messages = connection.prepare_cached(sql)?;
+    let mut rows = messages.query(params![queue, now])?;
+    let leased = "SELECT 1 FROM runs WHERE key = ? AND record ->> '$.lease.until' > ?";
+    let mut leased = connection.prepare_cached(leased)?;
+    let (mut looked_at, mut oldest) = (0, Oldest::None);
+    while looked_at < MOST_LOOKED_AT || matches!(oldest, Oldest::None) {
+        let Some(row) = rows.next()? else { break };
+        looked_at += 1;
+        let (visible_at, id): (i64, i64) = (row.get(0)?, row.get(1)?);
+        if own.get(&id) == Some(&visible_at) {
+            continue;
+        }
+        let is_under_way = looked_at <= MOST_LOOKED_AT
+            && match Message::read(&text(row, 2)?) {
+                Ok(message) => leased.exists(params![message.key().as_str(), now])?,
+                // One that cannot be read is about no run that is known.
+                Err(_) => false,
+            };
+        count += u64::from(is_under_way);
+        if !is_under_way && matches!(oldest, Oldest::None) {
+            oldest = Oldest::Age(Duration::from_micros(now.saturating_sub(visible_at).unsigned_abs()));
+        }
+    }
+    Ok((count, oldest))
 }

@@ -392,12 +392,11 @@ async fn resume(realm: &dyn Realm, scopes: Vec<Scope>, dry_run: bool) -> Result<
     let mut woken = 0;
     if !dry_run {
         let dispatcher = dispatcher(realm).await?;
+        // Runs of a scope that is not paused have their messages. The sweeper finds those of a resumption that was interrupted.
         if !paused.is_empty() {
             after = dispatcher.resume(&paused).await?;
+            woken = wake(realm, &dispatcher, &paused, &after).await?;
         }
-        // Also where nothing is paused any more: the one that resumed it may have been interrupted.
-        let all: Vec<Scope> = paused.into_iter().chain(unchanged.iter().cloned()).collect();
-        woken = wake(realm, &dispatcher, &all, &after).await?;
     }
     let pauses = live(&after, realm);
     Ok(PausesChanged { dry_run, paused: Vec::new(), resumed, unchanged, woken, pauses })
@@ -419,6 +418,9 @@ async fn wake(
         let waited = runs.into_iter().filter(|run| {
             scopes.iter().any(|scope| scope.has(run))
                 && run.ts_start.is_none()
+                // A run that was put off has left its line; one in a line is called.
+                && !run.is_in_line()
+                && !run.waits_for_permit()
                 && pauses.of(run, now).is_none()
         });
         let keys: Vec<RunKey> = waited.map(|run| run.key).collect();

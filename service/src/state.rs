@@ -204,7 +204,14 @@ pub async fn list(realm: &dyn Realm, _: ListState) -> Result<Vec<StateShown>, Er
 /// [`Error`] when the store cannot be reached.
 pub async fn delete(realm: &dyn Realm, request: DeleteState) -> Result<DeletedState, Error> {
     let act = Act::new("state delete", &request).on("state", &request.ids);
-    act.record(realm, deleting(realm, request)).await
+    let work = async {
+        let deleted = deleting(realm, request).await?;
+        if deleted.items.iter().all(|item| !item.deleted) {
+            act.refuse("no such state item");
+        }
+        Ok(deleted)
+    };
+    act.record(realm, work).await
 }
 
 async fn deleting(realm: &dyn Realm, request: DeleteState) -> Result<DeletedState, Error> {

@@ -13,6 +13,7 @@ use pumice_core::ids::JobId;
 use pumice_core::ports::{Order, PastCount, RunPage, RunQuery};
 use pumice_core::run::{Figures, Status};
 use pumice_core::spec::Timezone;
+use pumice_core::text::counted;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -185,7 +186,8 @@ pub async fn stats(realm: &dyn Realm, request: &AskStats) -> Result<Stats, Error
     let filter = windowed(request.filter.as_deref())?;
     let words = filter.to_string();
     let query = query(realm, filter, request.zone, false).await?;
-    let until = query.until.unwrap_or_else(|| realm.now());
+    let now = realm.now();
+    let until = query.until.unwrap_or(now);
     // A filter has a beginning by now.
     let since = query.since.unwrap_or(until);
     let query = RunQuery { until: Some(until), without_alerts: true, order: Order::Newest, ..query };
@@ -194,8 +196,8 @@ pub async fn stats(realm: &dyn Realm, request: &AskStats) -> Result<Stats, Error
     let earlier = RunQuery { since: Some(since - (until - since)), until: Some(since), ..query.clone() };
     let before = Window::read(realm, earlier.clone(), None).await?;
     let costs = costs(realm, ledger, &query, window.is_cut).await?;
-    let (window, gone) = (window.figures(), Gone::read(realm, &query).await?);
-    let (before, gone_before) = (before.figures(), Gone::read(realm, &earlier).await?);
+    let (window, gone) = (window.figures(), Gone::read(realm, &query, now).await?);
+    let (before, gone_before) = (before.figures(), Gone::read(realm, &earlier, now).await?);
     let (all, by_job) = gone.add_to(window.all, window.jobs);
     let (_, mut before_by_job) = gone_before.add_to(before.all, before.jobs);
     let mut jobs: Vec<JobStats> = by_job
@@ -305,19 +307,17 @@ struct Gone {
 
 impl Gone {
     /// Reads the counts of the whole days of a window. They know of jobs and outcomes: where terms ask for more, none is
-    /// taken, and the note says how many there are.
-    async fn read(realm: &dyn Realm, query: &RunQuery) -> Result<Self, Error> {
+    /// taken, and the note says how many there are. Those of days that are in the window in part alone are not taken either.
+    async fn read(realm: &dyn Realm, query: &RunQuery, now: Timestamp) -> Result<Self, Error> {
         let (Some(since), Some(until)) = (query.since, query.until) else { return Ok(Self::default()) };
-        let first = if since.time() == NaiveTime::MIN {
-            Some(since.date_naive())
-        } else {
-            since.date_naive().succ_opt()
+        let (begins, ends) = (since.date_naive(), until.date_naive());
+        let first = if since.time() == NaiveTime::MIN { Some(begins) } else { begins.succ_opt() };
+        // A run without a record any more was dispatched by now: today is a whole day.
+        let past_last = if until < now { Some(ends) } else { ends.succ_opt() };
+        let (Some(first), Some(past_last), Some(after)) = (first, past_last, ends.succ_opt()) else {
+            return Ok(Self::default());
         };
-        // A run without a record any more was dispatched by now.
-        let past_last =
-            if until < realm.now() { Some(until.date_naive()) } else { until.date_naive().succ_opt() };
-        let (Some(first), Some(past_last)) = (first, past_last) else { return Ok(Self::default()) };
-        let Some(mut counts) = realm.runs().past(first, past_last).await? else {
+        let Some(mut counts) = realm.runs().past(begins, after).await? else {
             return Ok(Self { counts: Vec::new(), note: uncounted(realm, since).await? });
         };
         counts.retain(|count| {
@@ -328,16 +328,30 @@ impl Gone {
             matches!(wanted, Wanted::Status(_) | Wanted::Job(_) | Wanted::Since(_) | Wanted::Until(_))
         };
         let answers_all = query.filter.terms().iter().all(|term| knows(&term.wanted) && !term.is_negated);
-        let runs: u64 = counts.iter().map(|count| count.runs).sum();
-        if runs == 0 {
+        let total = |counts: &[PastCount]| counts.iter().map(|count| count.runs).sum::<u64>();
+        let all = total(&counts);
+        if all == 0 {
             return Ok(Self::default());
         }
         if answers_all {
-            let note = format!(
-                "the records of {runs} of these runs are gone: they are counted by whole days in UTC"
-            );
-            return Ok(Self { counts, note: Some(note) });
+            counts.retain(|count| (first..past_last).contains(&count.day));
+            let runs = total(&counts);
+            let mut says = Vec::new();
+            if runs > 0 {
+                says.push(format!(
+                    "the records of {runs} of these runs are gone: they are counted by whole days in UTC"
+                ));
+            }
+            if all > runs {
+                says.push(format!(
+                    "{} whose records are gone are left out: they are counted by whole days in UTC, and the window has \
+                     a part of their days",
+                    counted(usize::try_from(all - runs).unwrap_or(usize::MAX), "run")
+                ));
+            }
+            return Ok(Self { counts, note: Some(says.join("; ")) });
         }
+        let runs = all;
         let note = format!(
             "{runs} runs whose records are gone are left out: their counts know of jobs and outcomes alone"
         );

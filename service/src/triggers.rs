@@ -191,7 +191,14 @@ pub async fn show(realm: &dyn Realm, request: &TriggerName) -> Result<Doc, Error
 /// [`Error`] when the store cannot be reached.
 pub async fn delete(realm: &dyn Realm, request: &DeleteTriggers) -> Result<DeletedTriggers, Error> {
     let act = Act::new("triggers delete", request).on("trigger", &request.triggers);
-    act.record(realm, deleting(realm, request, &act)).await
+    let work = async {
+        let deleted = deleting(realm, request, &act).await?;
+        if deleted.triggers.iter().all(|trigger| !trigger.deleted) {
+            act.refuse("no such trigger");
+        }
+        Ok(deleted)
+    };
+    act.record(realm, work).await
 }
 
 async fn deleting(realm: &dyn Realm, request: &DeleteTriggers, act: &Act) -> Result<DeletedTriggers, Error> {

@@ -115,8 +115,9 @@ fn decided(run: &Run, input: Input, now: Timestamp) -> Result<Decision, IllegalT
 }
 
 /// As [`cancel`], with the first request to stop kept in the record.
-fn stop(run: &Run, request: Box<StopRequest>, now: Timestamp) -> Result<Decision, IllegalTransition> {
+fn stop(run: &Run, mut request: Box<StopRequest>, now: Timestamp) -> Result<Decision, IllegalTransition> {
     let mut next = run.clone();
+    request.at = Some(now);
     next.stopped_by.get_or_insert(request);
     cancel(&next, now)
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Timestamp;
+
 /// Longest name on a request, and longest reason, in bytes.
 pub const MAX_STOP_TEXT: usize = 512;
 
@@ -15,6 +17,9 @@ pub struct StopRequest {
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// When it was written: it distinguishes two requests of one person.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "chrono::serde::ts_microseconds_option")]
+    pub at: Option<Timestamp>,
 }
 
 impl StopRequest {
@@ -22,7 +27,7 @@ impl StopRequest {
     #[must_use]
     pub fn new(by: &str, why: Option<&str>) -> Self {
         let cut = |text: &str| text[..text.floor_char_boundary(MAX_STOP_TEXT)].to_owned();
-        Self { by: cut(by), why: why.filter(|why| !why.is_empty()).map(cut) }
+        Self { by: cut(by), why: why.filter(|why| !why.is_empty()).map(cut), at: None }
     }
 }
 

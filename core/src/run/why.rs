@@ -372,7 +372,16 @@ impl Explainer<'_> {
                     run.overlap.as_str()
                 )
             }
-            None => format!("the lock of its job is free{place}; it looks again within 30 seconds"),
+            None => {
+                // It takes the lock as soon as a worker looks at it.
+                let ready = self.ready();
+                let sentence = match ready.cause {
+                    Cause::Queue => format!("the lock of its job is free{place}; it looks again within 30 seconds"),
+                    _ => format!("the lock of its job is free{place}; {}", ready.sentence),
+                };
+                let cause = if ready.cause == Cause::Queue { Cause::Lock } else { ready.cause };
+                return Explained { sentence, cause, ..ready };
+            }
         };
         Explained { by: line.holder.clone(), ..told(Cause::Lock, sentence) }
     }

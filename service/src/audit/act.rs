@@ -53,6 +53,8 @@ struct Seen {
     targets: Vec<Target>,
     known: HashSet<Target>,
     changes: Vec<DocumentChange>,
+    /// Why nothing of it was done, though it has an answer.
+    refused: Option<String>,
 }
 
 impl Act {
@@ -85,6 +87,11 @@ impl Act {
             *value = pumice_core::secret::MASK.into();
         }
         self
+    }
+
+    /// All of it was refused: its answer says so for each part.
+    pub fn refuse(&self, why: impl Into<String>) {
+        self.seen().refused = Some(why.into());
     }
 
     /// Something turned out to be touched.
@@ -135,7 +142,9 @@ impl Act {
     ) -> Result<A, Error> {
         let Some(entry) = self.begin(realm).await? else { return work.await };
         let outcome = work.await;
+        let refused = self.seen().refused.take();
         let (ended, answer) = match &outcome {
+            Ok(_) if refused.is_some() => (ActOutcome::Refused, Err(refused.as_deref().unwrap_or_default())),
             Ok(answer) => (ActOutcome::Done, Ok(serde_json::to_value(answer).unwrap_or_default())),
             Err(error) if error.kind().is_of_request() => (ActOutcome::Refused, Err(error.message())),
             Err(error) => (ActOutcome::Failed, Err(error.message())),

@@ -238,7 +238,14 @@ impl IntakeCounts {
 pub async fn dispatch(realm: &dyn Realm, request: &Dispatch) -> Result<Outcomes, Error> {
     let jobs = request.requests.iter().filter_map(|one| one.get("job_id").and_then(Value::as_str));
     let act = Act::new("dispatch", request).on("job", jobs);
-    act.record(realm, taking(realm, request)).await
+    let work = async {
+        let outcomes = taking(realm, request).await?;
+        if let (true, Some(first)) = (outcomes.accepted.is_empty(), outcomes.refused.first()) {
+            act.refuse(first.error.clone());
+        }
+        Ok(outcomes)
+    };
+    act.record(realm, work).await
 }
 
 async fn taking(realm: &dyn Realm, request: &Dispatch) -> Result<Outcomes, Error> {

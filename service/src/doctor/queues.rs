@@ -30,7 +30,7 @@ pub(super) async fn workers(realm: &dyn Realm) -> Result<Check, Error> {
     const NAME: &str = "workers";
     let (site, now) = (realm.site().await?, realm.now());
     let workers: Vec<WorkerName> = workers_of_jobs(realm).await?.into_keys().collect();
-    let (mut without, mut lost) = (Vec::new(), Vec::new());
+    let (mut without, mut lost, mut stopped) = (Vec::new(), Vec::new(), Vec::new());
     let serves = realm.served_workers().await?;
     let unserved: Vec<&WorkerName> =
         workers.iter().filter(|worker| not_served(worker, &serves).is_some()).collect();
@@ -49,6 +49,8 @@ pub(super) async fn workers(realm: &dyn Realm) -> Result<Check, Error> {
                 && hosts.iter().any(|host| is_lost(&host))
             {
                 lost.push(format!("{worker} (seen {} ago)", span((now - last).num_seconds())));
+            } else if !hosts.is_empty() && hosts.iter().all(|host| !host.is_alive(now)) {
+                stopped.push(worker);
             }
         }
     }
@@ -66,6 +68,10 @@ pub(super) async fn workers(realm: &dyn Realm) -> Result<Check, Error> {
             format!("no host of these workers is alive, and one ended without a word: {}{rest}", few(&lost)),
         )
         .fix(["workers", "list"])
+    } else if let Some(waits) = first_unserved(realm, &stopped).await? {
+        let names = few(&stopped.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let says = format!("no host of these workers is alive: {names}; {}; start one", waiting_words(&waits));
+        Check::warning(NAME, says).fix(["runs", "why", waits.0.key.as_str()])
     } else if let Some(waits) = first_unserved(realm, &unserved).await? {
         unserved_check(NAME, &unserved, &serves, &waits)
     } else if !unserved.is_empty() {
@@ -96,16 +102,21 @@ fn unserved_check(
     name: &str,
     unserved: &[&WorkerName],
     serves: &[WorkerName],
-    (first, count): &(Run, usize),
+    waits: &(Run, usize),
 ) -> Check {
     let says = format!(
-        "{}, and {}{} for it, the first {}; stop the server, and serve every worker that is needed",
+        "{}, and {}; stop the server, and run `pumice serve` with `--worker` for each that is needed, or without it",
         unserved_words(unserved, serves),
-        counted(*count, "run"),
-        if *count == 1 { " waits" } else { " wait" },
-        first.key,
+        waiting_words(waits),
     );
-    Check::warning(name, says).fix(["runs", "why", first.key.as_str()])
+    Check::warning(name, says).fix(["runs", "why", waits.0.key.as_str()])
+}
+
+/// How many runs wait, and the first of them.
+fn waiting_words((first, count): &(Run, usize)) -> String {
+    let at_least = if *count >= MAX_WAITING { "at least " } else { "" };
+    let wait = if *count == 1 { "waits" } else { "wait" };
+    format!("{at_least}{} {wait} for it, the first {}", counted(*count, "run"), first.key)
 }
 
 /// The first run that could start and waits for one of these workers, and how many of those that were looked at do.
@@ -147,7 +158,8 @@ pub(super) async fn waiting(realm: &dyn Realm) -> Result<Check, Error> {
         let depth = site.ports.queue.depth(worker).await?;
         let Depth { ready, delayed, in_flight, .. } = depth;
         let since = span((realm.now() - oldest.not_before.max(oldest.ts_dispatch)).num_seconds());
-        let says = format!("{} for {worker} since {since}", counted(*count, "run"));
+        let at_least = if *count >= MAX_WAITING { "at least " } else { "" };
+        let says = format!("{at_least}{} for {worker} since {since}", counted(*count, "run"));
         if ready + delayed + in_flight == 0 {
             without_message.push((oldest, says))
         } else {

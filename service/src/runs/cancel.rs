@@ -153,6 +153,9 @@ async fn cancelling(realm: &dyn Realm, request: &CancelRuns, act: &Act) -> Resul
         };
         cancelled.refused.push(NotCancelled { run, error: refused });
     }
+    if let (true, Some(first)) = (cancelled.runs.is_empty(), cancelled.refused.first()) {
+        act.refuse(first.error.clone());
+    }
     Ok(cancelled)
 }
 

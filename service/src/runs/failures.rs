@@ -13,8 +13,7 @@ use pumice_core::spec::Timezone;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::changes::changes;
-use super::since::last_success;
+use super::since::{differences, last_success};
 use super::{ManyRuns, RetryMany, asked};
 use crate::failure::Error;
 use crate::realm::Realm;
@@ -39,6 +38,8 @@ const MAX_JOBS: usize = 5;
 const MAX_COMPARED: usize = 20;
 /// The statuses of runs that failed. Cancelled runs were meant to end.
 const FAILED: [Status; 2] = [Status::Failed, Status::Rejected];
+/// The statuses that a request may name.
+const FAILURES: [Status; 3] = [Status::Failed, Status::Rejected, Status::Cancelled];
 
 /// Which failures to look at.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -115,7 +116,8 @@ pub struct FailureGroup {
     /// The last run of its job before it that ended well, where there is one near by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub success: Option<RunKey>,
-    /// Places of the spec that are not as they were in that run.
+    /// Places of the spec that are not as they were in that run, and of those of the steps that failed: these begin with the job
+    /// of the step.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub spec: Vec<FieldChange>,
     /// Places of the parameters and globals that were asked for, and are not as they were in that run.
@@ -136,11 +138,20 @@ pub struct FailedJob {
 /// The terms of a request, with the window and the statuses where it names none.
 fn windowed(text: Option<&str>) -> Result<Filter, Error> {
     let mut filter = asked::parsed(text)?;
-    let has = |filter: &Filter, is: fn(&Wanted) -> bool| filter.terms().iter().any(|term| is(&term.wanted));
-    if !has(&filter, |wanted| matches!(wanted, Wanted::Status(_))) {
+    let mut names_statuses = false;
+    for term in filter.terms().iter().filter(|term| !term.is_negated) {
+        let Wanted::Status(statuses) = &term.wanted else { continue };
+        names_statuses = true;
+        if let Some(other) = statuses.iter().find(|status| !FAILURES.contains(status)) {
+            return Err(Error::invalid(format!(
+                "status:{other}: failures are runs that are failed, rejected or cancelled"
+            )));
+        }
+    }
+    if !names_statuses {
         filter = filter.and(Wanted::Status(FAILED.to_vec()));
     }
-    if !has(&filter, |wanted| matches!(wanted, Wanted::Since(_))) {
+    if !filter.terms().iter().any(|term| matches!(term.wanted, Wanted::Since(_))) {
         filter = filter.and(Wanted::Since(FilterTime::Ago(WINDOW)));
     }
     Ok(filter)
@@ -287,11 +298,8 @@ async fn open(realm: &dyn Realm, runs: &[Run]) -> Result<Vec<bool>, Error> {
 /// Compares the example of a group with the last run of its job before it that ended well.
 async fn compare(realm: &dyn Realm, group: &mut FailureGroup) -> Result<(), Error> {
     let Some(success) = last_success(realm, &group.example_job, group.last.0).await? else { return Ok(()) };
-    let failed = realm.runs().load_with_spec(&group.example).await?;
-    let before = realm.runs().load_with_spec(&success.key).await?;
-    if let (Some((_, failed)), Some((_, before))) = (failed, before) {
-        let found = changes((&before).into(), (&failed).into());
-        (group.spec, group.input) = (found.spec, found.input);
+    if let Some(found) = differences(realm, &group.example, &success.key).await? {
+        (group.spec, group.input) = (found.changes.spec, found.changes.input);
         group.success = Some(success.key);
     }
     Ok(())

@@ -1,5 +1,7 @@
 //! Changes since a job's last run that ended well: for runs that failed.
 
+use std::collections::BTreeSet;
+
 use chrono::TimeDelta;
 use pumice_core::Timestamp;
 use pumice_core::audit::{ActOutcome, AuditId, Origin};
@@ -7,11 +9,12 @@ use pumice_core::glob::literal;
 use pumice_core::ids::{JobId, RunKey};
 use pumice_core::ports::{AuditQuery, RunQuery};
 use pumice_core::run::{Run, Status, Trigger};
+use pumice_core::spec::RunSpec;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::changes::changes;
+use super::changes::{Changes, changes};
 use crate::failure::Error;
 use crate::realm::Realm;
 use crate::specs::FieldChange;
@@ -23,6 +26,8 @@ const MAX_BEFORE: usize = 1_000;
 const MAX_ENTRIES: usize = 1_000;
 /// How many of them are read at once.
 const PAGE: usize = 200;
+/// Most steps that failed whose specs are compared.
+const MAX_STEPS: usize = 10;
 /// Acts whose responses name the runs that they started.
 const STARTS: [&str; 3] = ["dispatch", "runs retry", "schedules run"];
 /// How long before it made a run its act may have begun, for the run to be looked for in it.
@@ -35,7 +40,7 @@ const SKEW: TimeDelta = TimeDelta::seconds(5);
 pub struct SinceSuccess {
     /// That run.
     pub success: RunKey,
-    /// Places of the spec.
+    /// Places of the spec, and of those of the steps that failed: these begin with the job of the step.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub spec: Vec<FieldChange>,
     /// Places of the parameters and globals that were asked for.
@@ -100,25 +105,118 @@ pub(super) async fn since_success(realm: &dyn Realm, run: &Run) -> Result<Option
         return Ok(None);
     }
     let Some(success) = last_success(realm, &run.job_id, run.ts_dispatch).await? else { return Ok(None) };
-    let failed = realm.runs().load_with_spec(&run.key).await?;
-    let before = realm.runs().load_with_spec(&success.key).await?;
-    let (Some((_, failed)), Some((_, before))) = (failed, before) else { return Ok(None) };
-    let found = changes((&before).into(), (&failed).into());
-    if found.spec.is_empty() && found.input.is_empty() {
+    let Some(Differences { changes, jobs }) = differences(realm, &run.key, &success.key).await? else {
+        return Ok(None);
+    };
+    if changes.spec.is_empty() && changes.input.is_empty() {
         return Ok(None);
     }
-    let changed = match found.spec.is_empty() {
+    let changed = match jobs.is_empty() {
         true => None,
-        false => changer(realm, &run.job_id, success.ts_dispatch, run.ts_dispatch).await,
+        false => changer(realm, &jobs, success.ts_dispatch, run.ts_dispatch).await,
     };
-    Ok(Some(SinceSuccess { success: success.key, spec: found.spec, input: found.input, changed }))
+    Ok(Some(SinceSuccess { success: success.key, spec: changes.spec, input: changes.input, changed }))
 }
 
-/// The last change of a job between two times. Without the right to read the audit it is left out.
-async fn changer(realm: &dyn Realm, job: &JobId, after: Timestamp, until: Timestamp) -> Option<ActBy> {
+/// In what two runs of a job differ, and the jobs whose specs do.
+#[derive(Default)]
+pub(super) struct Differences {
+    pub(super) changes: Changes,
+    pub(super) jobs: BTreeSet<JobId>,
+}
+
+/// Compares a run that failed with one of its job that ended well: their specs, their input, and the specs of the steps that
+/// failed, whose places begin with the job of the step. `None` when one of them is gone.
+///
+/// # Errors
+/// [`Error`] when the store cannot be read.
+pub(super) async fn differences(
+    realm: &dyn Realm,
+    failed: &RunKey,
+    success: &RunKey,
+) -> Result<Option<Differences>, Error> {
+    let failed = realm.runs().load_with_spec(failed).await?;
+    let success = realm.runs().load_with_spec(success).await?;
+    let (Some((failed, is)), Some((success, was))) = (failed, success) else { return Ok(None) };
+    let mut found = Differences { changes: changes((&was).into(), (&is).into()), jobs: BTreeSet::new() };
+    if !found.changes.spec.is_empty() {
+        found.jobs.insert(failed.job_id.clone());
+    }
+    let mut open = vec![(failed, success)];
+    let (mut seen, mut left) = (BTreeSet::new(), MAX_STEPS);
+    while let Some((failed, success)) = open.pop() {
+        for (step, is) in failed_steps(realm, &failed, &mut left).await? {
+            let Some((before, was)) = counterpart(realm, &step, &success).await? else { continue };
+            if seen.insert(step.job_id.clone()) {
+                let differ = changes((&was).into(), (&is).into()).spec;
+                if !differ.is_empty() {
+                    found.jobs.insert(step.job_id.clone());
+                }
+                let job = &step.job_id;
+                found.changes.spec.extend(
+                    differ
+                        .into_iter()
+                        .map(|change| FieldChange { field: format!("{job}: {}", change.field), ..change }),
+                );
+            }
+            open.push((step, before));
+        }
+    }
+    Ok(Some(found))
+}
+
+/// The steps of a run's last attempt that failed, `left` at most.
+async fn failed_steps(
+    realm: &dyn Realm,
+    run: &Run,
+    left: &mut usize,
+) -> Result<Vec<(Run, RunSpec)>, Error> {
+    if *left == 0 {
+        return Ok(Vec::new());
+    }
+    let mut found = Vec::new();
+    for step in realm.runs().children(&run.key, run.attempt).await? {
+        if *left > 0 && matches!(step.status, Status::Failed | Status::Rejected) {
+            *left -= 1;
+            found.extend(realm.runs().load_with_spec(&step.key).await?);
+        }
+    }
+    Ok(found)
+}
+
+/// The step of another run that is of the same job, in the same place where one there is.
+async fn counterpart(
+    realm: &dyn Realm,
+    step: &Run,
+    other: &Run,
+) -> Result<Option<(Run, RunSpec)>, Error> {
+    let is_same = |found: &Run| found.job_id == step.job_id && found.foreach_index == step.foreach_index;
+    let place = other.key.child(other.attempt, step.key.step().unwrap_or_default());
+    if let Some((found, spec)) = realm.runs().load_with_spec(&place).await?
+        && is_same(&found)
+    {
+        return Ok(Some((found, spec)));
+    }
+    let steps = realm.runs().children(&other.key, other.attempt).await?;
+    let Some(found) = steps.iter().find(|found| is_same(found)).or_else(|| {
+        // An item that was not there then is of the same job.
+        steps.iter().find(|found| found.job_id == step.job_id)
+    }) else {
+        return Ok(None);
+    };
+    Ok(realm.runs().load_with_spec(&found.key).await?)
+}
+
+/// The last change of one of these jobs between two times. Without the right to read the audit it is left out.
+async fn changer(
+    realm: &dyn Realm,
+    jobs: &BTreeSet<JobId>,
+    after: Timestamp,
+    until: Timestamp,
+) -> Option<ActBy> {
     let is_of_it = |entry: &pumice_core::audit::AuditEntry| {
         let is_job = |change: &pumice_core::audit::DocumentChange| {
-            change.of.kind == "job" && change.of.name == job.as_str()
+            change.of.kind == "job" && jobs.iter().any(|job| job.as_str() == change.of.name)
         };
         entry.outcome == ActOutcome::Done && entry.changes.iter().any(is_job)
     };

@@ -153,7 +153,14 @@ pub async fn show_standing(realm: &dyn Realm, request: &JobName) -> Result<(Doc,
 /// [`Error`] when the store cannot be reached.
 pub async fn delete(realm: &dyn Realm, request: &DeleteJobs) -> Result<DeletedJobs, Error> {
     let act = Act::new("jobs delete", request).on("job", &request.jobs);
-    act.record(realm, deleting(realm, request, &act)).await
+    let work = async {
+        let deleted = deleting(realm, request, &act).await?;
+        if deleted.jobs.iter().all(|job| !job.deleted) {
+            act.refuse("no such job");
+        }
+        Ok(deleted)
+    };
+    act.record(realm, work).await
 }
 
 async fn deleting(realm: &dyn Realm, request: &DeleteJobs, act: &Act) -> Result<DeletedJobs, Error> {

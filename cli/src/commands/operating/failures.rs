@@ -40,7 +40,7 @@ pub(super) async fn failures(global: &Global, options: Failures) -> Result<(), F
 }
 
 fn lines(format: Format, found: &FailureList) -> Vec<String> {
-    if found.groups.is_empty() {
+    if found.runs == 0 {
         return vec![format!("no run failed that is meant by {}", escaped(&found.filter))];
     }
     let mut lines = Vec::new();

@@ -275,7 +275,8 @@ pub(in crate::engine) fn took_effect(wanted: &Run, stored: &Run) -> bool {
         && stored.duties == wanted.duties
         && (stored.rendered == wanted.rendered || wanted.place_of(Part::Rendered).is_some())
         && stored.cancel >= wanted.cancel
-        && stored.stopped_by.is_some() >= wanted.stopped_by.is_some()
+        // Another person's request has the same effect, and is not this one.
+        && (wanted.stopped_by.is_none() || stored.stopped_by == wanted.stopped_by)
         && stored.replaced_by.is_some() >= wanted.replaced_by.is_some()
         && stored.handed_over == wanted.handed_over
 }

@@ -444,9 +444,10 @@ fn stop_request_ends_waiting_runs_and_marks_running_ones() {
         assert_eq!((decision.run.status, decision.run.cancel), (status, true), "{what}");
         let by = Box::new(StopRequest::new("ada", Some("wrong month")));
         let asked = apply(&run, Input::Stop(by.clone()), 20).run;
-        assert_eq!((asked.status, asked.cancel, &asked.stopped_by), (status, true, &Some(by)), "{what}");
-        let told = asked.reason.as_deref().is_some_and(|why| why.ends_with(", by ada: wrong month"));
-        assert_eq!(told, status == Status::Cancelled, "{what}: {:?}", asked.reason);
+        let by = Some(Box::new(StopRequest { at: Some(at(20)), ..*by }));
+        assert_eq!((asked.status, asked.cancel, &asked.stopped_by), (status, true, &by), "{what}");
+        let names_asker = asked.reason.as_deref().is_some_and(|why| why.ends_with(", by ada: wrong month"));
+        assert_eq!(names_asker, status == Status::Cancelled, "{what}: {:?}", asked.reason);
         assert_eq!(decision.wake.is_some(), wakes, "{what}");
     }
 }

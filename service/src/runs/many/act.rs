@@ -4,7 +4,7 @@ use pumice_core::engine::{ApplyError, Dispatcher, RedoError, RedoRequest};
 use pumice_core::ids::RunKey;
 use pumice_core::job_type::DispatchError;
 use pumice_core::ports::RunStore;
-use pumice_core::run::{IllegalTransition, Redo, RedoFrom, Run, Status, StopRequest};
+use pumice_core::run::{Redo, RedoFrom, Run, Status, StopRequest};
 
 use super::{ManyOutcome, Receipt, RetryMany};
 use crate::failure::Error;
@@ -96,11 +96,8 @@ fn cancelled(outcome: Result<Run, ApplyError>, run: RunKey) -> Result<Receipt, E
             CancelOutcome::Stopping | CancelOutcome::Unserved => ManyOutcome::Stopping,
             CancelOutcome::HandedOver => ManyOutcome::HandedOver,
         },
-        Err(
-            ApplyError::Illegal(IllegalTransition::Ended, _) | ApplyError::Gone(_) | ApplyError::Removed(_),
-        ) => ManyOutcome::Already,
-        // It was asked to before.
-        Err(ApplyError::Illegal(..)) => ManyOutcome::Stopping,
+        // It has ended, or was asked to stop before.
+        Err(ApplyError::Illegal(..) | ApplyError::Gone(_) | ApplyError::Removed(_)) => ManyOutcome::Already,
         Err(error) => return Err(error.into()),
     };
     Ok(Receipt { run, outcome, by: None, error: None })
