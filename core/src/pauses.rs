@@ -85,9 +85,9 @@ impl Pause {
         self.until.is_some_and(|until| until <= now)
     }
 
-    /// The same for a sentence.
+    /// The facts for a sentence about it.
     #[must_use]
-    pub fn told(&self) -> PausedBy {
+    pub fn paused_by(&self) -> PausedBy {
         PausedBy {
             what: self.scope.words(),
             since: self.since,

@@ -31,7 +31,7 @@ impl<'de> Deserialize<'de> for JobIds {
 
 impl JsonSchema for JobIds {
     fn schema_name() -> std::borrow::Cow<'static, str> {
-        "JobList".into()
+        "JobIds".into()
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {

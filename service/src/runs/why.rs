@@ -101,7 +101,7 @@ async fn facts(realm: &dyn Realm, run: &Run) -> Result<Facts, Error> {
         facts.gate = Some(gate_fact(realm, run, gate).await?);
     }
     facts.workers = workers(realm, run).await?;
-    facts.paused = realm.runs().pauses().await?.of(run, realm.now()).map(Pause::told);
+    facts.paused = realm.runs().pauses().await?.of(run, realm.now()).map(Pause::paused_by);
     if let (Some(host), Some(hosts)) = (&run.host, &realm.site().await?.ports.hosts) {
         let found = hosts.host(&run.worker, host).await?;
         facts.host_alive = Some(found.is_some_and(|host| host.is_alive(realm.now())));

@@ -76,7 +76,7 @@ impl<'de> Deserialize<'de> for IdScope {
 
 impl JsonSchema for IdScope {
     fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Scope".into()
+        "IdScope".into()
     }
 
     fn inline_schema() -> bool {
