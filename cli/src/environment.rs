@@ -26,8 +26,21 @@ const OWN_NAMES: [&str; 3] = ["env", "jinja", "lava"];
 /// The name under which a file's secrets are allowed.
 const ALLOWED: &str = "secret-in-environment";
 /// Words that name a secret in a name, in small letters.
-const SECRET_NAMES: [&str; 8] =
-    ["password", "passwd", "passphrase", "secret", "token", "api_key", "apikey", "private_key"];
+const SECRET_NAMES: [&str; 11] = [
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "token",
+    "api_key",
+    "apikey",
+    "private_key",
+    "access_key",
+    "accesskey",
+    "credential",
+];
+/// Schemes of HTTP authorization, and how long the credentials after them are at least.
+const SCHEMES: [(&str, usize); 2] = [("bearer ", 8), ("basic ", 8)];
 /// Such words that are whole names, or between underscores: other words contain them.
 const SECRET_WORDS: [&str; 3] = ["pwd", "pass", "pw"];
 /// Ends of names for the place where a secret is kept, not for the secret.
@@ -297,7 +310,7 @@ fn find_secrets(path: &JsonPath, values: &Map<String, Value>, found: &mut Vec<St
                 for (index, item) in items.iter().enumerate() {
                     match item {
                         Value::Object(below) => find_secrets(&path.item(index), below, found),
-                        item if is_secret("", item) => found.push(path.item(index).to_string()),
+                        item if is_secret(name, item) => found.push(path.item(index).to_string()),
                         _ => {}
                     }
                 }
@@ -313,14 +326,32 @@ fn is_secret(name: &str, value: &Value) -> bool {
         return true;
     }
     let Value::String(text) = value else { return false };
-    let name = name.to_lowercase();
-    let has_word = name.split(['_', '-', '.']).any(|word| SECRET_WORDS.contains(&word));
-    let is_named = (has_word || SECRET_NAMES.iter().any(|word| name.contains(word)))
-        && !REFERENCES.iter().any(|end| name.ends_with(end));
-    // A parameter, an ARN or a template says where it is kept.
+    (is_secret_name(name) && !is_reference(text)) || has_secret_form(text) || has_secret_part(text)
+}
+
+/// Whether a name is that of a secret, and not that of its place.
+fn is_secret_name(name: &str) -> bool {
+    let name = name.trim().to_lowercase();
+    let has_word = name.split(['_', '-', '.', ' ']).any(|word| SECRET_WORDS.contains(&word));
+    (has_word || SECRET_NAMES.iter().any(|word| name.contains(word)))
+        && !REFERENCES.iter().any(|end| name.ends_with(end))
+}
+
+/// Whether a value names the place of a secret: a parameter, an ARN, a variable or a template.
+fn is_reference(text: &str) -> bool {
     let is_path = text.starts_with('/') && text[1..].contains('/');
-    let is_reference = text.is_empty() || is_path || text.starts_with("arn:") || text.contains("{{");
-    (is_named && !is_reference) || has_secret_form(text)
+    let is_variable = text.starts_with(['$', '%']);
+    text.is_empty() || is_path || is_variable || text.starts_with("arn:") || text.contains("{{")
+}
+
+/// Whether a text has a secret among parts as `name=value`: a connection string, the query of a URL, lines of settings.
+fn has_secret_part(text: &str) -> bool {
+    text.split([';', '&', '?', ',', ' ', '\n']).filter_map(|part| part.split_once('=')).any(
+        |(name, value)| {
+            is_secret_name(name.trim_start_matches('-'))
+                && !is_reference(value.trim().trim_matches(['"', '\'']))
+        },
+    )
 }
 
 /// Whether a text has the form of a key, or of a URL with a password.
@@ -342,7 +373,14 @@ fn has_secret_form(text: &str) -> bool {
             begins && text[at + start.len()..].chars().take_while(goes_on).count() >= *least
         })
     };
+    let has_credentials = |(scheme, least): &(&str, usize)| {
+        let lower = text.trim_start().to_ascii_lowercase();
+        lower.strip_prefix(scheme).is_some_and(|rest| {
+            rest.trim().len() >= *least && !rest.trim().contains(' ') && !is_reference(rest.trim())
+        })
+    };
     TOKENS.iter().any(is_token)
+        || SCHEMES.iter().any(has_credentials)
         || text.contains("-----BEGIN ") && text.contains("PRIVATE KEY-----")
         || text.split(|c: char| !c.is_ascii_alphanumeric()).any(is_access_key)
         || with_password
@@ -447,7 +485,17 @@ mod tests {
     fn environment_with_a_secret_is_refused_with_a_way_out() {
         for (values, wanted) in [
             ("db: { password: hunter2 }", Some("db.password seems to be a secret")),
-            ("tokens: [x]\nslack_token: xoxb-1", Some("slack_token seems to be a secret")),
+            ("tokens: [x]\nslack_token: xoxb-1", Some("slack_token seems to be a secret, and 1 more")),
+            ("tokens: [abc]", Some("tokens[0] seems to be a secret")),
+            ("access_key: abc", Some("access_key seems to be a secret")),
+            ("AccessKey: abc", Some("AccessKey seems to be a secret")),
+            ("credential: abc", Some("credential seems to be a secret")),
+            ("auth: Bearer 0123456789abcdef", Some("auth seems to be a secret")),
+            ("db: Server=x;Password=foo;", Some("db seems to be a secret")),
+            ("x: aws_secret_access_key=wJalrXUtnFEMI", Some("x seems to be a secret")),
+            ("url: https://host/?page=1&access_token=abc", Some("url seems to be a secret")),
+            ("run: load --password=hunter2", Some("run seems to be a secret")),
+            ("run: load --password=$PASSWORD --size=3\nauth: basic\nnote: bearer of news", None),
             (
                 "list:\n- { api_key: k }\n- { secret: s }",
                 Some("list[0].api_key seems to be a secret, and 1 more"),

@@ -182,6 +182,7 @@ fn applied_lines(applied: &Applied) -> Vec<String> {
         .map(|job| job.change)
         .chain(applied.triggers.iter().map(|trigger| trigger.change))
         .chain(applied.connections.iter().map(|one| one.change))
+        .chain(applied.realm.iter().map(|realm| realm.change))
         .collect();
     let count = |change| changes.iter().filter(|one| **one == change).count();
     let (added, updated) = (count(ChangeWord::Added), count(ChangeWord::Updated));

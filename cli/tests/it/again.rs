@@ -319,3 +319,65 @@ fn retry_of_many_checks_each_as_retry_of_one_does() {
     let all = pumice.run(&["runs", "list", "--where", "job:c", "-o", "json"]).json();
     assert_eq!(all["runs"].as_array().map(Vec::len), Some(1), "no other run was made");
 }
+
+#[test]
+fn edited_steps_are_named_by_what_compares_runs() {
+    let pumice = Pumice::new();
+    let jobs = |kept: &str, failing: &str| {
+        json!([
+            shell("kept", kept),
+            shell("last", failing),
+            of_steps("inner", "chain", &json!(["kept", "last"])),
+            of_steps("top", "chain", &json!(["inner"])),
+        ])
+    };
+    apply(&pumice, &jobs("echo a", "true"));
+    let _server = pumice.serve();
+    let success = ended(&pumice, "top", &[]);
+    apply(&pumice, &jobs("echo a", "exit 9"));
+    let failed = ended(&pumice, "top", &[]);
+    // What changed since the success is in a step of a step.
+    let fields = |of: &Value| -> Vec<String> {
+        of.as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|one| one["field"].as_str())
+            .map(str::to_owned)
+            .collect()
+    };
+    let found = pumice.run(&["failures", "-o", "json"]).json();
+    let group = &found["groups"][0];
+    assert_eq!(
+        (&group["success"], fields(&group["spec"])),
+        (&json!(success), vec!["last: payload".to_owned()])
+    );
+    let why = pumice.run(&["runs", "why", &failed, "-o", "json"]).json();
+    assert_eq!(fields(&why["since"]["spec"]), ["last: payload"], "{why}");
+    assert_eq!(why["since"]["changed"]["act"], "apply", "{why}");
+    // Nothing differs, and nothing is said to.
+    let plan = pumice.run(&["runs", "retry", &failed, "--dry-run", "-o", "json"]).json();
+    assert_eq!((&plan["spec"], &plan["notes"]), (&json!([]), &Value::Null), "{plan}");
+    // The fix is in, and the step that is kept is of another spec than now.
+    apply(&pumice, &jobs("echo b", "true"));
+    let plan = pumice.run(&["runs", "retry", &failed, "--dry-run", "-o", "json"]).json();
+    assert_eq!(fields(&plan["spec"]), ["last: payload"], "{plan}");
+    assert!(plan["notes"].to_string().contains("the spec of kept has changed since"), "{plan}");
+    let pinned =
+        pumice.run(&["runs", "retry", &failed, "--dry-run", "--spec", "pinned", "-o", "json"]).json();
+    assert_eq!((&pinned["spec"], &pinned["notes"]), (&json!([]), &Value::Null), "{pinned}");
+}
+
+#[test]
+fn failures_are_counted_whatever_is_shown_and_are_no_other_runs() {
+    let pumice = Pumice::new();
+    apply(&pumice, &json!([shell("bad", "exit 3")]));
+    let _server = pumice.serve();
+    ended(&pumice, "bad", &[]);
+    let none = pumice.run(&["failures", "--limit", "0"]).out;
+    assert!(none.contains("1 run failed") && none.contains("and 1 more cause:"), "{none}");
+    refused(
+        &pumice.run(&["failures", "--where", "status:complete"]),
+        "status:complete: failures are runs that",
+    );
+    refused(&pumice.run(&["failures", "--retry", "00000000"]), "no run failed for the cause 00000000");
+}

@@ -350,6 +350,9 @@ pub(super) fn when(word: &str, parts: Vec<Part>) -> Result<FilterTime, Mistake> 
     }
     match parse_instant(&part.text) {
         Ok(instant) => Ok(FilterTime::At(instant)),
+        Err(_) if is_no_day(&part.text) => {
+            mistake(part.at, format!("{}: there is no such day", quoted(&part.text)))
+        }
         Err(_) => mistake(
             part.at,
             format!(
@@ -366,4 +369,12 @@ fn tag(part: Part) -> Tag {
         Some((name, value)) => Tag { name: name.to_owned(), value: Some(value.to_owned()) },
         None => Tag { name: part.text, value: None },
     }
+}
+
+/// Whether a text has the form of a date, of a day that no calendar has.
+fn is_no_day(text: &str) -> bool {
+    let date = text.split(['T', ' ']).next().unwrap_or_default();
+    let mut parts = date.split('-').map(|part| (part.len(), part.bytes().all(|byte| byte.is_ascii_digit())));
+    let has_form = [4, 2, 2].into_iter().all(|length| parts.next() == Some((length, true)));
+    has_form && parts.next().is_none() && date.parse::<chrono::NaiveDate>().is_err()
 }

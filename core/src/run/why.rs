@@ -376,7 +376,9 @@ impl Explainer<'_> {
                 // It takes the lock as soon as a worker looks at it.
                 let ready = self.ready();
                 let sentence = match ready.cause {
-                    Cause::Queue => format!("the lock of its job is free{place}; it looks again within 30 seconds"),
+                    Cause::Queue => {
+                        format!("the lock of its job is free{place}; it looks again within 30 seconds")
+                    }
                     _ => format!("the lock of its job is free{place}; {}", ready.sentence),
                 };
                 let cause = if ready.cause == Cause::Queue { Cause::Lock } else { ready.cause };

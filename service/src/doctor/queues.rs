@@ -70,7 +70,8 @@ pub(super) async fn workers(realm: &dyn Realm) -> Result<Check, Error> {
         .fix(["workers", "list"])
     } else if let Some(waits) = first_unserved(realm, &stopped).await? {
         let names = few(&stopped.iter().map(ToString::to_string).collect::<Vec<_>>());
-        let says = format!("no host of these workers is alive: {names}; {}; start one", waiting_words(&waits));
+        let says =
+            format!("no host of these workers is alive: {names}; {}; start one", waiting_words(&waits));
         Check::warning(NAME, says).fix(["runs", "why", waits.0.key.as_str()])
     } else if let Some(waits) = first_unserved(realm, &unserved).await? {
         unserved_check(NAME, &unserved, &serves, &waits)

@@ -60,7 +60,7 @@ pub(crate) async fn query_at(
         None if filter.asks_for_zone() => realm.site().await?.zone.tz(),
         None => chrono_tz::UTC,
     };
-    let none = |error: NoneMatch| Error::invalid(error.to_string());
+    let none = |error: NoneMatch| Error::invalid(format!("where: {error}"));
     let query = RunQuery::of(filter, now, zone).map_err(none)?;
     let query = RunQuery { children, ..query };
     match query.filter.backfills() {

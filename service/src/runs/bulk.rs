@@ -360,6 +360,9 @@ async fn stored(realm: &dyn Realm, id: &str) -> Result<BulkAct, Error> {
             let ids: Vec<&str> = found.iter().chain([&last]).take(FEW).map(|act| act.id.as_str()).collect();
             Err(Error::invalid(format!("{quoted} is the beginning of several ids: {}", ids.join(", "))))
         }
+        (None, _) if id.len() < MIN_BEGINNING => Err(Error::not_found(format!(
+            "no such act on many runs: {quoted}; the beginning of an id has at least {MIN_BEGINNING} characters"
+        ))),
         (None, _) => Err(Error::not_found(format!("no such act on many runs: {quoted}"))),
     }
 }

@@ -1,13 +1,14 @@
 //! Doing runs again that have ended: what would be kept and what run, and the new run itself.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use pumice_core::engine::{Again, Dispatcher, RedoRequest, no_such_job};
 use pumice_core::ids::{JobId, RunKey};
 use pumice_core::job_type::{Plan, StepRedo, redone};
 use pumice_core::ports::RunStore;
 use pumice_core::run::{Redo, RedoFrom, Run, SpecOf};
-use pumice_core::spec::Asked;
+use pumice_core::spec::{Asked, JobSpec};
 use pumice_core::text::{quoted, shown};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,8 @@ use crate::specs::FieldChange;
 
 /// Most steps that are shown one by one.
 const MAX_SHOWN: usize = 1_000;
+/// Most jobs of steps whose specs are compared with those of now: each costs a read.
+const MAX_COMPARED: usize = 100;
 /// Most keys of steps that an error names.
 const FEW: usize = 5;
 
@@ -84,7 +87,8 @@ pub struct RetriedRun {
     /// How many more steps there are than are shown.
     #[serde(default)]
     pub more_steps: usize,
-    /// Places of the spec that are not as they were.
+    /// Places of the spec that are not as they were, and of those of the steps that are run again: these begin with the job of
+    /// the step.
     pub spec: Vec<FieldChange>,
     /// Places of the parameters and globals that were asked for, and are not as they were.
     pub input: Vec<FieldChange>,
@@ -192,7 +196,7 @@ pub(super) async fn planned(
     let asked =
         Asked { parameters: again.request.parameters.clone(), globals: again.request.globals.clone() };
     let is = Used { job: &job.document, asked: Some(&asked) };
-    let Changes { spec, input } = changes(Used::from(&again.spec), is);
+    let Changes { mut spec, input } = changes(Used::from(&again.spec), is);
     let mut notes = Vec::new();
     if again.spec.asked.is_none() && request.redo.spec == SpecOf::Latest {
         notes.push(
@@ -207,6 +211,9 @@ pub(super) async fn planned(
         steps: Vec::new(),
         more: 0,
         missing: BTreeSet::new(),
+        compared: BTreeSet::new(),
+        differs: Vec::new(),
+        outdated: Vec::new(),
     };
     let before = dispatcher.plan_of(&again.run, &again.spec);
     let ahead = dispatcher.plan_ahead(&again, &job).await?;
@@ -219,6 +226,15 @@ pub(super) async fn planned(
         Box::pin(walk.plan(plan, before.as_ref(), &again, &request.redo.from)).await?;
     }
     walk.refuse_missing().await?;
+    spec.extend(walk.differs);
+    if let Some(first) = walk.outdated.first() {
+        let more = walk.outdated.len() - 1;
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        notes.push(format!(
+            "the spec of {}{more} has changed since: the result that is kept is of the spec before",
+            shown(first.as_str())
+        ));
+    }
     let (steps, more_steps) = (walk.steps, walk.more);
     refuse_gone(realm, &again.run, &steps).await?;
     let kept = steps.iter().any(|step| step.action == RetryAction::Kept);
@@ -242,6 +258,12 @@ struct Walk<'a> {
     more: usize,
     /// Jobs of steps that are run, and are not there.
     missing: BTreeSet<JobId>,
+    /// Jobs of steps whose specs were compared with those of now.
+    compared: BTreeSet<JobId>,
+    /// Places of the specs of steps that are run again, and are not as they were: they begin with the job of the step.
+    differs: Vec<FieldChange>,
+    /// Jobs of steps that are kept, and whose specs are not as they were.
+    outdated: Vec<JobId>,
 }
 
 impl Walk<'_> {
@@ -267,14 +289,17 @@ impl Walk<'_> {
         let store = self.realm.runs();
         let ended = store.children(&run.key, run.attempt).await?;
         let redo = redone(plan, before, &ended, from);
-        let enabled = self.jobs(plan, &redo).await?;
+        let jobs = self.jobs(plan, &redo).await?;
         for (planned, redo) in plan.steps.iter().zip(redo) {
             let (action, of) = match &redo {
                 StepRedo::Kept(key) => (RetryAction::Kept, Some(key.clone())),
-                _ if enabled.get(&planned.job_id) == Some(&false) => (RetryAction::Skipped, None),
+                _ if jobs.get(&planned.job_id).is_some_and(|job| is_off(job)) => (RetryAction::Skipped, None),
                 StepRedo::Again(Some((key, _))) => (RetryAction::Again, Some(key.clone())),
                 StepRedo::Again(None) => (RetryAction::New, None),
             };
+            if let (Some(of), Some(job)) = (&of, jobs.get(&planned.job_id)) {
+                self.compare(of, job, action).await?;
+            }
             if self.steps.len() >= MAX_SHOWN {
                 self.more += 1;
             } else {
@@ -291,32 +316,59 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Whether the jobs of steps that are run are enabled; those that are not there are remembered.
-    async fn jobs(&mut self, plan: &Plan, redo: &[StepRedo]) -> Result<BTreeMap<JobId, bool>, Error> {
+    /// Compares the spec that a step had with that of now, once for each job.
+    async fn compare(&mut self, step: &RunKey, job: &JobSpec, action: RetryAction) -> Result<(), Error> {
+        let id = &job.fields.job_id;
+        if self.spec != SpecOf::Latest
+            || self.compared.len() >= MAX_COMPARED
+            || !self.compared.insert(id.clone())
+        {
+            return Ok(());
+        }
+        let Some((_, was)) = self.realm.runs().load_with_spec(step).await? else { return Ok(()) };
+        let found = changes(Used::from(&was), Used { job: &job.document, asked: was.asked.as_deref() }).spec;
+        if found.is_empty() {
+            return Ok(());
+        }
+        match action {
+            RetryAction::Kept => self.outdated.push(id.clone()),
+            RetryAction::Again | RetryAction::New => {
+                let places = found.into_iter();
+                self.differs
+                    .extend(places.map(|one| FieldChange { field: format!("{id}: {}", one.field), ..one }));
+            }
+            RetryAction::Skipped => {}
+        }
+        Ok(())
+    }
+
+    /// The jobs of steps as they are now; those of steps that are run and are not there are remembered.
+    async fn jobs(&mut self, plan: &Plan, redo: &[StepRedo]) -> Result<BTreeMap<JobId, Arc<JobSpec>>, Error> {
         let is_run = |redo: &StepRedo| match redo {
             StepRedo::Kept(_) => false,
             // It has its spec.
             StepRedo::Again(of) => self.spec == SpecOf::Latest || of.is_none(),
         };
-        let ids = plan.steps.iter().zip(redo).filter(|(_, redo)| is_run(redo));
-        let ids: BTreeSet<JobId> = ids.map(|(step, _)| step.job_id.clone()).collect();
-        let ids: Vec<JobId> = ids.into_iter().collect();
+        let mut run: BTreeMap<JobId, bool> = BTreeMap::new();
+        for (step, redo) in plan.steps.iter().zip(redo) {
+            *run.entry(step.job_id.clone()).or_default() |= is_run(redo);
+        }
+        let (ids, run): (Vec<JobId>, Vec<bool>) = run.into_iter().unzip();
         let found = self.realm.jobs().jobs(&ids).await?;
-        let mut enabled = BTreeMap::new();
-        for (id, job) in ids.into_iter().zip(found) {
+        let mut jobs = BTreeMap::new();
+        for ((id, is_run), job) in ids.into_iter().zip(run).zip(found) {
             match job {
-                None => {
+                None if is_run => {
                     self.missing.insert(id);
                 }
                 Some(Ok(job)) => {
-                    let is_off = job.fields.enabled == pumice_core::spec::Enabled::Static(false);
-                    enabled.insert(id, !is_off);
+                    jobs.insert(id, job);
                 }
-                // The step says why when it is run.
-                Some(Err(_)) => {}
+                // A step that is kept needs no job; one whose spec is invalid says so when it is run.
+                None | Some(Err(_)) => {}
             }
         }
-        Ok(enabled)
+        Ok(jobs)
     }
 
     /// Refuses a run of which a step cannot be run.
@@ -326,6 +378,11 @@ impl Walk<'_> {
         let kind = why.kind();
         Err(Error::new(kind, format!("a step that is to run is gone: {}", why.message())))
     }
+}
+
+/// Whether a job never runs.
+fn is_off(job: &JobSpec) -> bool {
+    job.fields.enabled == pumice_core::spec::Enabled::Static(false)
 }
 
 /// Refuses to keep a step when what it printed is gone.

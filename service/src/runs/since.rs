@@ -166,11 +166,7 @@ pub(super) async fn differences(
 }
 
 /// The steps of a run's last attempt that failed, `left` at most.
-async fn failed_steps(
-    realm: &dyn Realm,
-    run: &Run,
-    left: &mut usize,
-) -> Result<Vec<(Run, RunSpec)>, Error> {
+async fn failed_steps(realm: &dyn Realm, run: &Run, left: &mut usize) -> Result<Vec<(Run, RunSpec)>, Error> {
     if *left == 0 {
         return Ok(Vec::new());
     }
@@ -185,11 +181,7 @@ async fn failed_steps(
 }
 
 /// The step of another run that is of the same job, in the same place where one there is.
-async fn counterpart(
-    realm: &dyn Realm,
-    step: &Run,
-    other: &Run,
-) -> Result<Option<(Run, RunSpec)>, Error> {
+async fn counterpart(realm: &dyn Realm, step: &Run, other: &Run) -> Result<Option<(Run, RunSpec)>, Error> {
     let is_same = |found: &Run| found.job_id == step.job_id && found.foreach_index == step.foreach_index;
     let place = other.key.child(other.attempt, step.key.step().unwrap_or_default());
     if let Some((found, spec)) = realm.runs().load_with_spec(&place).await?

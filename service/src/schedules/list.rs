@@ -31,6 +31,9 @@ pub struct ScheduleList {
     /// How many jobs of the realm have schedules.
     #[serde(default)]
     pub all: usize,
+    /// Why nothing is started now, where the whole realm stands still.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// A row of the list.
@@ -133,7 +136,15 @@ pub async fn list(realm: &dyn Realm, request: &ListSchedules) -> Result<Schedule
             trouble: unread.trouble,
         })
     }));
-    Ok(ScheduleList { schedules, jobs: found.scheduled.len() + found.unread.len(), all: found.all })
+    let note = stands_still(realm).await?;
+    Ok(ScheduleList { schedules, jobs: found.scheduled.len() + found.unread.len(), all: found.all, note })
+}
+
+/// The note about a realm that stands still, as one that was restored does.
+pub(super) async fn stands_still(realm: &dyn Realm) -> Result<Option<String>, Error> {
+    let pauses = realm.runs().pauses().await?;
+    let note = "the realm stands still: schedules start nothing until `pumice maintenance off`";
+    Ok(pauses.stands_still(realm.now()).map(|_| note.to_owned()))
 }
 
 /// The next slot that is started.

@@ -10,6 +10,7 @@ use pumice_core::spec::Timezone;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::list::stands_still;
 use super::{Scheduled, UnreadJob, Which, find};
 use crate::failure::Error;
 use crate::realm::Realm;
@@ -61,6 +62,9 @@ pub struct UpcomingStarts {
     /// The jobs that cannot be read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unread: Vec<UnreadJob>,
+    /// Why nothing is started now, where the whole realm stands still.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// A slot.
@@ -137,11 +141,13 @@ pub async fn next(realm: &dyn Realm, asked: &NextStarts) -> Result<UpcomingStart
         state: row.standing.word().to_owned(),
         why: row.standing.silence(),
     });
-    let slots = slots.iter().map(|(row, slot)| upcoming(&rows[*row], slot, asked)).collect();
-    Ok(UpcomingStarts { slots, silent: silent.collect(), cut, unread: found.unread() })
+    let note = stands_still(realm).await?;
+    let is_still = note.is_some();
+    let slots = slots.iter().map(|(row, slot)| upcoming(&rows[*row], slot, asked, is_still)).collect();
+    Ok(UpcomingStarts { slots, silent: silent.collect(), cut, unread: found.unread(), note })
 }
 
-fn upcoming(row: &Row<'_>, slot: &ClockSlot, asked: &NextStarts) -> UpcomingSlot {
+fn upcoming(row: &Row<'_>, slot: &ClockSlot, asked: &NextStarts, is_still: bool) -> UpcomingSlot {
     let zone = zone_of(row, asked);
     UpcomingSlot {
         job_id: row.job.job_id.clone(),
@@ -149,7 +155,7 @@ fn upcoming(row: &Row<'_>, slot: &ClockSlot, asked: &NextStarts) -> UpcomingSlot
         slot: Slot(slot.at),
         local: local(slot.at, zone),
         zone: zone.name().to_owned(),
-        notes: all_notes(row, slot, asked),
+        notes: all_notes(row, slot, asked, is_still),
     }
 }
 
@@ -175,13 +181,14 @@ fn merged(rows: &mut [Row<'_>], asked: &NextStarts) -> (Vec<(usize, ClockSlot)>,
 }
 
 /// Notes about a slot.
-fn all_notes(row: &Row<'_>, slot: &ClockSlot, asked: &NextStarts) -> Vec<String> {
+fn all_notes(row: &Row<'_>, slot: &ClockSlot, asked: &NextStarts, is_still: bool) -> Vec<String> {
     let mut all = row.standing.planned.map(|planned| notes(slot, planned)).unwrap_or_default();
     all.extend(earlier_with(row, slot).map(|earlier| format!("one run with that of entry {earlier}")));
     if asked.from.is_some() {
         all.extend(row.standing.silence().filter(|_| row.standing.word() != "over"));
     } else if row.standing.overdue.contains(slot) {
-        all.push("overdue: starts as soon as a server looks".to_owned());
+        let when = if is_still { "when the realm is resumed" } else { "as soon as a server looks" };
+        all.push(format!("overdue: starts {when}"));
     }
     all
 }

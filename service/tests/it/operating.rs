@@ -14,6 +14,7 @@ use pumice_core::run::{Fingerprint, LockChange, NewRun, Run, Status};
 use pumice_core::spec::RunSpec;
 use pumice_service::dead::DeadOutcome::{Dropped, Ended, Redriven};
 use pumice_service::doctor::{self, Finding};
+use pumice_service::stats::AskStats;
 use pumice_service::{ErrorKind, Realm as _, dead, metrics, runs, stats};
 use serde_json::{Value, json};
 
@@ -45,6 +46,11 @@ fn ended(
     run.log.push(status, at, Value::Null);
     let document = job(id, json!({ "globals": { "day": minutes } }));
     NewRun { run, spec: RunSpec::of_job(Arc::new(document.as_object().unwrap().clone())) }
+}
+
+/// The key of a run that a number names.
+fn key_of(number: u32) -> RunKey {
+    RunKey::root(format!("0190b0b0-0000-7000-8000-{number:012}").parse().unwrap())
 }
 
 async fn put(realm: &Folder, made: Vec<NewRun>) {
@@ -307,6 +313,25 @@ pub(crate) async fn doctor_stats_and_metrics(api: &Api, busy: &Folder) {
         (&one["before"]["runs"], &shown["is_cut"], &shown["more_jobs"]),
         (&json!(1), &json!(false), &json!(0))
     );
+
+    // A run whose record is removed stays in the counts: those of today, too.
+    put(&realm, vec![ended(5, "gone", Status::Failed, Some("x"), now, 10)]).await;
+    let of = async |words: &str| {
+        let asked = AskStats { filter: Some(format!("{words} job:gone")), ..AskStats::default() };
+        stats::stats(&realm, &asked).await.unwrap()
+    };
+    let before = of("since:2d").await;
+    assert!(realm.runs().remove(&key_of(5)).await.unwrap());
+    let after = of("since:2d").await;
+    assert_eq!((after.all.runs, after.all.failed), (before.all.runs, before.all.failed), "{after:?}");
+    assert_eq!((before.all.gone, after.all.gone), (0, 1));
+    let note = after.note.unwrap_or_default();
+    assert!(note.contains("the records of 1 of these runs are gone"), "{note}");
+    // A window that begins within the day of the run says that it is left out.
+    let day = (now - TimeDelta::minutes(10)).date_naive();
+    let part = of(&format!("since:{day}T00:00:01Z")).await;
+    let note = part.note.unwrap_or_default();
+    assert!(part.all.gone == 0 && note.starts_with("1 run whose records are gone are left out"), "{note}");
 
     let read = metrics::metrics(&realm, &api.request("metrics", json!({}))).await.unwrap();
     api.response("metrics", &read);

@@ -36,7 +36,14 @@ pub(super) async fn failures(global: &Global, options: Failures) -> Result<(), F
     let runs = ManyRuns { filter, zone: None, expect, before, dry_run, why: None };
     let request = RetryMany { runs, all: options.all, spec: options.spec, ..RetryMany::default() };
     let request = of_cause(fingerprint, &request)?;
-    print_done(global, &retry_all(global, &realm, &request).await?, "retry")
+    let done = retry_all(global, &realm, &request).await?;
+    if done.count == 0 {
+        let filter = escaped(&done.filter);
+        return Err(Failure::wrong(format!(
+            "no run failed for the cause {fingerprint}: none is meant by {filter}"
+        )));
+    }
+    print_done(global, &done, "retry")
 }
 
 fn lines(format: Format, found: &FailureList) -> Vec<String> {
@@ -49,7 +56,8 @@ fn lines(format: Format, found: &FailureList) -> Vec<String> {
         lines.push(String::new());
     }
     if found.more_groups > 0 {
-        lines.push(format!("and {} more causes: --limit shows them", found.more_groups));
+        let causes = if found.more_groups == 1 { "cause" } else { "causes" };
+        lines.push(format!("and {} more {causes}: --limit shows them", found.more_groups));
     }
     let cut = if found.is_cut { ", and older ones that were not looked at" } else { "" };
     let open = still_open(found.runs, found.open);

@@ -53,7 +53,7 @@ pub(super) async fn stats(global: &Global, options: Stats) -> Result<(), Failure
 }
 
 fn lines(format: Format, found: &Found) -> Vec<String> {
-    if found.jobs.is_empty() {
+    if found.jobs.is_empty() && found.more_jobs == 0 {
         return vec![format!("no runs are meant by {}", escaped(&found.filter))];
     }
     let mut heading = vec![

@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, IsTerminal, Write};
 
+use pumice_core::duration::Span;
 use pumice_core::run::Status;
 use pumice_core::text::escaped;
 use pumice_local::SystemClock;
@@ -66,10 +67,18 @@ async fn copy_outputs(global: &Global, realm: &Target, request: AskOutputs) -> R
     if !found.status.is_end() {
         notes.push(format!("the run is {}: its commands may print more; -f goes on with it", found.status));
     } else if shown == 0 && notes.is_empty() {
-        notes.push("nothing that its commands printed is kept".to_owned());
+        notes.push(nothing_kept(request.since));
     }
     note(global, &notes);
     unread.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// The note where nothing was printed.
+fn nothing_kept(since: Option<Span>) -> String {
+    match since {
+        Some(since) => format!("no step that ended within the last {since} printed anything that is kept"),
+        None => "nothing that its commands printed is kept".to_owned(),
+    }
 }
 
 /// Copies what a console has of it, part by part. Bytes that are not UTF-8 come with a mark in their place.
@@ -112,8 +121,8 @@ async fn copy_from(global: &Global, realm: &Target, asked: AskOutputs) -> Result
             request.from = Some(part.next);
         }
     }
-    if shown == 0 && notes.is_empty() && since.is_none() {
-        notes.push("nothing that its commands printed is kept".to_owned());
+    if shown == 0 && notes.is_empty() {
+        notes.push(nothing_kept(since));
     }
     note(global, &notes);
     Ok(())

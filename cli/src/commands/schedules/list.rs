@@ -70,6 +70,7 @@ async fn tell(global: &Global, realm: &Target, found: &ScheduleList) {
         "{} of {} jobs with schedules, {entries}; times are in each entry's zone",
         found.jobs, found.all
     )];
+    notes.extend(found.note.clone());
     if realm.is_served().await == Some(false) && !found.schedules.is_empty() {
         notes.push("nothing serves this folder: `pumice serve` starts what is due".to_owned());
     }

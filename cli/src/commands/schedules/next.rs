@@ -57,6 +57,7 @@ pub(super) async fn next(global: &Global, realm: &Target, options: NextStarts) -
         let why = one.why.as_deref().unwrap_or_default();
         format!("{} entry {}: {}", escaped(one.job_id.as_str()), one.entry, escaped(why))
     };
+    note(global, &found.note.iter().cloned().collect::<Vec<_>>());
     note(global, &found.silent.iter().map(silent).collect::<Vec<_>>());
     let mut notes: Vec<String> =
         found.slots.iter().filter(|slot| !slot.notes.is_empty()).map(in_one_line).collect();
