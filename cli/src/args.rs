@@ -307,6 +307,9 @@ pub(crate) enum Jobs {
         /// The jobs, by id or pattern: * any text, ? one character
         #[arg(required = true, value_name = "JOB")]
         jobs: Vec<String>,
+        /// Show what would be deleted, and delete nothing
+        #[arg(long)]
+        dry_run: bool,
     },
 }
 
@@ -498,6 +501,9 @@ pub(crate) enum State {
         /// The items
         #[arg(required = true, value_name = "ID", value_parser = stored_state)]
         ids: Vec<StateId>,
+        /// Show what would be deleted, and delete nothing
+        #[arg(long)]
+        dry_run: bool,
     },
 }
 

@@ -62,6 +62,9 @@ pub struct DeleteConnection {
     /// The state that is meant: refused when it is another by now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub if_match: Option<IfMatch>,
+    /// Show what would be deleted, and delete nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
 }
 
 /// The outcome for a connection that was to be deleted.
@@ -72,6 +75,9 @@ pub struct DeletedConnection {
     pub conn_id: ConnId,
     /// The jobs that still name it.
     pub users: Vec<JobId>,
+    /// Whether nothing was deleted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
 }
 
 /// Which connection to test, and how.
@@ -243,7 +249,8 @@ async fn no_such(realm: &dyn Realm, id: &ConnId) -> Result<Error, Error> {
 /// # Errors
 /// [`Error`] when there is no such connection, or the store cannot be reached.
 pub async fn delete(realm: &dyn Realm, request: &DeleteConnection) -> Result<DeletedConnection, Error> {
-    let act = Act::new("connections delete", request).on("connection", [&request.connection]);
+    let act =
+        Act::new("connections delete", request).on("connection", [&request.connection]).dry(request.dry_run);
     act.record(realm, deleting(realm, request, &act)).await
 }
 
@@ -257,7 +264,11 @@ async fn deleting(
         None => {
             // A policy may allow to delete connections and not to read them.
             let before = realm.connections().connection(id).await.ok().flatten();
-            if !realm.connections().delete_connection(id).await? {
+            let is_there = match request.dry_run {
+                true => before.is_some(),
+                false => realm.connections().delete_connection(id).await?,
+            };
+            if !is_there {
                 return Err(no_such(realm, id).await?);
             }
             before
@@ -266,7 +277,7 @@ async fn deleting(
             let before = realm.connections().connection(id).await?;
             let change = before.is_some().then(|| DocumentChange::DeleteConnection(id.clone()));
             let about = format!("connection {}", quoted(id.as_str()));
-            delete_if(realm, (&about, if_match), change, before.as_ref()).await?;
+            delete_if(realm, (&about, if_match), change, before.as_ref(), request.dry_run).await?;
             before
         }
     };
@@ -277,5 +288,6 @@ async fn deleting(
         let job = JobSpec::from_checked(std::sync::Arc::new(doc)).ok()?;
         connection::named_by(&job).iter().any(|(_, named)| named == id).then_some(job_id)
     };
-    Ok(DeletedConnection { conn_id: id.clone(), users: jobs.into_iter().filter_map(uses).collect() })
+    let users = jobs.into_iter().filter_map(uses).collect();
+    Ok(DeletedConnection { conn_id: id.clone(), users, dry_run: request.dry_run })
 }

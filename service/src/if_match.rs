@@ -77,7 +77,7 @@ pub(crate) fn about_one() -> Error {
 }
 
 /// Removes a document in the store, on the condition that the store has it as it was read and that this is the state that is
-/// meant.
+/// meant. A dry run only checks that.
 ///
 /// # Errors
 /// [`Error`] of kind [`Changed`](crate::ErrorKind::Changed) when it is another, or the store's.
@@ -86,9 +86,13 @@ pub(crate) async fn delete_if(
     (about, if_match): (&str, &IfMatch),
     change: Option<DocumentChange>,
     before: Option<&Doc>,
+    is_dry: bool,
 ) -> Result<(), Error> {
     if_match.check(about, before.map(shown).as_ref())?;
     let Some(change) = change else { return Err(changed(about, None)) };
+    if is_dry {
+        return Ok(());
+    }
     let write = DocumentWrite { change: change.clone(), before: before.cloned() };
     match realm.catalog().write_documents(vec![write]).await?.moved {
         None => Ok(()),

@@ -60,6 +60,9 @@ pub struct DeleteState {
     /// The value of the one item that is meant, by its tag: refused when it is another by now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub if_match: Option<IfMatch>,
+    /// Show what would be deleted, and delete nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
 }
 
 /// Ids that may be stored under the rules of an earlier version.
@@ -73,6 +76,9 @@ fn stored_ids<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<StateId>
 pub struct DeletedState {
     /// Each item, in the order of the request.
     pub items: Vec<DeletedItem>,
+    /// Whether nothing was deleted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
 }
 
 /// An item that was to be deleted.
@@ -203,7 +209,7 @@ pub async fn list(realm: &dyn Realm, _: ListState) -> Result<Vec<StateShown>, Er
 /// # Errors
 /// [`Error`] when the store cannot be reached.
 pub async fn delete(realm: &dyn Realm, request: DeleteState) -> Result<DeletedState, Error> {
-    let act = Act::new("state delete", &request).on("state", &request.ids);
+    let act = Act::new("state delete", &request).on("state", &request.ids).dry(request.dry_run);
     let work = async {
         let deleted = deleting(realm, request).await?;
         if deleted.items.iter().all(|item| !item.deleted) {
@@ -217,13 +223,26 @@ pub async fn delete(realm: &dyn Realm, request: DeleteState) -> Result<DeletedSt
 async fn deleting(realm: &dyn Realm, request: DeleteState) -> Result<DeletedState, Error> {
     if let Some(if_match) = &request.if_match {
         let [id] = request.ids.as_slice() else { return Err(about_one()) };
-        change(realm, id, if_match, None).await?;
-        return Ok(DeletedState { items: vec![DeletedItem { state_id: id.clone(), deleted: true }] });
+        match request.dry_run {
+            true => {
+                let there = realm.state().get(std::slice::from_ref(id), realm.now()).await?.pop().flatten();
+                let about = format!("state item {}", shown(id.as_str()));
+                if_match.check(&about, there.as_ref().map(|item| &item.value))?;
+            }
+            false => change(realm, id, if_match, None).await?,
+        }
+        let items = vec![DeletedItem { state_id: id.clone(), deleted: true }];
+        return Ok(DeletedState { items, dry_run: request.dry_run });
     }
     let mut items = Vec::with_capacity(request.ids.len());
     for id in request.ids {
-        let deleted = realm.catalog().delete_state(id.clone()).await?;
+        let deleted = match request.dry_run {
+            true => {
+                realm.state().get(std::slice::from_ref(&id), realm.now()).await?.pop().flatten().is_some()
+            }
+            false => realm.catalog().delete_state(id.clone()).await?,
+        };
         items.push(DeletedItem { state_id: id, deleted });
     }
-    Ok(DeletedState { items })
+    Ok(DeletedState { items, dry_run: request.dry_run })
 }

@@ -59,6 +59,9 @@ pub struct DeleteTriggers {
     /// The state of the one trigger that is meant: refused when it is another by now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub if_match: Option<IfMatch>,
+    /// Show what would be deleted, and delete nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
 }
 
 /// The outcome for the triggers.
@@ -66,6 +69,9 @@ pub struct DeleteTriggers {
 pub struct DeletedTriggers {
     /// Each that was named.
     pub triggers: Vec<DeletedTrigger>,
+    /// Whether nothing was deleted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
 }
 
 /// A trigger that was to be deleted.
@@ -190,7 +196,7 @@ pub async fn show(realm: &dyn Realm, request: &TriggerName) -> Result<Doc, Error
 /// # Errors
 /// [`Error`] when the store cannot be reached.
 pub async fn delete(realm: &dyn Realm, request: &DeleteTriggers) -> Result<DeletedTriggers, Error> {
-    let act = Act::new("triggers delete", request).on("trigger", &request.triggers);
+    let act = Act::new("triggers delete", request).on("trigger", &request.triggers).dry(request.dry_run);
     let work = async {
         let deleted = deleting(realm, request, &act).await?;
         if deleted.triggers.iter().all(|trigger| !trigger.deleted) {
@@ -210,7 +216,12 @@ async fn deleting(realm: &dyn Realm, request: &DeleteTriggers, act: &Act) -> Res
     let ids: Vec<Option<TriggerId>> =
         request.triggers.iter().map(|text| TriggerId::stored(text).ok()).collect();
     let known = ids.iter().flatten().cloned().collect();
-    let mut deleted = realm.triggers().delete_triggers(known).await?.into_iter();
+    let known: Vec<TriggerId> = known;
+    let mut deleted = match request.dry_run {
+        true => known.iter().map(|id| before.iter().any(|doc| id_of(doc) == id.as_str())).collect(),
+        false => realm.triggers().delete_triggers(known).await?,
+    }
+    .into_iter();
     for trigger in &before {
         let id = trigger.get("trigger_id").and_then(serde_json::Value::as_str).unwrap_or_default();
         if request.triggers.iter().any(|asked| asked == id) {
@@ -221,7 +232,7 @@ async fn deleting(realm: &dyn Realm, request: &DeleteTriggers, act: &Act) -> Res
         trigger_id: text.clone(),
         deleted: id.is_some() && deleted.next().unwrap_or(false),
     });
-    Ok(DeletedTriggers { triggers: deleted.collect() })
+    Ok(DeletedTriggers { triggers: deleted.collect(), dry_run: request.dry_run })
 }
 
 /// Deletes the one trigger that is named, if it is as it is meant.
@@ -236,9 +247,11 @@ async fn deleting_one(
     let before = all.iter().find(|doc| id_of(doc) == asked);
     let id = TriggerId::stored(asked).ok();
     let change = id.filter(|_| before.is_some()).map(DocumentChange::DeleteTrigger);
-    delete_if(realm, (&format!("trigger {}", quoted(asked)), if_match), change, before).await?;
+    let about = format!("trigger {}", quoted(asked));
+    delete_if(realm, (&about, if_match), change, before, request.dry_run).await?;
     act.changed("trigger", asked.as_str(), before, None);
-    Ok(DeletedTriggers { triggers: vec![DeletedTrigger { trigger_id: asked.clone(), deleted: true }] })
+    let triggers = vec![DeletedTrigger { trigger_id: asked.clone(), deleted: true }];
+    Ok(DeletedTriggers { triggers, dry_run: request.dry_run })
 }
 
 /// Says which triggers an object would fit, what they would ask, and why the others are not for it. Nothing is started. The

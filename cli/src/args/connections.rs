@@ -36,6 +36,9 @@ pub(crate) enum Connections {
         /// The connection
         #[arg(value_name = "ID", value_parser = stored_connection)]
         connection: ConnId,
+        /// Show what would be deleted, and delete nothing
+        #[arg(long)]
+        dry_run: bool,
     },
 }
 

@@ -43,5 +43,8 @@ pub(crate) enum Triggers {
         /// The triggers
         #[arg(required = true, value_name = "TRIGGER")]
         triggers: Vec<String>,
+        /// Show what would be deleted, and delete nothing
+        #[arg(long)]
+        dry_run: bool,
     },
 }

@@ -38,12 +38,15 @@ pub(super) async fn connections(global: &Global, command: Connections) -> Result
             print(global.output, &tested, || vec![line(&tested)])?;
             if tested.works { Ok(()) } else { Err(Failure::RunFailed) }
         }
-        Connections::Delete { connection } => {
-            let realm = Target::open(global, false).await?;
-            let deleted = realm.ask(delete, &DeleteConnection { connection, if_match: None }).await?;
-            print(global.output, &deleted, || {
-                vec![format!("deleted {}", escaped(deleted.conn_id.as_str()))]
-            })?;
+        Connections::Delete { connection, dry_run } => {
+            let realm = match dry_run {
+                true => Target::open_to_read(global).await?,
+                false => Target::open(global, false).await?,
+            };
+            let deleted =
+                realm.ask(delete, &DeleteConnection { connection, if_match: None, dry_run }).await?;
+            let done = if dry_run { "would delete" } else { "deleted" };
+            print(global.output, &deleted, || vec![format!("{done} {}", escaped(deleted.conn_id.as_str()))])?;
             let users = deleted.users.iter().map(|job| format!("job {job} still names it"));
             warn(global, &users.collect::<Vec<_>>());
             Ok(())

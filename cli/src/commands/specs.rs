@@ -54,7 +54,15 @@ pub(super) async fn apply(global: &Global, options: &Apply) -> Result<(), Failur
                 .err()
                 .map_or(Failure::RunFailed, Failure::from));
         }
-        (false, _) => put_on(&Realm::open(&own, true).await?, specs, &terms).await?,
+        (false, _) => {
+            let realm = Realm::open(&own, true).await?;
+            let applied = put_on(&realm, specs, &terms).await?;
+            let has_changed = applied.realm.as_ref().is_some_and(|one| one.change == ChangeWord::Updated);
+            if has_changed && realm.is_served() == Some(true) {
+                note(global, &[LATER.to_owned()]);
+            }
+            applied
+        }
     };
     print(global.output, &applied, || applied_lines(&applied))
 }
@@ -101,6 +109,10 @@ async fn specs_of(global: &Global, sources: &Sources, strict: bool) -> Result<(G
     }
     Ok((own, specs))
 }
+
+/// The note about a realm's definition that changes while it is served.
+const LATER: &str = "the server of this folder has read the settings at its start: those that changed count when `pumice serve` \
+                     is started anew, those of schedules at once";
 
 /// The documents of files, built for an environment where one is given.
 fn documents(global: &Global, sources: &Sources, around: &Surroundings) -> Result<Documents, Failure> {
@@ -293,8 +305,8 @@ pub(super) async fn jobs(global: &Global, command: Jobs) -> Result<(), Failure> 
     let realm = match command {
         Jobs::Pause { jobs, terms } => return pauses::pause_jobs(global, jobs, terms).await,
         Jobs::Resume { jobs, dry_run } => return pauses::resume_jobs(global, jobs, dry_run).await,
-        Jobs::Delete { .. } => Target::open(global, false).await?,
-        Jobs::List { .. } | Jobs::Show { .. } => Target::open_to_read(global).await?,
+        Jobs::Delete { dry_run: false, .. } => Target::open(global, false).await?,
+        Jobs::List { .. } | Jobs::Show { .. } | Jobs::Delete { .. } => Target::open_to_read(global).await?,
     };
     match command {
         Jobs::List { pattern } => {
@@ -323,7 +335,7 @@ pub(super) async fn jobs(global: &Global, command: Jobs) -> Result<(), Failure> 
                 _ => print(Format::Json, &doc, Vec::new),
             }
         }
-        Jobs::Delete { jobs } => delete_jobs(global, &realm, jobs).await,
+        Jobs::Delete { jobs, dry_run } => delete_jobs(global, &realm, jobs, dry_run).await,
         // Dealt with above.
         Jobs::Pause { .. } | Jobs::Resume { .. } => Ok(()),
     }
@@ -350,15 +362,22 @@ fn job_table(format: Format, found: &JobList) -> Vec<String> {
 }
 
 /// Deletes jobs by id or pattern, and warns of jobs that still name a deleted one.
-async fn delete_jobs(global: &Global, realm: &Target, jobs: Vec<String>) -> Result<(), Failure> {
-    let deleted = realm.ask(delete, &DeleteJobs { jobs, if_match: None }).await?;
+async fn delete_jobs(
+    global: &Global,
+    realm: &Target,
+    jobs: Vec<String>,
+    dry_run: bool,
+) -> Result<(), Failure> {
+    let deleted = realm.ask(delete, &DeleteJobs { jobs, if_match: None, dry_run }).await?;
     print(global.output, &deleted, || {
-        let words = |deleted| if deleted { "deleted" } else { "not there:" };
+        let done = if dry_run { "would delete" } else { "deleted" };
+        let words = |deleted| if deleted { done } else { "not there:" };
         deleted.jobs.iter().map(|job| format!("{} {}", words(job.deleted), escaped(&job.job_id))).collect()
     })?;
     let users = deleted.users.iter().map(|user| {
         let (job, names) = (escaped(user.job_id.as_str()), user.names.join(", "));
-        format!("job {job} still names {}", escaped(&names))
+        let still = if dry_run { "would still name" } else { "still names" };
+        format!("job {job} {still} {}", escaped(&names))
     });
     warn(global, &users.collect::<Vec<_>>());
     match deleted.jobs.iter().all(|job| job.deleted) {

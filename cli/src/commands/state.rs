@@ -17,8 +17,8 @@ use crate::view::local_time;
 pub(super) async fn state(global: &Global, command: State) -> Result<(), Failure> {
     let realm = match command {
         State::Put { .. } => Target::open(global, true).await?,
-        State::Delete { .. } => Target::open(global, false).await?,
-        State::Get { .. } | State::List => Target::open_to_read(global).await?,
+        State::Delete { dry_run: false, .. } => Target::open(global, false).await?,
+        State::Get { .. } | State::List | State::Delete { .. } => Target::open_to_read(global).await?,
     };
     match command {
         State::Get { id } => {
@@ -44,9 +44,11 @@ pub(super) async fn state(global: &Global, command: State) -> Result<(), Failure
             }
             Ok(())
         }
-        State::Delete { ids } => {
-            let deleted = realm.give(delete, DeleteState { ids, if_match: None }).await?;
-            print(global.output, &deleted, Vec::new)?;
+        State::Delete { ids, dry_run } => {
+            let deleted = realm.give(delete, DeleteState { ids, if_match: None, dry_run }).await?;
+            let would = deleted.items.iter().filter(|item| dry_run && item.deleted);
+            let would = would.map(|item| format!("would delete {}", shown(item.state_id.as_str()))).collect();
+            print(global.output, &deleted, || would)?;
             let missing: Vec<String> = deleted
                 .items
                 .iter()

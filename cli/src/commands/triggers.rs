@@ -16,7 +16,7 @@ use crate::target::Target;
 /// Lists, shows, tries and deletes triggers.
 pub(super) async fn triggers(global: &Global, command: Triggers) -> Result<(), Failure> {
     let realm = match command {
-        Triggers::Delete { .. } => Target::open(global, false).await?,
+        Triggers::Delete { dry_run: false, .. } => Target::open(global, false).await?,
         _ => Target::open_to_read(global).await?,
     };
     match command {
@@ -40,10 +40,11 @@ pub(super) async fn triggers(global: &Global, command: Triggers) -> Result<(), F
             let tested = realm.ask(test, &request).await?;
             print(global.output, &tested, || tested_lines(&tested))
         }
-        Triggers::Delete { triggers } => {
-            let deleted = realm.ask(delete, &DeleteTriggers { triggers, if_match: None }).await?;
+        Triggers::Delete { triggers, dry_run } => {
+            let deleted = realm.ask(delete, &DeleteTriggers { triggers, if_match: None, dry_run }).await?;
+            let done = if dry_run { "would delete" } else { "deleted" };
             print(global.output, &deleted, || {
-                let words = |deleted| if deleted { "deleted" } else { "not there:" };
+                let words = |deleted| if deleted { done } else { "not there:" };
                 let line = |one: &pumice_service::triggers::DeletedTrigger| {
                     format!("{} {}", words(one.deleted), escaped(&one.trigger_id))
                 };

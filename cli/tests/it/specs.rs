@@ -220,3 +220,38 @@ fn run_warns_and_names_no_file_that_it_removes() {
     let printed = pumice.run(&["run", "--jobs", "jobs", "off"]);
     assert!(printed.err.contains("warning: off: enabled: not given"), "{printed:?}");
 }
+
+#[test]
+fn dry_run_of_a_deletion_says_what_it_would_delete_and_deletes_nothing() {
+    let pumice = Pumice::new();
+    pumice.write(
+        "all.json",
+        json!([shell("a/one", "true"), shell("a/two", "true"),
+            { "trigger_id": "t", "bucket": "b", "prefix": "p", "job_id": "a/one", "enabled": true },
+            { "conn_id": "c", "type": "generic", "enabled": true }])
+        .to_string(),
+    );
+    assert_eq!(pumice.run(&["apply", "all.json"]).status, 0);
+    assert_eq!(pumice.run(&["state", "put", "s", "1"]).status, 0);
+    for (delete, would) in [
+        (&["jobs", "delete", "a/*"][..], "would delete a/one\nwould delete a/two\n"),
+        (&["triggers", "delete", "t"], "would delete t\n"),
+        (&["connections", "delete", "c"], "would delete c\n"),
+        (&["state", "delete", "s"], "would delete s\n"),
+    ] {
+        for _ in 0..2 {
+            let tried = pumice.run(&[delete, &["--dry-run"]].concat());
+            assert_eq!((tried.status, &*tried.out), (0, would), "{delete:?} {tried:?}");
+        }
+        let json = pumice.run(&[delete, &["--dry-run", "-o", "json"]].concat()).json();
+        assert_eq!(json["dry_run"], true, "{json}");
+        let missing = [&delete[..2], &["nope", "--dry-run"]].concat();
+        assert_eq!(pumice.run(&missing).status, 2, "{missing:?}");
+        let done = pumice.run(delete);
+        assert_eq!(done.status, 0, "{done:?}");
+        assert_eq!(pumice.run(&[delete, &["--dry-run"]].concat()).status, 2, "{delete:?} is gone");
+    }
+    // A try leaves no entry in the audit.
+    let acts = pumice.run(&["audit", "list", "--where", "act:\"jobs delete\"", "-o", "json"]).json();
+    assert_eq!(acts["entries"].as_array().map(Vec::len), Some(1), "{acts}");
+}

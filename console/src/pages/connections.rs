@@ -73,7 +73,9 @@ pub(crate) async fn delete(ask: Ask) -> Result<Response, Fault> {
     ask.act(Role::Editor)?;
     let id = ask.form.need("id")?.to_owned();
     let ConnectionName { connection } = named(&id)?;
-    let deleted = delete_connection(ask.realm(), &DeleteConnection { connection, if_match: None }).await?;
+    let deleted =
+        delete_connection(ask.realm(), &DeleteConnection { connection, if_match: None, dry_run: false })
+            .await?;
     let users: Vec<String> = deleted.users.iter().map(|job| escaped(job.as_str()).into_owned()).collect();
     let named =
         if users.is_empty() { String::new() } else { format!("; it is still named by {}", users.join(", ")) };

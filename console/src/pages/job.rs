@@ -225,7 +225,9 @@ pub(crate) async fn delete(ask: Ask) -> Result<Response, Fault> {
     ask.act(Role::Editor)?;
     let id = ask.form.need("id")?.to_owned();
     // The id is not a pattern: another job must not go with it.
-    let deleted = delete_jobs(ask.realm(), &DeleteJobs { jobs: vec![literal(&id)], if_match: None }).await?;
+    let deleted =
+        delete_jobs(ask.realm(), &DeleteJobs { jobs: vec![literal(&id)], if_match: None, dry_run: false })
+            .await?;
     let is_gone = deleted.jobs.iter().any(|job| job.deleted);
     let users: Vec<String> =
         deleted.users.iter().map(|user| escaped(user.job_id.as_str()).into_owned()).collect();

@@ -126,8 +126,11 @@ pub(crate) async fn one(ask: Ask) -> Result<Response, Fault> {
 pub(crate) async fn delete(ask: Ask) -> Result<Response, Fault> {
     ask.act(Role::Editor)?;
     let id = ask.form.need("id")?.to_owned();
-    let deleted =
-        delete_triggers(ask.realm(), &DeleteTriggers { triggers: vec![id.clone()], if_match: None }).await?;
+    let deleted = delete_triggers(
+        ask.realm(),
+        &DeleteTriggers { triggers: vec![id.clone()], if_match: None, dry_run: false },
+    )
+    .await?;
     let is_gone = deleted.triggers.iter().any(|one| one.deleted);
     ask.tell(
         is_gone,

@@ -56,6 +56,9 @@ pub struct DeleteJobs {
     /// The state of the one job that is meant: refused when it is another by now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub if_match: Option<IfMatch>,
+    /// Show what would be deleted, and delete nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
 }
 
 /// The outcome for the jobs.
@@ -66,6 +69,9 @@ pub struct DeletedJobs {
     /// The jobs that still name a deleted one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub users: Vec<JobUser>,
+    /// Whether nothing was deleted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
 }
 
 /// A job that was to be deleted.
@@ -152,7 +158,7 @@ pub async fn show_standing(realm: &dyn Realm, request: &JobName) -> Result<(Doc,
 /// # Errors
 /// [`Error`] when the store cannot be reached.
 pub async fn delete(realm: &dyn Realm, request: &DeleteJobs) -> Result<DeletedJobs, Error> {
-    let act = Act::new("jobs delete", request).on("job", &request.jobs);
+    let act = Act::new("jobs delete", request).on("job", &request.jobs).dry(request.dry_run);
     let work = async {
         let deleted = deleting(realm, request, &act).await?;
         if deleted.jobs.iter().all(|job| !job.deleted) {
@@ -178,13 +184,15 @@ async fn deleting(realm: &dyn Realm, request: &DeleteJobs, act: &Act) -> Result<
         ids.extend(found.into_iter().filter(|id| !ids.contains(*id)).cloned().collect::<Vec<_>>());
     }
     let deleted = match &request.if_match {
+        None if request.dry_run => vec![true; ids.len()],
         None => realm.catalog().delete_jobs(ids.clone()).await?,
         Some(if_match) => {
             let [asked] = request.jobs.as_slice() else { return Err(about_one()) };
             let before = all.iter().find(|(id, _)| id.as_str() == asked);
             let change = before.map(|(id, _)| DocumentChange::DeleteJob(id.clone()));
             let about = format!("job {}", quoted(asked));
-            delete_if(realm, (&about, if_match), change, before.map(|(_, doc)| doc)).await?;
+            let before = before.map(|(_, doc)| doc);
+            delete_if(realm, (&about, if_match), change, before, request.dry_run).await?;
             vec![true]
         }
     };
@@ -204,5 +212,5 @@ async fn deleting(realm: &dyn Realm, request: &DeleteJobs, act: &Act) -> Result<
             users.push(JobUser { job_id: job.fields.job_id, names });
         }
     }
-    Ok(DeletedJobs { jobs, users })
+    Ok(DeletedJobs { jobs, users, dry_run: request.dry_run })
 }
