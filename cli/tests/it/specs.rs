@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::pumice::Pumice;
+use crate::pumice::{Pumice, shell};
 
 fn spec(description: &str) -> String {
     json!({ "job_id": "a", "type": "cmd", "worker": "core", "enabled": true, "payload": "echo '{{ start }}' {{globals.x}}",
