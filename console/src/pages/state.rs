@@ -69,11 +69,8 @@ pub(crate) async fn put(ask: Ask) -> Result<Response, Fault> {
     };
     let (raw, secure) = (ask.form.get("kind") == Some("raw"), ask.form.get("kind") == Some("secure"));
     let publisher = Some(ask.caller.name.clone());
-    put_state(
-        ask.realm(),
-        PutState { id: id.clone(), value, ttl, raw, secure, publisher, if_match: None },
-    )
-    .await?;
+    put_state(ask.realm(), PutState { id: id.clone(), value, ttl, raw, secure, publisher, if_match: None })
+        .await?;
     ask.tell(true, format!("state item {} put", escaped(id.as_str())));
     Ok(see("/state"))
 }
@@ -82,7 +79,9 @@ pub(crate) async fn put(ask: Ask) -> Result<Response, Fault> {
 pub(crate) async fn delete(ask: Ask) -> Result<Response, Fault> {
     ask.act(Role::Editor)?;
     let id = StateId::stored(ask.form.need("id")?).map_err(|error| Fault::bad(error.to_string()))?;
-    let deleted = delete_state(ask.realm(), DeleteState { ids: vec![id.clone()], if_match: None, dry_run: false }).await?;
+    let deleted =
+        delete_state(ask.realm(), DeleteState { ids: vec![id.clone()], if_match: None, dry_run: false })
+            .await?;
     let is_gone = deleted.items.iter().any(|item| item.deleted);
     let word = if is_gone { "deleted" } else { "was not there" };
     ask.tell(is_gone, format!("state item {} {word}", escaped(id.as_str())));

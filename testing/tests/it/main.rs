@@ -34,6 +34,8 @@ mod aws_lists;
 #[cfg(feature = "standins")]
 mod aws_logs;
 #[cfg(feature = "standins")]
+mod aws_moving;
+#[cfg(feature = "standins")]
 mod aws_outside;
 #[cfg(feature = "standins")]
 mod aws_parts;
