@@ -6,7 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// their hosts (RFC 3927, RFC 4291 section 2.5.6), and the range in which AWS does so by IPv6. An IPv4 address within an
 /// IPv6 address counts too: mapped and compatible (RFC 4291 section 2.5.5), translated (RFC 6052, RFC 8215) and 6to4
 /// (RFC 3056).
-pub(crate) fn is_forbidden(address: IpAddr) -> bool {
+#[must_use]
+pub fn is_forbidden(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => address.is_link_local(),
         IpAddr::V6(address) => {

@@ -65,14 +65,18 @@ fn of(error: &sqlx::Error) -> DatabaseError {
 #[async_trait]
 impl Session for Postgres {
     async fn execute(&mut self, sql: &str, rows: &mut dyn Rows) -> Result<(), DatabaseError> {
-        let mut has_columns = false;
+        let (mut has_columns, mut is_within) = (false, false);
         let mut stream = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_many(&mut self.0);
         while let Some(given) = stream.try_next().await.map_err(|error| of(&error))? {
-            let Either::Right(row) = given else { continue };
-            if !has_columns {
+            let Either::Right(row) = given else {
+                // Rows after the end of a result are those of another.
+                is_within = false;
+                continue;
+            };
+            if !is_within {
                 let names = row.columns().iter().map(|column| column.name().to_owned()).collect();
                 rows.columns(names).map_err(DatabaseError::passing)?;
-                has_columns = true;
+                (has_columns, is_within) = (true, true);
             }
             rows.row(cells(&row)?).map_err(DatabaseError::passing)?;
         }

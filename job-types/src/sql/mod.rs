@@ -6,7 +6,6 @@ use pumice_core::duration::Span;
 use pumice_core::ids::ConnId;
 use pumice_core::job_type::{Given, JobType, check_template};
 use pumice_core::number::Count;
-use pumice_core::payload::bad_key;
 use pumice_core::problem::{JsonPath, Problem};
 use pumice_core::spec::{JobSpec, Settings};
 use pumice_core::text::quoted;
@@ -16,8 +15,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::command_line::{self, Timed};
+use crate::words::check_keys;
 
-pub use split::{Dialect, Statement, split};
+pub use split::{Dialect, Statement, first_word, split};
 
 pub use pumice_core::spec::{CsvDialect, Quoting};
 
@@ -111,12 +111,7 @@ impl JobType for Sql {
 
     fn check(&self, given: &Given<'_, Self>) -> Vec<Problem> {
         let mut problems = check_parameters(given.job, given.parameters.as_ref());
-        let keys = given.payload.as_ref().map(Texts::all).unwrap_or_default();
-        problems.extend(keys.iter().enumerate().filter_map(|(index, key)| {
-            let path = JsonPath::root().field("payload");
-            let path = if keys.len() > 1 { path.item(index) } else { path };
-            bad_key(key).map(|why| Problem::new(path, why))
-        }));
+        problems.extend(check_keys(given.payload.as_ref().map(Texts::all)));
         problems
     }
 
