@@ -7,7 +7,8 @@ use crate::secret;
 
 impl Run {
     /// Masks the secrets in all that commands, templates and errors have put into the record. Fields that the engine
-    /// needs to find its way are left as they are.
+    /// needs to find its way are left as they are: the plan of steps among them, which may have values under names that the realm
+    /// marks. A plan with a secret is refused before, and attempts mask what they have rendered.
     pub fn mask_secrets(&mut self) {
         if !secret::is_any_known() {
             return;
@@ -16,10 +17,13 @@ impl Run {
         if let Some(Cow::Owned(masked)) = self.reason.as_deref().map(secret::mask) {
             self.reason = Some(masked);
         }
-        if let Some(rendered) = &mut self.rendered {
-            secret::mask_value(&mut rendered.payload);
-            rendered.parameters.values_mut().for_each(secret::mask_value);
-        }
         self.log.entries.iter_mut().for_each(|entry| secret::mask_value(&mut entry.info));
+    }
+
+    /// Has the values masked from now on that were rendered under names which the realm marks.
+    pub fn remember_marked(&self) {
+        if let Some(rendered) = &self.rendered {
+            rendered.remember_marked();
+        }
     }
 }

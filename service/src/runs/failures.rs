@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::changes::changes;
 use super::since::last_success;
+use super::whole::whole_with_spec;
 use super::{ManyRuns, RetryMany, asked};
 use crate::failure::Error;
 use crate::realm::Realm;
@@ -287,8 +288,8 @@ async fn open(realm: &dyn Realm, runs: &[Run]) -> Result<Vec<bool>, Error> {
 /// Compares the example of a group with the last run of its job before it that ended well.
 async fn compare(realm: &dyn Realm, group: &mut FailureGroup) -> Result<(), Error> {
     let Some(success) = last_success(realm, &group.example_job, group.last.0).await? else { return Ok(()) };
-    let failed = realm.runs().load_with_spec(&group.example).await?;
-    let before = realm.runs().load_with_spec(&success.key).await?;
+    let failed = whole_with_spec(realm.runs(), &group.example).await?;
+    let before = whole_with_spec(realm.runs(), &success.key).await?;
     if let (Some((_, failed)), Some((_, before))) = (failed, before) {
         let found = changes((&before).into(), (&failed).into());
         (group.spec, group.input) = (found.spec, found.input);

@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 
 use super::changes::{Changes, Used, changes};
 use super::outputs::of_last_attempt;
+use super::whole::whole_with_spec;
 use super::{find, trees};
 use crate::audit::Act;
 use crate::dispatch::AcceptedRun;
@@ -282,7 +283,7 @@ impl Walk<'_> {
                 self.steps.push(RetryStep { depth, job_id, item, action, of });
             }
             if let (RetryAction::Again, StepRedo::Again(Some((key, from)))) = (action, redo)
-                && let Some((below, spec)) = store.load_with_spec(&key).await?
+                && let Some((below, spec)) = whole_with_spec(store, &key).await?
                 && let Some(plan) = self.dispatcher.plan_of(&below, &spec)
             {
                 Box::pin(self.steps_of(&plan, Some(&plan), &below, &from, depth + 1)).await?;

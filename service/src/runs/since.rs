@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::changes::changes;
+use super::whole::whole_with_spec;
 use crate::failure::Error;
 use crate::realm::Realm;
 use crate::specs::FieldChange;
@@ -100,8 +101,8 @@ pub(super) async fn since_success(realm: &dyn Realm, run: &Run) -> Result<Option
         return Ok(None);
     }
     let Some(success) = last_success(realm, &run.job_id, run.ts_dispatch).await? else { return Ok(None) };
-    let failed = realm.runs().load_with_spec(&run.key).await?;
-    let before = realm.runs().load_with_spec(&success.key).await?;
+    let failed = whole_with_spec(realm.runs(), &run.key).await?;
+    let before = whole_with_spec(realm.runs(), &success.key).await?;
     let (Some((_, failed)), Some((_, before))) = (failed, before) else { return Ok(None) };
     let found = changes((&before).into(), (&failed).into());
     if found.spec.is_empty() && found.input.is_empty() {
