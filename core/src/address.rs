@@ -18,6 +18,32 @@ pub fn is_forbidden(address: IpAddr) -> bool {
     }
 }
 
+/// Why no request can ever go to a URL, as far as its text shows.
+#[must_use]
+pub fn url_fault(url: &str) -> Option<String> {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return Some("the URL must begin with http:// or https://".to_owned());
+    };
+    if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
+        return Some("the URL must begin with http:// or https://".to_owned());
+    }
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if authority.contains('@') {
+        return Some("the URL has a user name in it: give a header Authorization instead".to_owned());
+    }
+    let host = match authority.strip_prefix('[') {
+        Some(address) => address.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    if host.is_empty() {
+        return Some("the URL has no host: write it as https://host/path".to_owned());
+    }
+    let address = host.parse::<IpAddr>().ok().filter(|address| is_forbidden(*address))?;
+    Some(format!(
+        "the address {address} is link-local, where clouds hand out credentials: it is never called"
+    ))
+}
+
 /// The IPv4 address within an IPv6 address.
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let octets = address.octets();
@@ -56,6 +82,28 @@ mod tests {
             "2002:a9fe:a9fe::1",
         ] {
             assert!(is_forbidden(text.parse().unwrap()), "{text}");
+        }
+    }
+
+    #[test]
+    fn url_that_is_never_called_is_known_by_its_text() {
+        for (url, wanted) in [
+            ("ftp://a", "must begin with http"),
+            ("a.example", "must begin with http"),
+            ("http://", "no host"),
+            ("https:///x", "no host"),
+            ("http://:80/", "no host"),
+            ("http://user:pw@host/x", "user name"),
+            ("http://169.254.169.254/latest", "link-local"),
+            ("HTTP://169.254.169.254:80?x", "link-local"),
+            ("http://[fd00:ec2::254]/", "link-local"),
+        ] {
+            assert!(url_fault(url).is_some_and(|why| why.contains(wanted)), "{url}: {:?}", url_fault(url));
+        }
+        for url in
+            ["http://a", "https://a.example:8080/x@y?u=http://b@c", "http://[::1]:80/", "http://10.0.0.1#@"]
+        {
+            assert_eq!(url_fault(url), None, "{url}");
         }
     }
 

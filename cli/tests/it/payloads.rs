@@ -23,7 +23,7 @@ fn printed(printed: &Printed) -> Vec<&str> {
 }
 
 /// A zip archive, without the modes of Unix, as Java makes it.
-fn zip(members: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn zip(members: &[(&str, &str)]) -> Vec<u8> {
     let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     let options = zip::write::SimpleFileOptions::default().system(zip::System::Dos);
     for (name, text) in members {

@@ -10,6 +10,7 @@ use super::fields::{
     Attribute, AttributeType, AwsFields, DatabaseFields, EmailFields, GenericFields, HookFields, SlackFields,
     SshFields, Subtype,
 };
+use crate::address::url_fault;
 use crate::ids::ConnId;
 use crate::ports::{Doc, JobChange, StoreError};
 use crate::problem::{JsonPath, Problem, SpecError, did_you_mean};
@@ -359,10 +360,8 @@ fn url_mistake(field: &str, text: &str) -> Vec<Problem> {
     let wrong = |message: String| vec![Problem::new(JsonPath::root().field(field), message)];
     match text.split_once("://") {
         Some((scheme, _)) if !is_url(text) => wrong(format!("the scheme {scheme}: is not http: or https:")),
-        Some((_, rest)) if rest.is_empty() || rest.starts_with('/') => {
-            wrong("the URL has no host".to_owned())
-        }
-        _ => Vec::new(),
+        Some(_) => url_fault(text).map(wrong).unwrap_or_default(),
+        None => Vec::new(),
     }
 }
 

@@ -72,6 +72,9 @@ pub struct Parameters {
     pub vars: Option<Map<String, Value>>,
 }
 
+/// Longest name of a folder of rows, in bytes.
+const MAX_OUTPUT: usize = 255;
+
 /// A text, or several.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(untagged)]
@@ -181,11 +184,16 @@ fn check_parameters(job: &JobSpec, parameters: Option<&Parameters>) -> Vec<Probl
 fn check_output(parameters: Option<&Parameters>) -> Vec<Problem> {
     let output = parameters.and_then(|parameters| parameters.output.as_deref());
     let Some(output) = output else { return Vec::new() };
+    let path = JsonPath::root().field("parameters").field("output");
+    if output.len() > MAX_OUTPUT {
+        let message =
+            format!("{} bytes are more than {MAX_OUTPUT}, the limit of a folder's name", output.len());
+        return vec![Problem::new(path, message)];
+    }
     let is_right = !output.is_empty() && output.chars().all(|c| c.is_alphanumeric() || c == '_');
     if is_right {
         return Vec::new();
     }
-    let path = JsonPath::root().field("parameters").field("output");
     let message = format!("{} must be letters, digits and _ only: it names a folder", quoted(output));
     vec![Problem::new(path, message)]
 }
