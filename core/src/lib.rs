@@ -3,6 +3,7 @@
 //! Nothing here knows AWS, a database or an async runtime: time, randomness, stores and queues are
 //! asked for through [`ports`], and every rule of a run's life is a pure function, [`run::decide`].
 
+pub mod address;
 pub mod audit;
 pub mod bulk;
 pub mod clock;

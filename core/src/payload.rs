@@ -23,6 +23,11 @@ pub fn bad_key(key: &str) -> Option<String> {
     if key.contains("{{") || key.contains("{%") {
         return Some(format!("{shown} is not rendered: the key of a payload stands as it is"));
     }
+    if key.contains(|c: char| c.is_control() && c != '\0') {
+        return Some(format!(
+            "{shown} has a control character, such as the end of a line: write demo/run.sh"
+        ));
+    }
     if key.contains('\0') || key.split('/').any(|part| part == "." || part == "..") {
         return Some(format!("{shown} leads elsewhere: a payload stays below the realm's s3_payloads"));
     }
@@ -43,9 +48,19 @@ mod tests {
 
     #[test]
     fn key_that_leads_out_of_the_payloads_is_refused() {
-        for key in
-            ["", "/etc/passwd", "s3://b/x", "../x", "a/../../x", "a/..", "./a", "{{globals.x}}.sh", "a\0b"]
-        {
+        for key in [
+            "",
+            "/etc/passwd",
+            "s3://b/x",
+            "../x",
+            "a/../../x",
+            "a/..",
+            "./a",
+            "{{globals.x}}.sh",
+            "a\0b",
+            "a b\n",
+            "\ta",
+        ] {
             assert!(bad_key(key).is_some(), "{key:?}");
         }
         for key in ["a", "a/b.sh", "a/", "a..b", "..a/b", "a//b", "é €"] {

@@ -249,6 +249,15 @@ impl<'a> Checker<'a> {
         {
             self.add(path, "must not be empty".to_owned());
         }
+        let most = schema.get("maxLength").and_then(Value::as_u64);
+        // Templates render to something shorter or longer.
+        let text = value.as_str().filter(|text| !text.contains("{{") && !text.contains("{%"));
+        if let (Some(most), Some(text)) = (most, text) {
+            let count = text.chars().count() as u64;
+            if self.problems.len() == told && count > most {
+                self.add(path, format!("{count} characters are more than {most}, the limit"));
+            }
+        }
     }
 
     fn visit_object(

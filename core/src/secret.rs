@@ -4,7 +4,7 @@
 //! of a text, and [`mask_value`] out of a JSON value. Adapters call them where records, logs and results leave the process.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
@@ -20,7 +20,7 @@ pub const MASK: &str = "*****";
 pub const MIN_MASKED: usize = 6;
 /// Shortest line of a secret of several lines that is masked by itself, in bytes.
 const MIN_LINE: usize = 12;
-/// Most texts that are remembered; the ones that were remembered first go.
+/// Most texts that are remembered of secrets, and of values that the realm marks; the ones that were remembered first go.
 const MAX_REMEMBERED: usize = 4096;
 
 /// A text that is never shown: neither `Debug` nor `Serialize` gives it away.
@@ -65,29 +65,38 @@ impl Serialize for SecretText {
 #[derive(Default)]
 struct Remembered {
     /// Those that came from a secret; the others stand under a name that the realm marks.
-    secrets: std::collections::BTreeSet<Arc<str>>,
+    secrets: BTreeSet<Arc<str>>,
     by_length: Vec<Arc<str>>,
-    by_age: VecDeque<Arc<str>>,
+    /// The secrets, and the others, by age: many marked values must not have a secret forgotten.
+    by_age: [VecDeque<Arc<str>>; 2],
 }
 
 impl Remembered {
     fn add(&mut self, text: &str, is_secret: bool) {
-        let known = self.by_length.iter().find(|known| ***known == *text).cloned();
-        if let Some(known) = known {
-            if is_secret {
-                self.secrets.insert(known);
+        let first = self.by_length.partition_point(|known| known.len() > text.len());
+        let same = self.by_length[first..].iter().take_while(|known| known.len() == text.len());
+        let known = same.into_iter().find(|known| ***known == *text).cloned();
+        let [secrets, marked] = &mut self.by_age;
+        let text = match known {
+            Some(known) if !is_secret || self.secrets.contains(&known) => return,
+            // It has been a marked value so far.
+            Some(known) => {
+                marked.retain(|marked| *marked != known);
+                known
             }
-            return;
-        }
-        let text: Arc<str> = text.into();
+            None => {
+                let text: Arc<str> = text.into();
+                self.by_length.insert(first, text.clone());
+                text
+            }
+        };
         if is_secret {
             self.secrets.insert(text.clone());
         }
-        let place = self.by_length.partition_point(|known| known.len() >= text.len());
-        self.by_length.insert(place, text.clone());
-        self.by_age.push_back(text);
-        if self.by_age.len() > MAX_REMEMBERED
-            && let Some(oldest) = self.by_age.pop_front()
+        let by_age = if is_secret { secrets } else { marked };
+        by_age.push_back(text);
+        if by_age.len() > MAX_REMEMBERED
+            && let Some(oldest) = by_age.pop_front()
         {
             self.by_length.retain(|known| *known != oldest);
             self.secrets.remove(&oldest);
@@ -95,14 +104,19 @@ impl Remembered {
     }
 
     fn mask<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        let mut masked = Cow::Borrowed(text);
-        for secret in &self.by_length {
-            if secret.len() <= masked.len() && masked.contains(&**secret) {
-                masked = Cow::Owned(masked.replace(&**secret, MASK));
-            }
-        }
-        masked
+        mask_all(&self.by_length, text)
     }
+}
+
+/// A text with [`MASK`] in place of each of these, the longest of which come first.
+fn mask_all<'a>(secrets: &[Arc<str>], text: &'a str) -> Cow<'a, str> {
+    let mut masked = Cow::Borrowed(text);
+    for secret in secrets {
+        if secret.len() <= masked.len() && masked.contains(&**secret) {
+            masked = Cow::Owned(masked.replace(&**secret, MASK));
+        }
+    }
+    masked
 }
 
 /// Whether anything is remembered: most processes have no secret, and pay one load for that.
@@ -113,8 +127,8 @@ static CHANGES: AtomicU64 = AtomicU64::new(0);
 /// The patterns of names whose values the realm has masked.
 static MARKED: RwLock<Vec<String>> = RwLock::new(Vec::new());
 
-/// Has a text masked from now on: as it is, as it stands in JSON, and its longer lines. One shorter than [`MIN_MASKED`]
-/// bytes is not masked.
+/// Has a text masked from now on: as it is, as it stands in JSON, as the filters of templates encode it, and its longer lines in
+/// the same way. One shorter than [`MIN_MASKED`] bytes is not masked.
 pub fn remember(text: &str) {
     remember_as(text, true);
 }
@@ -123,16 +137,27 @@ fn remember_as(text: &str, is_secret: bool) {
     if text.len() < MIN_MASKED {
         return;
     }
-    let quoted = Value::from(text).to_string();
     let lines = text.lines().map(str::trim).filter(|line| line.len() >= MIN_LINE);
-    let forms = [text, text.trim(), &quoted[1..quoted.len() - 1]];
+    let texts: BTreeSet<&str> = [text, text.trim()].into_iter().chain(lines).collect();
+    let texts = texts.into_iter().filter(|text| text.len() >= MIN_MASKED);
+    let forms: Vec<String> = texts.flat_map(forms).collect();
     let mut remembered = REMEMBERED.write().unwrap_or_else(std::sync::PoisonError::into_inner);
     let remembered = remembered.get_or_insert_default();
-    for form in forms.into_iter().chain(lines).filter(|form| form.len() >= MIN_MASKED) {
-        remembered.add(form, is_secret);
+    for form in forms {
+        remembered.add(&form, is_secret);
     }
     CHANGES.fetch_add(1, Ordering::Release);
     ANY.store(true, Ordering::Release);
+}
+
+/// A text as it is and as templates encode it, and each of these as it stands in JSON.
+fn forms(text: &str) -> Vec<String> {
+    let mut forms = pumice_template::encoded_forms(text);
+    forms.push(text.to_owned());
+    let quoted = forms.iter().map(|form| Value::from(form.as_str()).to_string());
+    let quoted: Vec<String> = quoted.map(|quoted| quoted[1..quoted.len() - 1].to_owned()).collect();
+    forms.extend(quoted);
+    forms
 }
 
 /// Has every text of a JSON value masked from now on.
@@ -181,6 +206,13 @@ pub fn remember_marked(fields: &serde_json::Map<String, Value>) {
     }
 }
 
+/// The same for the objects in any value.
+pub fn remember_marked_in(value: &Value) {
+    if ANY.load(Ordering::Acquire) {
+        remember_if_marked("", value);
+    }
+}
+
 fn remember_if_marked(name: &str, value: &Value) {
     if is_marked(name) {
         return remember_value_as(value, false);
@@ -224,6 +256,13 @@ pub fn mask_value(value: &mut Value) {
     }
 }
 
+/// The same in the fields of an object.
+pub fn mask_fields(fields: &mut serde_json::Map<String, Value>) {
+    if ANY.load(Ordering::Acquire) {
+        mask_within_fields(fields);
+    }
+}
+
 fn mask_within(value: &mut Value) {
     match value {
         Value::String(text) => {
@@ -238,19 +277,21 @@ fn mask_within(value: &mut Value) {
             }
         }
         Value::Array(items) => items.iter_mut().for_each(mask_within),
-        Value::Object(fields) => {
-            if fields.keys().any(|name| holds_secret(name)) {
-                let given = std::mem::take(fields);
-                fields.extend(given.into_iter().map(|(name, value)| (mask(&name).into_owned(), value)));
-            }
-            for (name, value) in fields.iter_mut() {
-                match is_marked(name) && !value.is_null() {
-                    true => *value = MASK.into(),
-                    false => mask_within(value),
-                }
-            }
-        }
+        Value::Object(fields) => mask_within_fields(fields),
         Value::Null | Value::Bool(_) => {}
+    }
+}
+
+fn mask_within_fields(fields: &mut serde_json::Map<String, Value>) {
+    if fields.keys().any(|name| holds_secret(name)) {
+        let given = std::mem::take(fields);
+        fields.extend(given.into_iter().map(|(name, value)| (mask(&name).into_owned(), value)));
+    }
+    for (name, value) in fields.iter_mut() {
+        match is_marked(name) && !value.is_null() {
+            true => *value = MASK.into(),
+            false => mask_within(value),
+        }
     }
 }
 
@@ -411,108 +452,4 @@ impl Masker {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn secret_text_is_masked_wherever_it_stands() {
-        let secret = SecretText::new("canary-7f\"\\3");
-        assert_eq!(format!("{secret:?} {}", serde_json::to_string(&secret).unwrap()), "***** \"*****\"");
-        assert_eq!(mask("a canary-7f\"\\3 b"), "a ***** b");
-        assert_eq!(mask(r#"{"a":"canary-7f\"\\3"}"#), r#"{"a":"*****"}"#);
-        let mut value =
-            json!({ "canary-7f\"\\3": ["x canary-7f\"\\3", { "b": "canary-7f\"\\3" }], "c": "canary" });
-        assert!(value_holds_secret(&value));
-        mask_value(&mut value);
-        assert_eq!(value, json!({ "*****": ["x *****", { "b": "*****" }], "c": "canary" }));
-        assert!(!value_holds_secret(&value));
-    }
-
-    #[test]
-    fn secret_within_another_leaves_nothing_of_the_longer_one() {
-        remember("inner-91");
-        remember("outer-inner-91-outer");
-        assert_eq!(mask("outer-inner-91-outer inner-91"), "***** *****");
-    }
-
-    #[test]
-    fn secret_of_several_lines_is_masked_by_line() {
-        remember("-----BEGIN KEY-----\nbGluZS1vbmU1\nx\n");
-        assert_eq!(mask("got bGluZS1vbmU1!"), "got *****!");
-        assert_eq!(mask("x"), "x");
-    }
-
-    #[test]
-    fn secret_that_is_short_or_a_number_is_masked_as_documented() {
-        remember("short");
-        assert_eq!(mask("short"), "short");
-        remember_value(&json!({ "pin": 904_171 }));
-        let mut value = json!([904_171, 1, 9_041_712]);
-        mask_value(&mut value);
-        assert_eq!(value, json!(["*****", 1, 9_041_712]));
-    }
-
-    #[test]
-    fn secret_that_comes_in_parts_is_masked_in_a_stream() {
-        remember("streamed-canary-44");
-        let text = b"a streamed-canary-44 b streamed-canary-4 streamed-canary-44";
-        for size in 1..=text.len() {
-            let mut masker = Masker::new();
-            let mut given: Vec<u8> = text.chunks(size).flat_map(|part| masker.push(part)).collect();
-            given.extend(masker.finish());
-            assert_eq!(String::from_utf8(given).unwrap(), "a ***** b streamed-canary-4 *****", "{size}");
-        }
-    }
-
-    #[test]
-    fn stream_gives_bytes_that_begin_no_secret_at_once() {
-        remember("prompt-canary-81");
-        let mut masker = Masker::new();
-        assert_eq!(masker.push(b"50%\r"), b"50%\r");
-        assert_eq!((masker.push(b"a prompt-can"), masker.held()), (b"a ".to_vec(), 10));
-        assert_eq!((masker.push(b"ary-81 b"), masker.held()), (b"***** b".to_vec(), 0));
-        // A secret that is learnt meanwhile is masked from then on.
-        remember("learnt-canary-82");
-        assert_eq!(masker.push(b"learnt-canary-82"), b"*****");
-        assert_eq!((begun(b"x prompt-canary"), begun(b"x prompt-canary-81"), begun(b"")), (13, 0, 0));
-    }
-
-    #[test]
-    fn stream_read_from_its_middle_shows_no_end_of_a_secret() {
-        remember("middle-canary-83");
-        let text = b"ab middle-canary-83 cd";
-        let from = |skipped: usize| {
-            let mut masker = Masker::new().skipping(skipped as u64);
-            let mut given: Vec<u8> = text.chunks(3).flat_map(|part| masker.push(part)).collect();
-            given.extend(masker.finish());
-            String::from_utf8(given).unwrap()
-        };
-        assert_eq!((from(0).as_str(), from(2).as_str()), ("ab ***** cd", " ***** cd"));
-        for within in 3..19 {
-            assert_eq!(from(within), "***** cd", "{within}");
-        }
-        assert_eq!((from(19).as_str(), from(22).as_str(), from(30).as_str()), (" cd", "", ""));
-        let until = |taken: u64| {
-            let mut masker = Masker::new().skipping(1).taking(taken);
-            let mut given: Vec<u8> = text.chunks(3).flat_map(|part| masker.push(part)).collect();
-            given.extend(masker.finish());
-            String::from_utf8(given).unwrap()
-        };
-        assert_eq!((until(1).as_str(), until(2).as_str(), until(20).as_str()), ("b", "b ", "b ***** c"));
-        assert!((3..19).all(|within| until(within) == "b *****"));
-    }
-
-    #[test]
-    fn value_under_a_marked_name_is_masked_and_remembered() {
-        mark_names(&["*marked_pass*".to_owned()]);
-        let mut value =
-            json!({ "env": { "DB_MARKED_PASSWORD": "marked-canary-5", "x": "y" }, "marked_pass": null });
-        remember_marked(value.as_object().unwrap());
-        mask_value(&mut value);
-        assert_eq!(value, json!({ "env": { "DB_MARKED_PASSWORD": "*****", "x": "y" }, "marked_pass": null }));
-        assert_eq!(mask("got marked-canary-5"), "got *****");
-        assert!(!value_holds_secret(&json!("marked-canary-5")), "its document shows it");
-    }
-}
+mod tests;

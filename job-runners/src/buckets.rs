@@ -103,9 +103,8 @@ fn item(bucket: &str, base: &str, object: &Object, globs: &[String]) -> Option<I
     if let Some(version) = &object.version {
         about.insert("ETag".to_owned(), version.as_str().into());
     }
-    if let Some(class) = &object.class {
-        about.insert("StorageClass".to_owned(), class.as_str().into());
-    }
+    // A folder has one class, and S3 names its usual one so.
+    about.insert("StorageClass".to_owned(), object.class.as_deref().unwrap_or("STANDARD").into());
     let mut item = Map::new();
     item.insert("s3obj".to_owned(), Value::Object(about));
     Some(item)

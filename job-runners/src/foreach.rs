@@ -110,7 +110,7 @@ mod tests {
         let csv = json!({ "type": "csv", "filename": "S3://data/in/x.csv" });
         let list =
             json!({ "type": "s3list", "bucket": "data", "prefix": "in/", "glob": ["*.csv", "*.jsonl"] });
-        let object = |key: &str, size: u64, etag: &str| json!({ "s3obj": { "Bucket": "data", "Key": key, "Size": size, "ETag": etag } });
+        let object = |key: &str, size: u64, etag: &str| json!({ "s3obj": { "Bucket": "data", "Key": key, "Size": size, "ETag": etag, "StorageClass": "STANDARD" } });
         for (source, wanted) in [
             (csv, json!([{ "a": "1" }])),
             (list, json!([object("in/deep/y.jsonl", 2, "{}"), object("in/x.csv", 4, "a\n1\n")])),

@@ -154,10 +154,36 @@ fn signal_of(status: ExitStatus) -> i32 {
 
 /// The last line that a command wrote to stderr mostly says why it failed.
 fn with_last_line(message: String, stderr: &str) -> String {
-    match stderr.lines().rev().map(str::trim).find(|line| !line.is_empty()) {
+    match telling_line(stderr) {
         Some(line) => format!("{message}: {}", &line[..line.floor_char_boundary(MAX_REASON)]),
         None => message,
     }
+}
+
+/// The line that says what is wrong: the last one, but where clients of databases and compilers show the place of an error
+/// below it, and details, the line of the error.
+fn telling_line(stderr: &str) -> Option<&str> {
+    let mut lines = stderr.lines().rev().map(str::trim).filter(|line| !line.is_empty());
+    let last = lines.clone().next()?;
+    if is_pointer(last) {
+        // Above the pointer stands the line that it points into.
+        let above = lines.nth(2);
+        return Some(above.unwrap_or(last));
+    }
+    let is_detail =
+        |line: &str| ["DETAIL:", "HINT:", "CONTEXT:", "LINE "].iter().any(|one| line.starts_with(one));
+    let error = lines.find(|line| !is_detail(line) && !is_pointer(line));
+    Some(
+        error
+            .filter(|error| is_detail(last) && ["ERROR:", "FATAL:"].iter().any(|one| error.contains(one)))
+            .unwrap_or(last),
+    )
+}
+
+/// Whether a line only points at a place of the one above it.
+fn is_pointer(line: &str) -> bool {
+    let is_sign = |c: char| matches!(c, '^' | '~' | '|' | '-' | ' ');
+    line.contains('^') && line.replace("error here", "").chars().all(is_sign)
 }
 
 async fn run_process(
@@ -328,12 +354,24 @@ fn find(program: &str, environment: &[(OsString, OsString)]) -> std::io::Result<
 
 /// Why a program could not be started. A file of the payload area goes by the name that it has there.
 fn cannot_run(command: &Command, program: &str, error: &std::io::Error) -> JobError {
+    let name = match &command.payload {
+        None => program.to_owned(),
+        Some(payload) => {
+            // The file of a package.
+            let member =
+                payload.folder.as_deref().and_then(|folder| Path::new(program).strip_prefix(folder).ok());
+            member.map_or_else(
+                || command.line.clone(),
+                |member| format!("{} of {}", member.display(), command.line),
+            )
+        }
+    };
     if command.payload.is_some()
         && let Some(why) = unfit(Path::new(program))
     {
-        return JobError::failed(format!("cannot run {}: {why}", command.line));
+        return JobError::failed(format!("cannot run {name}: {why}"));
     }
-    let program = if command.payload.is_some() { &command.line } else { program };
+    let program = name;
     match error.kind() {
         std::io::ErrorKind::NotFound => JobError::failed(format!("no such command: {program}")),
         std::io::ErrorKind::PermissionDenied => JobError::failed(format!("{program} is not executable")),
@@ -397,4 +435,40 @@ fn environment(
     }
     env.extend(command.own.iter().map(|(name, value)| (name.into(), value.into())));
     Ok(env)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reason_is_the_line_that_says_what_is_wrong() {
+        for (stderr, wanted) in [
+            ("one\ntwo\n\n", "two"),
+            (
+                "ERROR:  column \"x\" does not exist\nLINE 1: select x\n               ^\n",
+                "ERROR:  column \"x\" does not exist",
+            ),
+            (
+                "NOTICE: a\npsql:a.sql:2: ERROR:  twice\nDETAIL:  Key (a)=(1) already exists.\n",
+                "psql:a.sql:2: ERROR:  twice",
+            ),
+            ("ERROR:  no function\nLINE 2: f(1)\n        ^\nHINT:  Add casts.\n", "ERROR:  no function"),
+            (
+                "Parse error near line 1: no such table: k\n  select * from k\n                ^--- error here\n",
+                "Parse error near line 1: no such table: k",
+            ),
+            (
+                "Parse error near line 9: syntax error\n  select a b c\n    error here ---^\n",
+                "Parse error near line 9: syntax error",
+            ),
+            ("x.c:1:5: error: expected\n    1 | foo\n      |     ^~~\n", "x.c:1:5: error: expected"),
+            ("HINT: only this", "HINT: only this"),
+            ("one\nHINT: two", "HINT: two"),
+            ("^", "^"),
+        ] {
+            assert_eq!(telling_line(stderr), Some(wanted), "{stderr}");
+        }
+        assert_eq!(telling_line(" \n"), None);
+    }
 }

@@ -165,7 +165,7 @@ mod tests {
         for (id, kind) in [("db", "postgres"), ("lite", "sqlite3")] {
             world
                 .connections
-                .connection(&json!({ "conn_id": id, "type": kind, "enabled": true, "host": "h", "port": 1,
+                .connection(&json!({ "conn_id": id, "type": kind, "enabled": true, "host": "/h", "port": 1,
                 "database": "d", "user": "u", "password": "key" }));
         }
         world.connections.secret("key", "canary-of-sqlc");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, Utc};
 use pumice_core::Timestamp;
 use pumice_core::duration::Span;
 use pumice_core::ports::{Clock, Http, HttpError, HttpRequest, HttpResponse};
@@ -127,8 +127,16 @@ fn retry_after(text: &str, now: Timestamp) -> Option<Duration> {
     if !text.is_empty() && text.chars().all(|c| c.is_ascii_digit()) {
         return Some(Duration::from_secs(text.parse().unwrap_or(u64::from(u32::MAX))));
     }
-    let time = DateTime::parse_from_rfc2822(text).ok()?.with_timezone(&Utc);
+    let time = http_date(text)?;
     Some((time - now).to_std().unwrap_or_default())
+}
+
+/// A time in any of the three forms that a receiver must read (RFC 9110, section 5.6.7).
+fn http_date(text: &str) -> Option<DateTime<Utc>> {
+    let obsolete = ["%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"];
+    let parsed = |form: &&str| NaiveDateTime::parse_from_str(text, form).ok().map(|time| time.and_utc());
+    let now = DateTime::parse_from_rfc2822(text).ok().map(|time| time.with_timezone(&Utc));
+    now.or_else(|| obsolete.iter().find_map(parsed))
 }
 
 /// The beginning of a response's first line.
@@ -221,12 +229,16 @@ mod tests {
     #[test]
     fn retry_after_is_honoured_as_seconds_and_as_a_time() {
         // 20,000 days after the epoch it was a Thursday.
-        let at = (start() + Span::from_secs(90).delta()).format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        let [at, rfc850, asctime] =
+            ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"]
+                .map(|form| (start() + Span::from_secs(90).delta()).format(form).to_string());
         for (text, wait) in [
             ("7", 7),
             ("0", 0),
             (" 7 ", 7),
             (&*at, 90),
+            (&*rfc850, 90),
+            (&*asctime, 90),
             ("Thu, 01 Jan 1970 00:00:00 GMT", 0),
             ("soon", 1),
             ("-5", 1),

@@ -174,6 +174,16 @@ impl Composite for Foreach {
         let Given { job, payload: Some(payload), parameters: Some(parameters) } = given else {
             return Vec::new();
         };
+        let foreach = JsonPath::root().field("parameters").field("foreach");
+        let empty = match &parameters.foreach {
+            Source::Query { query, .. } => Some(("query", query.as_str())),
+            Source::S3list { bucket, .. } => Some(("bucket", bucket.0.as_str())),
+            Source::Csv { filename } | Source::Jsonl { filename } => Some(("filename", filename.0.as_str())),
+            Source::Inline { .. } | Source::Range { .. } => None,
+        };
+        if let Some((name, _)) = empty.filter(|(_, text)| text.trim().is_empty()) {
+            return vec![Problem::new(foreach.field(name), "must not be empty")];
+        }
         // Which items a file or a bucket has shows when the run starts.
         if !parameters.foreach.is_listed() {
             return Vec::new();

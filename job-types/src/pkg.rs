@@ -67,9 +67,9 @@ pub enum Payload {
 }
 
 impl Payload {
-    fn into_keys(self) -> Vec<String> {
+    fn keys(&self) -> &[String] {
         match self {
-            Self::One(key) => vec![key],
+            Self::One(key) => std::slice::from_ref(key),
             Self::Several(keys) => keys,
         }
     }
@@ -97,15 +97,7 @@ impl JobType for Pkg {
     type Parameters = Parameters;
 
     fn check(&self, given: &Given<'_, Self>) -> Vec<Problem> {
-        let path = JsonPath::root().field("payload");
-        let mut problems: Vec<Problem> = match &given.payload {
-            None => Vec::new(),
-            Some(Payload::One(key)) => words::check_key(key, path).into_iter().collect(),
-            Some(Payload::Several(keys)) => {
-                let keys = keys.iter().enumerate();
-                keys.filter_map(|(index, key)| words::check_key(key, path.item(index))).collect()
-            }
-        };
+        let mut problems = words::check_keys(given.payload.as_ref().map(Payload::keys));
         let Some(parameters) = &given.parameters else { return problems };
         problems.extend(check_given(parameters.connections.as_ref()));
         let path = JsonPath::root().field("parameters");
@@ -156,7 +148,7 @@ impl JobType for Pkg {
 fn render(job: &JobSpec, templates: &Templates) -> Result<Rendered, JobError> {
     let mut parameters = job.parameters();
     let given = Rendered { payload: job.fields.payload.clone(), parameters: parameters.clone() };
-    let packages = given.payload::<Payload>()?.into_keys();
+    let packages = given.payload::<Payload>()?.keys().to_vec();
     let typed: Parameters = given.parameters()?;
     let rendering = Rendering::new(templates, typed.jinja, typed.vars);
     let (name, line) = match (typed.command, typed.main) {

@@ -3,8 +3,7 @@
 use pumice_core::duration::Span;
 use pumice_core::ids::ConnId;
 use pumice_core::job_type::{Given, JobType};
-use pumice_core::payload::bad_key;
-use pumice_core::problem::{JsonPath, Problem};
+use pumice_core::problem::Problem;
 use pumice_core::spec::Settings;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -12,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::command_line::{self, Timed};
 use crate::sql::Texts;
-use crate::words::Text;
+use crate::words::{Text, check_keys};
 
 /// Parameters of a sqlc job.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -47,13 +46,7 @@ impl JobType for Sqlc {
     type Parameters = Parameters;
 
     fn check(&self, given: &Given<'_, Self>) -> Vec<Problem> {
-        let keys = given.payload.as_ref().map(Texts::all).unwrap_or_default();
-        let path = JsonPath::root().field("payload");
-        let problem = |(index, key): (usize, &String)| {
-            let path = if keys.len() > 1 { path.item(index) } else { path.clone() };
-            bad_key(key).map(|why| Problem::new(path, why))
-        };
-        keys.iter().enumerate().filter_map(problem).collect()
+        check_keys(given.payload.as_ref().map(Texts::all))
     }
 
     fn advise(&self, given: &Given<'_, Self>, _: &Settings) -> Vec<Problem> {

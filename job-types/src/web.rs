@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use pumice_core::address::url_fault;
 use pumice_core::problem::{JsonPath, Problem};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -129,18 +130,14 @@ pub fn is_token(text: &str) -> bool {
 }
 
 /// Whether a text has templates in it, so that it is not known before they are rendered.
-fn is_open(text: &str) -> bool {
+pub(crate) fn is_open(text: &str) -> bool {
     text.contains("{{") || text.contains("{%")
 }
 
 /// The problem of a URL that has no templates.
 pub(crate) fn check_url(url: Option<&Value>, path: JsonPath) -> Option<Problem> {
     let url = url.and_then(Value::as_str).filter(|url| !is_open(url))?;
-    let scheme = url.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
-    match scheme.as_deref() {
-        Some("http" | "https") => None,
-        _ => Some(Problem::new(path, "the URL must begin with http:// or https://")),
-    }
+    url_fault(url).map(|why| Problem::new(path, why))
 }
 
 /// Problems of the names and values of headers.

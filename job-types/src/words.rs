@@ -105,6 +105,20 @@ pub(crate) fn check_key(key: &str, path: JsonPath) -> Option<Problem> {
     bad_key(key).map(|why| Problem::new(path, why))
 }
 
+/// Problems of the keys of a payload, of which there must be one at least.
+pub(crate) fn check_keys(keys: Option<&[String]>) -> Vec<Problem> {
+    let path = JsonPath::root().field("payload");
+    match keys {
+        None => Vec::new(),
+        Some([]) => vec![Problem::new(path, "there is no payload: name the key of one")],
+        Some([key]) => check_key(key, path).into_iter().collect(),
+        Some(keys) => {
+            let keys = keys.iter().enumerate();
+            keys.filter_map(|(index, key)| check_key(key, path.item(index))).collect()
+        }
+    }
+}
+
 /// Problems of arguments that lava makes a text of by Python's `str`, as `None`.
 pub(crate) fn odd_args(job: &JobSpec) -> Vec<Problem> {
     let parameters = job.parameters();

@@ -54,6 +54,9 @@ impl Folders {
 struct Place {
     target: PathBuf,
     folder: Option<OwnFolder>,
+    /// Whether the place is a run's: what a command has put there gives way. Elsewhere files are people's, such as payloads, and
+    /// nothing is removed but the file that another replaces.
+    is_of_a_run: bool,
 }
 
 impl Place {
@@ -62,14 +65,55 @@ impl Place {
         let (Some(folder), Some(name)) = (target.parent(), target.file_name()) else {
             return Err(ErrorKind::InvalidInput.into());
         };
+        let is_of_a_run = folder.ancestors().any(is_of_a_run);
         if !folder.starts_with(home) {
             remove_links(folder)?;
             make_private(folder)?;
-            return Ok(Self { target: target.to_owned(), folder: None });
+            return Ok(Self { target: target.to_owned(), folder: None, is_of_a_run });
+        }
+        if !is_of_a_run {
+            refuse_others(home, folder)?;
         }
         let folder = OwnFolder::make(home, folder)?;
-        Ok(Self { target: folder.path().join(name), folder: Some(folder) })
+        Ok(Self { target: folder.path().join(name), folder: Some(folder), is_of_a_run })
     }
+
+    /// Removes what has a name.
+    fn clear(&self, path: &Path) -> io::Result<()> {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) if error.kind() == ErrorKind::IsADirectory => self.clear_folder(path),
+            other => other,
+        }
+    }
+
+    fn clear_folder(&self, path: &Path) -> io::Result<()> {
+        if self.is_of_a_run {
+            return std::fs::remove_dir_all(path);
+        }
+        std::fs::remove_dir(path).map_err(|error| match error.kind() {
+            ErrorKind::DirectoryNotEmpty => {
+                let name = path.file_name().unwrap_or_default().display().to_string();
+                io::Error::new(error.kind(), format!("{name} is a folder with files"))
+            }
+            _ => error,
+        })
+    }
+}
+
+/// Refuses a folder where something else is in its place, or in that of one above it.
+fn refuse_others(home: &Path, folder: &Path) -> io::Result<()> {
+    let above = folder.ancestors().take_while(|above| *above != home);
+    for above in above {
+        match std::fs::symlink_metadata(above) {
+            Ok(found) if !found.is_dir() => {
+                let message = format!("{} is not a folder", above.display());
+                return Err(io::Error::new(ErrorKind::NotADirectory, message));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Makes a folder and those above it. One above may be removed at the same time because it was empty: then again.
@@ -103,20 +147,20 @@ fn keep(file: &File, place: &Place) -> io::Result<()> {
         return Ok(());
     }
     let fresh = unfinished(target)?;
-    remove_any(&fresh)?;
-    let kept = link(file, &fresh).or_else(|_| copy(file, &fresh)).and_then(|()| replace(&fresh, target));
+    place.clear(&fresh)?;
+    let kept = link(file, &fresh).or_else(|_| copy(file, &fresh)).and_then(|()| replace(&fresh, place));
     // After a failure, or when both were the same file already (rename(2)).
-    remove_any(&fresh).and(kept)
+    place.clear(&fresh).and(kept)
 }
 
 /// Makes a file next to its place, and renames it once all of it is there.
 fn make_fresh(place: &Place, make: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let target = &*place.target;
     let fresh = unfinished(target)?;
-    remove_any(&fresh)?;
+    place.clear(&fresh)?;
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh);
-    let kept = file.and_then(|mut file| make(&mut file)).and_then(|()| replace(&fresh, target));
-    remove_any(&fresh).and(kept)
+    let kept = file.and_then(|mut file| make(&mut file)).and_then(|()| replace(&fresh, place));
+    place.clear(&fresh).and(kept)
 }
 
 /// By the descriptor, since the name may be another file's by now (linkat(2)). Replaces nothing.
@@ -142,11 +186,11 @@ fn unfinished(target: &Path) -> io::Result<PathBuf> {
 }
 
 /// Gives a file the name of another, which goes. A folder that a command has put there goes too.
-fn replace(fresh: &Path, target: &Path) -> io::Result<()> {
-    match std::fs::rename(fresh, target) {
+fn replace(fresh: &Path, place: &Place) -> io::Result<()> {
+    match std::fs::rename(fresh, &place.target) {
         Err(error) if error.kind() == ErrorKind::IsADirectory => {
-            std::fs::remove_dir_all(target)?;
-            std::fs::rename(fresh, target)
+            place.clear_folder(&place.target)?;
+            std::fs::rename(fresh, &place.target)
         }
         other => other,
     }
@@ -303,10 +347,12 @@ mod tests {
         let file = open();
         std::fs::remove_file(&live).unwrap();
         std::os::unix::fs::symlink("/proc/self/environ", &live).unwrap();
-        // Whatever is there already gives way: links as links.
-        std::fs::create_dir_all(location("dir/stdout/x")).unwrap();
-        std::os::unix::fs::symlink("/etc/passwd", folder.path().join("temp/link")).unwrap();
-        for name in ["new/stdout", "dir/stdout", "link"] {
+        // Whatever a command has put into its run's folder gives way: links as links.
+        let of_run = "a/0190a0a0-0000-7000-8000-000000000001";
+        let [folder_of_run, link] = ["dir", "link"].map(|name| format!("{of_run}/{name}"));
+        std::fs::create_dir_all(location(&format!("{folder_of_run}/x"))).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", location(&link)).unwrap();
+        for name in ["new/stdout", &folder_of_run, &link] {
             folders.put_file(&location(name), file.as_fd()).await.unwrap();
             assert_eq!(std::fs::read_to_string(location(name)).unwrap(), "printed", "{name}");
         }
@@ -329,6 +375,40 @@ mod tests {
         assert_eq!(std::fs::read_to_string(location("named")).unwrap(), "printed");
         for bad in ["s3://bucket/x", "temp/../../x"] {
             assert!(folders.put_file(bad, named.as_fd()).await.is_err(), "{bad}");
+        }
+    }
+
+    #[tokio::test]
+    async fn file_of_people_replaces_a_file_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let folders = Folders::new(folder.path());
+        let at = |name: &str| folder.path().join("payloads").join(name);
+        for name in ["w/2.sh", ".x.new/2.sh", "v"] {
+            std::fs::create_dir_all(at(name).parent().unwrap()).unwrap();
+            std::fs::write(at(name), "kept").unwrap();
+        }
+        std::fs::create_dir_all(folder.path().join("elsewhere")).unwrap();
+        std::os::unix::fs::symlink(folder.path().join("elsewhere"), at("linked")).unwrap();
+        std::fs::create_dir(at("empty")).unwrap();
+        let new = folder.path().join("new");
+        std::fs::write(&new, "new").unwrap();
+        // Of another file system, so that it is copied under a name of its own first.
+        let null = File::open("/dev/null").unwrap();
+        for name in ["w", "v/x.sh", "linked/x.sh", "x"] {
+            let file = if name == "x" { &null } else { &File::open(&new).unwrap() };
+            let put = folders.put_file(&at(name).display().to_string(), file.as_fd()).await;
+            assert!(put.is_err(), "{name}");
+        }
+        for name in ["w/2.sh", ".x.new/2.sh", "v"] {
+            assert_eq!(std::fs::read_to_string(at(name)).unwrap(), "kept", "{name}");
+        }
+        assert!(at("linked").is_symlink() && !folder.path().join("elsewhere/x.sh").exists());
+        for name in ["v", "empty", "deep/er/new"] {
+            folders
+                .put_file(&at(name).display().to_string(), File::open(&new).unwrap().as_fd())
+                .await
+                .unwrap();
+            assert_eq!(std::fs::read_to_string(at(name)).unwrap(), "new", "{name}");
         }
     }
 

@@ -129,6 +129,32 @@ impl Place {
         Ok(format!("{}{key}", self.base))
     }
 
+    /// Why a payload cannot be put at a location. A folder keeps no file under the name of a folder; S3 does.
+    async fn conflict(&self, location: &str) -> Result<Option<String>, Error> {
+        if !self.objects().is_near() {
+            return Ok(None);
+        }
+        let key = |location: &str| shown(location.strip_prefix(&self.base).unwrap_or(location));
+        let below = self.objects().list_objects(&format!("{location}/"), None, 1).await?;
+        if let Some(first) = below.objects.first() {
+            let (key, first) = (key(location), key(&first.location));
+            return Ok(Some(format!("{key} is a folder of payloads, {first} among them")));
+        }
+        let slashes = location.match_indices('/').map(|(at, _)| at).filter(|at| *at > self.base.len());
+        for above in slashes.map(|at| &location[..at]) {
+            if self.is_there(above).await? {
+                let (key, above) = (key(location), key(above));
+                return Ok(Some(format!("{key} cannot be below {above}, which is a payload itself")));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn is_there(&self, location: &str) -> Result<bool, Error> {
+        let found = self.objects().list_level(location, MAX_LISTED).await?;
+        Ok(found.into_iter().any(|object| object.location == location))
+    }
+
     async fn find(&self, key: &str) -> Result<Option<Object>, Error> {
         let location = self.at(key)?;
         let found = self.objects().list_level(&location, MAX_LISTED).await?;
@@ -186,8 +212,20 @@ async fn putting(realm: &dyn Realm, request: &PutPayloads) -> Result<PutDone, Er
     let mut copies: Vec<(String, File, PayloadPut)> = Vec::new();
     for PayloadFile { key, path } in &request.files {
         let location = place.at(key)?;
-        if copies.iter().any(|(other, _, _)| *other == location) {
-            return Err(Error::invalid(format!("two files would become the payload {}", shown(key))));
+        for (other, _, payload) in &copies {
+            let (one, two) = (Path::new(&location), Path::new(other));
+            if one == two {
+                return Err(Error::invalid(format!("two files would become the payload {}", shown(key))));
+            }
+            if place.objects().is_near() && (one.starts_with(two) || two.starts_with(one)) {
+                let (one, two) = (shown(key), shown(&payload.key));
+                return Err(Error::invalid(format!(
+                    "{one} and {two} cannot be a payload and its folder at once"
+                )));
+            }
+        }
+        if let Some(why) = place.conflict(&location).await? {
+            return Err(Error::new(ErrorKind::Conflict, why));
         }
         let size = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?.len();
         if size > largest {

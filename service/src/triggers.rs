@@ -114,6 +114,9 @@ pub struct TestedTriggers {
     pub triggers: Vec<TestedTrigger>,
     /// The bucket's other triggers, with the reason why they are not used.
     pub others: Vec<TestedTrigger>,
+    /// Why nothing is started whatever the triggers say: the realm in a folder has no such bucket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// The requests that a trigger would make for an object.
@@ -267,7 +270,7 @@ pub async fn test(realm: &dyn Realm, request: &TestTriggers) -> Result<TestedTri
         )));
     }
     let triggers = realm.triggers().of_bucket(&request.bucket).await?;
-    let event = event_of(realm, request).await?;
+    let (event, note) = event_of(realm, request).await?;
     let zone = realm.site().await?.zone;
     let assessment = assess(&triggers, &event, realm.registry().renderer(), zone);
     let mut tested = Vec::new();
@@ -285,7 +288,15 @@ pub async fn test(realm: &dyn Realm, request: &TestTriggers) -> Result<TestedTri
     };
     let others = assessment.others.into_iter().map(other).collect();
     let (bucket, key) = (request.bucket.clone(), request.key.clone());
-    Ok(TestedTriggers { bucket, key, level: level.map(str::to_owned), levels, triggers: tested, others })
+    Ok(TestedTriggers {
+        bucket,
+        key,
+        level: level.map(str::to_owned),
+        levels,
+        triggers: tested,
+        others,
+        note,
+    })
 }
 
 /// Why a trigger under another prefix is not used.
@@ -302,18 +313,26 @@ fn why_unused(prefix: &str, levels: &[String], level: Option<&str>) -> String {
     }
 }
 
-/// The event that is assumed.
-async fn event_of(realm: &dyn Realm, request: &TestTriggers) -> Result<ObjectEvent, Error> {
+/// The event that is assumed, and why it could not come.
+async fn event_of(realm: &dyn Realm, request: &TestTriggers) -> Result<(ObjectEvent, Option<String>), Error> {
     let event_type = request.event_type.clone().unwrap_or_else(|| "ObjectCreated:Put".to_owned());
+    let mut note = None;
     let location = match realm.is_aws() {
         true => format!("s3://{}/{}", request.bucket, request.key),
         false => {
-            let folders = realm.jobs().realm().await?.fields.buckets.clone().unwrap_or_default();
-            let folder = folders.get(&request.bucket).map_or(request.bucket.as_str(), String::as_str);
-            format!("{folder}/{}", request.key)
+            let definition = realm.jobs().realm().await?;
+            let folders = definition.fields.buckets.as_ref();
+            let folder = folders.and_then(|folders| folders.get(&request.bucket));
+            if folder.is_none() {
+                let bucket = quoted(&request.bucket);
+                note =
+                    Some(format!("the realm's buckets have no folder for {bucket}: no object comes there"));
+            }
+            let folder = folder.map_or(request.bucket.as_str(), String::as_str);
+            realm.site().await?.ports.objects.located(&format!("{folder}/{}", request.key))
         }
     };
-    Ok(ObjectEvent {
+    let event = ObjectEvent {
         bucket: request.bucket.clone(),
         key: request.key.clone(),
         size: Some(request.size),
@@ -326,7 +345,8 @@ async fn event_of(realm: &dyn Realm, request: &TestTriggers) -> Result<ObjectEve
         version: None,
         mark: "test".to_owned(),
         location,
-    })
+    };
+    Ok((event, note))
 }
 
 async fn tested_trigger(

@@ -8,6 +8,7 @@ mod sqlite;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use pumice_core::address::is_forbidden;
 use pumice_core::connection::{Family, Login};
 use pumice_core::ports::{DatabaseError, Databases, Session};
 
@@ -24,6 +25,9 @@ impl Databases for Drivers {
         limit: Duration,
     ) -> Result<Box<dyn Session>, DatabaseError> {
         let connecting = async {
+            if matches!(login.family, Family::Postgres | Family::Redshift | Family::Mysql) {
+                check_address(login).await.map_err(|error| of_connecting(login, error))?;
+            }
             match login.family {
                 Family::Postgres | Family::Redshift => postgres::connect(login, application).await,
                 Family::Mysql => mysql::connect(login).await,
@@ -36,6 +40,23 @@ impl Databases for Drivers {
         };
         let late = || DatabaseError::passing(format!("{} does not answer within {limit:?}", place(login)));
         tokio::time::timeout(limit, connecting).await.map_err(|_| late())?
+    }
+}
+
+/// Refuses a server with an address that is never called. The driver looks the name up again, since a server may choose its
+/// certificate by the name.
+async fn check_address(login: &Login) -> Result<(), DatabaseError> {
+    // The folder of a socket.
+    if login.host.starts_with('/') {
+        return Ok(());
+    }
+    let found = tokio::net::lookup_host((login.host.as_str(), login.port)).await;
+    let found = found.map_err(|error| DatabaseError::passing(format!("its name is not found: {error}")))?;
+    match found.map(|address| address.ip()).find(|address| is_forbidden(*address)) {
+        None => Ok(()),
+        Some(address) => Err(DatabaseError::lasting(format!(
+            "its address {address} is link-local, where clouds hand out credentials: it is not called"
+        ))),
     }
 }
 
@@ -79,4 +100,70 @@ fn may_have_columns(sql: &str) -> bool {
     let small = sql.trim_start_matches(|c: char| c.is_whitespace() || c == '(').to_ascii_lowercase();
     let word = small.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
     OF_ROWS.contains(&word) || word.is_empty() || small.contains("returning")
+}
+
+#[cfg(test)]
+mod tests {
+    use pumice_core::ports::{Cell, Rows};
+    use pumice_core::problem::Invalid;
+
+    use super::*;
+
+    fn login(family: Family, host: &str) -> Login {
+        Login {
+            family,
+            host: host.to_owned(),
+            port: 5432,
+            database: Some("d".to_owned()),
+            user: "u".to_owned(),
+            password: None,
+            is_token: false,
+            ssl: false,
+            ca_cert: None,
+            service_name: None,
+            sid: None,
+            edition: None,
+            timeout: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn link_local_server_is_never_called() {
+        for family in [Family::Postgres, Family::Redshift, Family::Mysql] {
+            for host in ["169.254.169.254", "::ffff:169.254.169.254", "fd00:ec2::254"] {
+                let refused = Drivers.connect(&login(family, host), "a", Duration::from_secs(60)).await;
+                let error = refused.err().unwrap();
+                assert!(
+                    error.message.contains("is link-local") && !error.retryable,
+                    "{family:?} {host}: {error}"
+                );
+            }
+        }
+    }
+
+    /// The values of a statement's rows; its error.
+    async fn values(sql: &str) -> Result<Vec<Cell>, DatabaseError> {
+        struct All(Vec<Cell>);
+        impl Rows for All {
+            fn columns(&mut self, _: Vec<String>) -> Result<(), Invalid> {
+                Ok(())
+            }
+            fn row(&mut self, row: Vec<Cell>) -> Result<(), Invalid> {
+                self.0.extend(row);
+                Ok(())
+            }
+        }
+        let login = login(Family::Sqlite, ":memory:");
+        let mut session = Drivers.connect(&login, "a", Duration::from_secs(60)).await?;
+        let mut all = All(Vec::new());
+        session.execute(sql, &mut all).await.map(|()| all.0)
+    }
+
+    #[tokio::test]
+    async fn text_of_sqlite_that_is_not_utf8_is_refused() {
+        let error = values("select 1, cast(x'ff41' as text)").await.unwrap_err();
+        assert!(error.message.contains("column 2 has a text that is not UTF-8, \\xff41"), "{error}");
+        let text = |text: &str| Cell::Text(text.to_owned());
+        assert_eq!(values("select 'ü', x'ff41'").await.unwrap(), [text("ü"), text("\\xff41")]);
+    }
 }

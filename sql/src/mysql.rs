@@ -5,9 +5,9 @@ use futures_util::TryStreamExt;
 use pumice_core::connection::Login;
 use pumice_core::ports::{Cell, DatabaseError, Rows, Session};
 use pumice_core::secret::SecretText;
-use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlRow, MySqlSslMode};
+use sqlx::mysql::{MySql, MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlRow, MySqlSslMode};
 use sqlx::{
-    AssertSqlSafe, Column, ConnectOptions, Connection, Either, Executor, Row, SqlSafeStr, Statement,
+    AssertSqlSafe, Column, ConnectOptions, Connection, Either, Executor, Row, SqlSafeStr, Statement, Type,
     TypeInfo, ValueRef,
 };
 
@@ -16,6 +16,10 @@ use crate::{may_have_columns, of_connecting, of_driver, show};
 /// The number of an error in the syntax, and of a login that is refused (MySQL, Server Error Message Reference).
 const SYNTAX: u16 = 1064;
 const LOGIN: u16 = 1045;
+
+/// Types whose values are bytes.
+const BYTES: [&str; 8] =
+    ["BINARY", "VARBINARY", "TINYBLOB", "BLOB", "MEDIUMBLOB", "LONGBLOB", "BIT", "GEOMETRY"];
 
 struct Mysql(MySqlConnection);
 
@@ -68,14 +72,18 @@ fn start_of_line(sql: &str, line: usize) -> usize {
 #[async_trait]
 impl Session for Mysql {
     async fn execute(&mut self, sql: &str, rows: &mut dyn Rows) -> Result<(), DatabaseError> {
-        let mut has_columns = false;
+        let (mut has_columns, mut is_within) = (false, false);
         let mut stream = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_many(&mut self.0);
         while let Some(given) = stream.try_next().await.map_err(|error| of(&error, sql))? {
-            let Either::Right(row) = given else { continue };
-            if !has_columns {
+            let Either::Right(row) = given else {
+                // Rows after the end of a result are those of another.
+                is_within = false;
+                continue;
+            };
+            if !is_within {
                 let names = row.columns().iter().map(|column| column.name().to_owned()).collect();
                 rows.columns(names).map_err(DatabaseError::passing)?;
-                has_columns = true;
+                (has_columns, is_within) = (true, true);
             }
             let row = (0..row.len()).map(|index| cell(&row, index)).collect::<Result<_, _>>()?;
             rows.row(row).map_err(DatabaseError::passing)?;
@@ -103,13 +111,15 @@ fn cell(row: &MySqlRow, index: usize) -> Result<Cell, DatabaseError> {
     if value.is_null() {
         return Ok(Cell::Null);
     }
-    let kind = value.type_info().name().to_owned();
+    let info = value.type_info().into_owned();
+    let kind = info.name().to_owned();
     let bytes: Vec<u8> = row.try_get_unchecked(index).map_err(|error| of(&error, ""))?;
-    let text = match String::from_utf8(bytes) {
-        Ok(text) if kind != "BIT" => text,
-        Ok(text) => return Ok(Cell::Text(show::bytes(text.as_bytes()))),
-        Err(error) => return Ok(Cell::Text(show::bytes(error.as_bytes()))),
-    };
+    // A text whose collation compares bytes, as utf8mb4_bin, has the name of a type of bytes, too.
+    let is_bytes = BYTES.contains(&kind.as_str()) && !<str as Type<MySql>>::compatible(&info);
+    if is_bytes {
+        return Ok(Cell::Text(show::bytes(&bytes)));
+    }
+    let text = show::text(bytes, index)?;
     Ok(match kind.trim_end_matches(" UNSIGNED") {
         "BOOLEAN" | "TINYINT" | "SMALLINT" | "MEDIUMINT" | "INT" | "BIGINT" | "DECIMAL" | "YEAR" => {
             Cell::Number(text)

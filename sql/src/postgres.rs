@@ -20,6 +20,9 @@ const SYNTAX: &str = "42601";
 /// The state of a login that is refused.
 const LOGIN: [&str; 2] = ["28000", "28P01"];
 
+/// The server's answers to a copy from and to its client (PostgreSQL, Message Formats), which the driver names in its error.
+const COPY: [&str; 3] = ["CopyInResponse", "CopyOutResponse", "CopyBothResponse"];
+
 struct Postgres(PgConnection);
 
 pub(crate) async fn connect(login: &Login, application: &str) -> Result<Box<dyn Session>, DatabaseError> {
@@ -49,7 +52,14 @@ pub(crate) async fn connect(login: &Login, application: &str) -> Result<Box<dyn 
 
 fn of(error: &sqlx::Error) -> DatabaseError {
     let of_server = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
-    let Some(of_server) = of_server else { return of_driver(error) };
+    let Some(of_server) = of_server else {
+        return match of_driver(error) {
+            error if COPY.iter().any(|answer| error.message.contains(answer)) => DatabaseError::lasting(
+                "a copy from or to the client is not possible here: let the client do it in a sqlc job",
+            ),
+            error => error,
+        };
+    };
     let mut message = of_server.message().to_owned();
     for more in [of_server.detail(), of_server.hint()].into_iter().flatten() {
         message = format!("{message}; {more}");
@@ -65,14 +75,18 @@ fn of(error: &sqlx::Error) -> DatabaseError {
 #[async_trait]
 impl Session for Postgres {
     async fn execute(&mut self, sql: &str, rows: &mut dyn Rows) -> Result<(), DatabaseError> {
-        let mut has_columns = false;
+        let (mut has_columns, mut is_within) = (false, false);
         let mut stream = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_many(&mut self.0);
         while let Some(given) = stream.try_next().await.map_err(|error| of(&error))? {
-            let Either::Right(row) = given else { continue };
-            if !has_columns {
+            let Either::Right(row) = given else {
+                // Rows after the end of a result are those of another.
+                is_within = false;
+                continue;
+            };
+            if !is_within {
                 let names = row.columns().iter().map(|column| column.name().to_owned()).collect();
                 rows.columns(names).map_err(DatabaseError::passing)?;
-                has_columns = true;
+                (has_columns, is_within) = (true, true);
             }
             rows.row(cells(&row)?).map_err(DatabaseError::passing)?;
         }

@@ -1,5 +1,7 @@
 //! Values as Python's `str` shows them, which is what lava writes.
 
+use pumice_core::ports::DatabaseError;
+
 /// A floating-point number as Python's `repr` has it.
 pub(crate) fn float(number: f64) -> String {
     if number.is_nan() {
@@ -55,6 +57,23 @@ pub(crate) fn time(text: &str) -> String {
 pub(crate) fn bytes(bytes: &[u8]) -> String {
     bytes.iter().fold("\\x".to_owned(), |text, byte| format!("{text}{byte:02x}"))
 }
+
+/// The text of a column, from 0.
+///
+/// # Errors
+/// [`DatabaseError`] when it is not UTF-8: as anything else it would be another text.
+pub(crate) fn text(bytes: Vec<u8>, column: usize) -> Result<String, DatabaseError> {
+    String::from_utf8(bytes).map_err(|error| {
+        let shown = self::bytes(error.as_bytes().get(..MAX_SHOWN).unwrap_or(error.as_bytes()));
+        DatabaseError::lasting(format!(
+            "column {} has a text that is not UTF-8, {shown}: cast it to bytes",
+            column + 1
+        ))
+    })
+}
+
+/// How many bytes of a text an error shows.
+const MAX_SHOWN: usize = 20;
 
 #[cfg(test)]
 mod tests {

@@ -110,8 +110,8 @@ fn work(connection: &rusqlite::Connection, sql: &str, to: &Sender<Given>) -> Res
         }
         let mut rows = statement.query([]).map_err(|error| of(&error))?;
         while let Some(row) = rows.next().map_err(|error| of(&error))? {
-            let cells = (0..count).map(|index| row.get_ref(index).map(cell)).collect::<Result<_, _>>();
-            let cells = cells.map_err(|error: rusqlite::Error| of(&error))?;
+            let cells = (0..count).map(|index| cell(row.get_ref(index).map_err(|error| of(&error))?, index));
+            let cells = cells.collect::<Result<_, _>>()?;
             if to.blocking_send(Given::Row(cells)).is_err() {
                 return Ok(());
             }
@@ -120,12 +120,12 @@ fn work(connection: &rusqlite::Connection, sql: &str, to: &Sender<Given>) -> Res
     Ok(())
 }
 
-fn cell(value: ValueRef<'_>) -> Cell {
-    match value {
+fn cell(value: ValueRef<'_>, index: usize) -> Result<Cell, DatabaseError> {
+    Ok(match value {
         ValueRef::Null => Cell::Null,
         ValueRef::Integer(number) => Cell::Number(number.to_string()),
         ValueRef::Real(number) => Cell::Number(show::float(number)),
-        ValueRef::Text(text) => Cell::Text(String::from_utf8_lossy(text).into_owned()),
+        ValueRef::Text(text) => Cell::Text(show::text(text.to_vec(), index)?),
         ValueRef::Blob(blob) => Cell::Text(show::bytes(blob)),
-    }
+    })
 }

@@ -53,6 +53,7 @@ mod eval;
 mod fault;
 mod filters;
 mod format;
+mod forms;
 mod globals;
 #[cfg(test)]
 mod guide;
@@ -75,6 +76,7 @@ pub use budget::Budget;
 pub use command_line::{BadCommandLine, split_command_line, split_commented_line};
 pub use context::{Context, OF_THE_MOMENT, Value};
 pub use error::{ErrorKind, TemplateError};
+pub use forms::encoded_forms;
 pub use limits::Limits;
 pub use renderer::Renderer;
 pub use syntax::free::Variable;

@@ -89,6 +89,7 @@ fn tested_lines(tested: &TestedTriggers) -> Vec<String> {
         None => "found none: nothing is started".to_owned(),
     });
     lines.extend(tested.triggers.iter().chain(&tested.others).flat_map(trigger_lines));
+    lines.extend(tested.note.as_deref().map(|note| escaped(note).into_owned()));
     lines
 }
 

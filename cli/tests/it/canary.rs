@@ -12,10 +12,16 @@ use crate::pumice::{Pumice, wait_until};
 const SECRET: &str = "canary-of-a-secret-5150";
 const STATE: &str = "canary-of-the-state-5151";
 const MARKED: &str = "canary-of-a-mark-5152";
+/// A secret that templates encode, and the part of it that no encoding changes.
+const ODD: &str = "S3cret'&\"canary-of-quotes-5153+ /";
+const PART: &str = "canary-of-quotes-5153";
+
+const ENCODED: &str = "{{ state.odd | tojson }} {{ state.odd | urlencode }} {{ state }} {{ state.odd | e }} {{ state.odd | replace(\"'\", \"''\") }} {{ globals.my_password }}x {{ state.hidden }}";
 
 fn job(id: &str, kind: &str, payload: Value, more: Value) -> Value {
     let mut job = json!({ "job_id": id, "type": kind, "worker": "core", "enabled": true, "payload": payload,
-        "state": { "hidden": "none" }, "x-allow": ["shell-sign", "unknown-variable", "only-logged"] });
+        "state": { "hidden": "none", "odd": "none" }, "globals": { "my_password": MARKED },
+        "x-allow": ["shell-sign", "unknown-variable", "only-logged"] });
     job.as_object_mut().expect("an object").extend(more.as_object().cloned().expect("an object"));
     job
 }
@@ -27,6 +33,9 @@ fn specs() -> Value {
     // Neither is called: the address is refused, and the action fails at once.
     let mail = json!({ "conn_id": "mail", "type": "email", "enabled": true, "host": "169.254.169.254", "user": "u",
         "password": "/token", "from": "lava@example.com" });
+    // No server is there.
+    let database = json!({ "conn_id": "db", "type": "postgres", "enabled": true, "host": "127.0.0.1", "port": 1, "database": "d",
+        "user": "u", "password": "/token" });
     let chat = json!({ "conn_id": "chat", "type": "slack", "enabled": true, "webhook_url": "/chat" });
     let realm = json!({ "realm": "local", "config": { "REDACT": "*password*" } });
     let hidden = "{{ state.hidden }}";
@@ -43,6 +52,12 @@ fn specs() -> Value {
             "attachments": [format!("/{hidden}")] },
         { "action": "email", "email_conn": "mail", "to": "a@example.com", "subject": hidden, "message": hidden },
         { "action": "slack", "slack_conn": "chat", "message": hidden, "subject": hidden, "from": hidden },
+        { "action": "log", "message": "{{ state.odd | tojson }} {{ state.odd | urlencode }} {{ state }} {{ globals.my_password }}x" },
+        { "action": "webhook", "url": format!("http://169.254.169.254/{hidden}?{{{{ state.odd | urlencode }}}}"), "secret": "/token",
+            "headers": { "X-Hidden": hidden }, "body": { "x": hidden, "y": "{{ state.odd }}", "z": "{{ globals.my_password }}x" } },
+        { "action": "sns", "topic": "arn:aws:sns:us-east-1:123456789012:none", "message": ENCODED, "subject": hidden },
+        { "action": "sqs", "queue": "https://sqs.us-east-1.amazonaws.com/123456789012/none", "message": ENCODED },
+        { "action": "event", "detail": { "x": hidden, "y": ENCODED }, "detail_type": hidden },
         { "action": "state", "state_id": "sealed", "value": hidden, "type": "secure" },
     ]);
     let ends = json!({ "parameters": shell(&format!("{tell} exit 3")), "on_fail": actions, "on_retry": actions,
@@ -52,6 +67,7 @@ fn specs() -> Value {
         connection,
         mail,
         chat,
+        database,
         job("fails", "cmd", json!("sh -c"), ends),
         job("works", "cmd", json!("sh -c"), json!({ "parameters": shell(tell), "on_success": actions })),
         job(
@@ -68,8 +84,53 @@ fn specs() -> Value {
         job(
             "each",
             "foreach",
-            json!("logs"),
-            json!({ "parameters": { "foreach": { "type": "inline", "values": [{ "x": hidden }] } } })
+            json!("item"),
+            json!({ "parameters": { "foreach": { "type": "inline", "values": [{ "x": hidden, "db_password": MARKED }] } } })
+        ),
+        // It has the value itself, of 21 characters.
+        job(
+            "item",
+            "cmd",
+            json!("sh -c"),
+            json!({ "parameters": { "args": ["v={{ globals.db_password }}; echo ${v}x; [ ${#v} = 21 ]"] } })
+        ),
+        job("prints", "cmd", json!("echo {{ globals.my_password }}x"), json!({})),
+        job(
+            "exe",
+            "exe",
+            json!("run.sh {{ globals.my_password }}x"),
+            json!({ "parameters": { "args": [ENCODED] } })
+        ),
+        job(
+            "pkg",
+            "pkg",
+            json!("a.zip"),
+            json!({ "parameters": { "args": [ENCODED], "command": "run.sh" } })
+        ),
+        job(
+            "http",
+            "http",
+            json!("http://169.254.169.254/?{{ state.odd | urlencode }}&{{ globals.my_password }}x"),
+            json!({ "parameters": { "headers": { "X-Hidden": hidden } } })
+        ),
+        job("lambda", "lambda", json!("none"), json!({ "parameters": { "event": { "x": ENCODED } } })),
+        job(
+            "sqli",
+            "sqli",
+            json!(format!("select '{ENCODED}'")),
+            json!({ "parameters": { "conn_id": "db" } })
+        ),
+        job(
+            "sql",
+            "sql",
+            json!("a.sql"),
+            json!({ "parameters": { "conn_id": "db", "vars": { "x": hidden } } })
+        ),
+        job(
+            "sqlc",
+            "sqlc",
+            json!("a.sql"),
+            json!({ "parameters": { "conn_id": "db", "vars": { "x": hidden } } })
         ),
         job(
             "starts",
@@ -80,10 +141,13 @@ fn specs() -> Value {
     ])
 }
 
-const JOBS: [&str; 9] = ["fails", "works", "nofile", "logs", "chain", "chained", "dag", "each", "starts"];
+const JOBS: [&str; 17] = [
+    "fails", "works", "nofile", "logs", "chain", "chained", "dag", "each", "starts", "prints", "exe", "pkg",
+    "http", "lambda", "sqli", "sql", "sqlc",
+];
 
 fn without_canary(what: &str, bytes: &[u8]) {
-    for canary in [SECRET, STATE] {
+    for canary in [SECRET, STATE, PART, &format!("{MARKED}x")] {
         let found = bytes.windows(canary.len()).position(|part| part == canary.as_bytes());
         if let Some(at) = found {
             let near = &bytes[at.saturating_sub(200)..(at + 100).min(bytes.len())];
@@ -115,6 +179,8 @@ fn every_command_masks(pumice: &Pumice) {
             vec!["connections", "list"],
             vec!["connections", "show", "vault"],
             vec!["runs", "list"],
+            vec!["runs", "list", "--children"],
+            vec!["runs", "export", "--children"],
             vec!["jobs", "list"],
             vec!["jobs", "show", "works"],
             vec!["check", "specs.json"],
@@ -152,8 +218,14 @@ fn secret_stands_nowhere_but_in_what_commands_printed() {
     assert_eq!(set.status, 0, "{set:?}");
     let set = pumice.feed(&["secrets", "set", "/chat"], format!("https://169.254.169.254/{SECRET}"));
     assert_eq!(set.status, 0, "{set:?}");
-    let put = pumice.feed(&["state", "put", "hidden", "-", "--secure", "--ttl", "1d"], STATE);
-    assert_eq!(put.status, 0, "{put:?}");
+    for (id, value) in [("hidden", STATE), ("odd", ODD)] {
+        let put = pumice.feed(&["state", "put", id, "-", "--secure", "--ttl", "1d"], value);
+        assert_eq!(put.status, 0, "{put:?}");
+    }
+    let script = "#!/bin/sh\necho \"$@\"";
+    pumice.write(".pumice/payloads/run.sh", script);
+    pumice.write(".pumice/payloads/a.zip", crate::payloads::zip(&[("run.sh", script)]));
+    pumice.write(".pumice/payloads/a.sql", format!("select '{ENCODED}', '{{{{ vars.x }}}}'"));
     let applied = pumice.run(&["apply", "specs.json"]);
     assert_eq!(applied.status, 0, "{applied:?}");
     let mut server = pumice
@@ -183,9 +255,17 @@ fn secret_stands_nowhere_but_in_what_commands_printed() {
         "dag complete",
         // Items are taken as they stand.
         "each complete",
+        "exe complete",
         "fails failed",
+        "http failed",
+        "lambda failed",
         "logs complete",
         "nofile failed",
+        "pkg complete",
+        "prints complete",
+        "sql failed",
+        "sqlc failed",
+        "sqli failed",
         "starts failed",
         "works complete",
     ];
@@ -193,6 +273,10 @@ fn secret_stands_nowhere_but_in_what_commands_printed() {
     every_command_masks(&pumice);
     let output = pumice.run(&["runs", "output", "latest:works"]);
     assert_eq!(output.out, "********** *****\n", "{output:?}");
+    for job in ["each", "prints"] {
+        let output = pumice.run(&["runs", "output", &format!("latest:{job}")]);
+        assert!(output.out.ends_with("*****x\n"), "{job}: {output:?}");
+    }
     assert!(pumice.run(&["state", "get", "sealed"]).out.contains("*****"), "the action put it");
     let pid = server.id().to_string();
     assert!(std::process::Command::new("kill").arg(&pid).status().expect("kill").success());
@@ -200,6 +284,7 @@ fn secret_stands_nowhere_but_in_what_commands_printed() {
     let log = log.join().expect("the log");
     assert!(!log.is_empty());
     without_canary("the log", &log);
+    assert!(!String::from_utf8_lossy(&log).contains(MARKED));
     let mut found = Vec::new();
     files(&pumice.path().join(".pumice"), &mut found);
     assert!(found.iter().any(|path| path.ends_with("pumice.db")), "{found:?}");

@@ -231,6 +231,16 @@ fn document_of_a_connection_is_checked_field_by_field() {
             "the field \"password\" is missing",
         ),
         (json!({ "conn_id": "c", "type": "webhook", "url": "https://" }), "the URL has no host"),
+        (
+            json!({ "conn_id": "c", "type": "webhook", "url": "http://169.254.169.254/" }),
+            "url: the address 169.254.169.254 is link-local",
+        ),
+        (
+            json!({ "conn_id": "c", "type": "sqlite3", "host": "rel.db" }),
+            "host: \"rel.db\" is not an absolute path",
+        ),
+        (with(json!({ "conn_id": null, "x-none": 1 })), "conn_id: "),
+        (json!({ "type": "sqlite3", "host": "/a.db" }), "the field \"conn_id\" is missing"),
     ] {
         let printed = applied(&pumice, &document);
         assert_eq!(printed.status, 2, "{document}: {printed:?}");

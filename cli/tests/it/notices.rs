@@ -129,13 +129,13 @@ fn notice_to_the_metadata_service_is_refused() {
     let job = |id: &str, action: Value| json!({ "job_id": id, "type": "cmd", "worker": "core", "enabled": true, "payload": "false", "on_fail": [action] });
     let specs = json!([
         { "conn_id": "mail", "type": "email", "enabled": true, "host": "169.254.169.254", "from": "a@b.c" },
-        { "conn_id": "chat", "type": "slack", "enabled": true, "webhook_url": "http://169.254.169.254/x" },
+        { "conn_id": "chat", "type": "slack", "enabled": true, "webhook_url": "/chat" },
         job("mails", json!({ "action": "email", "email_conn": "mail", "to": "a@b.c", "subject": "s", "message": "m" })),
         job("posts", json!({ "action": "slack", "slack_conn": "chat", "message": "m" })),
     ]);
     pumice.write("specs.yaml", specs.to_string());
     for id in ["mails", "posts"] {
-        let printed = ran(&pumice, id, ("X", ""));
+        let printed = ran(&pumice, id, ("PUMICE_SECRET_VALUE_CHAT", "http://169.254.169.254/x"));
         assert!(
             printed.out.contains("is not called") || printed.err.contains("is not called"),
             "{printed:?}"
@@ -261,4 +261,19 @@ fn sql_of_the_guide_leaves_the_rows_that_it_says() {
         printed.err.contains("show | region|total\n") && printed.err.contains("show | apac|11.5\n"),
         "{printed:?}"
     );
+    // The job of the section on `sql` reads what that one has left.
+    let part = |text: &str, fence: &str| {
+        text.split(fence).nth(1).and_then(|rest| rest.split("```").next()).map(str::to_owned)
+    };
+    let guide = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/guide.md");
+    let guide = std::fs::read_to_string(guide).expect("the guide");
+    let section = guide.split("### sql\n").nth(1).expect("a section");
+    let [job, file] = ["```yaml\n", "```sql\n"].map(|fence| part(section, fence).expect("an example"));
+    pumice.write("payloads/orders/regions.sql", file);
+    let show = "---\njob_id: show\ntype: cmd\nworker: core\nenabled: true\npayload: cat regions.sql.0.out regions.sql.1.out\n---\njob_id: both\ntype: chain\nworker: core\nenabled: true\npayload: [orders/regions, show]\n";
+    let lite = json!({ "conn_id": "lite", "type": "sqlite3", "enabled": true, "host": database });
+    pumice.write("specs.yaml", format!("{job}---\n{lite}\n{show}"));
+    let printed = pumice.run(&["run", "--jobs", "specs.yaml", "--payloads", "payloads", "both"]);
+    assert_eq!(printed.status, 0, "{printed:?}");
+    assert!(printed.err.contains("show | apac\nshow | 3\n"), "{printed:?}");
 }

@@ -208,6 +208,7 @@ fn test_says_which_triggers_fit_and_why_others_do_not() {
         trigger("broken", &json!({ "prefix": "orders", "job_id": ["nowhere", "{{ bucket }}/"] })),
         trigger("whole", &json!({})),
         trigger("else", &json!({ "prefix": "else" })),
+        trigger("placed", &json!({ "prefix": "placed", "globals": { "key": "{{ info.location }}" } })),
     ]);
     let tested = pumice.run(&["triggers", "test", "in", "orders/x.csv", "-o", "json"]).json();
     assert_eq!(tested["levels"], json!(["orders/x.csv", "orders", "*"]));
@@ -243,6 +244,12 @@ fn test_says_which_triggers_fit_and_why_others_do_not() {
     }
     let none = pumice.run(&["triggers", "test", "nothing", "x"]).out;
     assert!(none.contains("found none: nothing is started"), "{none}");
+    assert!(none.contains("the realm's buckets have no folder for \"nothing\""), "{none}");
+    // The place is that which a run is given.
+    let placed = pumice.run(&["triggers", "test", "in", "placed/x y", "-o", "json"]).json();
+    let home = pumice.path().canonicalize().expect("a path").join(".pumice/in/placed/x y");
+    assert_eq!(placed["triggers"][0]["requests"][0]["globals"]["key"], home.display().to_string());
+    assert_eq!(placed.get("note"), None);
     assert_eq!(pumice.run(&["triggers", "test", "in", &"x".repeat(1_025)]).status, 2);
 }
 

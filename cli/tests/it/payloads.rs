@@ -23,7 +23,7 @@ fn printed(printed: &Printed) -> Vec<&str> {
 }
 
 /// A zip archive, without the modes of Unix, as Java makes it.
-fn zip(members: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn zip(members: &[(&str, &str)]) -> Vec<u8> {
     let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     let options = zip::write::SimpleFileOptions::default().system(zip::System::Dos);
     for (name, text) in members {
@@ -288,7 +288,12 @@ fn payloads_are_put_listed_and_got() {
     let ran = pumice.run(&["run", "a"]);
     assert!(ran.err.contains("a | put"), "{ran:?}");
     for (arguments, wanted) in [
-        (&["put", "run.sh", "--to", "/x"][..], "is not a key below"),
+        // A folder keeps no file under the name of a folder.
+        (&["put", "run.sh", "--to", "demo"][..], "demo is a folder of payloads, demo/other.sh among them"),
+        (&["put", "run.sh", "--to", "demo", "--dry-run"], "demo is a folder of payloads"),
+        (&["put", "run.sh", "--to", "demo/run.sh/x"], "demo/run.sh/x cannot be below demo/run.sh"),
+        (&["put", "run.sh", "--to", "demo/run.sh/x/y", "--dry-run"], "cannot be below demo/run.sh"),
+        (&["put", "run.sh", "--to", "/x"], "is not a key below"),
         (&["put", "run.sh", "--to", "../x"], "leads elsewhere"),
         (&["put", "run.sh", "other.sh", "--to", "x"], "write x/ to put them below it"),
         (&["put", "gone.sh"], "gone.sh: No such file"),
@@ -302,6 +307,7 @@ fn payloads_are_put_listed_and_got() {
         assert_eq!(reported.status, 2, "{arguments:?}: {reported:?}");
         assert!(reported.err.contains(wanted), "{arguments:?}: {reported:?}");
     }
+    assert_eq!(list(&[]), ["demo/other.sh", "demo/run.sh"], "nothing is lost");
     let huge = std::fs::File::create(pumice.path().join("huge")).expect("a file");
     huge.set_len(10_000_000_000).expect("a hole");
     let reported = pumice.run(&["payloads", "put", "huge"]);

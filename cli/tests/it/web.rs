@@ -2,12 +2,13 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::pumice::{Pumice, wait_until};
+use crate::pumice::{Printed, Pumice, wait_until};
 
 /// Longest time that a test waits for a request.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -122,7 +123,7 @@ fn action_failures(pumice: &Pumice, jobs: &Value) -> String {
 fn action_that_fails_tells_why_and_leaves_the_run_as_it_is() {
     for (action, why) in [
         (
-            json!({ "action": "webhook", "url": "http://169.254.169.254/latest" }),
+            json!({ "action": "webhook", "url": "http://{{ '169.254.169.254' }}/latest" }),
             "on_fail[0] webhook: http://169.254.169.254 is not called",
         ),
         (
@@ -319,9 +320,24 @@ fn guide() -> Vec<Value> {
 fn examples_of_the_guide_pass_check_and_do_what_it_says() {
     let jobs = guide();
     let ids: Vec<&str> = jobs.iter().filter_map(|job| job["job_id"].as_str()).collect();
-    assert_eq!(ids, ["orders/vacuum", "orders/fetch", "orders/summarise", "orders/load", "orders/export"]);
+    assert_eq!(
+        ids,
+        [
+            "orders/regions",
+            "orders/vacuum",
+            "orders/fetch",
+            "orders/summarise",
+            "orders/load",
+            "orders/export"
+        ]
+    );
     let pumice = Pumice::new();
-    pumice.write("jobs.json", Value::from(jobs).to_string());
+    let mut documents = jobs;
+    documents.push(
+        json!({ "conn_id": "shop", "type": "postgres", "enabled": true, "host": "127.0.0.1", "port": 1,
+        "database": "d", "user": "u", "password": "/key" }),
+    );
+    pumice.write("jobs.json", Value::from(documents).to_string());
     let checked = pumice.run(&["check", "jobs.json"]);
     assert_eq!(checked.status, 0, "{checked:?}");
     let server = Server::start(&[OK, OK]);
@@ -335,4 +351,16 @@ fn examples_of_the_guide_pass_check_and_do_what_it_says() {
     let request = server.next();
     assert!(request.contains("x-team: data"), "{request}");
     assert_eq!(body_of(&request), json!({ "text": "orders/load failed: exit status 3: no orders" }));
+    // A stand-in for the client of the database.
+    let client = pumice.write("bin/psql", "#!/bin/sh\nfor last; do :; done; echo \"$last $(cat)\"");
+    std::fs::set_permissions(client, std::fs::Permissions::from_mode(0o755)).expect("a program");
+    pumice.write("payloads/orders/vacuum.sql", "vacuum orders;");
+    let mut command =
+        pumice.command(&["run", "--jobs", "jobs.json", "--payloads", "payloads", "orders/vacuum"]);
+    let path = std::env::var("PATH").expect("a path");
+    command.env("PATH", format!("{}:{path}", pumice.path().join("bin").display()));
+    command.env("PUMICE_SECRET_VALUE_KEY", "key-of-the-database");
+    let vacuumed = Printed::from(command.output().expect("it runs"));
+    let wanted = "orders/vacuum | --echo-errors vacuum orders;\n";
+    assert!(vacuumed.status == 0 && vacuumed.err.contains(wanted), "{vacuumed:?}");
 }

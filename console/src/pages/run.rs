@@ -7,7 +7,7 @@ use pumice_core::text::escaped;
 use pumice_service::Realm;
 use pumice_service::runs::{
     CancelRuns, RecordedTree, RunShown, RunTree, ShowRun, cancel as cancel_runs, output_of,
-    show_recorded as show_run,
+    show_recorded as show_run, whole_with_spec,
 };
 use serde_json::{Map, Value, json};
 
@@ -158,7 +158,7 @@ fn parents(key: &RunKey) -> Vec<Value> {
 
 /// The spec that the run uses.
 async fn spec_of(realm: &dyn Realm, key: &RunKey) -> Result<Option<Value>, Fault> {
-    let found = realm.runs().load_with_spec(key).await?;
+    let found = whole_with_spec(realm.runs(), key).await?;
     Ok(found.map(|(_, spec)| Value::Object((*spec.job).clone())))
 }
 

@@ -83,6 +83,7 @@ fn tested(found: &TestedTriggers) -> Value {
             "fits": trigger.fits, "reasons": trigger.reasons, "error": trigger.error, "requests": requests.collect::<Vec<_>>() })
     };
     json!({
+        "note": found.note,
         "level": found.level.as_deref().map(escaped),
         "levels": found.levels.iter().map(|level| escaped(level)).collect::<Vec<_>>(),
         "triggers": found.triggers.iter().map(one).collect::<Vec<_>>(),

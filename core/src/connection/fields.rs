@@ -68,7 +68,7 @@ macro_rules! connection {
 connection! {
     /// A database: the types of the PostgreSQL, Redshift, MySQL, Oracle and SQL Server families, and `sqlite3`.
     DatabaseFields {
-        /// The host; for `sqlite3` the file, or `s3://bucket/key`.
+        /// The host; for `sqlite3` the absolute path of the file, or `s3://bucket/key`.
         #[serde(default)]
         host: Option<FieldText>,
         /// The port.

@@ -9,7 +9,7 @@ use super::fields::{
     SlackStyle, SshFields, Subtype, Value as Plain,
 };
 use super::secrets::{AwsKeys, RoleRequest, Secrets, TokenRequest};
-use super::spec::{ConnectionSpec, ConnectionStore, Family, Kind, is_url};
+use super::spec::{ConnectionSpec, ConnectionStore, Family, Kind, bad_sqlite_file, is_url};
 use crate::duration::Span;
 use crate::ids::{ConnId, FieldText, SecretName};
 use crate::ports::StoreError;
@@ -283,6 +283,9 @@ impl Connections<'_> {
             timeout: fields.timeout.and_then(|timeout| u16::try_from(timeout.get()).ok()),
         };
         if family == Family::Sqlite {
+            if let Some(why) = bad_sqlite_file(&login.host) {
+                return Err(Why::Incomplete(why));
+            }
             return Ok(Opened::Database(Box::new(login)));
         }
         login.port = port_or(fields.port.map(|port| port.get()), &more)?;

@@ -10,6 +10,7 @@ use super::fields::{
     Attribute, AttributeType, AwsFields, DatabaseFields, EmailFields, GenericFields, HookFields, SlackFields,
     SshFields, Subtype,
 };
+use crate::address::url_fault;
 use crate::ids::ConnId;
 use crate::ports::{Doc, JobChange, StoreError};
 use crate::problem::{JsonPath, Problem, SpecError, did_you_mean};
@@ -280,6 +281,11 @@ fn fields<T: schemars::JsonSchema + DeserializeOwned>(
 
 fn database_mistakes(fields: &DatabaseFields, family: Family, has_tokens: bool) -> Vec<Problem> {
     let missing = |field: &str| Problem::new(JsonPath::root(), format!("the field {field:?} is missing"));
+    if let Some(host) = fields.host.as_ref().filter(|_| family == Family::Sqlite)
+        && let Some(why) = bad_sqlite_file(host.as_str())
+    {
+        return vec![Problem::new(JsonPath::root().field("host"), why)];
+    }
     // Secrets Manager may have the rest.
     if fields.secret_id.is_some() {
         return Vec::new();
@@ -303,6 +309,12 @@ fn database_mistakes(fields: &DatabaseFields, family: Family, has_tokens: bool) 
         Family::Mysql | Family::Sqlite => {}
     }
     wanted.into_iter().filter(|(_, is_there)| !is_there).map(|(field, _)| missing(field)).collect()
+}
+
+/// Why a text cannot be the file of a SQLite database. A relative path would be another file in each process and job.
+pub(super) fn bad_sqlite_file(file: &str) -> Option<String> {
+    let is_right = file.starts_with('/') || file.starts_with("s3://");
+    (!is_right).then(|| format!("{} is not an absolute path: write /srv/db.sqlite", quoted(file)))
 }
 
 /// Longest name of a value of a generic connection, in bytes: it is a file's name.
@@ -348,10 +360,8 @@ fn url_mistake(field: &str, text: &str) -> Vec<Problem> {
     let wrong = |message: String| vec![Problem::new(JsonPath::root().field(field), message)];
     match text.split_once("://") {
         Some((scheme, _)) if !is_url(text) => wrong(format!("the scheme {scheme}: is not http: or https:")),
-        Some((_, rest)) if rest.is_empty() || rest.starts_with('/') => {
-            wrong("the URL has no host".to_owned())
-        }
-        _ => Vec::new(),
+        Some(_) => url_fault(text).map(wrong).unwrap_or_default(),
+        None => Vec::new(),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::permits::Permit;
 use crate::ports::{StateType, StoreError};
 use crate::problem::Invalid;
 use crate::run::{Late, Run, Scheduled};
-use crate::secret::{mask, remember_marked, remember_value};
+use crate::secret::{is_any_known, mask, remember_marked, remember_value};
 use crate::spec::{JobSpec, RealmSpec, RenderAt};
 
 /// The outcome of rendering a job at dispatch.
@@ -40,7 +40,9 @@ impl Jobs {
         start: Timestamp,
     ) -> Result<(TemplateContext, bool), StoreError> {
         let (state, secret) = self.state(job).await?;
-        remember_marked(&job.document);
+        for document in [&*job.document, &*realm.document, &state] {
+            remember_marked(document);
+        }
         // As lava's times are (lava guide, Jinja Rendering): names and literals are made of them.
         let start = start.trunc_subsecs(0);
         let lineage = run.lineage.as_ref();
@@ -134,6 +136,16 @@ impl Jobs {
             Ok(rendered) => Some(rendered),
             Err(error) => return Ok(AtDispatch { error: Some(error.message), ..AtDispatch::default() }),
         };
+        if let Some(shown) = &rendered
+            && is_any_known()
+        {
+            shown.remember_marked();
+            let masked = shown.masked();
+            if masked != *shown {
+                // Records have no value that the realm marks but those of specs and plans.
+                return Ok(AtDispatch { rendered: Some(masked), anew: true, error: None });
+            }
+        }
         let changes = templates.asked_for_the_moment() || rendered_anew_for(job).is_some();
         let anew = rendered.is_some() && render_at == RenderAt::Auto && changes;
         Ok(AtDispatch { rendered, anew, error: None })

@@ -55,6 +55,7 @@ use serde_json::{Map, Value, json};
 
 use crate::duration::Span;
 use crate::problem::template_words;
+use crate::secret::{mask_fields, mask_value, remember_marked, remember_marked_in};
 
 /// Payload and parameters as they run: templates filled in.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -63,6 +64,23 @@ pub struct Rendered {
     pub payload: Value,
     /// The parameters.
     pub parameters: Map<String, Value>,
+}
+
+impl Rendered {
+    /// Has the values masked from now on that stand under names which the realm marks.
+    pub fn remember_marked(&self) {
+        remember_marked_in(&self.payload);
+        remember_marked(&self.parameters);
+    }
+
+    /// The same with secrets and marked values masked: no worker can run it.
+    #[must_use]
+    pub fn masked(&self) -> Self {
+        let mut masked = self.clone();
+        mask_value(&mut masked.payload);
+        mask_fields(&mut masked.parameters);
+        masked
+    }
 }
 
 /// An attempt that did not go well.

@@ -35,7 +35,8 @@ impl Cell {
 
 /// Takes the rows of a statement as they come.
 pub trait Rows: Send {
-    /// The names of the columns, before the first row. A statement that gives no rows, as an insert, has none.
+    /// The names of the columns, before the first row, and again before the rows of each further result. A statement that
+    /// gives no rows, as an insert, has none.
     ///
     /// # Errors
     /// Why they cannot be taken: the statement is given up.

@@ -20,6 +20,7 @@ use crate::ids::{JobId, PoolName, StateId, WorkerName};
 use crate::number::{Count, CountOrNone};
 use crate::problem::{JsonPath, Problem, SpecError};
 use crate::schema;
+use crate::secret::remember_marked;
 use crate::text::quoted;
 
 /// Whether a job may run.
@@ -380,5 +381,17 @@ impl RunSpec {
     #[must_use]
     pub fn rendered_for_good(&self) -> Option<&crate::job_type::Rendered> {
         self.rendered.as_ref().filter(|_| !self.anew)
+    }
+
+    /// Has the values masked from now on that stand under names which the realm marks.
+    pub fn remember_marked(&self) {
+        remember_marked(&self.job);
+        if let Some(rendered) = &self.rendered {
+            rendered.remember_marked();
+        }
+        if let Some(Asked { parameters, globals }) = self.asked.as_deref() {
+            remember_marked(parameters);
+            remember_marked(globals);
+        }
     }
 }

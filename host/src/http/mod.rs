@@ -1,6 +1,5 @@
 //! Requests to servers of the web: HTTP/1.1, one connection for each request.
 
-mod address;
 mod connect;
 mod target;
 #[cfg(test)]
@@ -19,7 +18,6 @@ use pumice_core::ports::{Http, HttpError, HttpRequest, HttpResponse, MAX_REDIREC
 use tokio::time::timeout;
 
 #[cfg(feature = "mail")]
-pub(crate) use self::address::is_forbidden;
 use self::connect::Connector;
 #[cfg(feature = "mail")]
 pub(crate) use self::connect::MAX_ADDRESSES;

@@ -15,13 +15,14 @@ use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, TlsParameters};
 use lettre::transport::smtp::commands::{Data, Mail as MailFrom, Noop, Rcpt};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailParameter};
+use pumice_core::address::is_forbidden;
 use pumice_core::connection::MailServer;
 use pumice_core::ports::{Composed as Mime, Email, Mail, MailError};
 use pumice_core::secret::{MASK, mask};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::rustls;
 
-use crate::http::{MAX_ADDRESSES, Resolve, SystemNames, is_forbidden};
+use crate::http::{MAX_ADDRESSES, Resolve, SystemNames};
 use message::Composed;
 
 /// The port on which a connection is encrypted from its start (RFC 8314 section 7.3).

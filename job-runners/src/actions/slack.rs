@@ -10,7 +10,7 @@ use pumice_core::ids::{FieldText, RealmName};
 use pumice_core::job_type::{ACTION_TIMEOUT, ActionContext, FieldsOf, JobError, Performer};
 use pumice_core::ports::HttpRequest;
 use pumice_core::secret::mask;
-use pumice_job_types::actions::slack::{self, MAX_MESSAGE, MAX_SUBJECT};
+use pumice_job_types::actions::slack::{self, COLOURS, MAX_MESSAGE, MAX_SUBJECT};
 use serde_json::{Value, json};
 
 use super::notice::{cut, one_line};
@@ -28,8 +28,6 @@ const MORE_TRIES: u32 = 10;
 const MAX_ANSWER: usize = 64 * 1024;
 /// The colour unless the action or the connection says otherwise (lava's `DEFAULT_COLOUR`).
 const GREY: &str = "#bbbbbb";
-/// Colours that Slack knows by name.
-const NAMED: [&str; 3] = ["good", "warning", "danger"];
 
 /// Performs the action `slack`.
 pub(crate) struct Slack;
@@ -130,7 +128,7 @@ fn message(realm: &RealmName, hook: &SlackHook, fields: slack::Fields, now: Time
 fn colour_of(given: Option<String>) -> String {
     match given {
         None => GREY.to_owned(),
-        Some(name) if NAMED.contains(&name.as_str()) || name.starts_with('#') => name,
+        Some(name) if COLOURS.contains(&name.as_str()) || name.starts_with('#') => name,
         Some(digits) => format!("#{digits}"),
     }
 }

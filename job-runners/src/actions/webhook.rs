@@ -1,13 +1,16 @@
 //! Performs the action `webhook`.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use hmac::{Hmac, KeyInit, Mac};
+use pumice_core::connection::{Hook, Opened};
 use pumice_core::duration::Span;
-use pumice_core::ids::SecretName;
+use pumice_core::ids::{ConnId, SecretName};
 use pumice_core::job_type::{ACTION_TIMEOUT, ActionContext, FieldsOf, JobError, Performer};
 use pumice_core::ports::HttpRequest;
+use pumice_core::secret::SecretText;
 use pumice_core::text::hex;
 use pumice_job_types::actions::webhook;
 use pumice_job_types::web::{Content, Method, headers_with};
@@ -54,28 +57,40 @@ async fn request(
     fields: FieldsOf<webhook::Webhook>,
 ) -> Result<HttpRequest, JobError> {
     let content = fields.body.unwrap_or_else(|| Content::Json(notice(context)));
-    let mut headers = headers_with(fields.headers.unwrap_or_default(), Some(&content));
+    let hook = hook(context, fields.url, fields.webhook_conn).await?;
+    let mut all = fields.headers.unwrap_or_default();
+    for (name, value) in &hook.headers {
+        if !all.keys().any(|own| own.eq_ignore_ascii_case(name)) {
+            all.insert(name.clone(), value.reveal().to_owned());
+        }
+    }
+    let mut headers = headers_with(all, Some(&content));
     headers.push(("X-Pumice-Run-Id".to_owned(), context.run_id.to_string()));
     let body = content.into_text().into_bytes();
-    match (fields.secret, fields.signature_header) {
+    let secret = match fields.secret {
+        None => hook.secret,
+        Some(name) => {
+            let failed = |error: String| JobError::failed(format!("cannot sign: {error}"));
+            let name = SecretName::new(name).map_err(|error| failed(error.to_string()))?;
+            let secret = context.connections.secrets.parameter(&name).await;
+            Some(secret.map_err(|error| failed(error.to_string()))?)
+        }
+    };
+    match (secret, fields.signature_header) {
         (None, None) => {}
         (None, Some(_)) => {
             return Err(JobError::permanent(
                 "there is no secret to sign with: `signature_header` needs `secret`",
             ));
         }
-        (Some(name), header) => {
-            let failed = |error: String| JobError::failed(format!("cannot sign: {error}"));
-            let name = SecretName::new(name).map_err(|error| failed(error.to_string()))?;
-            let secret = context.connections.secrets.parameter(&name).await;
-            let secret = secret.map_err(|error| failed(error.to_string()))?;
+        (Some(secret), header) => {
             let header = header.unwrap_or_else(|| webhook::SIGNATURE_HEADER.to_owned());
             headers.push((header, signature(secret.reveal().as_bytes(), &body)?));
         }
     }
     Ok(HttpRequest {
         method: fields.method.unwrap_or(Method::Post).name().to_owned(),
-        url: fields.url,
+        url: hook.url.reveal().to_owned(),
         headers,
         body,
         timeout: TRY,
@@ -83,6 +98,30 @@ async fn request(
         redirects: 0,
         max_response: MAX_ANSWER,
     })
+}
+
+/// Where the request goes: as the action says, or its connection.
+async fn hook(
+    context: &ActionContext<'_>,
+    url: Option<String>,
+    conn_id: Option<ConnId>,
+) -> Result<Hook, JobError> {
+    let conn_id = match (url, conn_id) {
+        (Some(url), None) => {
+            return Ok(Hook { url: SecretText::unmasked(url), headers: BTreeMap::new(), secret: None });
+        }
+        (None, Some(conn_id)) => conn_id,
+        _ => return Err(JobError::permanent("give either `url` or `webhook_conn`")),
+    };
+    let opened = context.connections.open(&conn_id).await;
+    let opened = opened.map_err(|error| JobError::failed(error.to_string()))?;
+    match opened.what {
+        Opened::Webhook(hook) => Ok(*hook),
+        _ => Err(JobError::permanent(format!(
+            "connection {conn_id} is of type {}, not webhook",
+            opened.r#type
+        ))),
+    }
 }
 
 /// The notice that is sent unless the action gives another.
@@ -115,6 +154,12 @@ mod tests {
     async fn performed(fields: Value, server: &Scripted) -> (Result<(), JobError>, Ticking) {
         let mut world = World::of("log", Value::Null, json!({}));
         world.connections.secret("key", "Jefe");
+        world.connections.secret("hook-url", "https://hooks.example/canary-of-hooks");
+        world.connections.connection(&json!({ "conn_id": "hook", "type": "webhook", "enabled": true, "url": "hook-url",
+            "headers": { "X-Plain": "p", "X-Own": "connection" }, "secret_headers": { "X-Key": "key" }, "secret": "key" }));
+        world
+            .connections
+            .connection(&json!({ "conn_id": "box", "type": "generic", "enabled": true, "attributes": {} }));
         world.run.result = json!({ "error": "exit status 3", "error_data": { "exit_status": 3 } });
         let clock = Ticking::default();
         (world.http, world.clock) = (Box::new(server.clone()), Box::new(clock.clone()));
@@ -188,6 +233,31 @@ mod tests {
             }
             performed(fields, &server).await.0.unwrap();
             assert_eq!(header(&sent(&server), name), Some(signature));
+        }
+    }
+
+    #[tokio::test]
+    async fn webhook_of_a_connection_has_its_url_headers_and_secret() {
+        let signature = "sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
+        let body = "what do ya want for nothing?";
+        let server = Scripted::new([response(200, &[], "")]);
+        let fields = json!({ "webhook_conn": "hook", "body": body, "headers": { "x-OWN": "action" } });
+        performed(fields, &server).await.0.unwrap();
+        let request = sent(&server);
+        assert_eq!(request.url, "https://hooks.example/canary-of-hooks");
+        for (name, value) in [("X-Own", "action"), ("X-Key", "Jefe"), ("X-Plain", "p")] {
+            assert_eq!(header(&request, name), Some(value), "{name}");
+        }
+        assert_eq!(header(&request, webhook::SIGNATURE_HEADER), Some(signature));
+        for (fields, why) in [
+            (json!({ "webhook_conn": "box" }), "connection box is of type generic, not webhook"),
+            (json!({ "webhook_conn": "gone" }), "there is no connection \"gone\""),
+            (json!({}), "give either `url` or `webhook_conn`"),
+        ] {
+            let server = Scripted::default();
+            let error = performed(fields, &server).await.0.unwrap_err();
+            assert!(error.message.starts_with(why), "{error}");
+            assert!(server.sent().is_empty());
         }
     }
 

@@ -10,7 +10,7 @@ use zip::write::SimpleFileOptions;
 use super::*;
 
 /// A member for a test's archive.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum Member<'a> {
     File(&'a str, &'a str),
     Folder(&'a str),
@@ -215,7 +215,7 @@ fn entry_that_would_leave_its_folder_is_refused() {
         (vec![File("a", "x"), File("a/b", "y")], "goes through \"a\""),
         (vec![File("a", "x"), Folder("a/")], "goes through \"a\""),
     ] {
-        // A zip refuses names given twice already when it is made; those are written to a tar alone.
+        // The crate refuses to write a name twice; those are written to a tar alone.
         let names: Vec<&str> = members.iter().map(|member| name_of(*member)).collect();
         let is_twice = (1..names.len()).any(|index| names[..index].contains(&names[index]));
         let zip = if is_twice { None } else { zip_of(&members) };
@@ -227,6 +227,28 @@ fn entry_that_would_leave_its_folder_is_refused() {
             let beside: Vec<String> = listed(outside.path());
             assert!(beside.iter().all(|name| name.starts_with("in")), "{beside:?}");
             assert_eq!(beside.iter().filter(|name| !name.starts_with("in/here")).count(), 1, "{beside:?}");
+        }
+    }
+}
+
+#[test]
+fn zip_that_has_a_file_twice_is_refused_and_a_folder_is_not() {
+    let text = |name: &'static str| File(name, "x");
+    for (members, wanted) in [
+        ([text("twice-1"), text("other"), text("twice-2")], Some("holds \"twice-1\" twice")),
+        ([Folder("twice-1/"), text("twice-1/a"), Folder("twice-2/")], None),
+    ] {
+        let mut archive = zip_of(&members).unwrap();
+        // The crate writes no name twice, so that the second is changed afterwards.
+        for at in 0..archive.len() - 7 {
+            if archive[at..].starts_with(b"twice-2") {
+                archive[at + 6] = b'1';
+            }
+        }
+        let (done, _outside) = unpacked(&archive, bounds(&archive));
+        match wanted {
+            Some(wanted) => assert!(done.unwrap_err().to_string().contains(wanted), "{members:?}"),
+            None => assert!(done.is_ok(), "{done:?}"),
         }
     }
 }

@@ -129,10 +129,11 @@ impl Kit<'_> {
         )
     }
 
-    /// `sqlite3`, which stops at the first error. A file in S3 is fetched, and put back when it is another one afterwards.
+    /// `sqlite3`, which stops at the first error. The file comes first, since a statement among the arguments would be taken for
+    /// it. A file in S3 is fetched, and put back when it is another one afterwards.
     fn sqlite(&self, file: &str) -> io::Result<PathBuf> {
         if !file.starts_with("s3://") {
-            return self.script("sqlite3", &format!("exec sqlite3 -bail -batch \"$@\" {}\n", word(file)));
+            return self.script("sqlite3", &format!("exec sqlite3 -bail -batch {} \"$@\"\n", word(file)));
         }
         let local = path_word(&self.place.join("database"));
         let before = path_word(&self.place.join("before"));
@@ -140,7 +141,7 @@ impl Kit<'_> {
         self.script(
             "sqlite3",
             &format!(
-                "set -e\naws s3 cp --only-show-errors {object} {local}\ncp {local} {before}\nsqlite3 -bail -batch \"$@\" {local}\ncmp -s {local} {before} || aws s3 cp --only-show-errors {local} {object}\n"
+                "set -e\naws s3 cp --only-show-errors {object} {local}\ncp {local} {before}\nsqlite3 -bail -batch {local} \"$@\"\ncmp -s {local} {before} || aws s3 cp --only-show-errors {local} {object}\n"
             ),
         )
     }

@@ -12,7 +12,8 @@ use super::lock;
 /// A statement's answer: columns and rows, or an error.
 pub(crate) type Answer = Result<(Vec<&'static str>, Vec<Vec<Cell>>), DatabaseError>;
 
-/// Answers statements by how they begin; others give no rows. A statement that begins with `hang` never ends.
+/// Answers statements by how they begin; others give no rows. A statement that begins with `hang` never ends, and one with
+/// `&&` in it, behind a `call` or without, gives several results.
 #[derive(Clone, Default)]
 pub(crate) struct Database {
     /// The error of every attempt to connect.
@@ -55,12 +56,14 @@ impl Session for Database {
         if sql.starts_with("hang") {
             return std::future::pending().await;
         }
-        let answer =
-            self.answers.iter().find(|(begin, _)| sql.starts_with(begin)).map(|(_, answer)| answer.clone());
-        let Some(answer) = answer else { return Ok(()) };
-        let (names, cells) = answer?;
-        rows.columns(names.into_iter().map(str::to_owned).collect()).map_err(DatabaseError::passing)?;
-        cells.into_iter().try_for_each(|row| rows.row(row)).map_err(DatabaseError::passing)
+        for one in sql.strip_prefix("call ").unwrap_or(sql).split(" && ") {
+            let answer = self.answers.iter().find(|(begin, _)| one.starts_with(begin));
+            let Some((_, answer)) = answer else { continue };
+            let (names, cells) = answer.clone()?;
+            rows.columns(names.into_iter().map(str::to_owned).collect()).map_err(DatabaseError::passing)?;
+            cells.into_iter().try_for_each(|row| rows.row(row)).map_err(DatabaseError::passing)?;
+        }
+        Ok(())
     }
 
     async fn close(self: Box<Self>) {

@@ -19,7 +19,7 @@ use pumice_core::job_type::{Ended, JobContext, JobError, Leaf, ParametersOf};
 use pumice_core::ports::{Cell, DatabaseError, Rows, Session};
 use pumice_core::problem::Invalid;
 use pumice_core::secret::mask;
-use pumice_job_types::sql::{self, Dialect, Parameters, Statement, Texts, split};
+use pumice_job_types::sql::{self, Dialect, Parameters, Statement, Texts, first_word, split};
 use serde_json::{Map, Value, json};
 
 use self::csv::Format;
@@ -34,6 +34,8 @@ const CONNECT: Duration = Duration::from_secs(30);
 const END: Duration = Duration::from_secs(10);
 /// lava sets no limit to how long statements may take; this is one.
 const NO_LIMIT: Span = Span::from_days(366);
+/// Statements that may have several results, whose rows stand one after the other.
+const OF_RESULTS: [&str; 2] = ["call", "execute"];
 /// How much of a statement's text a failure shows, in characters.
 const MAX_SHOWN: usize = 80;
 
@@ -79,6 +81,10 @@ impl Leaf for Sql {
                     JobError::permanent(format!("cannot read {name} as UTF-8: {error}"))
                 };
                 bytes.read_to_string(&mut text).map_err(unreadable)?;
+                // Editors of Windows put a byte order mark at its beginning, which no database takes.
+                if text.starts_with('\u{feff}') {
+                    text.remove(0);
+                }
                 sources.push(Source { shown: name.clone(), name, text });
             }
         }
@@ -183,6 +189,7 @@ pub(crate) const fn dialect(family: Family) -> Dialect {
         backslashes: mysql,
         hash_comments: mysql,
         dollar_quotes: matches!(family, Family::Postgres | Family::Redshift),
+        spaced_dashes: mysql,
     }
 }
 
@@ -260,7 +267,9 @@ impl Work<'_> {
             return Ok(());
         }
         let name = format!("{}.{index}{}", source.name, self.context.settings.sql.output_suffix);
-        let mut rows = RowsFile::new(self, &name).await?;
+        let takes_more =
+            self.parameters.raw == Some(true) || OF_RESULTS.contains(&&*first_word(sql, self.dialect));
+        let mut rows = RowsFile { takes_more, ..RowsFile::new(self, &name).await? };
         if let Err(error) = session.execute(sql, &mut rows).await {
             // The rendered text may have other lines than the source.
             let is_same = rendered.trim() == text.trim();
@@ -310,6 +319,8 @@ struct RowsFile {
     /// The place where the file is kept; `None` when the realm has none.
     location: Option<String>,
     file: Option<BufWriter<File>>,
+    /// Whether the rows of further results follow.
+    takes_more: bool,
 }
 
 impl RowsFile {
@@ -324,6 +335,7 @@ impl RowsFile {
             path: directory.join(name),
             location: work.context.rows_location(&below),
             file: None,
+            takes_more: false,
         })
     }
 
@@ -355,8 +367,8 @@ fn made(path: &Path) -> std::io::Result<File> {
 impl Rows for RowsFile {
     fn columns(&mut self, names: Vec<String>) -> Result<(), Invalid> {
         if self.file.is_some() {
-            // Of a raw text with several statements the rows stand one after the other.
-            return Ok(());
+            let more = "it gives the rows of several statements: put one each into texts of their own, or set raw to have all rows in one file";
+            return if self.takes_more { Ok(()) } else { Err(more.into()) };
         }
         let file =
             made(&self.path).map_err(|error| format!("cannot make {}: {error}", self.path.display()))?;

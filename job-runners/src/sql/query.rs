@@ -53,6 +53,11 @@ struct Items {
 
 impl Rows for Items {
     fn columns(&mut self, names: Vec<String>) -> Result<(), Invalid> {
+        if !self.names.is_empty() {
+            self.fault =
+                Some("it gives the rows of several statements: it must be a single select".to_owned());
+            return Err(String::new().into());
+        }
         let twice = names.iter().enumerate().find(|(index, name)| names[..*index].contains(name));
         if let Some((_, name)) = twice {
             self.fault = Some(format!("two columns are called {name}: name them with `as`"));
@@ -66,23 +71,47 @@ impl Rows for Items {
         if self.items.len() == self.most {
             return Err("there are more rows than items may be".into());
         }
-        self.items.push(self.names.iter().cloned().zip(row.into_iter().map(value)).collect());
+        let fields = self.names.iter().zip(row).map(|(name, cell)| match value(cell) {
+            Ok(value) => Ok((name.clone(), value)),
+            Err(text) => Err(format!(
+                "column {name}: {text} is not a number that an item can have: cast the column to a text"
+            )),
+        });
+        match fields.collect() {
+            Ok(item) => self.items.push(item),
+            Err(fault) => {
+                self.fault = Some(fault);
+                return Err(String::new().into());
+            }
+        }
         Ok(())
     }
 }
 
-/// A value as templates see it: a number where JSON has it.
-fn value(cell: Cell) -> Value {
-    match cell {
+/// A value as templates see it. A number is one whatever its digits, so that a column has numbers alone.
+///
+/// # Errors
+/// The digits of a number that JSON does not have, or that templates would change.
+fn value(cell: Cell) -> Result<Value, String> {
+    Ok(match cell {
         Cell::Null => Value::Null,
         Cell::Bool(value) => value.into(),
         Cell::Text(text) => text.into(),
         Cell::Number(text) => {
-            let whole = text.parse::<i64>().map(Value::from);
-            let exact = |number: &f64| number.is_finite() && format!("{number:?}") == text;
-            let float = || text.parse::<f64>().ok().filter(exact).and_then(Number::from_f64).map(Value::from);
-            // One that JSON would change, such as 0.10, stays a text.
-            whole.ok().or_else(float).unwrap_or(Value::String(text))
+            let whole =
+                text.parse::<i64>().map(Value::from).or_else(|_| text.parse::<u64>().map(Value::from));
+            let float = || text.parse::<f64>().ok().filter(|number| is_exact(&text, *number));
+            whole.ok().or_else(|| float().and_then(Number::from_f64).map(Value::from)).ok_or(text)?
         }
+    })
+}
+
+/// Whether a number has the same digits as its text, but for zeros at the end of its fraction.
+fn is_exact(text: &str, number: f64) -> bool {
+    // A database shows an exponent of floating-point numbers alone.
+    if text.contains(['e', 'E']) {
+        return number.is_finite();
     }
+    let plain = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text };
+    number.is_finite() && number.to_string() == plain
 }

@@ -31,6 +31,17 @@ fn world(kind: &str, payload: Value, parameters: Value) -> World {
             Ok((vec!["a", "b"], vec![vec![number(1), text("x|y")], vec![Cell::Null, Cell::Bool(true)]])),
         ),
         ("select none", Ok((vec!["a"], Vec::new()))),
+        (
+            "select price",
+            Ok((
+                vec!["n"],
+                ["10.25", "10.50", "3.00", "-0.10", "7", "18446744073709551615", "1e-05"]
+                    .map(|digits| vec![Cell::Number(digits.to_owned())])
+                    .to_vec(),
+            )),
+        ),
+        ("select long", Ok((vec!["n"], vec![vec![Cell::Number("12345678901234567.89".to_owned())]]))),
+        ("select nan", Ok((vec!["n"], vec![vec![Cell::Number("nan".to_owned())]]))),
         ("select quoted", Ok((vec!["a"], vec![vec![text("say \"x\"")]]))),
         (
             "bad",
@@ -138,6 +149,29 @@ async fn raw_text_is_sent_as_it_is() {
 }
 
 #[tokio::test]
+async fn rows_of_several_statements_share_a_file_only_if_asked() {
+    let several = "select a && select none";
+    let world_of = |payload: &str, parameters: Value| world("sqli", json!(payload), parameters);
+    let error = run_in(&world_of(several, json!({}))).await.unwrap_err();
+    let wanted = "payload, statement 1 (line 1): it gives the rows of several statements";
+    assert!(error.message.starts_with(wanted), "{error}");
+    for (payload, parameters) in
+        [(several.to_owned(), json!({ "raw": true })), (format!("call {several}"), json!({}))]
+    {
+        let world = world_of(&payload, parameters);
+        assert_eq!(done(run_in(&world).await)["output"], json!({ "0": [place("0.0.out")] }), "{payload}");
+    }
+}
+
+#[tokio::test]
+async fn byte_order_mark_of_a_file_is_not_sent() {
+    let world = world("sql", json!("a.sql"), json!({}));
+    world.kept.put("s3://bucket/payloads/a.sql", "\u{feff}insert 1");
+    done(run_in(&world).await);
+    assert_eq!(world.database.given()[1], "insert 1");
+}
+
+#[tokio::test]
 async fn unreachable_database_fails_with_connection_but_no_secret() {
     for (change, wanted) in [
         (DatabaseError::passing("no route for canary-of-sql"), "connection db: no route for *****"),
@@ -194,7 +228,15 @@ async fn rows_of_a_query_are_the_items_of_a_foreach() {
         json!([{ "a": 1, "b": "x|y" }, { "a": null, "b": true }])
     );
     assert_eq!(resolved("select none", 2).await.unwrap(), json!([]));
+    // A column has numbers alone, whatever their digits.
+    let items = resolved("select price", 9).await.unwrap();
+    let numbers: Vec<&Value> = items.as_array().unwrap().iter().map(|item| &item["n"]).collect();
+    let wanted = json!([10.25, 10.5, 3.0, -0.1, 7, u64::MAX, 1e-5]);
+    assert_eq!(numbers, wanted.as_array().unwrap().iter().collect::<Vec<_>>());
     for (query, limit, wanted) in [
+        ("select long", 2, "column n: 12345678901234567.89 is not a number that an item can have: cast"),
+        ("select nan", 2, "column n: nan is not a number"),
+        ("select none && select a", 2, "it gives the rows of several statements"),
         ("select a", 1, "there are more than 1 items"),
         ("insert 1", 2, "gives no columns"),
         ("bad", 2, "the query of the items: syntax error for *****"),

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::web::field;
+use crate::web::{field, is_open};
 
 /// Most recipients of an e-mail (SES, Service quotas).
 pub const MAX_RECIPIENTS: usize = 50;
@@ -76,7 +76,15 @@ impl Action for Email {
         let mut problems = Vec::new();
         let path = root.field("to");
         match field(fields, "to") {
-            Some(Value::String(text)) => problems.extend(address_problem(text, path.clone())),
+            Some(Value::String(text)) => {
+                // A comma in quotes is part of a name.
+                let all = if text.contains('"') || is_open(text) {
+                    vec![&**text]
+                } else {
+                    text.split(',').collect()
+                };
+                problems.extend(all.into_iter().find_map(|one| address_problem(one.trim(), path.clone())));
+            }
             Some(Value::Array(list)) => {
                 let texts = list.iter().enumerate().filter_map(|(index, text)| Some((index, text.as_str()?)));
                 problems.extend(texts.filter_map(|(index, text)| address_problem(text, path.item(index))));
@@ -85,6 +93,18 @@ impl Action for Email {
         }
         if let Some(from) = field(fields, "from").and_then(Value::as_str) {
             problems.extend(address_problem(from, root.field("from")));
+        }
+        for (index, place) in
+            field(fields, "attachments").and_then(Value::as_array).into_iter().flatten().enumerate()
+        {
+            let place = place.as_str().filter(|place| !is_open(place));
+            if let Some(place) = place.filter(|place| !place.contains("://") && !place.starts_with('/')) {
+                let message = format!(
+                    "{} is not a whole path: name what the job kept, as {{{{ result.output[0].stdout }}}}",
+                    quoted(place)
+                );
+                problems.push(Problem::new(root.field("attachments").item(index), message));
+            }
         }
         let count = typed.map(|typed| typed.to.all().len());
         if let Some(count) = count.filter(|count| *count == 0 || *count > MAX_RECIPIENTS) {
@@ -97,6 +117,6 @@ impl Action for Email {
 
 /// The certain fault of an address. Templates and the finer rules of RFC 5322 are left to the worker.
 fn address_problem(text: &str, path: JsonPath) -> Option<Problem> {
-    let is_wrong = !text.contains('@') && !text.contains("{{") && !text.contains("{%");
+    let is_wrong = !text.contains('@') && !is_open(text);
     is_wrong.then(|| Problem::new(path, format!("{} is not an e-mail address: it has no @", quoted(text))))
 }

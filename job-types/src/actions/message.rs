@@ -1,5 +1,6 @@
 //! The messages of the actions `sns` and `sqs`, and the detail of `event`.
 
+use pumice_core::problem::{JsonPath, Problem};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -24,4 +25,10 @@ impl MessageBody {
             Self::Map(map) => Value::Object(map).to_string(),
         }
     }
+}
+
+/// The problem of a message without a character, which AWS refuses.
+pub(crate) fn check_message(fields: &Value) -> Option<Problem> {
+    let is_empty = fields.get("message").and_then(Value::as_str).is_some_and(str::is_empty);
+    is_empty.then(|| Problem::new(JsonPath::root().field("message"), "must not be empty"))
 }

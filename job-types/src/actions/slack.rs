@@ -3,13 +3,21 @@
 use pumice_core::connection::SlackStyle;
 use pumice_core::ids::{ConnId, FieldText};
 use pumice_core::job_type::Action;
+use pumice_core::problem::{JsonPath, Problem};
+use pumice_core::text::quoted;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::Value;
+
+use crate::web::is_open;
 
 /// Longest message, in characters. A longer one is cut, as lava does.
 pub const MAX_MESSAGE: usize = 3000;
 /// Longest subject, in characters. A longer one is cut, as lava does.
 pub const MAX_SUBJECT: usize = 250;
+
+/// Colours that Slack knows by name.
+pub const COLOURS: [&str; 3] = ["good", "warning", "danger"];
 
 /// Fields of the action.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -47,4 +55,24 @@ impl Action for Slack {
     const NAME: &'static str = "slack";
     const ABOUT: &'static str = "Posts a message to a channel of Slack.";
     type Fields = Fields;
+
+    fn check(&self, fields: &Value, _: Option<Fields>) -> Vec<Problem> {
+        let colour = fields.get("colour").and_then(Value::as_str);
+        let wrong = colour.filter(|colour| !colour.is_empty() && !is_open(colour) && !is_colour(colour));
+        let message = |colour: &str| {
+            format!(
+                "{} is not a colour: write good, warning, danger or six hexadecimal digits",
+                quoted(colour)
+            )
+        };
+        let problem = |colour| Problem::new(JsonPath::root().field("colour"), message(colour));
+        wrong.map(problem).into_iter().collect()
+    }
+}
+
+/// Whether Slack takes a colour (Slack, Attachments).
+fn is_colour(text: &str) -> bool {
+    let digits = text.strip_prefix('#').unwrap_or(text);
+    COLOURS.contains(&text)
+        || matches!(digits.len(), 3 | 6) && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
 }

@@ -1,10 +1,12 @@
 //! Action `sns`: publishes a message to a topic (lava guide, Action type: sns).
 
 use pumice_core::job_type::Action;
+use pumice_core::problem::Problem;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::Value;
 
-use super::message::MessageBody;
+use super::message::{MessageBody, check_message};
 
 /// Longest subject, in characters (SNS, Publish). A longer one is cut, as lava does.
 pub const MAX_SUBJECT: usize = 100;
@@ -33,4 +35,8 @@ impl Action for Sns {
     const ABOUT: &'static str = "Publishes a message to an SNS topic.";
     const IGNORES_UNKNOWN: bool = true;
     type Fields = Fields;
+
+    fn check(&self, fields: &Value, _: Option<Fields>) -> Vec<Problem> {
+        check_message(fields).into_iter().collect()
+    }
 }

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::message::MessageBody;
+use super::message::{MessageBody, check_message};
 
 /// Longest delay of a message (SQS, SendMessage).
 pub const MAX_DELAY: Span = Span::from_mins(15);
@@ -52,8 +52,9 @@ impl Action for Sqs {
     const IGNORES_UNKNOWN: bool = true;
     type Fields = Fields;
 
-    fn check(&self, _: &Value, typed: Option<Fields>) -> Vec<Problem> {
+    fn check(&self, fields: &Value, typed: Option<Fields>) -> Vec<Problem> {
         let fault = typed.and_then(|fields| fields.fault());
-        fault.map(|message| Problem::new(JsonPath::root().field("delay"), message)).into_iter().collect()
+        let fault = fault.map(|message| Problem::new(JsonPath::root().field("delay"), message));
+        check_message(fields).into_iter().chain(fault).collect()
     }
 }

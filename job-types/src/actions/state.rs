@@ -29,7 +29,7 @@ pub struct Fields {
     /// The publisher of the item; default the job's id.
     #[serde(default)]
     pub publisher: Option<String>,
-    /// The KMS key of a secure item.
+    /// Taken for lava's sake, and of no effect: Pumice does not use KMS.
     #[serde(default)]
     pub kms_key: Option<String>,
 }

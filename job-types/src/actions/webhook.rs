@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use pumice_core::ids::ConnId;
 use pumice_core::job_type::Action;
 use pumice_core::problem::{JsonPath, Problem};
 use schemars::JsonSchema;
@@ -18,9 +19,14 @@ pub const SIGNATURE_HEADER: &str = "X-Hub-Signature-256";
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "WebhookAction")]
 pub struct Fields {
-    /// Where the request goes: http:// or https://.
+    /// Where the request goes: http:// or https://. Without it `webhook_conn` says so.
+    #[serde(default)]
     #[schemars(length(min = 1, max = 8192))]
-    pub url: String,
+    pub url: Option<String>,
+    /// The connection of type `webhook` that has the URL, headers and the secret, in place of `url`. Headers and a secret of the
+    /// action come before those of the connection.
+    #[serde(default)]
+    pub webhook_conn: Option<ConnId>,
     /// The method; default POST.
     #[serde(default)]
     pub method: Option<Method>,
@@ -55,9 +61,25 @@ impl Action for Webhook {
         let root = JsonPath::root();
         let mut problems = check_headers(field(fields, "headers"), &root.field("headers"));
         problems.extend(check_url(field(fields, "url"), root.field("url")));
+        let has = |name: &str| field(fields, name).is_some_and(|value| !value.is_null());
+        match (has("url"), has("webhook_conn")) {
+            (false, false) => {
+                problems.push(Problem::new(
+                    root.clone(),
+                    "the field \"url\" is missing, and so is \"webhook_conn\"",
+                ));
+            }
+            (true, true) => {
+                problems.push(Problem::new(
+                    root.field("webhook_conn"),
+                    "url is given too: the connection has its own",
+                ));
+            }
+            _ => {}
+        }
         let signature = field(fields, "signature_header").and_then(Value::as_str);
         let path = root.field("signature_header");
-        if signature.is_some() && field(fields, "secret").is_none_or(Value::is_null) {
+        if signature.is_some() && !has("secret") && !has("webhook_conn") {
             problems.push(Problem::new(path, "there is no secret to sign with: give `secret` too"));
         } else if let Some(name) = signature.filter(|name| !name.contains("{{") && !is_token(name)) {
             problems.push(Problem::new(path, format!("{name:?} is not the name of a header")));

@@ -6,7 +6,6 @@ use pumice_core::duration::Span;
 use pumice_core::ids::ConnId;
 use pumice_core::job_type::{Given, JobType, check_template};
 use pumice_core::number::Count;
-use pumice_core::payload::bad_key;
 use pumice_core::problem::{JsonPath, Problem};
 use pumice_core::spec::{JobSpec, Settings};
 use pumice_core::text::quoted;
@@ -16,8 +15,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::command_line::{self, Timed};
+use crate::words::check_keys;
 
-pub use split::{Dialect, Statement, split};
+pub use split::{Dialect, Statement, first_word, split};
 
 pub use pumice_core::spec::{CsvDialect, Quoting};
 
@@ -72,6 +72,9 @@ pub struct Parameters {
     pub vars: Option<Map<String, Value>>,
 }
 
+/// Longest name of a folder of rows, in bytes.
+const MAX_OUTPUT: usize = 255;
+
 /// A text, or several.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(untagged)]
@@ -111,12 +114,7 @@ impl JobType for Sql {
 
     fn check(&self, given: &Given<'_, Self>) -> Vec<Problem> {
         let mut problems = check_parameters(given.job, given.parameters.as_ref());
-        let keys = given.payload.as_ref().map(Texts::all).unwrap_or_default();
-        problems.extend(keys.iter().enumerate().filter_map(|(index, key)| {
-            let path = JsonPath::root().field("payload");
-            let path = if keys.len() > 1 { path.item(index) } else { path };
-            bad_key(key).map(|why| Problem::new(path, why))
-        }));
+        problems.extend(check_keys(given.payload.as_ref().map(Texts::all)));
         problems
     }
 
@@ -186,11 +184,16 @@ fn check_parameters(job: &JobSpec, parameters: Option<&Parameters>) -> Vec<Probl
 fn check_output(parameters: Option<&Parameters>) -> Vec<Problem> {
     let output = parameters.and_then(|parameters| parameters.output.as_deref());
     let Some(output) = output else { return Vec::new() };
+    let path = JsonPath::root().field("parameters").field("output");
+    if output.len() > MAX_OUTPUT {
+        let message =
+            format!("{} bytes are more than {MAX_OUTPUT}, the limit of a folder's name", output.len());
+        return vec![Problem::new(path, message)];
+    }
     let is_right = !output.is_empty() && output.chars().all(|c| c.is_alphanumeric() || c == '_');
     if is_right {
         return Vec::new();
     }
-    let path = JsonPath::root().field("parameters").field("output");
     let message = format!("{} must be letters, digits and _ only: it names a folder", quoted(output));
     vec![Problem::new(path, message)]
 }

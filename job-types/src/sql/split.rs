@@ -18,10 +18,19 @@ pub struct Dialect {
     pub hash_comments: bool,
     /// Whether `$tag$` quotes, as in PostgreSQL.
     pub dollar_quotes: bool,
+    /// Whether `--` begins a comment only in front of a blank, as in MySQL.
+    pub spaced_dashes: bool,
 }
 
-/// Words that open a block within the body of a `create`, which their `end` closes. `begin` always opens one there.
-const OPENING: [&str; 5] = ["case", "for", "if", "loop", "while"];
+/// Words that make what may have a body of statements.
+const BODIED: [&str; 5] = ["event", "function", "package", "procedure", "trigger"];
+/// Words that make what has none: the next word of a `create` may be any name.
+const BODILESS: [&str; 8] = ["database", "index", "role", "schema", "sequence", "table", "user", "view"];
+/// Words that open a block at the start of a statement within a body, which an `end` closes. Elsewhere they are parts of other
+/// statements, as in `drop table if exists` or `select … for update`, or functions.
+const OPENING: [&str; 6] = ["begin", "for", "if", "loop", "repeat", "while"];
+/// Words after which a statement begins within a body.
+const BEFORE: [&str; 6] = ["atomic", "begin", "do", "else", "loop", "then"];
 
 /// The state of the statement under way.
 #[derive(Default)]
@@ -29,6 +38,8 @@ struct Under {
     /// Whether its first word is `create`.
     creates: bool,
     has_words: bool,
+    /// Whether it creates what may have a body; `None` until it says so.
+    is_bodied: Option<bool>,
     /// Open parentheses.
     parentheses: usize,
     /// Open blocks.
@@ -37,32 +48,54 @@ struct Under {
     has_body: bool,
     /// Whether the last word was `end`.
     after_end: bool,
+    /// Whether the next word begins a statement of the body.
+    starts: bool,
 }
 
 impl Under {
     fn word(&mut self, word: &str) {
         let word = word.to_ascii_lowercase();
+        let word = word.as_str();
         let first = !std::mem::replace(&mut self.has_words, true);
         self.creates |= first && word == "create";
-        let after_end = std::mem::take(&mut self.after_end);
+        let (after_end, starts) = (std::mem::take(&mut self.after_end), self.starts);
+        self.starts = BEFORE.contains(&word);
         if !self.creates {
             return;
         }
-        match word.as_str() {
-            "begin" => {
-                self.has_body = true;
-                self.blocks += 1;
-            }
-            "end" => {
-                self.blocks = self.blocks.saturating_sub(1);
-                self.after_end = true;
-            }
-            // `end if`, `end case`: the block is closed already.
-            word if OPENING.contains(&word) && self.has_body && self.blocks > 0 && !after_end => {
-                // `loop` ends what `for` and `while` begin in PostgreSQL; there it stands within dollar quotes.
-                self.blocks += 1;
-            }
+        if self.is_bodied.is_none() {
+            self.is_bodied = [(&BODIED[..], true), (&BODILESS[..], false)]
+                .into_iter()
+                .find_map(|(words, is_bodied)| words.contains(&word).then_some(is_bodied));
+        }
+        let opens = match word {
+            _ if self.is_bodied != Some(true) || after_end => false,
+            // The first one, before which the head of the body ends in any word.
+            "begin" if !self.has_body => self.parentheses == 0,
+            // In an expression too.
+            "case" => self.blocks > 0,
+            word => self.blocks > 0 && starts && OPENING.contains(&word),
+        };
+        if opens {
+            self.has_body = true;
+            self.blocks += 1;
+        } else if word == "end" {
+            self.blocks = self.blocks.saturating_sub(1);
+            self.after_end = true;
+        }
+    }
+
+    /// A character between words.
+    const fn mark(&mut self, byte: u8) {
+        match byte {
+            b'(' => self.parentheses += 1,
+            b')' => self.parentheses = self.parentheses.saturating_sub(1),
             _ => {}
+        }
+        if !byte.is_ascii_whitespace() {
+            // A label ends in a colon.
+            self.starts = matches!(byte, b';' | b':');
+            self.after_end = false;
         }
     }
 
@@ -85,8 +118,6 @@ pub fn split(text: &str, dialect: Dialect) -> Vec<Statement<'_>> {
             continue;
         }
         match bytes[at] {
-            b'(' => under.parentheses += 1,
-            b')' => under.parentheses = under.parentheses.saturating_sub(1),
             b';' if under.is_whole() => {
                 push(&mut found, text, begin, at + 1);
                 (begin, under) = (at + 1, Under::default());
@@ -97,12 +128,25 @@ pub fn split(text: &str, dialect: Dialect) -> Vec<Statement<'_>> {
                 at += length;
                 continue;
             }
-            _ => {}
+            byte => under.mark(byte),
         }
         at += 1;
     }
     push(&mut found, text, begin, text.len());
     found
+}
+
+/// The first word of a statement, in small letters; empty when it begins with anything else.
+#[must_use]
+pub fn first_word(text: &str, dialect: Dialect) -> String {
+    let mut rest = text.trim_start();
+    while rest.starts_with(['-', '#', '/'])
+        && let Some(length) = quoted(rest, dialect, false)
+    {
+        rest = rest[length..].trim_start();
+    }
+    let length = rest.bytes().take_while(|byte| is_of_word(*byte)).count();
+    rest[..length].to_ascii_lowercase()
 }
 
 fn push<'a>(found: &mut Vec<Statement<'a>>, text: &'a str, begin: usize, end: usize) {
@@ -133,7 +177,9 @@ fn quoted(text: &str, dialect: Dialect, after_word: bool) -> Option<usize> {
         }
         b'"' => Some(string(text, b'"', dialect.backslashes)),
         b'`' => Some(string(text, b'`', false)),
-        b'-' if text.starts_with("--") => Some(until("\n", 2)),
+        b'-' if text.starts_with("--") && !(dialect.spaced_dashes && begins_operand(&text[2..])) => {
+            Some(until("\n", 2))
+        }
         b'#' if dialect.hash_comments => Some(until("\n", 1)),
         b'/' if text.starts_with("/*") => Some(comment(text, dialect.dollar_quotes)),
         // A template is one unit, whatever it contains.
@@ -150,6 +196,11 @@ fn quoted(text: &str, dialect: Dialect, after_word: bool) -> Option<usize> {
         }
         _ => None,
     }
+}
+
+/// Whether the text after `--` is the operand of a subtraction in MySQL (Comments).
+fn begins_operand(rest: &str) -> bool {
+    rest.starts_with(|c: char| !c.is_whitespace() && !c.is_control())
 }
 
 /// The length of a text in quotes, in which the quote stands twice for itself.
@@ -191,8 +242,10 @@ fn comment(text: &str, nested: bool) -> usize {
 mod tests {
     use super::*;
 
-    const POSTGRES: Dialect = Dialect { backslashes: false, hash_comments: false, dollar_quotes: true };
-    const MYSQL: Dialect = Dialect { backslashes: true, hash_comments: true, dollar_quotes: false };
+    const POSTGRES: Dialect =
+        Dialect { backslashes: false, hash_comments: false, dollar_quotes: true, spaced_dashes: false };
+    const MYSQL: Dialect =
+        Dialect { backslashes: true, hash_comments: true, dollar_quotes: false, spaced_dashes: true };
 
     fn texts(sql: &str, dialect: Dialect) -> Vec<(&str, usize)> {
         split(sql, dialect).into_iter().map(|statement| (statement.text, statement.line)).collect()
@@ -214,6 +267,8 @@ mod tests {
         for (sql, dialect) in [
             ("select ';', 'it''s;', \"a;b\"", POSTGRES),
             ("select E'\\';', 1", POSTGRES),
+            ("select 3 -- a;b", MYSQL),
+            ("select 3 --\ta;b", MYSQL),
             ("select 'a\\' || ';'", POSTGRES),
             ("select `a;b`, 'a\\';'", MYSQL),
             ("select 1 -- a;b\n, 2", POSTGRES),
@@ -230,6 +285,8 @@ mod tests {
         }
         assert_eq!(split("select 'a\\'; select 2", POSTGRES).len(), 2);
         assert_eq!(split("select a$b; select $1", POSTGRES).len(), 2);
+        assert_eq!(split("select 3--1; select 4;\nselect 5", MYSQL).len(), 3);
+        assert_eq!(split("select 3--1; select 4;\nselect 5", POSTGRES).len(), 2);
         assert_eq!(split("select 1 # 2; select 3", POSTGRES).len(), 2);
     }
 
@@ -245,19 +302,53 @@ mod tests {
                 MYSQL,
             ),
             ("create function f() returns int begin atomic select 1; select 2; end;", POSTGRES),
+            // Words of blocks that are parts of other statements, and functions.
+            (
+                "create or replace procedure p3() begin drop table if exists tmp1; create table if not exists t (a int); end;",
+                MYSQL,
+            ),
+            ("create procedure p() begin select if(1, 2, 3); select repeat('x', 3); end;", MYSQL),
+            (
+                "create procedure p() begin select a from t for update; select case when 1 then 2 end; end;",
+                MYSQL,
+            ),
+            (
+                "create definer=`a`@`b` procedure p() begin again: repeat set x = 1; until x end repeat; top: loop leave top; end loop; end;",
+                MYSQL,
+            ),
+            (
+                "create procedure p(begin int) begin if (a) then begin select 1; end; elseif b then if c then select 2; end if; end if; case a when 1 then select 3; end case; end;",
+                MYSQL,
+            ),
+            (
+                "create event e on schedule every 1 day do begin select 1; for i in (select 1) do select 2; end for; end;",
+                MYSQL,
+            ),
             ("create function f() returns int as $$ begin return 1; end; $$ language plpgsql;", POSTGRES),
             ("do $$ begin perform 1; end $$;", POSTGRES),
         ] {
             let sql = format!("{sql} select 9;");
             let found = texts(&sql, dialect);
-            assert_eq!((found.len(), found[1].0), (2, "select 9;"), "{sql}: {found:?}");
+            assert_eq!((found.len(), found.last().unwrap().0), (2, "select 9;"), "{sql}: {found:?}");
         }
         for sql in [
+            "create table ev(begin int, x text); select 1",
+            "create view v as select event, begin from ev; select 1",
+            "create table trigger_of (a int); select begin from t",
             "create table if not exists t (a int); select 1",
             "create index i on t (a); select 1",
             "create view v as select case when a then 1 end from t; select 1",
         ] {
             assert_eq!(split(sql, POSTGRES).len(), 2, "{sql}");
+        }
+    }
+
+    #[test]
+    fn first_word_stands_behind_comments() {
+        for (sql, wanted) in
+            [("CALL p()", "call"), ("/* a */ -- b\n# c\n call p", "call"), ("(select 1)", ""), ("", "")]
+        {
+            assert_eq!(first_word(sql, MYSQL), wanted, "{sql}");
         }
     }
 

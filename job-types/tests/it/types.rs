@@ -442,7 +442,38 @@ fn every_action_is_checked_by_its_fields_and_templates() {
         (json!({ "action": "sns", "message": "m" }), "on_fail[0]: the field \"topic\" is missing"),
         (json!({ "action": "sqs", "message": "m" }), "on_fail[0]: the field \"queue\" is missing"),
         (json!({ "action": "slack", "slack_conn": 5, "message": "m" }), "on_fail[0].slack_conn: expected"),
-        (json!({ "action": "webhook" }), "on_fail[0]: "),
+        (json!({ "action": "webhook" }), "on_fail[0]: the field \"url\" is missing"),
+        (
+            json!({ "action": "webhook", "url": "http://a", "webhook_conn": "c" }),
+            "on_fail[0].webhook_conn: url is given too",
+        ),
+        (json!({ "action": "webhook", "url": "http://" }), "on_fail[0].url: the URL has no host"),
+        (
+            json!({ "action": "webhook", "url": "http://user:pw@host/x" }),
+            "on_fail[0].url: the URL has a user name in it",
+        ),
+        (
+            json!({ "action": "webhook", "url": "http://169.254.169.254/latest" }),
+            "on_fail[0].url: the address 169.254.169.254 is link-local",
+        ),
+        (
+            json!({ "action": "webhook", "url": "http://a", "secret": "x".repeat(256) }),
+            "on_fail[0].secret: 256 characters are more than 255, the limit",
+        ),
+        (
+            json!({ "action": "email", "to": "a@b.c, nobody", "subject": "s", "message": "m" }),
+            "on_fail[0].to: \"nobody\" is not an e-mail address",
+        ),
+        (
+            json!({ "action": "email", "to": "a@b.c", "subject": "s", "message": "m", "attachments": ["/a", "rel.txt"] }),
+            "on_fail[0].attachments[1]: \"rel.txt\" is not a whole path",
+        ),
+        (json!({ "action": "sns", "topic": "t", "message": "" }), "on_fail[0].message: must not be empty"),
+        (json!({ "action": "sqs", "queue": "q", "message": "" }), "on_fail[0].message: must not be empty"),
+        (
+            json!({ "action": "slack", "slack_conn": "c", "message": "m", "colour": "purple-ish" }),
+            "on_fail[0].colour: \"purple-ish\" is not a colour",
+        ),
         (json!({ "action": "webhook", "url": "{{ x" }), "on_fail[0].url: "),
     ] {
         let told = action_problems(action.clone());
@@ -505,6 +536,32 @@ fn sql_jobs_are_checked_field_by_field() {
     }
     holds("sqlc", json!("a.sql"), with(json!({ "args": ["-q", 1], "timeout": "1m", "vars": {} })));
     for (kind, payload, parameters, wanted) in [
+        ("sql", json!([]), with(json!({})), "payload: there is no payload"),
+        ("sqlc", json!([]), with(json!({})), "payload: there is no payload"),
+        ("sqli", json!([]), with(json!({})), "payload: there is no statement"),
+        ("pkg", json!([]), json!({}), "payload: there is no payload"),
+        ("sql", json!("a b\n"), with(json!({})), "payload: \"a b\\n\" has a control character"),
+        ("sqlc", json!("a b\n"), with(json!({})), "payload: \"a b\\n\" has a control character"),
+        ("pkg", json!("a b\n"), json!({}), "payload: \"a b\\n\" has a control character"),
+        (
+            "sqli",
+            json!("select 1"),
+            with(json!({ "output": "a".repeat(256) })),
+            "parameters.output: 256 bytes",
+        ),
+        ("http", json!("http:///x"), json!({}), "payload: the URL has no host"),
+        (
+            "foreach",
+            json!("one"),
+            json!({ "foreach": { "type": "query", "conn_id": "db", "query": "  " } }),
+            "parameters.foreach.query: must not be empty",
+        ),
+        (
+            "foreach",
+            json!("one"),
+            json!({ "foreach": { "type": "s3list", "bucket": "" } }),
+            "parameters.foreach.bucket: must not be empty",
+        ),
         ("sql", json!("a.sql"), json!({}), "parameters"),
         ("sql", json!("../a.sql"), with(json!({})), "payload"),
         ("sql", json!(["a.sql", ""]), with(json!({})), "payload[1]"),

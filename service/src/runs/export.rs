@@ -5,6 +5,7 @@ use pumice_core::spec::Timezone;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::whole::whole_with_spec;
 use super::{RunShown, Viewpoint, asked};
 use crate::failure::Error;
 use crate::realm::Realm;
@@ -77,7 +78,7 @@ pub async fn export(realm: &dyn Realm, request: &ExportRuns) -> Result<ExportedR
     let mut runs = Vec::with_capacity(found.len());
     for run in found {
         // A list leaves out what is large; a record may have expired since.
-        if let Some((whole, spec)) = realm.runs().load_with_spec(&run.key).await? {
+        if let Some((whole, spec)) = whole_with_spec(realm.runs(), &run.key).await? {
             runs.push(RunShown::of(&whole, Some(&spec), from));
         }
     }

@@ -5,9 +5,11 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use pumice_core::ids::RunKey;
 use pumice_core::ports::RunStore;
 use pumice_core::run::Run;
+use pumice_core::secret::mask_fields;
 use pumice_core::text::{cut, escaped};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+use super::whole::whole_with_spec;
 use crate::failure::Error;
 
 /// Most jobs of steps whose items are looked up.
@@ -33,7 +35,7 @@ pub(super) async fn labels(store: &dyn RunStore, runs: &[Run]) -> Result<Labels,
     }
     let mut items: HashMap<RunKey, Value> = HashMap::new();
     for parent in parents.into_iter().take(MAX_PARENTS) {
-        if let Some((run, spec)) = store.load_with_spec(&parent).await? {
+        if let Some((run, spec)) = whole_with_spec(store, &parent).await? {
             let rendered = run.rendered.or(spec.rendered).map(|rendered| Value::Object(rendered.parameters));
             let parameters = rendered.or_else(|| spec.job.get("parameters").cloned()).unwrap_or_default();
             items.insert(parent, parameters["foreach"].clone());
@@ -68,12 +70,17 @@ fn item(source: &Value, index: u32) -> String {
         other => other.to_string(),
     };
     let short = |text: String| -> String { escaped(&cut(&text)).chars().take(24).collect() };
+    // Before it is cut: the beginning of a secret would not be known any more.
+    let masked = |mut item: Map<String, Value>| {
+        mask_fields(&mut item);
+        item
+    };
     match source["type"].as_str() {
         Some("inline") => {
             let item = source["values"].get(index as usize).and_then(Value::as_object);
-            let fields = item.into_iter().flatten().take(MAX_FIELDS);
+            let fields = item.into_iter().cloned().flat_map(masked).take(MAX_FIELDS);
             fields
-                .map(|(name, value)| short(format!("{name}={}", shown(value))))
+                .map(|(name, value)| short(format!("{name}={}", shown(&value))))
                 .collect::<Vec<_>>()
                 .join(", ")
         }
@@ -83,7 +90,10 @@ fn item(source: &Value, index: u32) -> String {
                 .checked_mul(i64::from(index))
                 .and_then(|by| number("start", 0).checked_add(by));
             match (source["name"].as_str(), value) {
-                (Some(name), Some(value)) => short(format!("{name}={value}")),
+                (Some(name), Some(value)) => {
+                    let item = masked(Map::from_iter([(name.to_owned(), value.into())]));
+                    short(format!("{name}={}", shown(&item[name])))
+                }
                 _ => String::new(),
             }
         }
@@ -108,5 +118,9 @@ mod tests {
         );
         assert_eq!(item(&json!({ "type": "range", "stop": 3 }), 2), "");
         assert_eq!(item(&json!({ "type": "csv", "filename": "x" }), 0), "");
+        pumice_core::secret::mark_names(&["labelled_token".to_owned()]);
+        let marked =
+            json!({ "type": "inline", "values": [{ "labelled_token": "of-many-letters-and-more", "a": 1 }] });
+        assert_eq!(item(&marked, 0), "labelled_token=*****, a=1");
     }
 }

@@ -16,6 +16,7 @@ use super::find::id_length;
 use super::labels::labels;
 use super::since::{ActBy, asked_by};
 use super::unstarted::{Unstarted, unstarted};
+use super::whole::whole_with_spec;
 use super::why::{RunWhy, why_of};
 use super::{RunShown, Viewpoint, find, trees};
 use crate::failure::Error;
@@ -216,7 +217,7 @@ pub async fn show_recorded(realm: &dyn Realm, request: &ShowRun) -> Result<Recor
     tree.by = asked_by(realm, &found[0]).await;
     // A list leaves out what is large.
     if !request.details
-        && let Some((whole, spec)) = realm.runs().load_with_spec(&key).await?
+        && let Some((whole, spec)) = whole_with_spec(realm.runs(), &key).await?
     {
         let label = tree.runs[0].label.take();
         tree.runs[0] = RunShown { label, ..RunShown::of(&whole, Some(&spec), from) };
@@ -256,7 +257,7 @@ async fn shown(
     if details {
         for run in runs {
             // A list leaves out what is large.
-            let found = store.load_with_spec(&run.key).await?;
+            let found = whole_with_spec(store, &run.key).await?;
             let (whole, spec) = found.map_or((None, None), |(whole, spec)| (Some(whole), Some(spec)));
             shown.push(RunShown::of(whole.as_ref().unwrap_or(run), spec.as_ref(), from));
         }

@@ -48,5 +48,6 @@ pub use shown::{AskedShown, EventShown, LateShown, RunShown, ScheduledShown, Vie
 pub use since::{ActBy, SinceSuccess};
 pub use tail::{TailListener, TailNotice, follow_output};
 pub use unstarted::Unstarted;
+pub use whole::whole_with_spec;
 pub use why::{RunWhy, why};
 pub use window::{MAX_PART, Masked, OutputPart, ReadOutput, TAIL, masked, read_output};

@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 
 use super::changes::{Changes, Used, changes};
 use super::outputs::of_last_attempt;
+use super::whole::whole_with_spec;
 use super::{find, trees};
 use crate::audit::Act;
 use crate::dispatch::AcceptedRun;
@@ -307,7 +308,7 @@ impl Walk<'_> {
                 self.steps.push(RetryStep { depth, job_id, item, action, of });
             }
             if let (RetryAction::Again, StepRedo::Again(Some((key, from)))) = (action, redo)
-                && let Some((below, spec)) = store.load_with_spec(&key).await?
+                && let Some((below, spec)) = whole_with_spec(store, &key).await?
                 && let Some(plan) = self.dispatcher.plan_of(&below, &spec)
             {
                 Box::pin(self.steps_of(&plan, Some(&plan), &below, &from, depth + 1)).await?;
@@ -325,7 +326,7 @@ impl Walk<'_> {
         {
             return Ok(());
         }
-        let Some((_, was)) = self.realm.runs().load_with_spec(step).await? else { return Ok(()) };
+        let Some((_, was)) = whole_with_spec(self.realm.runs(), step).await? else { return Ok(()) };
         let found = changes(Used::from(&was), Used { job: &job.document, asked: was.asked.as_deref() }).spec;
         if found.is_empty() {
             return Ok(());

@@ -5,6 +5,7 @@ use pumice_core::clock::LimitKind;
 use pumice_core::ids::{JobId, RunId, RunKey, WorkerName};
 use pumice_core::message::iso_naive;
 use pumice_core::run::{NEVER, Run, RunEvent, Status, Trigger};
+use pumice_core::secret::{is_any_known, mask, mask_fields, mask_value};
 use pumice_core::spec::{Asked, RunSpec, is_reserved_global};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -172,9 +173,34 @@ pub struct Viewpoint {
 }
 
 impl RunShown {
-    /// A run, with its payload and parameters where its spec is given.
+    /// A run, with its payload and parameters where its spec is given, and with all of it masked then: of a page of runs the
+    /// values to mask may be more than are remembered.
     #[must_use]
     pub fn of(run: &Run, spec: Option<&RunSpec>, from: Viewpoint) -> Self {
+        let mut shown = Self::unmasked(run, spec, from);
+        if let Some(spec) = spec.filter(|_| is_any_known()) {
+            run.remember_marked();
+            spec.remember_marked();
+            shown.mask();
+        }
+        shown
+    }
+
+    fn mask(&mut self) {
+        for value in [&mut self.payload, &mut self.parameters, &mut self.result] {
+            mask_value(value);
+        }
+        self.log.iter_mut().for_each(|event| mask_value(&mut event.info));
+        if let Some(reason) = &mut self.reason {
+            *reason = mask(reason).into_owned();
+        }
+        if let Some(AskedShown { parameters, globals }) = &mut self.asked {
+            mask_fields(parameters);
+            mask_fields(globals);
+        }
+    }
+
+    fn unmasked(run: &Run, spec: Option<&RunSpec>, from: Viewpoint) -> Self {
         let last = run.log.entries.last().map_or(run.ts_dispatch, |entry| entry.at);
         let (payload, parameters) = input(run, spec);
         Self {

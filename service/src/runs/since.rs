@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::changes::{Changes, changes};
+use super::whole::whole_with_spec;
 use crate::failure::Error;
 use crate::realm::Realm;
 use crate::specs::FieldChange;
@@ -135,8 +136,8 @@ pub(super) async fn differences(
     failed: &RunKey,
     success: &RunKey,
 ) -> Result<Option<Differences>, Error> {
-    let failed = realm.runs().load_with_spec(failed).await?;
-    let success = realm.runs().load_with_spec(success).await?;
+    let failed = whole_with_spec(realm.runs(), failed).await?;
+    let success = whole_with_spec(realm.runs(), success).await?;
     let (Some((failed, is)), Some((success, was))) = (failed, success) else { return Ok(None) };
     let mut found = Differences { changes: changes((&was).into(), (&is).into()), jobs: BTreeSet::new() };
     if !found.changes.spec.is_empty() {
@@ -174,7 +175,7 @@ async fn failed_steps(realm: &dyn Realm, run: &Run, left: &mut usize) -> Result<
     for step in realm.runs().children(&run.key, run.attempt).await? {
         if *left > 0 && matches!(step.status, Status::Failed | Status::Rejected) {
             *left -= 1;
-            found.extend(realm.runs().load_with_spec(&step.key).await?);
+            found.extend(whole_with_spec(realm.runs(), &step.key).await?);
         }
     }
     Ok(found)
@@ -184,7 +185,7 @@ async fn failed_steps(realm: &dyn Realm, run: &Run, left: &mut usize) -> Result<
 async fn counterpart(realm: &dyn Realm, step: &Run, other: &Run) -> Result<Option<(Run, RunSpec)>, Error> {
     let is_same = |found: &Run| found.job_id == step.job_id && found.foreach_index == step.foreach_index;
     let place = other.key.child(other.attempt, step.key.step().unwrap_or_default());
-    if let Some((found, spec)) = realm.runs().load_with_spec(&place).await?
+    if let Some((found, spec)) = whole_with_spec(realm.runs(), &place).await?
         && is_same(&found)
     {
         return Ok(Some((found, spec)));
@@ -196,7 +197,7 @@ async fn counterpart(realm: &dyn Realm, step: &Run, other: &Run) -> Result<Optio
     }) else {
         return Ok(None);
     };
-    Ok(realm.runs().load_with_spec(&found.key).await?)
+    whole_with_spec(realm.runs(), &found.key).await
 }
 
 /// The last change of one of these jobs between two times. Without the right to read the audit it is left out.

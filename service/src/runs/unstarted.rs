@@ -12,6 +12,7 @@ use pumice_core::text::shown;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::whole::whole_with_spec;
 use crate::failure::Error;
 
 /// Most jobs of steps whose plans are looked up.
@@ -45,7 +46,7 @@ pub(super) async fn unstarted(
     let by_key: HashMap<&RunKey, &Run> = runs.iter().map(|run| (&run.key, run)).collect();
     let mut found = Vec::new();
     for run in runs.iter().filter(has_steps).take(MAX_PLANS) {
-        let Some((whole, spec)) = store.load_with_spec(&run.key).await? else { continue };
+        let Some((whole, spec)) = whole_with_spec(store, &run.key).await? else { continue };
         // A pinned spec that no longer parses has no plan.
         let Ok(job) = JobSpec::from_checked(Arc::clone(&spec.job)) else { continue };
         let own = || Rendered { payload: job.fields.payload.clone(), parameters: job.parameters() };

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use pumice_core::Timestamp;
-use pumice_core::connection::{self, ConnectionSpec};
+use pumice_core::connection::{self, ConnectionSpec, TYPES};
 use pumice_core::ids::{ConnId, JobId, TriggerId};
 use pumice_core::job_type::{Registry, Surveyed, WARNINGS};
 use pumice_core::ports::Doc;
@@ -16,6 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::on_aws;
 use super::triggers::{advice as trigger_advice, is_trigger};
 use super::warning::Warning;
 use crate::failure::Error;
@@ -192,7 +193,10 @@ pub fn is_realm(document: &Value) -> bool {
 /// Whether a document is a connection.
 #[must_use]
 pub fn is_connection(document: &Value) -> bool {
-    document.get("conn_id").is_some() && document.get("job_id").is_none() && document.get("realm").is_none()
+    let has = |field: &str| document.get(field).is_some();
+    // One that lacks its id is known by its type.
+    let has_type = || document.get("type").and_then(Value::as_str).is_some_and(|name| TYPES.contains(&name));
+    !has("job_id") && !has("realm") && !has("trigger_id") && (has("conn_id") || !has("worker") && has_type())
 }
 
 /// The error that names every mistake.
@@ -438,6 +442,12 @@ impl Reader<'_> {
             .map(|job| Surveyed { job, given: true })
             .chain(others.map(|job| Surveyed { job, given: false }))
             .collect();
+        if let (Some(realm), Some(place)) = (&self.specs.realm, &self.realm)
+            && there.is_aws
+        {
+            let (problems, place) = (on_aws::secure(&realm.document), place.clone());
+            self.add_all(&place, problems);
+        }
         if let (Some(realm), Some(place)) = (&self.specs.realm, self.realm.take()) {
             let name = realm.fields.realm.to_string();
             let in_folder = if there.is_aws { Vec::new() } else { realm.advice_in_folder() };
@@ -458,7 +468,7 @@ impl Reader<'_> {
         let mut together = together.into_iter().peekable();
         for (index, (job, place)) in jobs.iter().zip(&places).enumerate() {
             if there.is_aws {
-                self.refuse_reboot(job, place);
+                self.add_all(place, on_aws::of_job(job, settings));
             }
             let mut advice = self.registry.advise_job(job, settings);
             advice.extend(self.without_connection(job, there));
@@ -470,20 +480,6 @@ impl Reader<'_> {
             self.specs.allowed.insert(job.fields.job_id.clone(), place.allowed.clone());
         }
         (self.specs.jobs, self.places) = (jobs, places);
-    }
-
-    /// Refuses entries that start with a service: on AWS no service starts.
-    fn refuse_reboot(&mut self, job: &JobSpec, place: &Place) {
-        let is_list = job.document.get("schedule").is_some_and(Value::is_array);
-        let schedule = place.path.field("schedule");
-        for (index, entry) in job.fields.schedule.0.iter().enumerate() {
-            if entry.crontab.as_ref().is_some_and(|crontab| crontab.pattern().is_none()) {
-                let path = if is_list { schedule.item(index) } else { schedule.clone() };
-                let message = "@reboot is the start of `pumice serve`, and on AWS no service starts";
-                let problem = Problem::new(path, message).with_hint("give a time, or dispatch it by hand");
-                self.add(&place.file, problem);
-            }
-        }
     }
 
     /// Keeps the warnings about a document that are not silenced there.
@@ -526,38 +522,4 @@ fn without_schema(document: &Value) -> Value {
         fields.shift_remove("$schema");
     }
     document
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn reboot_on_aws_is_refused_where_it_stands() {
-        let job = |schedule: &Value| json!({ "job_id": "a", "type": "log", "worker": "w", "payload": null, "enabled": true, "schedule": schedule });
-        let registry = pumice_job_types::registry().unwrap();
-        for (schedule, path) in [
-            (json!("@reboot"), "schedule: "),
-            (json!({ "crontab": "@Reboot" }), "schedule: "),
-            (json!(["@hourly", "@reboot"]), "schedule[1]: "),
-        ] {
-            let document = Document {
-                file: "jobs.json".to_owned(),
-                path: String::new(),
-                allowed: Vec::new(),
-                document: job(&schedule),
-            };
-            let given = || Documents { documents: vec![document.clone()], files: 1, ..Documents::default() };
-            let read_in = |there: &Surroundings| read(given(), &registry, Timestamp::UNIX_EPOCH, there);
-            let aws = Surroundings { is_aws: true, ..Surroundings::default() };
-            let refused = read_in(&aws).unwrap_err();
-            let wanted = format!(
-                "jobs.json: {path}@reboot is the start of `pumice serve`, and on AWS no service starts"
-            );
-            assert!(refused.message().contains(&wanted), "{schedule}: {refused}");
-            assert!(read_in(&Surroundings::default()).is_ok(), "{schedule}");
-        }
-    }
 }

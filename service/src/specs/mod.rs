@@ -10,6 +10,7 @@ mod file_names;
 mod jobs;
 mod moved;
 mod nodes;
+mod on_aws;
 mod plan;
 mod prune;
 mod queues;

@@ -268,7 +268,7 @@ fn json_float(number: f64) -> String {
 
 /// A JSON string, perhaps in ASCII, with `<`, `>`, `&` and `'` written as
 /// escapes where it is to stand in HTML.
-fn quoted(text: &str, html: bool, ascii: bool) -> String {
+pub(crate) fn quoted(text: &str, html: bool, ascii: bool) -> String {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');

@@ -10,7 +10,7 @@ mod select;
 mod sequence;
 mod sorting;
 mod strings;
-mod urls;
+pub(crate) mod urls;
 
 use crate::native::MethodFn;
 

@@ -61,7 +61,8 @@ pub(super) fn urlencode(rt: &Runtime<'_>, value: &Val, args: Args) -> Outcome {
     rt.text(out.text)
 }
 
-fn quote(text: &str, safe: &str) -> String {
+/// Percent-encoding of all but letters, digits, `_.-~` and these.
+pub(crate) fn quote(text: &str, safe: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         let c = char::from(byte);

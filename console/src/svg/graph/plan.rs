@@ -9,7 +9,7 @@ use pumice_core::run::Status;
 use pumice_core::spec::JobSpec;
 use pumice_core::text::escaped;
 use pumice_service::Realm;
-use pumice_service::runs::{RunShown, RunTree};
+use pumice_service::runs::{RunShown, RunTree, whole_with_spec};
 use serde_json::{Value, json};
 
 use super::collapse::collapsed;
@@ -30,7 +30,9 @@ pub(crate) async fn graph_of_run(realm: &dyn Realm, tree: &RunTree, is_linked: b
     if tree.runs.len() + tree.unstarted.len() <= 1 {
         return Ok(Value::Null);
     }
-    let Some((run, spec)) = realm.runs().load_with_spec(&root.run_key).await? else { return Ok(Value::Null) };
+    let Some((run, spec)) = whole_with_spec(realm.runs(), &root.run_key).await? else {
+        return Ok(Value::Null);
+    };
     let rendered = run.rendered.or(spec.rendered);
     let Some(plan) = plan_of(realm, spec.job, rendered) else { return Ok(Value::Null) };
     let runs: std::collections::HashMap<&str, &RunShown> =

@@ -26,7 +26,6 @@ use crate::ports::StoreError;
 use crate::ports::TempDir;
 use crate::request::DispatchRequest;
 use crate::run::{Lineage, Outcome, Run, failed_result};
-use crate::secret::remember_marked;
 use crate::spec::{JobSpec, RealmSpec, RunSpec};
 
 /// The outcome of an attempt.
@@ -95,7 +94,7 @@ impl Engine {
                 }
             }
         };
-        let own = spec.rendered_for_good().is_none().then(|| rendered.clone());
+        let own = spec.rendered_for_good().is_none().then(|| rendered.masked());
         Ok(match conclude(ended, cancel.is_stopped()) {
             Concluded::Ended(outcome) => Attempted::Ended(outcome, own),
             Concluded::Lost => Attempted::Lost,
@@ -123,11 +122,11 @@ impl Engine {
         job: &JobSpec,
         templates: &Templates,
     ) -> Result<Rendered, JobError> {
-        if let Some(rendered) = spec.rendered_for_good() {
-            return Ok(rendered.clone());
-        }
-        let rendered = self.jobs().render(job, templates).await?;
-        remember_marked(&rendered.parameters);
+        let rendered = match spec.rendered_for_good() {
+            Some(rendered) => rendered.clone(),
+            None => self.jobs().render(job, templates).await?,
+        };
+        rendered.remember_marked();
         Ok(rendered)
     }
 
