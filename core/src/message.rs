@@ -83,16 +83,21 @@ impl Message {
         self.run_key.clone().unwrap_or_else(|| RunKey::root(self.run_id))
     }
 
-    /// The body as sent. The two characters that XML does not know, and SQS does not take, are escaped.
+    /// The body as sent, of characters that SQS takes.
     #[must_use]
     pub fn body(&self) -> String {
         // Names, strings and JSON maps always serialise.
-        let body = serde_json::to_string(self).unwrap_or_default();
-        match body.contains(['\u{fffe}', '\u{ffff}']) {
-            // They stand within strings only.
-            true => body.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff"),
-            false => body,
-        }
+        for_sqs(serde_json::to_string(self).unwrap_or_default())
+    }
+}
+
+/// A JSON text for a message of SQS, with the two characters escaped that XML does not know and SQS does not take.
+#[must_use]
+pub fn for_sqs(json: String) -> String {
+    match json.contains(['\u{fffe}', '\u{ffff}']) {
+        // They stand within strings only.
+        true => json.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff"),
+        false => json,
     }
 }
 

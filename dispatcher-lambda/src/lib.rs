@@ -62,10 +62,30 @@ pub struct Invocation<'a> {
     pub aside: &'a dyn Aside,
 }
 
-/// Whether an event asks to look at what is due, and for nothing else.
-#[must_use]
-pub fn is_sweep(event: &Value) -> bool {
-    matches!(Event::read(event, chrono_tz::UTC), Ok(Event::Sweep))
+/// Answers an event when the realm cannot be read. A sweep fails no invocation, see [`handle`]; and the sweeper is there
+/// before the first `pumice apply`: `is_untouched` says whether the realm has no document and no run.
+///
+/// # Errors
+/// [`Failed`] for every event but a sweep.
+pub async fn answer_without_site(
+    event: &Value,
+    error: StoreError,
+    is_untouched: impl AsyncFnOnce() -> bool,
+) -> Result<Value, Failed> {
+    if !matches!(Event::read(event, chrono_tz::UTC), Ok(Event::Sweep)) {
+        return Err(error.into());
+    }
+    if is_untouched().await {
+        tracing::info!(target: "pumice::sweep", swept = 0, started = 0, "the realm has nothing yet");
+        return Ok(json!({ "swept": 0, "started": 0 }));
+    }
+    Ok(failed_sweep(None, None, &error.to_string()))
+}
+
+/// The answer of a sweep that failed, in whole or in part.
+fn failed_sweep(swept: Option<usize>, started: Option<usize>, error: &str) -> Value {
+    tracing::error!(error, "a sweep failed, in whole or in part");
+    json!({ "swept": swept, "started": started, "failed": error })
 }
 
 /// Does what an event asks. Gives the answer.
@@ -131,9 +151,8 @@ async fn sweep(housekeeper: &Housekeeper, until: Timestamp) -> Value {
                 .map(ToString::to_string)
                 .collect();
             let error = errors.join("; ");
-            tracing::error!(error, "a sweep failed, in whole or in part");
             let (swept, started) = (swept.map(|it| it.looked_at).ok(), struck.map(|it| it.started).ok());
-            json!({ "swept": swept, "started": started, "failed": error })
+            failed_sweep(swept, started, &error)
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use dispatcher_lambda::{Aside, Failed, Invocation, handle};
+use dispatcher_lambda::{Aside, Failed, Invocation, answer_without_site, handle};
 use pumice_core::Timestamp;
 use pumice_core::engine::{Housekeeper, Triggers};
 use pumice_core::ids::{JobId, RunKey};
@@ -80,6 +80,11 @@ impl Aside for Letters {
     async fn put(&self, body: String) -> Result<(), StoreError> {
         if let Some(kind) = *self.trouble.lock().expect("no test panics within") {
             return Err(StoreError::of(kind, "the queue does not take it"));
+        }
+        // SQS Developer Guide, Message quotas.
+        let taken = |c: char| matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{fffd}' | '\u{10000}'..);
+        if !body.chars().all(taken) {
+            return Err(StoreError::of(StoreErrorKind::Invalid, "characters outside the allowed set"));
         }
         let letter = serde_json::from_str(&body).expect("JSON");
         self.letters.lock().expect("no test panics within").push(letter);
@@ -167,6 +172,24 @@ async fn refused_request_without_waiting_caller_becomes_dead_letter() {
         // Redriven from the dead letter, under the same name: nothing runs twice.
         realm.invoke(&id, &letters[0]["requestPayload"]).await.expect("it answers");
         assert_eq!(realm.jobs().await, ["a"]);
+    }
+}
+
+#[tokio::test]
+async fn refused_request_of_any_characters_becomes_dead_letter() {
+    let every: String = ('\0'..=char::MAX).collect();
+    let job = "no/such\u{fffe}\u{ffff}";
+    for event in [
+        json!({ "job_id": "no/such", "globals": { "a": every } }),
+        json!({ "job_id": "no/such", "parameters": { (every.as_str()): 1 } }),
+        json!({ "job_id": job }),
+        json!({ "request": format!("no/such -g a={job}") }),
+        json!({ "request": "a", (job): 1 }),
+    ] {
+        let realm = Realm::new().await;
+        let answer = realm.invoke("call", &event).await.expect("it answers");
+        assert_eq!((count(&answer, "accepted"), count(&answer, "refused")), (0, 1), "{answer}");
+        assert_eq!(realm.letters()[0]["requestPayload"], event);
     }
 }
 
@@ -296,6 +319,21 @@ async fn fifo_queue_keeps_the_order_of_each_group() {
     });
     let answer = Realm::new().await.invoke("call", &json!({ "Records": plain })).await.expect("it answers");
     assert_eq!(answer["batchItemFailures"], json!([{ "itemIdentifier": "2" }]));
+}
+
+/// Before a sweep the function reads the realm, which fails when the store does not answer.
+#[tokio::test]
+async fn sweep_of_realm_that_cannot_be_read_fails_no_invocation() {
+    let error = || StoreError::new("reading realm test: no answer");
+    let sweep = json!({ "sweep": true });
+    let answer = answer_without_site(&sweep, error(), async || false).await.expect("it answers");
+    assert_eq!(answer, json!({ "swept": null, "started": null, "failed": "reading realm test: no answer" }));
+    let answer = answer_without_site(&sweep, error(), async || true).await.expect("it answers");
+    assert_eq!(answer, json!({ "swept": 0, "started": 0 }));
+    for event in [json!({ "job_id": "a" }), json!({ "sweep": false }), json!([])] {
+        let failed = answer_without_site(&event, error(), async || true).await.expect_err("it is no sweep");
+        assert_eq!(failed.kind(), "Unreachable", "{event}");
+    }
 }
 
 #[tokio::test]
