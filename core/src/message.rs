@@ -9,6 +9,7 @@ use crate::document::parse_json;
 use crate::ids::{JobId, RealmName, RunId, RunKey, WorkerName};
 use crate::problem::Invalid;
 use crate::run::Run;
+use crate::text::cut;
 
 /// Longest message body, in bytes (SQS, message size: 1 MiB).
 pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
@@ -47,6 +48,9 @@ impl Message {
     /// A text that is not JSON, or has a field twice, too large a number, or no value where one is needed.
     pub fn read(body: &str) -> Result<Self, Invalid> {
         let value = parse_json(body).map_err(|error| Invalid(error.to_string()))?;
+        if !value.is_object() {
+            return Err(Invalid(format!("not an object: {}", cut(&value.to_string()))));
+        }
         serde_json::from_value(value).map_err(|error| Invalid(error.to_string()))
     }
 
@@ -153,6 +157,8 @@ mod tests {
             (with(r#"{"x":1e400}"#), "larger than any float"),
             (with(r#"{"x":1,"x":2}"#), "given twice"),
             (r#"{"realm":"r"}"#.to_owned(), "missing field"),
+            ("[1]".to_owned(), "not an object: [1]"),
+            ("7".to_owned(), "not an object: 7"),
         ] {
             let error = Message::read(&body).unwrap_err();
             assert!(error.0.contains(wanted), "{body}: {error}");

@@ -32,6 +32,9 @@ pub enum Failed {
     /// Requests were refused, and no caller sees their outcomes.
     #[error("{0}")]
     Refused(String),
+    /// Requests could not be taken now.
+    #[error("{0}")]
+    NotReached(String),
     /// AWS could not be reached.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -44,8 +47,14 @@ impl Failed {
         match self {
             Self::BadEvent(_) => "BadEvent",
             Self::Refused(_) => "Refused",
-            Self::Store(_) => "Unreachable",
+            Self::NotReached(_) | Self::Store(_) => "Unreachable",
         }
+    }
+
+    /// Whether the log has it already: each request has a line of its own.
+    #[must_use]
+    pub const fn is_logged(&self) -> bool {
+        matches!(self, Self::Refused(_) | Self::NotReached(_))
     }
 }
 
@@ -175,7 +184,7 @@ async fn direct(
         let accepted = taken.outcomes.accepted.len();
         let before =
             if accepted == 0 { String::new() } else { format!("{accepted} requests were taken, and not: ") };
-        return Err(StoreError::new(format!("{before}{reasons}")).into());
+        return Err(Failed::NotReached(format!("{before}{reasons}")));
     }
     taken.tell_refused();
     aside::put(invocation.aside, event, invocation.id, &reasons).await?;
@@ -191,7 +200,7 @@ async fn redriven(dispatcher: &Dispatcher, asked: Direct, id: &str) -> Result<Va
         return Ok(taken.json());
     }
     let reasons = taken.outcomes.reasons();
-    Err(if taken.unreachable > 0 { StoreError::new(reasons).into() } else { Failed::Refused(reasons) })
+    Err(if taken.unreachable > 0 { Failed::NotReached(reasons) } else { Failed::Refused(reasons) })
 }
 
 /// Takes each record of a queue by itself. After one of a group that was not taken whole, the others of the group wait for
@@ -235,7 +244,7 @@ async fn delivered(
     if all.is_whole() {
         Ok(all.json())
     } else if all.unreachable > 0 {
-        Err(StoreError::new(all.outcomes.reasons()).into())
+        Err(Failed::NotReached(all.outcomes.reasons()))
     } else {
         Err(Failed::Refused(all.outcomes.reasons()))
     }

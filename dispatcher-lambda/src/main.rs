@@ -58,8 +58,10 @@ async fn work(variable: &dyn Fn(&str) -> Option<String>) -> Result<(), Error> {
     .await
 }
 
-/// A failure as Lambda shows it; it is in the log too.
+/// A failure as Lambda shows it; it is in the log too, once.
 fn told(failed: &Failed) -> Diagnostic {
-    tracing::error!(error = %failed, kind = failed.kind(), "an event failed");
+    if !failed.is_logged() {
+        tracing::error!(error = %failed, kind = failed.kind(), "an event failed");
+    }
     Diagnostic { error_type: failed.kind().to_owned(), error_message: failed.to_string() }
 }
