@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use aws_config::SdkConfig;
+use pumice_core::Timestamp;
 use pumice_core::connection::{CachedSecrets, NoSecrets, Secrets};
 use pumice_core::job_type::Site;
 use pumice_core::ports::{
-    Http, JobStore, Messaging, NoHttp, NoMessaging, Ports, Servers, StoreError, StoreErrorKind, WakeUps,
+    Catalog, Http, JobStore, Messaging, NoHttp, NoMessaging, Ports, Servers, StoreError, StoreErrorKind,
+    WakeUps,
 };
 use pumice_host::{DiskWorkspaces, SystemClock, SystemRandom, ThreadPool};
 use pumice_template::Zone;
@@ -163,6 +165,13 @@ impl Realm {
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// Whether the realm is still empty: it has tables, no document, and no run that is to be looked at some time. After a
+    /// restore without the document it has runs.
+    pub async fn is_untouched(&self) -> bool {
+        let document = self.store.realm_document().await;
+        matches!(document, Ok(None)) && matches!(self.store.has_due(Timestamp::MAX_UTC).await, Ok(false))
     }
 
     /// Its queues.

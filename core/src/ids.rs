@@ -96,6 +96,25 @@ fn check_name(what: &'static str, value: &str) -> Result<(), BadName> {
     Err(BadName { what, value: value.to_owned(), reason })
 }
 
+/// The end of the names of dead-letter queues.
+const DEAD_LETTERS: &str = "-dlq";
+/// The dispatcher's name among those of queues.
+const DISPATCHER: &str = "pumice-dispatcher";
+
+/// The rules of a worker's name: it must not have its queue be the dead letters of another, or have those of the
+/// dispatcher.
+fn check_worker(what: &'static str, value: &str) -> Result<(), BadName> {
+    check_name(what, value)?;
+    let reason = if value.ends_with(DEAD_LETTERS) {
+        format!("must not end in {DEAD_LETTERS}: queues of dead letters have such names")
+    } else if value == DISPATCHER {
+        "must be another: the dispatcher's dead letters would be the worker's".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(BadName { what, value: value.to_owned(), reason })
+}
+
 /// The rules of a text that stands in one line of a script or a header.
 fn check_field(what: &'static str, value: &str) -> Result<(), BadName> {
     let reason = if value.is_empty() {
@@ -223,7 +242,7 @@ name_type! {
 }
 name_type! {
     /// A worker's name: the fleet that runs a job, and part of its queue's name (lava guide, Lava Workers).
-    WorkerName, "worker name", "worker-name", check_name
+    WorkerName, "worker name", "worker-name", check_worker
 }
 name_type! {
     /// The id of a host: a process that takes the runs of a worker.
@@ -445,6 +464,18 @@ mod tests {
         assert!(WorkerName::new("core-2_x").is_ok());
         assert!(WorkerName::new("a b").unwrap_err().to_string().contains("queue's name"));
         assert!(RealmName::new("x".repeat(33)).is_err());
+    }
+
+    #[test]
+    fn worker_name_of_a_dead_letter_queue_is_refused() {
+        for bad in ["core-dlq", "pumice-dispatcher-dlq", "-dlq", "pumice-dispatcher"] {
+            let error = WorkerName::new(bad).unwrap_err().to_string();
+            assert!(error.contains(bad) && error.contains("dead letters"), "{error}");
+        }
+        for good in ["dlq", "core-dlq-2", "coredlq", "pumice-dispatcher-2", "pumice"] {
+            assert!(WorkerName::new(good).is_ok(), "{good}");
+        }
+        assert!(RealmName::new("core-dlq").is_ok(), "a realm's name is followed by a worker's");
     }
 
     #[test]

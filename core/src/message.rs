@@ -9,6 +9,7 @@ use crate::document::parse_json;
 use crate::ids::{JobId, RealmName, RunId, RunKey, WorkerName};
 use crate::problem::Invalid;
 use crate::run::Run;
+use crate::text::cut;
 
 /// Longest message body, in bytes (SQS, message size: 1 MiB).
 pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
@@ -47,6 +48,9 @@ impl Message {
     /// A text that is not JSON, or has a field twice, too large a number, or no value where one is needed.
     pub fn read(body: &str) -> Result<Self, Invalid> {
         let value = parse_json(body).map_err(|error| Invalid(error.to_string()))?;
+        if !value.is_object() {
+            return Err(Invalid(format!("not an object: {}", cut(&value.to_string()))));
+        }
         serde_json::from_value(value).map_err(|error| Invalid(error.to_string()))
     }
 
@@ -83,16 +87,21 @@ impl Message {
         self.run_key.clone().unwrap_or_else(|| RunKey::root(self.run_id))
     }
 
-    /// The body as sent. The two characters that XML does not know, and SQS does not take, are escaped.
+    /// The body as sent, of characters that SQS takes.
     #[must_use]
     pub fn body(&self) -> String {
         // Names, strings and JSON maps always serialise.
-        let body = serde_json::to_string(self).unwrap_or_default();
-        match body.contains(['\u{fffe}', '\u{ffff}']) {
-            // They stand within strings only.
-            true => body.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff"),
-            false => body,
-        }
+        for_sqs(serde_json::to_string(self).unwrap_or_default())
+    }
+}
+
+/// A JSON text for a message of SQS, with the two characters escaped that XML does not know and SQS does not take.
+#[must_use]
+pub fn for_sqs(json: String) -> String {
+    match json.contains(['\u{fffe}', '\u{ffff}']) {
+        // They stand within strings only.
+        true => json.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff"),
+        false => json,
     }
 }
 
@@ -148,6 +157,8 @@ mod tests {
             (with(r#"{"x":1e400}"#), "larger than any float"),
             (with(r#"{"x":1,"x":2}"#), "given twice"),
             (r#"{"realm":"r"}"#.to_owned(), "missing field"),
+            ("[1]".to_owned(), "not an object: [1]"),
+            ("7".to_owned(), "not an object: 7"),
         ] {
             let error = Message::read(&body).unwrap_err();
             assert!(error.0.contains(wanted), "{body}: {error}");

@@ -3,6 +3,7 @@
 
 use async_trait::async_trait;
 use chrono::Utc;
+use pumice_core::message::for_sqs;
 use pumice_core::ports::{StoreError, StoreErrorKind};
 use serde_json::{Value, json};
 
@@ -45,7 +46,7 @@ pub(crate) async fn put(aside: &dyn Aside, event: &Value, id: &str, reasons: &st
         "requestPayload": event,
         "responsePayload": { "errorType": "Refused", "errorMessage": reasons },
     });
-    match aside.put(record.to_string()).await {
+    match aside.put(for_sqs(record.to_string())).await {
         Err(error) if error.kind == StoreErrorKind::Missing => {
             tracing::warn!(%error, "refused requests are dropped: the dead-letter queue is missing");
             Ok(())

@@ -3,7 +3,11 @@
 use pumice_core::Timestamp;
 use pumice_core::document::parse_json;
 use pumice_core::ids::JobId;
-use pumice_core::request::{Parsed, SCHEDULED_AT, SlotRequests, parse_body, parse_scheduled, parse_value};
+use pumice_core::problem::{JsonPath, Problem, SpecError};
+use pumice_core::request::{
+    BadRequest, Parsed, SCHEDULED_AT, SlotRequests, parse_body, parse_scheduled, parse_value,
+};
+use pumice_core::schema::is_own;
 use pumice_core::trigger::{ObjectEvents, objects_in_text, objects_of};
 use serde_json::Value;
 
@@ -12,13 +16,27 @@ use serde_json::Value;
 #[error("{0}")]
 pub struct BadEvent(String);
 
+/// Longest part of an event, in bytes, that an error quotes. Lambda shows the error, and the log has it in a line.
+const MAX_SHOWN: usize = 1_000;
+
+impl BadEvent {
+    fn new(message: impl Into<String>) -> Self {
+        let message = message.into();
+        if message.len() <= MAX_SHOWN {
+            return Self(message);
+        }
+        let start = &message[..message.floor_char_boundary(MAX_SHOWN)];
+        Self(format!("{start}… ({} bytes in all)", message.len()))
+    }
+}
+
 /// Reads the payload of an invocation. A key that is given twice and an integer beyond 64 bits are refused, as in every
 /// other reader.
 ///
 /// # Errors
 /// [`BadEvent`] with the place in the text.
 pub fn payload(text: &str) -> Result<Value, BadEvent> {
-    parse_json(text).map_err(|error| BadEvent(error.into()))
+    parse_json(text).map_err(|error| BadEvent::new(String::from(error)))
 }
 
 /// Requests that came together, under the name that they have among all events: the same when AWS
@@ -56,7 +74,7 @@ impl Record {
     /// and however often it is put back (SNS Developer Guide, Raw message delivery).
     fn of_queue(record: &Value, zone: chrono_tz::Tz) -> Result<Self, BadEvent> {
         let id = record["messageId"].as_str().filter(|id| !id.is_empty());
-        let id = id.ok_or_else(|| BadEvent("a record of a queue has no messageId".to_owned()))?;
+        let id = id.ok_or_else(|| BadEvent::new("a record of a queue has no messageId".to_owned()))?;
         let body = record["body"].as_str().unwrap_or_default();
         let read = match notification(body) {
             Some((topic_id, message)) => Self::of_message(format!("sns:{topic_id}"), &message, zone),
@@ -121,6 +139,10 @@ pub struct Direct {
     pub waits: bool,
 }
 
+/// The field of what is a body elsewhere.
+const REQUEST: &str = "request";
+/// Most fields that one error names.
+const MAX_NAMED: usize = 10;
 /// The field by which a caller says that it waits for the outcomes.
 const WAITS: &str = "waits";
 
@@ -130,7 +152,7 @@ fn direct(fields: &serde_json::Map<String, Value>, zone: chrono_tz::Tz) -> Resul
     let waits = match fields.remove(WAITS) {
         None => false,
         Some(Value::Bool(waits)) => waits,
-        Some(other) => return Err(BadEvent(format!("{WAITS}: {other} is neither true nor false"))),
+        Some(other) => return Err(BadEvent::new(format!("{WAITS}: {other} is neither true nor false"))),
     };
     let requests = requests(&Value::Object(fields), zone);
     Ok(Event::Direct(Direct { requests, waits }))
@@ -171,9 +193,9 @@ impl Event {
         if fields.contains_key("sweep") {
             return match fields["sweep"] {
                 Value::Bool(true) if fields.len() == 1 => Ok(Self::Sweep),
-                _ => {
-                    Err(BadEvent("to look at what is due say {\"sweep\": true}, and nothing else".to_owned()))
-                }
+                _ => Err(BadEvent::new(
+                    "to look at what is due say {\"sweep\": true}, and nothing else".to_owned(),
+                )),
             };
         }
         // Of S3 directly, or by EventBridge. Those that SNS and SQS deliver have records of their own.
@@ -185,10 +207,11 @@ impl Event {
         }
         if let Some(detail) = fields.get("detail").filter(|_| fields.contains_key("detail-type")) {
             let id = fields.get("id").and_then(Value::as_str).filter(|id| !id.is_empty());
-            let id = id.ok_or_else(|| BadEvent("not a whole EventBridge event: id is missing".to_owned()))?;
+            let id =
+                id.ok_or_else(|| BadEvent::new("not a whole EventBridge event: id is missing".to_owned()))?;
             if detail.as_object().is_some_and(serde_json::Map::is_empty) {
                 let message = "the event has no detail: give the rule an input with a job_id and, as scheduled_at, the event's time";
-                return Err(BadEvent(message.to_owned()));
+                return Err(BadEvent::new(message.to_owned()));
             }
             let requests = requests(detail, zone);
             return Ok(Self::Delivered(vec![Record::of_requests(format!("eventbridge:{id}"), requests)]));
@@ -196,7 +219,7 @@ impl Event {
         if fields.contains_key(SCHEDULED_AT) {
             return scheduled(fields, zone);
         }
-        if fields.contains_key("request") || fields.contains_key("job_id") {
+        if fields.contains_key(REQUEST) || fields.contains_key("job_id") {
             return direct(fields, zone);
         }
         Err(unknown(event))
@@ -206,18 +229,35 @@ impl Event {
 fn unknown(event: &Value) -> BadEvent {
     let text = event.to_string();
     let start = &text[..text.floor_char_boundary(100)];
-    BadEvent(format!(
+    BadEvent::new(format!(
         "the event is not a dispatch request: expected an object with a job_id, a list of them, {{\"request\": \"JOB_ID …\"}}, {{\"sweep\": true}}, or an event of EventBridge, S3, SNS or SQS; got {start}"
     ))
 }
 
 /// The requests of a value: objects, or, under `request`, what is a body elsewhere.
 fn requests(value: &Value, zone: chrono_tz::Tz) -> Vec<Parsed> {
-    match value.get("request") {
-        Some(Value::String(text)) => parse_body(text, zone),
-        Some(inner) => parse_value(inner, zone),
-        None => parse_value(value, zone),
+    let Some(inner) = value.get(REQUEST) else { return parse_value(value, zone) };
+    let others = value.as_object().into_iter().flat_map(serde_json::Map::keys);
+    let others: Vec<&String> = others.filter(|name| *name != REQUEST && !is_own(name)).collect();
+    if !others.is_empty() {
+        return vec![Err(misplaced(&others))];
     }
+    match inner {
+        Value::String(text) => parse_body(text, zone),
+        inner => parse_value(inner, zone),
+    }
+}
+
+/// Fields next to `request`: a run without what they ask for would be another one than the caller means.
+fn misplaced(names: &[&String]) -> BadRequest {
+    let problem = |name: &&String| {
+        Problem::new(
+            JsonPath::root().field(name),
+            "is next to request; put it into the request itself, as in {\"request\": [{\"job_id\": …}]}",
+        )
+    };
+    let problems = names.iter().take(MAX_NAMED).map(problem).collect();
+    BadRequest { place: REQUEST.to_owned(), error: SpecError { problems } }
 }
 
 fn records_of(event: &Value, records: &Value, zone: chrono_tz::Tz) -> Result<Event, BadEvent> {
@@ -236,7 +276,7 @@ fn records_of(event: &Value, records: &Value, zone: chrono_tz::Tz) -> Result<Eve
         let read = |record: &Value| {
             let part = |name: &str| record["Sns"][name].as_str();
             let (id, message) = part("MessageId").zip(part("Message")).ok_or_else(|| {
-                BadEvent("not a whole SNS event: Sns.MessageId or Sns.Message is missing".to_owned())
+                BadEvent::new("not a whole SNS event: Sns.MessageId or Sns.Message is missing".to_owned())
             })?;
             Ok(Record::of_message(format!("sns:{id}"), message, zone))
         };
@@ -277,7 +317,7 @@ fn scheduled(fields: &serde_json::Map<String, Value>, zone: chrono_tz::Tz) -> Re
         } else {
             ""
         };
-        BadEvent(format!("{SCHEDULED_AT}: {error}{hint}"))
+        BadEvent::new(format!("{SCHEDULED_AT}: {error}{hint}"))
     })?;
     Ok(Event::Delivered(vec![Record::of_requests(name, requests)]))
 }
@@ -353,6 +393,45 @@ mod tests {
             assert_eq!(jobs(&direct.requests), expected);
             assert!(!direct.waits);
         }
+    }
+
+    /// Without it `delay` and the like would be dropped, and the job would run at once.
+    #[test]
+    fn field_next_to_request_is_refused_by_name() {
+        let others = json!({ "job_id": "b", "parameters": {}, "globals": {}, "delay": "10m", "foo": 1,
+            "at": "2030-01-01T00:00:00Z", "idempotency_key": "k" });
+        for (name, value) in others.as_object().unwrap() {
+            for inner in [json!("a"), json!({ "job_id": "a" }), json!([{ "job_id": "a" }])] {
+                let asked = json!({ "request": inner, name: value });
+                let mut waits = asked.clone();
+                waits["waits"] = json!(true);
+                let bus = json!({ "id": "1", "detail-type": "ask", "detail": asked });
+                for event in [asked, waits, bus] {
+                    let requests = match read(event.clone()) {
+                        Event::Direct(direct) => direct.requests,
+                        Event::Delivered(mut records) => records.remove(0).requests,
+                        other => panic!("{other:?}"),
+                    };
+                    let [Err(bad)] = &requests[..] else { panic!("{event}: {requests:?}") };
+                    assert!(bad.to_string().starts_with(&format!("request: {name}: ")), "{bad}");
+                }
+            }
+        }
+        let Event::Direct(direct) = read(json!({ "request": "a", "x-note": "mine" })) else { panic!() };
+        assert_eq!(jobs(&direct.requests), ["a"]);
+    }
+
+    #[test]
+    fn error_quotes_no_more_than_part_of_an_event() {
+        let long = "x".repeat(300_000);
+        let at = |name: &str| json!({ "job_id": "a", name: long });
+        let source = json!({ "Records": [{ "eventSource": long }] });
+        for event in [at("waits"), at("scheduled_at"), json!(long), json!({ "a": long }), source] {
+            let error = Event::read(&event, UTC).unwrap_err().to_string();
+            assert!(error.len() < 2 * MAX_SHOWN, "{} bytes", error.len());
+        }
+        let twice = format!("{{\"{long}\": 1, \"{long}\": 2}}");
+        assert!(payload(&twice).unwrap_err().to_string().len() < 2 * MAX_SHOWN);
     }
 
     #[test]

@@ -32,6 +32,9 @@ pub enum Failed {
     /// Requests were refused, and no caller sees their outcomes.
     #[error("{0}")]
     Refused(String),
+    /// Requests could not be taken now.
+    #[error("{0}")]
+    NotReached(String),
     /// AWS could not be reached.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -44,8 +47,14 @@ impl Failed {
         match self {
             Self::BadEvent(_) => "BadEvent",
             Self::Refused(_) => "Refused",
-            Self::Store(_) => "Unreachable",
+            Self::NotReached(_) | Self::Store(_) => "Unreachable",
         }
+    }
+
+    /// Whether the log has it already: each request has a line of its own.
+    #[must_use]
+    pub const fn is_logged(&self) -> bool {
+        matches!(self, Self::Refused(_) | Self::NotReached(_))
     }
 }
 
@@ -62,10 +71,30 @@ pub struct Invocation<'a> {
     pub aside: &'a dyn Aside,
 }
 
-/// Whether an event asks to look at what is due, and for nothing else.
-#[must_use]
-pub fn is_sweep(event: &Value) -> bool {
-    matches!(Event::read(event, chrono_tz::UTC), Ok(Event::Sweep))
+/// Answers an event when the realm cannot be read. A sweep fails no invocation, see [`handle`]; and the sweeper is there
+/// before the first `pumice apply`: `is_untouched` says whether the realm has no document and no run.
+///
+/// # Errors
+/// [`Failed`] for every event but a sweep.
+pub async fn answer_without_site(
+    event: &Value,
+    error: StoreError,
+    is_untouched: impl AsyncFnOnce() -> bool,
+) -> Result<Value, Failed> {
+    if !matches!(Event::read(event, chrono_tz::UTC), Ok(Event::Sweep)) {
+        return Err(error.into());
+    }
+    if is_untouched().await {
+        tracing::info!(target: "pumice::sweep", swept = 0, started = 0, "the realm has nothing yet");
+        return Ok(json!({ "swept": 0, "started": 0 }));
+    }
+    Ok(failed_sweep(None, None, &error.to_string()))
+}
+
+/// The answer of a sweep that failed, in whole or in part.
+fn failed_sweep(swept: Option<usize>, started: Option<usize>, error: &str) -> Value {
+    tracing::error!(error, "a sweep failed, in whole or in part");
+    json!({ "swept": swept, "started": started, "failed": error })
 }
 
 /// Does what an event asks. Gives the answer.
@@ -131,9 +160,8 @@ async fn sweep(housekeeper: &Housekeeper, until: Timestamp) -> Value {
                 .map(ToString::to_string)
                 .collect();
             let error = errors.join("; ");
-            tracing::error!(error, "a sweep failed, in whole or in part");
             let (swept, started) = (swept.map(|it| it.looked_at).ok(), struck.map(|it| it.started).ok());
-            json!({ "swept": swept, "started": started, "failed": error })
+            failed_sweep(swept, started, &error)
         }
     }
 }
@@ -156,7 +184,7 @@ async fn direct(
         let accepted = taken.outcomes.accepted.len();
         let before =
             if accepted == 0 { String::new() } else { format!("{accepted} requests were taken, and not: ") };
-        return Err(StoreError::new(format!("{before}{reasons}")).into());
+        return Err(Failed::NotReached(format!("{before}{reasons}")));
     }
     taken.tell_refused();
     aside::put(invocation.aside, event, invocation.id, &reasons).await?;
@@ -172,7 +200,7 @@ async fn redriven(dispatcher: &Dispatcher, asked: Direct, id: &str) -> Result<Va
         return Ok(taken.json());
     }
     let reasons = taken.outcomes.reasons();
-    Err(if taken.unreachable > 0 { StoreError::new(reasons).into() } else { Failed::Refused(reasons) })
+    Err(if taken.unreachable > 0 { Failed::NotReached(reasons) } else { Failed::Refused(reasons) })
 }
 
 /// Takes each record of a queue by itself. After one of a group that was not taken whole, the others of the group wait for
@@ -216,7 +244,7 @@ async fn delivered(
     if all.is_whole() {
         Ok(all.json())
     } else if all.unreachable > 0 {
-        Err(StoreError::new(all.outcomes.reasons()).into())
+        Err(Failed::NotReached(all.outcomes.reasons()))
     } else {
         Err(Failed::Refused(all.outcomes.reasons()))
     }

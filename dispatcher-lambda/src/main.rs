@@ -3,12 +3,11 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use dispatcher_lambda::{Failed, Invocation, is_sweep, payload};
+use dispatcher_lambda::{Failed, Invocation, payload};
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use pumice_aws::function::{Environment, Function, start_log};
 use pumice_core::Timestamp;
 use pumice_core::engine::{Housekeeper, Triggers};
-use serde_json::json;
 use serde_json::value::RawValue;
 use tokio::sync::Mutex;
 
@@ -32,12 +31,11 @@ async fn work(variable: &dyn Fn(&str) -> Option<String>) -> Result<(), Error> {
         let payload = payload(event.payload.get()).map_err(|error| told(&error.into()))?;
         let site = match function.site(&[]).await {
             Ok(site) => site,
-            // The sweeper is there before the first `pumice apply`: a realm without a document has no runs.
-            Err(_) if is_sweep(&payload) && function.is_untouched().await => {
-                tracing::info!(target: "pumice::sweep", swept = 0, started = 0, "the realm has nothing yet");
-                return Ok(json!({ "swept": 0, "started": 0 }));
+            Err(error) => {
+                let is_untouched = async || function.realm().is_untouched().await;
+                let answer = dispatcher_lambda::answer_without_site(&payload, error, is_untouched).await;
+                return answer.map_err(|failed| told(&failed));
             }
-            Err(error) => return Err(told(&error.into())),
         };
         let mut known = known.lock().await;
         let housekeeper = match known.take().filter(|known| known.dispatcher().is_on(&site)) {
@@ -60,8 +58,10 @@ async fn work(variable: &dyn Fn(&str) -> Option<String>) -> Result<(), Error> {
     .await
 }
 
-/// A failure as Lambda shows it; it is in the log too.
+/// A failure as Lambda shows it; it is in the log too, once.
 fn told(failed: &Failed) -> Diagnostic {
-    tracing::error!(error = %failed, kind = failed.kind(), "an event failed");
+    if !failed.is_logged() {
+        tracing::error!(error = %failed, kind = failed.kind(), "an event failed");
+    }
     Diagnostic { error_type: failed.kind().to_owned(), error_message: failed.to_string() }
 }

@@ -61,10 +61,10 @@ impl Taken {
         }
     }
 
-    /// Counts the requests that were refused for good and whose outcome no caller sees, for alarms.
+    /// Counts the requests that were refused for good and whose outcome no caller sees, for alarms. Each has its line already.
     pub(crate) fn tell_refused(&self) {
         for (reason, count) in &self.refused {
-            tracing::error!(target: "pumice::refused", reason, count, "requests were refused");
+            tracing::info!(target: "pumice::refused", reason, count, "requests were refused");
         }
     }
 

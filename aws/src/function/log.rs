@@ -6,7 +6,7 @@ use chrono::{SecondsFormat, Utc};
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
@@ -34,15 +34,21 @@ pub fn start_log(realm: &str) {
     Registry::default().with(lines.with_filter(targets(asked.as_deref()))).init();
 }
 
+/// Where the runtime of Lambda logs each failure of an invocation once more, with its whole text. A panic, which it logs there
+/// too, is on standard error.
+const LOGGED_TWICE: &str = "lambda_runtime::layers::panic";
+
 /// The targets to log. The metrics are always among them: alarms need them even if no person reads the
 /// log.
 fn targets(asked: Option<&str>) -> Targets {
-    if let Some(asked) = asked.and_then(|asked| asked.parse::<Targets>().ok()) {
-        return asked.with_targets(WITH_METRICS.map(|target| (target, Level::INFO)));
-    }
-    let ours =
-        ["pumice", "pumice_core", "pumice_aws", "pumice_job_types", "dispatcher_lambda", "worker_lambda"];
-    Targets::new().with_default(Level::WARN).with_targets(ours.map(|target| (target, Level::INFO)))
+    let asked = asked.and_then(|asked| asked.parse::<Targets>().ok());
+    let chosen = asked.map(|asked| asked.with_targets(WITH_METRICS.map(|target| (target, Level::INFO))));
+    let chosen = chosen.unwrap_or_else(|| {
+        let ours =
+            ["pumice", "pumice_core", "pumice_aws", "pumice_job_types", "dispatcher_lambda", "worker_lambda"];
+        Targets::new().with_default(Level::WARN).with_targets(ours.map(|target| (target, Level::INFO)))
+    });
+    chosen.with_target(LOGGED_TWICE, LevelFilter::OFF)
 }
 
 struct Lines {
@@ -118,6 +124,17 @@ mod tests {
         }
         let told = |asked| targets(asked).would_enable("pumice_core::engine", &Level::INFO);
         assert!(told(None) && !told(Some("error")));
+    }
+
+    #[test]
+    fn runtime_logs_no_failure_a_second_time() {
+        for asked in [None, Some("info"), Some("trace"), Some("lambda_runtime=debug")] {
+            assert!(!targets(asked).would_enable(LOGGED_TWICE, &Level::ERROR), "{asked:?}");
+            assert!(
+                targets(asked).would_enable("lambda_runtime::layers::api_client", &Level::ERROR),
+                "{asked:?}"
+            );
+        }
     }
 
     #[test]

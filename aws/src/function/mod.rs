@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use pumice_core::ids::RunKey;
 use pumice_core::job_type::Site;
-use pumice_core::ports::{Catalog, Http, Servers, StoreError};
+use pumice_core::ports::{Http, Servers, StoreError};
 use tokio::sync::Mutex;
 
 pub use environment::{BadEnvironment, Environment, is_credential};
@@ -105,10 +105,5 @@ impl Function {
         let read = self.realm.site(host).await?;
         *site = Some((Instant::now(), read.clone()));
         Ok(read)
-    }
-
-    /// Whether the realm is still empty: it has tables, and no document.
-    pub async fn is_untouched(&self) -> bool {
-        matches!(self.realm.store().realm_document().await, Ok(None))
     }
 }

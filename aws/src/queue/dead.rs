@@ -23,6 +23,9 @@ use crate::failure::store_error;
 /// The attribute with EventBridge's reason for sending an event to the dead-letter queue (EventBridge User Guide,
 /// Dead-letter queues).
 const ERROR_MESSAGE: &str = "ERROR_MESSAGE";
+/// The attribute with SNS's reason, of a message that a subscription's redrive policy sent there (SNS Developer Guide, Dead-letter
+/// queues).
+const TOPICS_ERROR: &str = "ErrorMessage";
 /// How long dead letters are hidden from others while they are looked at.
 const HIDDEN: Duration = Duration::from_secs(120);
 /// How long one look waits: from a second on SQS asks all of its servers (SQS, long polling).
@@ -68,6 +71,7 @@ impl Queues {
             .visibility_timeout(i32::try_from(HIDDEN.as_secs()).unwrap_or(0))
             .message_attribute_names(REASON)
             .message_attribute_names(ERROR_MESSAGE)
+            .message_attribute_names(TOPICS_ERROR)
             .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp)
             .customize()
             .config_override(aws_sdk_sqs::config::Builder::new().timeout_config(timeouts));
@@ -178,7 +182,8 @@ fn letter(queue: &DeadQueue, message: &Message) -> DeadLetter {
     let attributes = message.message_attributes();
     let attribute = |name: &str| attributes.and_then(|all| all.get(name)?.string_value()).map(str::to_owned);
     let body = message.body().unwrap_or_default();
-    let reason = attribute(REASON).or_else(|| attribute(ERROR_MESSAGE)).or_else(|| match queue {
+    let found = [REASON, ERROR_MESSAGE, TOPICS_ERROR].into_iter().find_map(attribute);
+    let reason = found.or_else(|| match queue {
         DeadQueue::Worker(_) => None,
         DeadQueue::Dispatcher => requests::reason(body),
     });

@@ -65,6 +65,12 @@ impl Store {
         Ok(page)
     }
 
+    /// Whether any run is to be looked at until then, readable or not.
+    pub(crate) async fn has_due(&self, until: Timestamp) -> Result<bool, StoreError> {
+        let parts = (0..DUE_SHARDS).map(|part| self.shown_due(part, until, None, 1));
+        Ok(try_join_all(parts).await?.iter().any(|(shown, _)| !shown.is_empty()))
+    }
+
     /// The keys that a part of the index shows, up to a few more than `limit`.
     pub(super) async fn due_keys(
         &self,

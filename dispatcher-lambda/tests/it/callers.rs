@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use dispatcher_lambda::{Aside, Failed, Invocation, handle};
+use dispatcher_lambda::{Aside, Failed, Invocation, answer_without_site, handle};
 use pumice_core::Timestamp;
 use pumice_core::engine::{Housekeeper, Triggers};
 use pumice_core::ids::{JobId, RunKey};
@@ -80,6 +80,11 @@ impl Aside for Letters {
     async fn put(&self, body: String) -> Result<(), StoreError> {
         if let Some(kind) = *self.trouble.lock().expect("no test panics within") {
             return Err(StoreError::of(kind, "the queue does not take it"));
+        }
+        // SQS Developer Guide, Message quotas.
+        let taken = |c: char| matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{fffd}' | '\u{10000}'..);
+        if !body.chars().all(taken) {
+            return Err(StoreError::of(StoreErrorKind::Invalid, "characters outside the allowed set"));
         }
         let letter = serde_json::from_str(&body).expect("JSON");
         self.letters.lock().expect("no test panics within").push(letter);
@@ -171,6 +176,24 @@ async fn refused_request_without_waiting_caller_becomes_dead_letter() {
 }
 
 #[tokio::test]
+async fn refused_request_of_any_characters_becomes_dead_letter() {
+    let every: String = ('\0'..=char::MAX).collect();
+    let job = "no/such\u{fffe}\u{ffff}";
+    for event in [
+        json!({ "job_id": "no/such", "globals": { "a": every } }),
+        json!({ "job_id": "no/such", "parameters": { (every.as_str()): 1 } }),
+        json!({ "job_id": job }),
+        json!({ "request": format!("no/such -g a={job}") }),
+        json!({ "request": "a", (job): 1 }),
+    ] {
+        let realm = Realm::new().await;
+        let answer = realm.invoke("call", &event).await.expect("it answers");
+        assert_eq!((count(&answer, "accepted"), count(&answer, "refused")), (0, 1), "{answer}");
+        assert_eq!(realm.letters()[0]["requestPayload"], event);
+    }
+}
+
+#[tokio::test]
 async fn dead_letter_redriven_makes_same_runs_and_fails_if_refused() {
     let realm = Realm::new().await;
     let event = json!([{ "job_id": "a" }, { "job_id": "late" }]);
@@ -224,7 +247,7 @@ async fn unreachable_request_fails_the_invocation() {
     realm.is_out.store(true, Ordering::Relaxed);
     for _ in 0..2 {
         let failed = realm.invoke("call", &asked).await.expect_err("not all is taken");
-        assert_eq!(failed.kind(), "Unreachable");
+        assert!(failed.kind() == "Unreachable" && failed.is_logged());
         assert!(failed.to_string().starts_with("1 requests were taken, and not: b: "), "{failed}");
         assert_eq!(realm.jobs().await, ["a"]);
         assert_eq!(realm.letters(), [] as [Value; 0], "Lambda repeats it first");
@@ -240,10 +263,8 @@ async fn request_without_dead_letter_fails_the_invocation() {
     let realm = Realm::new().await;
     let asked = json!({ "job_id": "no/such" });
     *realm.letters.trouble.lock().expect("as it is written") = Some(StoreErrorKind::Throttled);
-    assert_eq!(
-        realm.invoke("call", &asked).await.expect_err("it does not become a dead letter").kind(),
-        "Unreachable"
-    );
+    let failed = realm.invoke("call", &asked).await.expect_err("it does not become a dead letter");
+    assert!(failed.kind() == "Unreachable" && !failed.is_logged());
     *realm.letters.trouble.lock().expect("as it is written") = Some(StoreErrorKind::Missing);
     assert_eq!(count(&realm.invoke("call", &asked).await.expect("it answers"), "refused"), 1);
 }
@@ -296,6 +317,21 @@ async fn fifo_queue_keeps_the_order_of_each_group() {
     });
     let answer = Realm::new().await.invoke("call", &json!({ "Records": plain })).await.expect("it answers");
     assert_eq!(answer["batchItemFailures"], json!([{ "itemIdentifier": "2" }]));
+}
+
+/// Before a sweep the function reads the realm, which fails when the store does not answer.
+#[tokio::test]
+async fn sweep_of_realm_that_cannot_be_read_fails_no_invocation() {
+    let error = || StoreError::new("reading realm test: no answer");
+    let sweep = json!({ "sweep": true });
+    let answer = answer_without_site(&sweep, error(), async || false).await.expect("it answers");
+    assert_eq!(answer, json!({ "swept": null, "started": null, "failed": "reading realm test: no answer" }));
+    let answer = answer_without_site(&sweep, error(), async || true).await.expect("it answers");
+    assert_eq!(answer, json!({ "swept": 0, "started": 0 }));
+    for event in [json!({ "job_id": "a" }), json!({ "sweep": false }), json!([])] {
+        let failed = answer_without_site(&event, error(), async || true).await.expect_err("it is no sweep");
+        assert_eq!(failed.kind(), "Unreachable", "{event}");
+    }
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
 //! The dispatcher, tried from outside.
 
 mod callers;
+mod events;
 mod objects;

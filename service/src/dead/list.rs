@@ -7,6 +7,7 @@ use pumice_core::document::parse_json;
 use pumice_core::ids::{RunKey, WorkerName};
 use pumice_core::message::Message;
 use pumice_core::ports::{DeadLetter, DeadQueue, StoreErrorKind};
+use pumice_core::request::parse_body;
 use pumice_core::run::Status;
 use pumice_core::spec::Timezone;
 use pumice_core::text::quoted;
@@ -289,11 +290,49 @@ async fn shown(realm: &dyn Realm, letter: DeadLetter) -> Result<(DeadShown, Stri
     Ok((shown, body))
 }
 
-/// The job of a request that has one.
+/// The job of an event that asks for one run: of a caller, EventBridge or a topic.
 fn job_of_request(body: &str) -> Option<String> {
     let letter = parse_json(body).ok()?;
     let event = letter.get("requestPayload").unwrap_or(&letter);
+    let topic = if event["TopicArn"].is_string() { event } else { &event["Records"][0]["Sns"] };
     let request = event.get("detail").unwrap_or(event);
-    let request = request.get("request").filter(|one| one.is_object()).unwrap_or(request);
-    request.get("job_id").and_then(Value::as_str).map(str::to_owned)
+    let request = topic.get("Message").or_else(|| request.get("request")).unwrap_or(request);
+    match request {
+        Value::String(text) => match parse_body(text, chrono_tz::UTC).as_slice() {
+            [Ok(request)] => Some(request.job_id.to_string()),
+            _ => None,
+        },
+        request => request.get("job_id").and_then(Value::as_str).map(str::to_owned),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn letter_about_one_request_shows_its_job_by_every_way() {
+        let topic = |message: &str| json!({ "Type": "Notification", "TopicArn": "arn:x", "MessageId": "m", "Message": message });
+        let by_function =
+            |event: Value| json!({ "requestContext": { "requestId": "r" }, "requestPayload": event });
+        let sns = |message: &str| json!({ "Records": [{ "EventSource": "aws:sns", "Sns": { "MessageId": "m", "Message": message } }] });
+        for letter in [
+            json!({ "job_id": "a" }),
+            by_function(json!({ "job_id": "a" })),
+            by_function(json!({ "request": { "job_id": "a" } })),
+            by_function(json!({ "request": "a -g x=1" })),
+            json!({ "id": "1", "detail-type": "ask", "detail": { "job_id": "a" } }),
+            topic("a -g x=1"),
+            topic(r#"{"job_id": "a"}"#),
+            by_function(sns("a")),
+        ] {
+            assert_eq!(job_of_request(&letter.to_string()).as_deref(), Some("a"), "{letter}");
+        }
+        for letter in
+            [json!([]), json!({ "sweep": true }), topic("a\nb"), topic("a --what"), by_function(sns("[]"))]
+        {
+            assert_eq!(job_of_request(&letter.to_string()), None, "{letter}");
+        }
+    }
 }

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use aws_sdk_sqs::types::MessageAttributeValue;
 use pumice_aws::Queues;
 use pumice_core::connection::AwsKeys;
 use pumice_core::ports::{
@@ -93,6 +94,20 @@ async fn dispatcher_dead_letter_redriven_stays_while_refused() {
     let events = dispatcher.events.lock().expect("no test panics within").clone();
     let call = ("lava-test-pumice-dispatcher:live".to_owned(), record);
     assert_eq!(events, [call.clone(), call], "with the name that it had");
+
+    // One that SNS could not deliver, by the redrive policy of its subscription.
+    let url =
+        cloud.clients.sqs.get_queue_url().queue_name(cloud.names().dispatcher_dead_letters()).send().await;
+    let url = url.expect("it is there").queue_url;
+    let envelope = json!({ "Type": "Notification", "TopicArn": "arn:x", "MessageId": "m", "Message": "a" });
+    let why = MessageAttributeValue::builder().data_type("String").string_value("throttled").build();
+    let send = cloud.clients.sqs.send_message().set_queue_url(url).message_body(envelope.to_string());
+    let sent = send.message_attributes("ErrorMessage", why.expect("it is whole")).send().await;
+    sent.expect("it is sent");
+    let found = letters(&queues).await;
+    assert_eq!((found.len(), found[0].reason.as_deref()), (1, Some("throttled")), "{found:?}");
+    let gone = queues.discard(&DeadQueue::Dispatcher, &[found[0].id.clone()]).await.expect("it answers");
+    assert_eq!(gone, [Buried::Done]);
 
     // One that has no event is never handed over; it can be dropped.
     queues.put_request_aside(r#"{"DDBStreamBatchInfo": {}}"#).await.expect("it is put");

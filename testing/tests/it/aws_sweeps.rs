@@ -82,6 +82,20 @@ async fn timed_run_behind_a_backlog_is_sent_by_the_next_sweep() {
     }
 }
 
+/// As after a restore of the other tables. Its sweeps fail, and are not taken for those of a realm that nothing was applied to.
+#[tokio::test]
+async fn realm_without_document_is_untouched_only_without_runs() {
+    for runs in [0, 1] {
+        let realm = Faulty::start(&[log_job("note")]).await;
+        dispatch(&realm, runs, TimeDelta::hours(1)).await;
+        assert!(!realm.cloud.realm.is_untouched().await, "it has its document");
+        let key = AttributeValue::S(realm.cloud.names().realm().to_string());
+        let delete = realm.cloud.clients.dynamodb.delete_item().table_name(realm.cloud.names().realms());
+        delete.key("realm", key).send().await.expect("it is deleted");
+        assert_eq!(realm.cloud.realm.is_untouched().await, runs == 0);
+    }
+}
+
 #[tokio::test]
 async fn unreadable_records_are_put_off_and_stop_no_sweep() {
     let realm = Faulty::start(&[log_job("note")]).await;

@@ -20,8 +20,17 @@ use pumice_template::Zone;
 use pumice_testing::memory::{ManualClock, Memory, SeededRandom};
 use serde_json::{Value, json};
 
+/// The pages of due runs that were read.
+#[derive(Default)]
+struct Pages {
+    /// How long each takes.
+    takes: TimeDelta,
+    count: usize,
+}
+
 /// Records in memory; each write of one takes a while.
 struct Slow {
+    pages: Arc<Mutex<Pages>>,
     memory: Memory,
     clock: ManualClock,
     write: TimeDelta,
@@ -72,6 +81,12 @@ impl RunStore for Slow {
         after: Option<&DuePlace>,
         limit: usize,
     ) -> Result<DuePage, StoreError> {
+        let takes = {
+            let mut pages = self.pages.lock().expect("no test panics within");
+            pages.count += 1;
+            pages.takes
+        };
+        self.clock.advance_to(self.clock.now() + takes);
         self.memory.due_page(part, now, after, limit).await
     }
 
@@ -130,6 +145,7 @@ struct Realm {
     clock: ManualClock,
     engine: Engine,
     trouble: Arc<Mutex<Option<StoreErrorKind>>>,
+    pages: Arc<Mutex<Pages>>,
 }
 
 fn job(id: &str) -> JobSpec {
@@ -158,6 +174,7 @@ impl Realm {
         let realm = RealmSpec::parse(&document).expect("a realm");
         let (settings, trouble) = (realm.settings.clone(), Arc::<Mutex<_>>::default());
         let told = Arc::<Mutex<_>>::default();
+        let pages = Arc::<Mutex<Pages>>::default();
         let memory = Memory::new(realm, Arc::new(clock.clone()));
         let registry = Arc::new(pumice_job_types::registry().expect("a registry"));
         let runners = pumice_job_runners::add(Runners::builder()).build(registry).expect("runners");
@@ -174,7 +191,13 @@ impl Realm {
             credentials: Vec::new(),
             ports: Ports {
                 jobs: store.clone(),
-                runs: Arc::new(Slow { memory: memory.clone(), clock: clock.clone(), write, apart }),
+                runs: Arc::new(Slow {
+                    pages: pages.clone(),
+                    memory: memory.clone(),
+                    clock: clock.clone(),
+                    write,
+                    apart,
+                }),
                 schedules: store.clone(),
                 state: store.clone(),
                 connections: Arc::new(pumice_core::connection::NoConnections),
@@ -198,7 +221,7 @@ impl Realm {
             },
         });
         let engine = Engine::new(site, Arc::new(runners), core(), Limits::default());
-        Self { memory, told, clock, engine, trouble }
+        Self { memory, told, clock, engine, trouble, pages }
     }
 
     /// Dispatches a job so many times, for a time after now.
@@ -267,6 +290,47 @@ async fn timed_run_is_sent_before_those_that_wait() {
     assert!(swept.is_cut_off && swept.looked_at < 100, "{swept:?}");
     let run = realm.run(&timed).await;
     assert!(run.due_at > Some(run.not_before), "it waits in its queue: {run:?}");
+}
+
+#[tokio::test]
+async fn sweep_without_time_reads_no_page() {
+    let realm = Realm::new(TimeDelta::zero());
+    realm.memory.put_job(job("a"));
+    realm.dispatch(200, TimeDelta::zero()).await;
+    realm.pass(TimeDelta::seconds(61));
+    for lasts in [TimeDelta::seconds(-5), TimeDelta::zero()] {
+        let swept = realm.sweep(lasts).await;
+        assert_eq!(swept, Swept { is_cut_off: true, ..Swept::default() });
+    }
+    assert_eq!(realm.pages.lock().unwrap().count, 0);
+}
+
+/// More runs than are kept in memory, of which reading alone takes longer than a sweep has.
+#[tokio::test]
+async fn long_backlog_is_left_alone_in_the_time_of_sweeps() {
+    for takes in [0, 2] {
+        let realm = Realm::new(TimeDelta::zero());
+        realm.memory.put_job(job("a"));
+        realm.dispatch(10_000, TimeDelta::zero()).await;
+        let timed = realm.dispatch(1, TimeDelta::minutes(17)).await.remove(0);
+        realm.pass(TimeDelta::seconds(125));
+        realm.pages.lock().unwrap().takes = TimeDelta::seconds(takes);
+        let (mut looked_at, mut sweeps) = (0, 0);
+        loop {
+            let began = realm.clock.now();
+            let swept = realm.sweep(TimeDelta::seconds(10)).await;
+            assert!(realm.clock.now() - began <= TimeDelta::seconds(10 + takes), "it ends in time");
+            assert!(swept.looked_at > 0, "each sweep comes further");
+            (looked_at, sweeps) = (looked_at + swept.looked_at, sweeps + 1);
+            if !swept.is_cut_off {
+                break;
+            }
+        }
+        assert_eq!((looked_at, realm.queued().await), (10_001, 10_001), "each once, and no second message");
+        assert!(sweeps == 1 || takes > 0, "{sweeps}");
+        let run = realm.run(&timed).await;
+        assert!(run.due_at > Some(run.not_before), "it waits in its queue: {run:?}");
+    }
 }
 
 #[tokio::test]

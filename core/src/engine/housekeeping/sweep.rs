@@ -14,7 +14,7 @@ use crate::engine::lava::follow;
 use crate::engine::ledger::Ledger;
 use crate::engine::ledger::apply::{ApplyError, rest};
 use crate::ids::{RunKey, WorkerName};
-use crate::ports::{DuePlace, StoreError, StoreErrorKind};
+use crate::ports::{DuePage, DuePlace, StoreError, StoreErrorKind};
 use crate::run::{Input, Run};
 
 /// Most runs of one page.
@@ -22,8 +22,9 @@ const PAGE: usize = 1_000;
 /// Most runs of one part of what is due that are looked at at the same time: a store far away answers many as fast as one.
 /// Their messages are sent together (SQS, batches: 10).
 const AT_ONCE: usize = 20;
-/// Most runs that wait in a queue which one sweep keeps in mind; the next one sees to the rest.
-const MAX_WAITING: usize = 20_000;
+/// Most runs that wait in a queue which a sweep keeps in memory, in all parts together: the function has 256 MB, and may have
+/// a page of each part in hand at the same time. What comes behind them is read once more when it is their turn.
+const MAX_KEPT: usize = 8_000;
 /// How many messages on a worker's queue are a backlog: among them a message that was lost is not missed.
 const BACKLOG: u64 = 100;
 /// After how many runs in a row that a store does not answer about a part is left alone.
@@ -40,14 +41,31 @@ pub struct Swept {
     pub is_cut_off: bool,
 }
 
+/// The times of a sweep.
+#[derive(Clone, Copy)]
+struct Times {
+    /// What is due by then is looked at.
+    now: Timestamp,
+    /// Half of the sweep's time: by then the runs that wait in queues have their turn, unless others are found.
+    half: Timestamp,
+    /// With no further page and no further run the sweep begins from then on.
+    ends: Timestamp,
+}
+
+/// A place in a part of what is due: the page after it is still to be read.
+struct Unread {
+    part: usize,
+    after: Option<DuePlace>,
+}
+
 /// The progress of one part of a sweep.
 #[derive(Default)]
 struct Part {
     swept: Swept,
     /// The runs that wait in a queue.
     waiting: Vec<Run>,
-    /// Whether there were more of them than a sweep keeps in mind.
-    leaves_waiting: bool,
+    /// Where those begin that are not kept, or not read yet.
+    unread: Vec<Unread>,
     /// The first record that cannot be read, and why.
     why: Option<String>,
     /// The store's failure: the first in a row.
@@ -64,63 +82,116 @@ impl Housekeeper {
         self.sweep_until(Timestamp::MAX_UTC).await.map(|swept| swept.looked_at)
     }
 
-    /// The same, which begins with no further runs once a time has come.
+    /// The same, which reads no further page and begins with no further runs once a time has come.
     ///
     /// # Errors
     /// [`StoreError`] when the store did not answer about a run or a part of what is due; all else is done.
     pub async fn sweep_until(&self, until: Timestamp) -> Result<Swept, StoreError> {
         let now = self.now();
-        let parts = (0..self.site().ports.runs.due_parts()).map(|part| self.sweep_part(part, now, until));
+        let times = Times { now, half: now + (until - now) / 2, ends: until };
+        let count = self.site().ports.runs.due_parts();
+        let room = MAX_KEPT / count.max(1);
+        let parts = (0..count).map(|part| self.sweep_part(part, room, times));
         let mut all = Part::default();
         for part in join_all(parts).await {
             all.swept.looked_at += part.swept.looked_at;
             all.swept.unreadable += part.swept.unreadable;
-            all.swept.is_cut_off |= part.swept.is_cut_off || part.leaves_waiting;
+            all.swept.is_cut_off |= part.swept.is_cut_off;
             all.waiting.extend(part.waiting);
+            all.unread.extend(part.unread);
             all.why = all.why.or(part.why);
             all.trouble = all.trouble.or(part.trouble);
         }
+        self.sweep_waiting(&mut all, times).await;
         if let Some(why) = &all.why {
             let count = all.swept.unreadable;
             tracing::error!(target: "pumice::unreadable", count, first = %why, "records of runs that are due cannot be read; they are looked at again in an hour");
         }
-        all.waiting.sort_by_key(|run| run.due_at);
-        self.sweep_waiting(&mut all, until).await;
         all.trouble.map_or(Ok(all.swept), Err)
     }
 
     /// Looks at the runs of one part that a queue has not been given yet, and collects the others.
-    async fn sweep_part(&self, part: usize, now: Timestamp, until: Timestamp) -> Part {
-        let runs = &self.site().ports.runs;
+    async fn sweep_part(&self, part: usize, room: usize, times: Times) -> Part {
         let (mut swept, mut after): (Part, Option<DuePlace>) = <_>::default();
         loop {
-            let page = match runs.due_page(part, now, after.as_ref(), PAGE).await {
-                Ok(page) => page,
-                Err(error) => {
-                    swept.trouble = Some(error);
-                    return swept;
-                }
+            let place = after.clone();
+            let Some(page) = self.page_of(&mut swept, part, place.as_ref(), times).await else {
+                return swept;
             };
-            swept.swept.unreadable += page.unreadable;
-            swept.why = swept.why.or(page.why);
-            let (waiting, first): (Vec<Run>, Vec<Run>) = page.runs.into_iter().partition(Run::only_waits);
-            let room = MAX_WAITING.saturating_sub(swept.waiting.len());
-            swept.leaves_waiting |= waiting.len() > room;
-            swept.waiting.extend(waiting.into_iter().take(room));
-            let looking = first.into_iter().map(|run| (run, Aim::Start)).collect();
-            self.look_at_each(looking, &mut swept, until).await;
             after = page.next;
+            let (waiting, first): (Vec<Run>, Vec<Run>) = page.runs.into_iter().partition(Run::only_waits);
+            let (has_waiting, has_first) = (!waiting.is_empty(), !first.is_empty());
+            if swept.unread.is_empty() && swept.waiting.len() + waiting.len() <= room {
+                swept.waiting.extend(waiting);
+            } else if swept.unread.is_empty() && has_waiting {
+                swept.unread.push(Unread { part, after: place });
+            }
+            let looking = first.into_iter().map(|run| (run, Aim::Start)).collect();
+            self.look_at_each(looking, &mut swept, times.ends).await;
             if after.is_none() || swept.swept.is_cut_off || swept.in_a_row >= MAX_TROUBLE {
+                return swept;
+            }
+            if has_waiting && !has_first && self.now() >= times.half {
+                if swept.unread.is_empty() {
+                    swept.unread.push(Unread { part, after });
+                }
                 return swept;
             }
         }
     }
 
-    /// Looks at runs that wait in a queue. Runs whose queue has a backlog, or lists a message for them, are left alone
-    /// for longer.
-    async fn sweep_waiting(&self, all: &mut Part, until: Timestamp) {
-        let waiting = std::mem::take(&mut all.waiting);
+    /// A page of one part; `None` when there is no time for it, or the store does not answer.
+    async fn page_of(
+        &self,
+        swept: &mut Part,
+        part: usize,
+        after: Option<&DuePlace>,
+        times: Times,
+    ) -> Option<DuePage> {
+        if self.now() >= times.ends {
+            swept.swept.is_cut_off = true;
+            return None;
+        }
+        match self.site().ports.runs.due_page(part, times.now, after, PAGE).await {
+            Ok(page) => {
+                swept.swept.unreadable += page.unreadable;
+                swept.why = swept.why.take().or_else(|| page.why.clone());
+                Some(page)
+            }
+            Err(error) => {
+                swept.trouble.get_or_insert(error);
+                None
+            }
+        }
+    }
+
+    /// Looks at the runs that wait in a queue: at those that were kept, and then at the others, page by page.
+    async fn sweep_waiting(&self, all: &mut Part, times: Times) {
         let mut queues: HashMap<WorkerName, OnQueue> = HashMap::new();
+        let mut waiting = std::mem::take(&mut all.waiting);
+        waiting.sort_by_key(|run| run.due_at);
+        self.look_at_waiting(waiting, &mut queues, all, times.ends).await;
+        for Unread { part, mut after } in std::mem::take(&mut all.unread) {
+            loop {
+                let Some(page) = self.page_of(all, part, after.as_ref(), times).await else { break };
+                self.look_at_waiting(page.runs, &mut queues, all, times.ends).await;
+                after = page.next;
+                if after.is_none() || all.swept.is_cut_off || all.in_a_row >= MAX_TROUBLE {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Looks at runs of which most wait in a queue. Those whose queue has a backlog, or lists a message for them, are left
+    /// alone for longer.
+    async fn look_at_waiting(
+        &self,
+        waiting: Vec<Run>,
+        queues: &mut HashMap<WorkerName, OnQueue>,
+        all: &mut Part,
+        until: Timestamp,
+    ) {
         for worker in waiting.iter().map(|run| &run.worker) {
             if !queues.contains_key(worker) {
                 let found = self.on_queue(worker).await.unwrap_or_else(|error| {

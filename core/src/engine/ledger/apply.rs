@@ -306,6 +306,12 @@ pub(in crate::engine) fn unfit(key: &RunKey, error: IllegalTransition) -> StoreE
     StoreError::of(StoreErrorKind::Corrupt, format!("cannot record the transition of run {key}: {error}"))
 }
 
+/// How long a run waited for its first attempt, which is over: a retry has a time of its own.
+fn delay(before: &Run, started: Option<Timestamp>) -> Option<chrono::TimeDelta> {
+    let start = started.filter(|_| before.attempt == 1)?;
+    Some(start - before.not_before.min(start))
+}
+
 /// One line when a run ends or is tried again, with what one would search for.
 fn log_change(before: &Run, after: &Run) {
     if before.status == after.status || !(after.status.is_end() || after.status == Status::Retrying) {
@@ -313,11 +319,9 @@ fn log_change(before: &Run, after: &Run) {
     }
     let reason = after.reason.as_deref();
     let started = after.ts_start.or(before.ts_start);
-    // How long it took, and how long it waited after it could have started: a retry has a time of its own.
+    // How long it took, and how long it waited after it could have started.
     let took_ms = started.zip(after.ts_end).map(|(start, end)| (end - start).num_milliseconds());
-    let first = before.attempt == 1 && after.status.is_end();
-    let delay_ms =
-        started.filter(|_| first).map(|start| (start - after.not_before.min(start)).num_milliseconds());
+    let delay_ms = delay(before, started).map(|delay| delay.num_milliseconds());
     macro_rules! tell {
         ($level:ident) => {
             tracing::$level!(target: "pumice::run", job_id = %after.job_id, run_id = %after.run_id, worker = %after.worker, status = %after.status, iteration = before.attempt, took_ms, delay_ms, reason, "run")
@@ -326,5 +330,28 @@ fn log_change(before: &Run, after: &Run) {
     match after.status {
         Status::Failed | Status::Rejected => tell!(warn),
         _ => tell!(info),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{JobId, RunId, WorkerName};
+
+    /// A run that is tried again has waited, too.
+    #[test]
+    fn delay_is_that_of_the_first_attempt_however_it_ends() {
+        let at = |ms: i64| Timestamp::from_timestamp_millis(1_767_225_600_000 + ms).unwrap();
+        let about = (JobId::new("etl/load").unwrap(), "cmd".to_owned(), WorkerName::new("core").unwrap());
+        let run_id = RunId(uuid::Uuid::nil());
+        let run = Run::dispatched(RunKey::root(run_id), run_id, about, at(0), at(500), Span::from_days(2));
+        let of = |attempt, started| {
+            let before = Run { attempt, not_before: at(500), ..run.clone() };
+            delay(&before, started).map(|delay| delay.num_milliseconds())
+        };
+        assert_eq!(of(1, Some(at(750))), Some(250));
+        assert_eq!(of(1, Some(at(400))), Some(0), "clocks differ");
+        assert_eq!(of(1, None), None);
+        assert_eq!(of(2, Some(at(750))), None);
     }
 }

@@ -14,7 +14,7 @@ use live::Live;
 
 use super::trouble::Trouble;
 use crate::Timestamp;
-use crate::ids::{JobId, RunId, RunKey};
+use crate::ids::{JobId, RunId, RunKey, WorkerName};
 use crate::job_type::Site;
 use crate::message::Message;
 use crate::ports::{Outgoing, StoreErrorKind};
@@ -82,21 +82,27 @@ impl Ledger {
     }
 
     /// Sends messages; returns the outcome of each. One that is not sent costs time only: the sweeper sends it, without
-    /// the parameters and globals that the record has too. [`Sent::Refused`] is one that no later try would send.
+    /// the parameters and globals that the record has too: the log names one a minute of each worker and fault.
+    /// [`Sent::Refused`] is one that no later try would send.
     pub(in crate::engine) async fn send_all(&self, messages: Vec<Outgoing>) -> Vec<Sent> {
         if messages.is_empty() {
             return Vec::new();
         }
         let about = about(&messages);
+        let workers: Vec<WorkerName> = messages.iter().map(|one| one.message.worker.clone()).collect();
         let outcomes = self.site().ports.queue.send(messages).await;
-        let sent = about.into_iter().zip(outcomes).map(|((run_id, job_id, key), outcome)| match outcome {
+        let outcomes = workers.into_iter().zip(outcomes);
+        let sent = about.into_iter().zip(outcomes).map(|((run_id, job_id, key), (worker, outcome))| match outcome {
             Ok(()) => Sent::Done,
             Err(error) if error.kind == StoreErrorKind::Invalid => {
                 tracing::error!(%run_id, %job_id, %key, %error, "a message is refused for what it holds");
                 Sent::Refused(error.message)
             }
             Err(error) => {
-                tracing::warn!(%run_id, %job_id, %key, %error, "a message was not sent; the sweeper will");
+                let fault = format!("sending to {worker}: {:?}", error.kind);
+                if let Some(unsent) = self.trouble.count(&fault, self.now()) {
+                    tracing::warn!(%run_id, %job_id, %key, %error, unsent, "a message was not sent; the sweeper will");
+                }
                 Sent::Later
             }
         });

@@ -53,7 +53,7 @@ fn functions_of(template: &Template) -> impl Iterator<Item = (&str, &Value)> {
 /// A promise: its name, and what is wrong with templates that break it.
 type Check = (&'static str, fn(&Templates) -> Vec<String>);
 
-const CHECKS: [Check; 21] = [
+const CHECKS: [Check; 22] = [
     ("visibility is six times the timeout, at least", queues::visibility),
     ("messages are tried five times, then kept, with an alarm", queues::dead_letters),
     ("the worker takes messages as it should", queues::event_source),
@@ -73,6 +73,7 @@ const CHECKS: [Check; 21] = [
     ("every change of a function is a version", aliases::versions),
     ("an update that fails is taken back", aliases::rollback),
     ("names are never too long", names::lengths),
+    ("parameters refuse what would fail later", names::patterns),
     ("alarms watch their metrics", watching::alarms),
     ("the dashboard shows its metrics", watching::dashboard),
 ];

@@ -12,6 +12,23 @@ const MUTANTS: &[Mutant] = &[
     ("worker", "/Parameters/Worker/AllowedPattern", r#""^[A-Za-z][A-Za-z0-9_-]{0,23}$""#, "never too long"),
     ("worker", "/Parameters/Realm/AllowedPattern", r#""^[a-z][a-z0-9_]{1,23}$""#, "never too long"),
     ("realm", "/Parameters/Prefix/AllowedPattern", r#""^[a-z][a-z0-9]*$""#, "never too long"),
+    ("realm", "/Parameters/WorkerPolicyArn/AllowedPattern", "null", "fail later"),
+    ("realm", "/Parameters/DispatcherPolicyArn/AllowedPattern", r#""^$|^arn:.+$""#, "fail later"),
+    (
+        "worker",
+        "/Parameters/PolicyArn/AllowedPattern",
+        r#""^arn:[^:]+:iam::[0-9]+:policy/.+$""#,
+        "fail later",
+    ),
+    ("realm", "/Parameters/TriggerBuckets/AllowedPattern", r#""^.*$""#, "fail later"),
+    ("realm", "/Parameters/TriggerBuckets/ConstraintDescription", "null", "fail later"),
+    ("worker", "/Parameters/Worker/AllowedPattern", r#""^[A-Za-z][A-Za-z0-9_-]{0,19}$""#, "fail later"),
+    (
+        "realm",
+        "/Parameters/WorkerName/AllowedPattern",
+        r#""^(?!.*-dlq$)[A-Za-z][A-Za-z0-9_-]{0,19}$""#,
+        "fail later",
+    ),
     (
         "realm",
         "/Resources/RealmBucket/Properties/BucketName/Fn::Sub/1/Name",

@@ -1,5 +1,6 @@
 //! Names of what the templates make: however long their parameters may be, AWS takes them.
 
+use fancy_regex::Regex;
 use serde_json::Value;
 
 use crate::template::{Templates, Wrong};
@@ -86,5 +87,85 @@ pub(crate) fn lengths(templates: &Templates) -> Vec<String> {
     let bucket = &templates.realm.properties("RealmBucket")["BucketName"]["Fn::Sub"][1]["Name"];
     let hyphens = serde_json::json!({"Fn::Join": ["-", {"Fn::Split": ["_", {"Ref": "Realm"}]}]});
     wrong.unless(*bucket == hyphens, format!("a bucket may have an underscore in its name: {bucket}"));
+    wrong.0
+}
+
+/// Texts that may be anything: a job's id, and an expression that EventBridge reads.
+const FREE: [&str; 2] = ["ScheduledJob", "ScheduleExpression"];
+/// Parameters by the end of their names, with values that AWS takes and values that it refuses much later, or takes for
+/// something else.
+const VALUES: [(&str, &[&str], &[&str]); 9] = [
+    (
+        "PolicyArn",
+        &["", "arn:aws:iam::123456789012:policy/team/jobs", "arn:aws-cn:iam::aws:policy/ReadOnly"],
+        &["jobs", "arn:aws:iam::123456789012:role/jobs", "arn:aws:iam::123456789012:policy/"],
+    ),
+    (
+        "KeyArn",
+        &["", "arn:aws:kms:eu-west-1:123456789012:key/1-2"],
+        &["alias/mine", "arn:aws:kms:eu-west-1:123456789012:alias/mine", "1-2"],
+    ),
+    (
+        "TopicArn",
+        &["", "arn:aws:sns:eu-west-1:123456789012:t"],
+        &["t", "arn:aws:sqs:eu-west-1:123456789012:t"],
+    ),
+    (
+        "StreamArn",
+        &["", "arn:aws:dynamodb:eu-west-1:123456789012:table/lava.demo.jobs/stream/2026-01-01T00:00:00.000"],
+        &["arn:aws:dynamodb:eu-west-1:123456789012:table/lava.demo.jobs"],
+    ),
+    (
+        "Bucket",
+        &["my-bucket", "a.b.c"],
+        &["arn:aws:s3:::my-bucket", "s3://my-bucket", "My-Bucket", "ab", "-ab"],
+    ),
+    ("Buckets", &["", "my-bucket"], &["arn:aws:s3:::my-bucket", " my-bucket", "My-Bucket", "a/b"]),
+    (
+        "Worker",
+        &["core", "none", "W_2-x", "dlq", "x-dlq-2"],
+        &["", "core-dlq", "pumice-dispatcher", "2x", "a b", "-dlq"],
+    ),
+    (
+        "WorkerName",
+        &["core", "none", "W_2-x", "dlq", "x-dlq-2"],
+        &["", "core-dlq", "pumice-dispatcher", "2x", "a b", "-dlq"],
+    ),
+    ("SecretPrefix", &["lava", "team/lava"], &["", "/lava", "lava/", "a b"]),
+];
+
+pub(crate) fn patterns(templates: &Templates) -> Vec<String> {
+    let mut wrong = Wrong::default();
+    for template in templates.each() {
+        for (name, parameter) in template.document["Parameters"].as_object().into_iter().flatten() {
+            let is_text = parameter["Type"] != "Number" && parameter["AllowedValues"].is_null();
+            if !is_text || FREE.contains(&name.as_str()) {
+                continue;
+            }
+            let Some(pattern) = parameter["AllowedPattern"].as_str() else {
+                wrong.0.push(format!("{name} takes any text"));
+                continue;
+            };
+            let Ok(pattern) = Regex::new(pattern) else {
+                wrong.0.push(format!("{name}: {pattern} is not a pattern"));
+                continue;
+            };
+            let admits = |value: &str| pattern.is_match(value).unwrap_or(false);
+            wrong.unless(
+                parameter["ConstraintDescription"].is_string(),
+                format!("{name} does not say what would be right"),
+            );
+            let default = parameter["Default"].as_str();
+            wrong.unless(default.is_none_or(admits), format!("{name} refuses its default"));
+            for (_, good, bad) in VALUES.iter().filter(|(end, ..)| name.ends_with(end)) {
+                for value in good.iter().filter(|value| !admits(value)) {
+                    wrong.0.push(format!("{name} refuses {value:?}"));
+                }
+                for value in bad.iter().filter(|value| admits(value)) {
+                    wrong.0.push(format!("{name} admits {value:?}"));
+                }
+            }
+        }
+    }
     wrong.0
 }
