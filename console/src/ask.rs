@@ -60,6 +60,11 @@ impl Fields {
         self.get(name).is_some()
     }
 
+    /// Whether a field is there, be it empty.
+    pub(crate) fn is_there(&self, name: &str) -> bool {
+        self.0.iter().any(|(field, _)| field == name)
+    }
+
     /// A field read by its type.
     pub(crate) fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(
         &self,
@@ -112,6 +117,8 @@ pub(crate) struct Ask {
     /// The fields of the form that was sent.
     pub(crate) form: Fields,
     pub(crate) taste: Taste,
+    /// Whether only the head of the answer is asked for, and the page is not shown.
+    pub(crate) is_head: bool,
     /// Path and query, as a link to this page has them.
     pub(crate) here: String,
     /// The realm, for this caller.
@@ -205,11 +212,15 @@ impl FromRequest<Arc<App>> for Ask {
                 }
                 Fields::read(&body_of(app, body).await?)?
             }
-            _ => Fields::default(),
+            _ => {
+                crate::pages::only_known(parts.uri.path(), &query)?;
+                Fields::default()
+            }
         };
         let here = parts.uri.path_and_query().map_or("/", |text| text.as_str()).to_owned();
         let realm = acting(app, &caller, Origin::Console, parts.method == Method::POST).await;
-        Ok(Self { app: app.clone(), caller, query, form, taste: Taste::of(&parts.headers), here, realm })
+        let (is_head, taste) = (parts.method == Method::HEAD, Taste::of(&parts.headers));
+        Ok(Self { app: app.clone(), caller, query, form, taste, is_head, here, realm })
     }
 }
 

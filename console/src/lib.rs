@@ -9,6 +9,7 @@ mod answer;
 mod api;
 mod app;
 mod ask;
+mod compress;
 mod assets;
 mod health;
 mod hooks;

@@ -1,5 +1,6 @@
 //! A job: its spec, its schedule in words, its history, and a form that runs it.
 
+use axum::http::StatusCode;
 use axum::response::Response;
 use pumice_core::duration::Span;
 use pumice_core::glob::{literal, matches};
@@ -11,7 +12,7 @@ use pumice_core::run::Status;
 use pumice_core::text::escaped;
 use pumice_service::dispatch::{Dispatch, dispatch};
 use pumice_service::pauses::PauseDetails;
-use pumice_service::render::{RenderJob, render as render_job};
+use pumice_service::render::{RenderJob, RenderedJob, render as render_job};
 use pumice_service::runs::{ListRuns, RunShown, list as list_runs};
 use pumice_service::schedules::{ListSchedules, list};
 use pumice_service::specs::{DeleteJobs, JobName, delete as delete_jobs, show as show_job};
@@ -27,7 +28,7 @@ use crate::access::Role;
 use crate::answer::{Fault, see};
 use crate::ask::{Ask, Fields};
 use crate::svg::{Lasted, durations};
-use crate::view::{Clock, RunRow, about, document, job_link, link, run_link, short, tone};
+use crate::view::{Clock, RunRow, Words, about, document, job_link, link, run_link, short, tone};
 
 /// How many runs the history has.
 const HISTORY: usize = 40;
@@ -39,10 +40,30 @@ const UPCOMING: usize = 5;
 /// The page.
 pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     let id = ask.query.need("id")?.to_owned();
-    page(ask, &id, Value::Null).await
+    page(ask, &id, Tried::Nothing).await
 }
 
-async fn page(ask: Ask, id: &str, preview: Value) -> Result<Response, Fault> {
+/// The outcome of the form that the page answers.
+enum Tried {
+    Nothing,
+    /// What would run.
+    Preview(RenderedJob),
+    /// Why nothing was run, or could be shown.
+    Trouble(Fault),
+}
+
+impl Tried {
+    fn shown(&self) -> Value {
+        match self {
+            Self::Nothing => Value::Null,
+            Self::Preview(one) => json!({ "payload": document(&one.payload), "when": one.when, "trouble": Value::Null,
+                "parameters": document(&Value::Object(one.parameters.clone())) }),
+            Self::Trouble(fault) => json!({ "trouble": fault.message }),
+        }
+    }
+}
+
+async fn page(ask: Ask, id: &str, tried: Tried) -> Result<Response, Fault> {
     let job = JobId::stored(id).map_err(|error| Fault::bad(error.to_string()))?;
     let clock = ask.clock().await?;
     let spec = show_job(ask.realm(), &JobName { job: job.clone() }).await;
@@ -70,11 +91,8 @@ async fn page(ask: Ask, id: &str, preview: Value) -> Result<Response, Fault> {
     let rows: Vec<RunRow> =
         history.runs.iter().take(LISTED).map(|run| RunRow::of(run, &clock, length)).collect();
     let graph = spec.as_ref().map_or(Value::Null, |spec| crate::svg::graph_of_job(ask.realm(), spec));
-    let form = if preview.is_null() {
-        json!({ "globals": "", "params": "", "delay": "" })
-    } else {
-        preview["form"].clone()
-    };
+    let text = |name: &str| ask.form.get(name).unwrap_or_default();
+    let form = json!({ "globals": text("globals"), "params": text("params"), "delay": text("delay") });
     let pauses = pauses_of(&ask, id, spec.as_ref()).await?;
     let own_pause =
         pauses.iter().find(|pause| matches!(&pause.scope, Scope::Job(one) if one == id || *one == pattern));
@@ -101,13 +119,22 @@ async fn page(ask: Ask, id: &str, preview: Value) -> Result<Response, Fault> {
         "stats": stats(&history.runs, &clock),
         "form": form,
         "key": Uuid::new_v4().to_string(),
-        "preview": preview,
-        "run_command": ask.words(&["dispatch", id]).line(),
+        "preview": tried.shown(),
+        "run_command": with_inputs(ask.words(&["dispatch", id]), &ask.form).option("--delay", ask.form.get("delay")).line(),
         "edit_href": link("/job/edit", &[("id", id)]),
         "delete_command": ask.words(&["jobs", "delete", id]).line(),
     });
-    let head = Head::new(id, "jobs", &ask.words(&["jobs", "show", id])).live("runs");
-    render(&ask, "job.html", head, own).await
+    let command = match &tried {
+        Tried::Preview(_) => with_inputs(ask.words(&["render", id]), &ask.form),
+        Tried::Nothing | Tried::Trouble(_) => ask.words(&["jobs", "show", id]),
+    };
+    // The answer to a form has its inputs: asked for anew it would be the page without them.
+    let live = if matches!(tried, Tried::Nothing) { "runs" } else { "" };
+    let mut response = render(&ask, "job.html", Head::new(id, "jobs", &command).live(live), own).await?;
+    if let Tried::Trouble(fault) = &tried {
+        *response.status_mut() = fault.status;
+    }
+    Ok(response)
 }
 
 /// The pauses that hold the runs of a job.
@@ -168,10 +195,15 @@ fn stats(runs: &[RunShown], clock: &Clock) -> Value {
     })
 }
 
+/// The lines of a field, without those that are empty.
+fn lines<'a>(fields: &'a Fields, name: &str) -> impl Iterator<Item = &'a str> {
+    fields.get(name).unwrap_or_default().lines().map(str::trim).filter(|line| !line.is_empty())
+}
+
 /// The lines NAME=VALUE of a field, as the options `-g` and `-p` take them.
 pub(super) fn given(fields: &Fields, name: &str) -> Result<Map<String, Value>, Fault> {
     let mut map = Map::new();
-    for line in fields.get(name).unwrap_or_default().lines().map(str::trim).filter(|line| !line.is_empty()) {
+    for line in lines(fields, name) {
         let wrong = |why: &str| Fault::bad(format!("{name}: {}: {why}", pumice_core::text::quoted(line)));
         let (field, value) = line.split_once('=').ok_or_else(|| wrong("expected NAME=VALUE"))?;
         set_dotted(&mut map, field.trim(), value.into()).map_err(|error| wrong(&error.to_string()))?;
@@ -179,23 +211,44 @@ pub(super) fn given(fields: &Fields, name: &str) -> Result<Map<String, Value>, F
     Ok(map)
 }
 
+/// A command with the globals and parameters of a form.
+pub(super) fn with_inputs(words: Words, fields: &Fields) -> Words {
+    words.each("--global", lines(fields, "globals")).each("--param", lines(fields, "params"))
+}
+
 /// Runs a job, or shows what would run.
 pub(crate) async fn run(ask: Ask) -> Result<Response, Fault> {
     let id = ask.form.need("id")?.to_owned();
     let job: JobId = id.parse().map_err(|error: pumice_core::ids::BadName| Fault::bad(error.to_string()))?;
-    let (globals, parameters) = (given(&ask.form, "globals")?, given(&ask.form, "params")?);
-    if ask.form.has("preview") {
-        let request = RenderJob { job, globals, parameters, now: None, zone: None };
-        let text = |name: &str| ask.form.get(name).unwrap_or_default().to_owned();
-        let form = json!({ "globals": text("globals"), "params": text("params"), "delay": text("delay") });
-        let preview = match render_job(ask.realm(), request).await {
-            Ok(one) => json!({ "form": form, "payload": document(&one.payload),
-                "parameters": document(&Value::Object(one.parameters)), "when": one.when, "trouble": Value::Null }),
-            Err(error) => json!({ "form": form, "trouble": error.message() }),
-        };
-        return page(ask, &id, preview).await;
+    let is_preview = ask.form.has("preview");
+    if !is_preview {
+        ask.act(Role::Operator)?;
     }
-    ask.act(Role::Operator)?;
+    let tried = match is_preview {
+        true => preview(&ask, job).await.map(Tried::Preview),
+        false => match start(&ask, &id).await {
+            Ok(response) => return Ok(response),
+            Err(fault) => Err(fault),
+        },
+    };
+    match tried {
+        Ok(tried) => page(ask, &id, tried).await,
+        // The form may be corrected on the page, which keeps it.
+        Err(fault) if fault.status.is_client_error() && fault.status != StatusCode::NOT_FOUND => {
+            page(ask, &id, Tried::Trouble(fault)).await
+        }
+        Err(fault) => Err(fault),
+    }
+}
+
+async fn preview(ask: &Ask, job: JobId) -> Result<RenderedJob, Fault> {
+    let (globals, parameters) = (given(&ask.form, "globals")?, given(&ask.form, "params")?);
+    let request = RenderJob { job, globals, parameters, now: None, zone: None };
+    Ok(render_job(ask.realm(), request).await?)
+}
+
+async fn start(ask: &Ask, id: &str) -> Result<Response, Fault> {
+    let (globals, parameters) = (given(&ask.form, "globals")?, given(&ask.form, "params")?);
     let delay = ask.form.get("delay").map(Span::parse).transpose();
     delay.map_err(|error| Fault::bad(format!("delay: {error}")))?;
     let mut asked = json!({ "job_id": id, "globals": globals, "parameters": parameters });
@@ -212,7 +265,7 @@ pub(crate) async fn run(ask: Ask) -> Result<Response, Fault> {
         (Some(run), _) => {
             let warning = run.warning.as_ref().map(|one| format!(": {one}")).unwrap_or_default();
             let word = if run.existing { "was dispatched already" } else { "dispatched" };
-            ask.tell(true, format!("run {} of {} {word}{warning}", run.run_id, escaped(&id)));
+            ask.tell(true, format!("run {} of {} {word}{warning}", run.run_id, escaped(id)));
             Ok(see(&run_link(&run.run_id.to_string())))
         }
         (None, Some(refused)) => Err(Fault::bad(refused.error.clone())),

@@ -15,6 +15,7 @@ mod many;
 mod metrics;
 mod now;
 mod output;
+mod palette;
 mod pauses;
 mod payloads;
 mod render;
@@ -34,12 +35,60 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::{get, post};
+use pumice_core::problem::did_you_mean;
+use pumice_core::text::quoted;
 
+use crate::answer::Fault;
 use crate::app::App;
+use crate::ask::Fields;
 
 pub(crate) use render::{Head, fault, render, templates};
 pub(crate) use run::offline_context;
 pub use screens::{SCREENS, Screen, WITHOUT_SCREEN};
+
+/// The fields that the queries of pages have; a page that is not here has none.
+const QUERIES: [(&str, &[&str]); 23] = [
+    ("/audit", &["where", "cursor"]),
+    ("/audit/entry", &["id"]),
+    ("/backfill", &["id"]),
+    ("/bulk", &["id", "outcome", "cursor"]),
+    ("/connection", &["id"]),
+    ("/dead", &["where"]),
+    ("/dead/letter", &["id"]),
+    ("/failures", &["where"]),
+    ("/job", &["id"]),
+    ("/job/edit", &["id"]),
+    ("/jobs", &["pattern", "after"]),
+    ("/payloads", &["prefix"]),
+    ("/run", &["id"]),
+    ("/run/output", &["id", "at", "step", "attempt", "name", "from", "before", "find"]),
+    ("/run/output/raw", &["id", "at", "step", "attempt", "name", "from", "line"]),
+    ("/run/retry", &["id", "from", "step", "spec", "globals", "params", "once_more"]),
+    (
+        "/runs",
+        &["where", "job", "status", "since", "until", "backfill", "order", "children", "cursor", "limit"],
+    ),
+    ("/runs/many", &["act", "where"]),
+    ("/schedules", &["job"]),
+    ("/stats", &["where"]),
+    ("/trigger", &["id"]),
+    ("/triggers", &["bucket", "key", "size", "event_type"]),
+    ("/palette", &["text"]),
+];
+
+/// Refuses a query with a field that its page does not have: a filter that is misspelt would mean everything.
+///
+/// # Errors
+/// [`Fault`] with the field, and one that is like it.
+pub(crate) fn only_known(path: &str, query: &Fields) -> Result<(), Fault> {
+    let known = QUERIES.iter().find(|(page, _)| *page == path).map_or(&[][..], |(_, names)| names);
+    let unknown = query.iter().map(|(name, _)| name).find(|name| !known.contains(name));
+    let Some(name) = unknown else { return Ok(()) };
+    let hint = did_you_mean(name, known.iter().copied());
+    let hint = hint.or_else(|| (!known.is_empty()).then(|| format!("there is {}", known.join(", "))));
+    let hint = hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
+    Err(Fault::bad(format!("this page has no field {}{hint}", quoted(name))))
+}
 
 /// The routes of all pages but the login.
 pub(crate) fn routes(router: Router<Arc<App>>) -> Router<Arc<App>> {
@@ -102,6 +151,7 @@ pub(crate) fn routes(router: Router<Arc<App>>) -> Router<Arc<App>> {
         .route("/secrets/delete", post(secrets::delete))
         .route("/audit", get(audit::show))
         .route("/audit/entry", get(audit::one))
+        .route("/palette", get(palette::show))
         .route("/taste", post(taste::set))
         .route("/logout", post(login::logout))
 }

@@ -38,7 +38,7 @@ async fn address_that_others_reach_needs_a_login_and_a_name() {
 async fn page_whose_name_points_here_reads_nothing() {
     let server = Server::start(Folder::lively().await).await;
     let session = server.session(VIEWER).await;
-    let cookie = format!("pumice-session={session}");
+    let cookie = format!("{}={session}", server.cookie());
     for path in
         ["/", "/runs", "/api/v1/runs/list", "/api/v1/openapi.json", "/live", "/login", "/assets/console.css"]
     {
@@ -54,7 +54,7 @@ async fn page_whose_name_points_here_reads_nothing() {
 async fn write_of_another_site_changes_nothing() {
     let server = Server::start(Folder::lively().await).await;
     let session = server.session(EDITOR).await;
-    let cookie = format!("pumice-session={session}");
+    let cookie = format!("{}={session}", server.cookie());
     let own = format!("http://{}", server.host());
     for more in [
         &[][..],

@@ -376,7 +376,7 @@ async fn zone_and_colours_are_chosen_by_cookie() {
     let cookies: Vec<&str> =
         answer.headers["set-cookie"].iter().filter_map(|one| one.split(';').next()).collect();
     assert_eq!(cookies, ["pumice-zone=Asia/Tokyo", "pumice-theme=dark"]);
-    let cookie = format!("pumice-session={session}; {}", cookies.join("; "));
+    let cookie = format!("{}={session}; {}", server.cookie(), cookies.join("; "));
     let page = server.send("GET", "/runs", &[("cookie", &cookie)], "").await.body;
     assert!(page.contains("<small>JST</small>") && page.contains("data-theme=\"dark\""), "{page}");
     for wrong in [("zone", "Mars/Olympus"), ("theme", "pink")] {
