@@ -104,7 +104,10 @@ fn described(operation: &Operation, name: &str, query: Option<&Value>) -> Value 
     if operation.response().pointer("/properties/refused/type") == Some(&json!("array")) {
         let same = &described["responses"]["200"]["content"];
         let answered = |what: &str| json!({ "description": what, "content": same });
-        let (part, none) = (answered("A part was refused; the rest was done."), answered("All was refused: nothing was done."));
+        let (part, none) = (
+            answered("A part was refused; the rest was done."),
+            answered("All was refused: nothing was done."),
+        );
         described["responses"]["207"] = part;
         described["responses"]["422"] = none;
     }

@@ -8,6 +8,7 @@ mod dead;
 mod doctor;
 mod edit;
 mod failures;
+mod form;
 mod job;
 mod jobs;
 pub(crate) mod login;
@@ -18,6 +19,7 @@ mod output;
 mod palette;
 mod pauses;
 mod payloads;
+mod realm;
 mod render;
 mod retry;
 mod run;
@@ -29,6 +31,7 @@ mod state;
 mod stats;
 mod taste;
 mod triggers;
+pub(crate) mod views;
 mod workers;
 
 use std::sync::Arc;
@@ -42,7 +45,7 @@ use crate::answer::Fault;
 use crate::app::App;
 use crate::ask::Fields;
 
-pub(crate) use render::{Head, fault, render, templates};
+pub(crate) use render::{Clocks, Head, fault, render, templates};
 pub(crate) use run::offline_context;
 pub use screens::{SCREENS, Screen, WITHOUT_SCREEN};
 
@@ -97,6 +100,7 @@ pub(crate) fn routes(router: Router<Arc<App>>) -> Router<Arc<App>> {
         .route("/runs", get(runs::show))
         .route("/runs/cancel", post(runs::cancel))
         .route("/runs/many", get(many::show).post(many::act))
+        .route("/runs/views", post(views::keep))
         .route("/bulks", get(bulk::list))
         .route("/bulk", get(bulk::show))
         .route("/bulk/stop", post(bulk::stop))
@@ -134,6 +138,7 @@ pub(crate) fn routes(router: Router<Arc<App>>) -> Router<Arc<App>> {
         .route("/failures", get(failures::show))
         .route("/stats", get(stats::show))
         .route("/doctor", get(doctor::show))
+        .route("/realm", get(realm::show))
         .route("/metrics", get(metrics::show))
         .route("/triggers", get(triggers::show))
         .route("/trigger", get(triggers::one))

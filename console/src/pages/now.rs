@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 
 use super::schedules::next_of_each;
 use super::workers::health;
-use super::{Head, render};
+use super::{Clocks, Head, render};
 use crate::answer::Fault;
 use crate::ask::Ask;
 use crate::svg::{Bar, sparkline};
-use crate::view::{Clock, RunRow, counted, link};
+use crate::view::{RunRow, counted, link};
 
 /// How many runs each list shows.
 const SHOWN: usize = 10;
@@ -46,10 +46,12 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     let workers = list_workers(realm, &ListWorkers {}).await?;
     let scheduled = list_schedules(realm, &ListSchedules::default()).await?;
     let bars = bars(&hour, present);
+    let all = [&running, &waiting, &failed];
+    let clocks = ask.clocks(all.iter().flat_map(|found| &found.runs).map(|run| &run.job_id)).await?;
     let own = json!({
-        "running": panel(&running, &clock, "running,retrying", None),
-        "waiting": panel(&waiting, &clock, "dispatched,waiting", None),
-        "failed": panel(&failed, &clock, "failed,rejected", Some("1d")),
+        "running": panel(&running, &clocks, "running,retrying", None),
+        "waiting": panel(&waiting, &clocks, "dispatched,waiting", None),
+        "failed": panel(&failed, &clocks, "failed,rejected", Some("1d")),
         "workers": health(&workers),
         "coming": next_of_each(&scheduled, COMING, &clock),
         "starts": { "count": counted(usize::try_from(hour.all()).unwrap_or(usize::MAX), "start"), "is_cut": hour.is_cut, "since": clock.moment(hour.since.begin()),
@@ -78,9 +80,10 @@ pub(super) fn blank() -> ListRuns {
     }
 }
 
-fn panel(found: &RunList, clock: &Clock, statuses: &str, since: Option<&str>) -> Value {
+fn panel(found: &RunList, clocks: &Clocks, statuses: &str, since: Option<&str>) -> Value {
     let length = found.id_length.unwrap_or(8);
-    let rows: Vec<RunRow> = found.runs.iter().take(SHOWN).map(|run| RunRow::of(run, clock, length)).collect();
+    let rows: Vec<RunRow> =
+        found.runs.iter().take(SHOWN).map(|run| RunRow::of(run, clocks.of(&run.job_id), length)).collect();
     let query: Vec<(&str, &str)> =
         [("status", statuses)].into_iter().chain(since.map(|since| ("since", since))).collect();
     let count = found.all.unwrap_or(found.runs.len());

@@ -29,13 +29,28 @@ struct Act {
 const JOB_ACTS: [Act; 4] = [
     Act { word: "run", name: "Run", role: Role::Viewer, place: |id| format!("{}#run", job_link(id)) },
     Act { word: "pause", name: "Pause", role: Role::Operator, place: |id| format!("{}#pause", job_link(id)) },
-    Act { word: "resume", name: "Resume", role: Role::Operator, place: |id| format!("{}#pause", job_link(id)) },
+    Act {
+        word: "resume",
+        name: "Resume",
+        role: Role::Operator,
+        place: |id| format!("{}#pause", job_link(id)),
+    },
     Act { word: "edit", name: "Edit", role: Role::Editor, place: |id| link("/job/edit", &[("id", id)]) },
 ];
 
 const RUN_ACTS: [Act; 2] = [
-    Act { word: "cancel", name: "Cancel", role: Role::Operator, place: |id| format!("{}#cancel", run_link(id)) },
-    Act { word: "again", name: "Run again", role: Role::Viewer, place: |id| link("/run/retry", &[("id", id)]) },
+    Act {
+        word: "cancel",
+        name: "Cancel",
+        role: Role::Operator,
+        place: |id| format!("{}#cancel", run_link(id)),
+    },
+    Act {
+        word: "again",
+        name: "Run again",
+        role: Role::Viewer,
+        place: |id| link("/run/retry", &[("id", id)]),
+    },
 ];
 
 /// The places, as JSON.
@@ -87,7 +102,8 @@ fn meant(text: &str) -> (Option<&str>, &str) {
 
 /// Whether a text may name a run.
 fn is_run(text: &str) -> bool {
-    let is_id = text.len() >= 4 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || b"-/.".contains(&byte));
+    let is_id =
+        text.len() >= 4 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || b"-/.".contains(&byte));
     (is_id && text.contains(|c: char| c.is_ascii_digit())) || text == "latest" || text.starts_with("latest:")
 }
 

@@ -10,7 +10,7 @@ use pumice_service::specs::FieldChange;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::job::{given, with_inputs};
+use super::form::{given, with_inputs};
 use super::{Head, render};
 use crate::access::Role;
 use crate::answer::{Fault, see};
@@ -82,9 +82,13 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         }
         Err(fault) => (unchanged(id), Err(fault.message)),
     };
+    // The steps are offered although the request was refused.
     let plain = match &found {
         Ok(_) => None,
-        Err(_) => planned(&ask, &unchanged(id)).await?.ok(),
+        Err(_) => match planned(&ask, &unchanged(id)).await? {
+            Ok(plain) => Some(plain),
+            Err(_) => planned(&ask, &RetryRun { from: RetryFrom::All, ..unchanged(id) }).await?.ok(),
+        },
     };
     let (found, trouble) = match found {
         Ok(found) => (Some(found), None),
@@ -263,6 +267,9 @@ mod tests {
         let read = given(&Fields::read(text.finish().as_bytes()).unwrap(), "globals").unwrap();
         let same = json!({ "day": "2026-03-01", "vars": { "a": "x y", "b": { "c": "1=2" } }, "e": "" });
         assert_eq!(Value::Object(read), same);
-        assert_eq!(had.kept, ["global n", "global mixed", "global key", "global two", "global a.b", "global sp"]);
+        assert_eq!(
+            had.kept,
+            ["global n", "global mixed", "global key", "global two", "global a.b", "global sp"]
+        );
     }
 }

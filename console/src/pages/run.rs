@@ -35,7 +35,8 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     let id = ask.query.need("id")?;
     ask.app.refresh().await;
     let recorded = show_run(ask.realm(), &ShowRun { run: id.to_owned(), details: false }).await?;
-    let clock = ask.clock().await?;
+    let job = &root_of(&recorded.tree)?.job_id;
+    let clock = *ask.clocks(std::iter::once(job)).await?.of(job);
     let mut own = context(ask.realm(), &recorded, &clock, true).await?;
     let tree = &recorded.tree;
     let root = root_of(tree)?;

@@ -6,7 +6,9 @@ use pumice_core::ports::{Order, PageCursor};
 use pumice_core::run::Status;
 use pumice_core::spec::Timezone;
 use pumice_core::text::escaped;
-use pumice_service::runs::{CancelOutcome, CancelRuns, Cancelled, ListRuns, RunList, cancel as cancel_runs, list};
+use pumice_service::runs::{
+    CancelOutcome, CancelRuns, Cancelled, ListRuns, RunList, cancel as cancel_runs, list,
+};
 use serde_json::json;
 
 use super::now::blank;
@@ -19,7 +21,8 @@ use crate::view::{RunRow, Words, counted, link, run_link};
 /// Most runs of a page.
 const MAX_LIMIT: usize = 200;
 /// The fields of the URL that say which runs are listed.
-const FILTERS: [&str; 8] = ["where", "job", "status", "since", "until", "backfill", "order", "children"];
+pub(super) const FILTERS: [&str; 8] =
+    ["where", "job", "status", "since", "until", "backfill", "order", "children"];
 /// The statuses that a run can be in.
 const STATUSES: [Status; 9] = [
     Status::Dispatched,
@@ -114,7 +117,9 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         }
     };
     let length = found.id_length.unwrap_or(8);
-    let rows: Vec<RunRow> = found.runs.iter().map(|run| RunRow::of(run, &clock, length)).collect();
+    let clocks = ask.clocks(found.runs.iter().map(|run| &run.job_id)).await?;
+    let rows: Vec<RunRow> =
+        found.runs.iter().map(|run| RunRow::of(run, clocks.of(&run.job_id), length)).collect();
     let filters = filters(&ask.query);
     let with_cursor = |cursor: &PageCursor| {
         let cursor = cursor.to_string();
@@ -135,6 +140,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     let views = VIEWS.iter().map(
         |(name, query)| json!({ "name": name, "href": link("/runs", query), "is_here": filters == *query }),
     );
+    let here = link("", &filters).trim_start_matches('?').to_owned();
     let own = json!({
         "rows": rows,
         "trouble": trouble.as_ref().map(|fault| &fault.message),
@@ -142,6 +148,9 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         "next": found.next.as_ref().map(with_cursor),
         "first": request.cursor.is_some().then(|| link("/runs", &filters)),
         "views": views.collect::<Vec<_>>(),
+        "saved": ask.views.iter().map(|(name, query)| json!({ "name": escaped(name), "raw": name,
+            "href": format!("/runs?{query}"), "is_here": *query == here })).collect::<Vec<_>>(),
+        "query": here,
         "many": many(&request).map(|terms| {
             let act = |act: &str| link("/runs/many", &[("act", act), ("where", &terms)]);
             json!({ "cancel": act("cancel"), "retry": act("retry"), "delete": act("delete") })

@@ -1,6 +1,6 @@
 //! Schedules: what the clock starts, and when next; pause, resume, start now, backfill.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use axum::response::Response;
 use chrono::{TimeDelta, Timelike};
@@ -48,12 +48,15 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
 
 /// The page, with what a backfill would start where that was asked for, and the command that shows it.
 pub(super) async fn page(ask: Ask, foreseen: Value, command: Option<Words>) -> Result<Response, Fault> {
-    let clock = ask.clock().await?;
-    let job = ask.query.get("job").or_else(|| ask.form.get("pattern")).map(str::to_owned);
+    let asked = ask.query.get("job").or_else(|| ask.form.get("pattern")).map(str::to_owned);
+    let job = asked.or_else(|| ask.form.get("id").map(literal));
     let found = list(ask.realm(), &ListSchedules { job: job.clone() }).await?;
     let all = found.schedules.len();
+    // Of one job it is its own zone.
+    let only = one_job(&found).cloned();
+    let clock = *ask.clocks(only.iter()).await?.of_some(only.as_ref());
     let rows: Vec<Value> = rows(&found, &clock);
-    let only = one_job(&rows);
+    let only = only.map(|job| job.to_string());
     let coming = match &only {
         Some(job) => upcoming(&ask, job, UPCOMING, &clock).await?,
         None => next_of_each(&found, UPCOMING, &clock),
@@ -91,10 +94,18 @@ pub(super) async fn page(ask: Ask, foreseen: Value, command: Option<Words>) -> R
     render(&ask, "schedules.html", head, own).await
 }
 
-/// The job of all rows, where it is one.
-fn one_job(rows: &[Value]) -> Option<String> {
-    let first = rows.first()?["id"].as_str()?;
-    rows.iter().all(|row| row["id"] == first).then(|| first.to_owned())
+/// The job of all entries, where it is one.
+fn one_job(found: &ScheduleList) -> Option<&JobId> {
+    let job = |row: &'_ ScheduleRow| match row {
+        ScheduleRow::Entry(entry) => entry.job_id.clone(),
+        ScheduleRow::Unread(unread) => unread.job_id.clone(),
+    };
+    let first = found.schedules.first()?;
+    let is_one = found.schedules.iter().all(|row| job(row) == job(first));
+    is_one.then_some(match first {
+        ScheduleRow::Entry(entry) => &entry.job_id,
+        ScheduleRow::Unread(unread) => &unread.job_id,
+    })
 }
 
 /// Entries as rows.
@@ -202,7 +213,9 @@ async fn noted(ask: &Ask, job: &str, is_active: bool, clock: &Clock) -> Result<V
         to: Some(Instant(until)),
         ..NextStarts::default()
     };
-    let found = next(ask.realm(), &request).await?;
+    let mut found = next(ask.realm(), &request).await?;
+    let count = found.slots.len();
+    without_constants(&mut found.slots);
     let last = found.slots.last().map(|slot| slot.slot.0).filter(|_| found.cut);
     let noted = found.slots.iter().filter(|slot| !slot.notes.is_empty()).take(MAX_NOTED);
     let start = |slot: &UpcomingSlot| {
@@ -210,10 +223,28 @@ async fn noted(ask: &Ask, job: &str, is_active: bool, clock: &Clock) -> Result<V
     };
     Ok(json!({
         "starts": noted.map(start).collect::<Vec<_>>(),
-        "count": counted(found.slots.len(), "start"),
+        "count": counted(count, "start"),
         "is_active": is_active,
         "until": clock.moment(last.unwrap_or(until)),
     }))
+}
+
+/// Drops the notes that every slot of an entry has, as that it is paused or starts later by a jitter: no change is among them.
+fn without_constants(slots: &mut [UpcomingSlot]) {
+    let mut of_entry: HashMap<usize, usize> = HashMap::new();
+    let mut noted: HashMap<(usize, String), usize> = HashMap::new();
+    for slot in &*slots {
+        *of_entry.entry(slot.entry).or_default() += 1;
+        for note in &slot.notes {
+            *noted.entry((slot.entry, note.clone())).or_default() += 1;
+        }
+    }
+    for slot in slots {
+        let all = of_entry.get(&slot.entry).copied().unwrap_or_default();
+        let entry = slot.entry;
+        slot.notes
+            .retain(|note| all == 1 || noted.get(&(entry, note.clone())).is_none_or(|count| *count < all));
+    }
 }
 
 /// The next start of each entry of all jobs that match: one that starts often does not hide the others.

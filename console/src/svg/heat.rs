@@ -34,7 +34,8 @@ pub(crate) fn heat(counts: &BTreeMap<usize, u64>, hours: &[String], title: &str)
         let shade = |minute: usize| {
             let count = *counts.get(&(row * 60 + minute))?;
             let percent = count * 100 / most;
-            (count > 0).then(|| SHADES.iter().find(|(least, _)| percent >= *least).map_or("h1", |(_, class)| class))
+            (count > 0)
+                .then(|| SHADES.iter().find(|(least, _)| percent >= *least).map_or("h1", |(_, class)| class))
         };
         // Minutes side by side with one shade are one rectangle.
         let mut minute = 0;

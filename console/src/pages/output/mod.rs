@@ -83,9 +83,8 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     let (from, before) = (ask.query.parsed::<u64>("from")?, ask.query.parsed::<u64>("before")?);
     let attempt = printed.attempt.to_string();
     let query = query(&run, &printed, &attempt);
-    let part = |word: &str, place: u64| {
-        link("/run/output", &[&query[..], &[(word, &place.to_string())]].concat())
-    };
+    let part =
+        |word: &str, place: u64| link("/run/output", &[&query[..], &[(word, &place.to_string())]].concat());
     let at = |from: u64| part("from", from);
     let looked_for = match ask.query.get("find").filter(|text| !text.is_empty()) {
         Some(text) if text.len() > MAX_WANTED => {
