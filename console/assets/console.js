@@ -108,7 +108,7 @@ function listen() {
   });
   source.addEventListener("error", () => {
     say("not live");
-    // The browser tries again by itself, but for an answer that is no stream.
+    // The browser tries again by itself, except after an answer that is not a stream.
     if (source?.readyState === EventSource.CLOSED) source = null;
   });
 }

@@ -103,7 +103,7 @@ async fn context(
     }).collect();
     let outputs = outputs(realm, records, is_open(tree)).await?;
     let parents = parents(&root.run_key);
-    // The fact of who asked for it says more.
+    // The page names the caller among its facts.
     let is_said = tree.by.is_some() && root.trigger == Trigger::Caller;
     let trigger = (!is_said).then(|| trigger_words(root, clock));
     Ok(json!({
