@@ -175,7 +175,8 @@ impl Remote {
         let body = || serde_json::from_slice::<Value>(&response.body).ok();
         let problem = if kind == "application/problem+json" { body() } else { None };
         match (response.status, problem) {
-            (200, _) if kind == "application/json" => body().ok_or_else(|| {
+            // Of several requests a part may be refused, or each: the response says why.
+            (200 | 207 | 422, _) if kind == "application/json" => body().ok_or_else(|| {
                 Error::unreachable(format!("the console at {url} answered with JSON that cannot be read"))
             }),
             (300..=399, _) => {

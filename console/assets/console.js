@@ -1,7 +1,7 @@
 // What a script adds to pages that work without one: what changes is fetched, commands are copied, keys lead to places.
 // @ts-check
 
-/** How often a page is asked for anew where no event tells of changes, in milliseconds. */
+/** How often a page is asked for anew in any case, in milliseconds: the stream of events sees no run older than the newest hundred. */
 const SLOW = 15_000;
 /** The least time between two fetches of a page. */
 const PAUSE = 1_000;
@@ -38,14 +38,18 @@ async function refresh() {
   if (document.hidden || isBusy()) return;
   fetched = Date.now();
   try {
-    const answer = await fetch(location.href, { headers: { accept: "text/html" }, redirect: "error" });
-    if (!answer.ok) return;
+    const answer = await fetch(location.href, { headers: { accept: "text/html" }, redirect: "manual" });
+    // A console that was started again knows no session of before.
+    if (answer.type === "opaqueredirect" || answer.status === 401) return say("logged out: load the page again to log in");
+    if (!answer.ok) return say(`not up to date: the console answers ${answer.status}`);
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const fresh = page.getElementById("main");
     if (!fresh || isBusy()) return;
     // @ts-ignore
     window.Idiomorph.morph(main(), fresh, {
       callbacks: {
+        // The outcome of an act is shown once: the page that is fetched has it no more.
+        beforeNodeRemoved: (gone) => !(gone instanceof Element && gone.matches('p.notice[role="status"]')),
         beforeNodeMorphed: (was, is) => {
           if (!(was instanceof Element)) return true;
           // A form or a list of choices that is open belongs to its user.
@@ -57,6 +61,7 @@ async function refresh() {
     document.title = page.title;
     const [was, is] = [document.querySelector("footer p time"), page.querySelector("footer p time")];
     if (was && is) was.replaceWith(is);
+    if (trouble) say(isLive() ? "live" : "");
   } catch {
     say("not reached");
   }
@@ -66,10 +71,16 @@ async function refresh() {
 
 /** @type {EventSource | null} */
 let source = null;
+let isHolder = false;
 let release = () => {};
 const channel = "BroadcastChannel" in window ? new BroadcastChannel("pumice-live") : null;
 
+/** Whether the last word was of something wrong. */
+let trouble = false;
+const isLive = () => source?.readyState === EventSource.OPEN;
+
 function say(word) {
+  trouble = word !== "" && word !== "live";
   const place = document.getElementById("live-word");
   if (place) place.textContent = word ? `· ${word}` : "";
 }
@@ -95,22 +106,31 @@ function listen() {
     heard(runs);
     channel?.postMessage(runs);
   });
-  source.addEventListener("error", () => say("not live"));
+  source.addEventListener("error", () => {
+    say("not live");
+    // The browser tries again by itself, except after an answer that is not a stream.
+    if (source?.readyState === EventSource.CLOSED) source = null;
+  });
 }
 
 function hush() {
   source?.close();
   source = null;
+  isHolder = false;
   release();
 }
 
 /** Holds the stream once no other tab does. */
 function hold() {
   if (!topic() || topic() === "slow" || document.hidden) return;
-  if (!navigator.locks) return listen();
+  if (!navigator.locks) {
+    isHolder = true;
+    return listen();
+  }
   navigator.locks.request("pumice-live", () => new Promise((done) => {
     if (document.hidden || paused) return done(undefined);
     release = () => done(undefined);
+    isHolder = true;
     listen();
   }));
 }
@@ -125,12 +145,25 @@ document.addEventListener("visibilitychange", () => {
   if (topic()) refresh();
 });
 setInterval(() => {
-  const isLive = source && source.readyState === EventSource.OPEN;
-  if (topic() && !(isLive && topic() !== "slow")) refresh();
+  if (isHolder) listen();
+  if (topic()) refresh();
 }, SLOW);
 hold();
 
 // --- Logs that are followed: what has come since is added at their ends.
+
+/** A part of a line that has a mark where it is cut. */
+const cut = () => Object.assign(document.createElement("em"), { className: "cut", textContent: "…" });
+/** @type {WeakSet<Element>} */
+const shown = new WeakSet();
+
+/** Shows the end of a log that is only part of its page, the first time. */
+function showEnds() {
+  for (const log of document.querySelectorAll("pre.log:not(.numbered)")) {
+    if (!shown.has(log)) log.scrollTop = log.scrollHeight;
+    shown.add(log);
+  }
+}
 
 /** @param {HTMLElement} log */
 async function grow(log) {
@@ -141,7 +174,8 @@ async function grow(log) {
   const [piece, word] = [answer.ok ? await answer.json() : null, document.getElementById("follow-word")];
   if (!piece) return;
   const isPage = log.id === "log";
-  const isAtEnd = isPage && innerHeight + scrollY >= document.documentElement.scrollHeight - 40;
+  const box = isPage ? document.documentElement : log;
+  const isAtEnd = box.scrollTop + box.clientHeight >= box.scrollHeight - 40;
   for (const one of piece.lines) {
     const row = document.createElement("span");
     if (isPage) {
@@ -151,21 +185,27 @@ async function grow(log) {
       number.href = `#L${one.number}`;
       row.append(number);
     }
-    row.append(`${one.text}\n`);
+    if (one.is_cut_before) row.append(cut());
+    row.append(one.text);
+    if (one.is_cut_after) row.append(cut());
+    row.append("\n");
     log.append(row);
   }
+  const empty = log.nextElementSibling;
+  if (piece.lines.length && empty?.matches(".empty")) empty.remove();
   while (log.children.length > 1 && (log.children.length > MAX_LINES || (log.textContent ?? "").length > MAX_TEXT)) log.firstElementChild?.remove();
   const isDone = !piece.is_open && `${piece.next}` === next;
   log.dataset.next = `${piece.next}`;
   log.dataset.line = `${piece.line}`;
   if (isDone) delete log.dataset.follow;
+  if (piece.lines.length && isAtEnd) box.scrollTop = box.scrollHeight;
   if (!isPage) return;
-  if (piece.lines.length && isAtEnd) scrollTo(0, document.documentElement.scrollHeight);
   const size = document.getElementById("size");
   if (size) size.textContent = `${piece.size}`;
   if (word) word.textContent = isDone ? "The run has ended." : "Following.";
 }
 async function follow() {
+  showEnds();
   const logs = document.hidden || paused ? [] : document.querySelectorAll("pre[data-follow]");
   for (const log of logs) await grow(/** @type {HTMLElement} */ (log)).catch(() => {});
   // On AWS each look costs.
@@ -205,7 +245,7 @@ document.addEventListener("change", () => {
   for (const button of document.querySelectorAll("button[data-count]")) {
     const name = /** @type {HTMLElement} */ (button).dataset.count;
     const chosen = document.querySelectorAll(`input[name="${name}"]:checked`).length;
-    button.textContent = chosen ? `Cancel ${chosen} ${chosen === 1 ? name : `${name}s`}` : "Cancel them";
+    button.textContent = chosen ? `Cancel ${chosen} ${chosen === 1 ? name : `${name}s`}…` : "Cancel the chosen runs…";
   }
 });
 
@@ -219,47 +259,91 @@ if (zones instanceof HTMLSelectElement && own && ![...zones.options].some((optio
 
 // --- Keys: c copies, / searches, p pauses, j and k go through rows, g and a letter goes to a page, Ctrl-K finds one.
 
-const PAGES = { n: "/", r: "/runs", j: "/jobs", s: "/schedules", w: "/workers", t: "/triggers", c: "/connections", x: "/state" };
+const PAGES = { n: "/", r: "/runs", f: "/failures", j: "/jobs", s: "/schedules", w: "/workers", t: "/triggers", c: "/connections", x: "/state", a: "/audit", d: "/doctor" };
 let began = 0;
 
 /** @param {number} by */
 function step(by) {
-  const links = [...document.querySelectorAll("main tbody tr td.i a, main tbody tr td.j:first-child a, .tree .name a")];
-  const at = links.indexOf(/** @type {Element} */ (document.activeElement));
-  const next = links[at < 0 ? 0 : Math.min(links.length - 1, Math.max(0, at + by))];
-  if (next instanceof HTMLElement) next.focus();
+  const rows = [...document.querySelectorAll("main tbody tr, main [data-row], .tree .step")];
+  const at = rows.findIndex((row) => row.contains(document.activeElement));
+  const row = rows[at < 0 ? 0 : Math.min(rows.length - 1, Math.max(0, at + by))];
+  if (!(row instanceof HTMLElement)) return;
+  const to = row.querySelector("td.i a, a, summary, button") ?? row;
+  // A row that leads nowhere can be read all the same.
+  if (to === row) row.tabIndex = -1;
+  if (to instanceof HTMLElement) to.focus();
+}
+
+/** Opens the form that a link within the page leads to. */
+function open() {
+  const form = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (!(form instanceof HTMLDetailsElement)) return;
+  form.open = true;
+  form.querySelector("summary")?.focus();
+}
+addEventListener("hashchange", open);
+open();
+
+/** The acts of this page: a form is opened, and nothing is sent. */
+function acts() {
+  const forms = [...document.querySelectorAll("main details.act > summary")].map((one) => ({
+    name: `${one.closest("tr")?.querySelector("a")?.textContent ?? ""} ${one.textContent}`.trim(),
+    act: () => { /** @type {HTMLDetailsElement} */ (one.parentElement).open = true; /** @type {HTMLElement} */ (one).focus(); },
+  }));
+  const button = document.querySelector("main .head button[data-copy]");
+  if (button instanceof HTMLElement) forms.push({ name: "Copy the command", act: () => button.click() });
+  return forms;
 }
 
 function palette() {
   const dialog = document.createElement("dialog");
   dialog.className = "palette";
-  dialog.setAttribute("aria-label", "Go to a page, a job or a run");
+  dialog.setAttribute("aria-label", "Go to a page, a job or a run, or begin an act");
   const input = document.createElement("input");
-  input.placeholder = "A page, a job or the beginning of a run's id";
+  input.placeholder = "A page, a job, the beginning of a run's id; pause, run, edit, cancel …";
   input.setAttribute("aria-label", input.placeholder);
   const list = document.createElement("ul");
+  /** @type {{name: string, href?: string, act?: () => void}[]} */
+  let found = [];
   const show = () => {
-    const text = input.value.trim();
-    const places = [...document.querySelectorAll(".side nav a")].map((a) => ({ name: a.textContent ?? "", href: a.getAttribute("href") ?? "/" }));
-    const found = places.filter((one) => one.name.toLowerCase().includes(text.toLowerCase()));
-    if (text) {
-      found.push({ name: `Jobs like *${text}*`, href: `/jobs?${new URLSearchParams({ pattern: `*${text}*` })}` });
-      found.push({ name: `Runs of *${text}*`, href: `/runs?${new URLSearchParams({ job: `*${text}*` })}` });
-      if (/^[0-9a-f-]{4,}/.test(text) || text.startsWith("latest")) found.unshift({ name: `Run ${text}`, href: `/run?${new URLSearchParams({ id: text })}` });
-    }
-    list.replaceChildren(...found.map((one) => {
+    const text = input.value.trim().toLowerCase();
+    const pages = [...document.querySelectorAll(".side nav a")].map((a) => ({ name: a.textContent ?? "", href: a.getAttribute("href") ?? "/" }));
+    const local = [...pages, ...acts()].filter((one) => one.name.toLowerCase().includes(text));
+    const lists = text ? [
+      { name: `Jobs like *${input.value.trim()}*`, href: `/jobs?${new URLSearchParams({ pattern: `*${input.value.trim()}*` })}` },
+      { name: `Runs of *${input.value.trim()}*`, href: `/runs?${new URLSearchParams({ job: `*${input.value.trim()}*` })}` },
+    ] : [];
+    list.replaceChildren(...[...(text ? found : []), ...local, ...lists].map((one) => {
       const [row, link] = [document.createElement("li"), document.createElement("a")];
-      link.href = one.href;
+      link.href = one.href ?? "#";
       link.textContent = one.name;
+      link.addEventListener("click", (event) => {
+        dialog.close();
+        if (!one.act) return;
+        event.preventDefault();
+        one.act();
+      });
       row.append(link);
       return row;
     }));
   };
-  input.addEventListener("input", show);
+  const ask = async () => {
+    const text = input.value.trim();
+    const answer = text ? await fetch(`/palette?${new URLSearchParams({ text })}`) : null;
+    if (text !== input.value.trim()) return;
+    found = answer?.ok ? await answer.json() : [];
+    show();
+  };
+  let timer = 0;
+  input.addEventListener("input", () => {
+    show();
+    clearTimeout(timer);
+    timer = setTimeout(() => ask().catch(() => {}), 120);
+  });
   input.addEventListener("keydown", (event) => {
     const first = list.querySelector("a");
-    if (event.key === "Enter" && first) location.href = first.href;
-    if (event.key === "ArrowDown" && first) first.focus();
+    if (event.key === "Enter" && first) { event.preventDefault(); first.click(); }
+    if (event.key === "ArrowDown" && first) { event.preventDefault(); first.focus(); }
   });
   list.addEventListener("keydown", (event) => {
     const row = document.activeElement?.closest("li");

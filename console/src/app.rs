@@ -10,7 +10,7 @@ use pumice_service::Realm;
 use pumice_service::metrics::MetricFamily;
 use tokio::sync::Mutex;
 
-use crate::access::{Bounds, Denials, Hosts, Logins, PublicUrl, Role, Token, TrustedProxy};
+use crate::access::{Bounds, Denials, Hosts, Logins, PublicUrl, Role, Token, TrustedProxy, cookie_name};
 use crate::live::Live;
 
 /// How long what was brought up to date counts as such.
@@ -76,6 +76,8 @@ pub(crate) struct App {
     pub(crate) bounds: Bounds,
     pub(crate) denials: Denials,
     pub(crate) is_read_only: bool,
+    /// The name of the cookie of sessions.
+    pub(crate) cookie: String,
     /// Whether cookies travel by TLS alone.
     pub(crate) is_secure: bool,
     pub(crate) words: Vec<String>,
@@ -129,6 +131,7 @@ impl App {
             bounds,
             denials: Denials::default(),
             is_read_only,
+            cookie: cookie_name(at.port()),
             is_secure: !urls.is_empty() && urls.iter().all(PublicUrl::is_secure),
             words,
             templates: crate::pages::templates(),

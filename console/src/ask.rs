@@ -13,6 +13,7 @@ use pumice_service::audit::Acting;
 use crate::access::{Caller, LINK_NAME, Notice, Role};
 use crate::answer::Fault;
 use crate::app::App;
+use crate::pages::views::{View, saved};
 
 /// The cookie of the zone in which times are shown.
 pub(crate) const ZONE_COOKIE: &str = "pumice-zone";
@@ -60,6 +61,11 @@ impl Fields {
         self.get(name).is_some()
     }
 
+    /// Whether a field is there, be it empty.
+    pub(crate) fn is_there(&self, name: &str) -> bool {
+        self.0.iter().any(|(field, _)| field == name)
+    }
+
     /// A field read by its type.
     pub(crate) fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(
         &self,
@@ -75,11 +81,43 @@ impl Fields {
     }
 }
 
+/// The zone in which times are shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum ZoneChoice {
+    /// The realm's.
+    #[default]
+    Realm,
+    /// That of the job which a time is about; else the realm's.
+    Job,
+    /// This one.
+    Own(Tz),
+}
+
+impl ZoneChoice {
+    /// The choice that a cookie or a form has.
+    pub(crate) fn read(text: &str) -> Option<Self> {
+        match text {
+            "realm" => Some(Self::Realm),
+            "job" => Some(Self::Job),
+            name => name.parse().ok().map(Self::Own),
+        }
+    }
+
+    /// Its name, as [`Self::read`] takes it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Realm => "realm",
+            Self::Job => "job",
+            Self::Own(zone) => zone.name(),
+        }
+    }
+}
+
 /// A user's preferences for pages.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Taste {
-    /// The zone; `None` for the realm's.
-    pub(crate) zone: Option<Tz>,
+    /// The zone.
+    pub(crate) zone: ZoneChoice,
     /// The colours; `None` for those of the system.
     pub(crate) theme: Option<&'static str>,
 }
@@ -89,7 +127,7 @@ impl Taste {
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let theme = cookie(headers, THEME_COOKIE);
         Self {
-            zone: cookie(headers, ZONE_COOKIE).and_then(|name| name.parse().ok()),
+            zone: cookie(headers, ZONE_COOKIE).and_then(|name| ZoneChoice::read(&name)).unwrap_or_default(),
             theme: ["light", "dark"].into_iter().find(|name| theme.as_deref() == Some(name)),
         }
     }
@@ -112,6 +150,10 @@ pub(crate) struct Ask {
     /// The fields of the form that was sent.
     pub(crate) form: Fields,
     pub(crate) taste: Taste,
+    /// The lists of runs that the user has named.
+    pub(crate) views: Vec<View>,
+    /// Whether only the head of the answer is asked for, and the page is not shown.
+    pub(crate) is_head: bool,
     /// Path and query, as a link to this page has them.
     pub(crate) here: String,
     /// The realm, for this caller.
@@ -205,11 +247,16 @@ impl FromRequest<Arc<App>> for Ask {
                 }
                 Fields::read(&body_of(app, body).await?)?
             }
-            _ => Fields::default(),
+            _ => {
+                crate::pages::only_known(parts.uri.path(), &query)?;
+                Fields::default()
+            }
         };
         let here = parts.uri.path_and_query().map_or("/", |text| text.as_str()).to_owned();
         let realm = acting(app, &caller, Origin::Console, parts.method == Method::POST).await;
-        Ok(Self { app: app.clone(), caller, query, form, taste: Taste::of(&parts.headers), here, realm })
+        let (is_head, taste) = (parts.method == Method::HEAD, Taste::of(&parts.headers));
+        let views = saved(&parts.headers);
+        Ok(Self { app: app.clone(), caller, query, form, taste, views, is_head, here, realm })
     }
 }
 
@@ -232,8 +279,11 @@ mod tests {
     fn cookie_that_says_nonsense_does_not_count() {
         let headers = |text: &str| HeaderMap::from_iter([(header::COOKIE, text.parse().unwrap())]);
         let taste = Taste::of(&headers("a=b; pumice-zone=Europe/Berlin; pumice-theme=dark"));
-        assert_eq!((taste.zone, taste.theme), (Some(Tz::Europe__Berlin), Some("dark")));
+        assert_eq!((taste.zone, taste.theme), (ZoneChoice::Own(Tz::Europe__Berlin), Some("dark")));
         let taste = Taste::of(&headers("pumice-zone=<script>; pumice-theme=\"; x=pumice-theme=dark"));
-        assert_eq!((taste.zone, taste.theme), (None, None));
+        assert_eq!((taste.zone, taste.theme), (ZoneChoice::Realm, None));
+        for choice in [ZoneChoice::Realm, ZoneChoice::Job, ZoneChoice::Own(Tz::Asia__Tokyo)] {
+            assert_eq!(ZoneChoice::read(choice.name()), Some(choice));
+        }
     }
 }

@@ -10,6 +10,7 @@ mod api;
 mod app;
 mod ask;
 mod assets;
+mod compress;
 mod health;
 mod hooks;
 mod live;

@@ -101,10 +101,12 @@ async fn revisions(realm: &dyn Realm) -> Result<Revisions, StoreError> {
     Ok(seen)
 }
 
-/// The runs that are new or have another revision.
+/// The runs that are new or have another revision, and those that a look sees no more, with the revision that they had last:
+/// a run leaves the looks when it ends after many newer ones have begun.
 fn changed(before: &Revisions, after: &Revisions) -> Revisions {
     let is_other = |(key, rev): &(&String, &u64)| before.get(*key) != Some(rev);
-    after.iter().filter(is_other).map(|(key, rev)| (key.clone(), *rev)).collect()
+    let left = before.iter().filter(|(key, _)| !after.contains_key(*key));
+    after.iter().filter(is_other).chain(left).map(|(key, rev)| (key.clone(), *rev)).collect()
 }
 
 /// The state that a stream has sent.
@@ -192,9 +194,9 @@ mod tests {
     fn event_has_what_changed_and_no_more() {
         let before = seen(&[("a", 1), ("b", 2)]);
         assert_eq!(changed(&before, &before), seen(&[]));
-        assert_eq!(changed(&before, &seen(&[("b", 3), ("c", 1)])), seen(&[("b", 3), ("c", 1)]));
-        // A run that left the list did not change.
-        assert_eq!(changed(&before, &seen(&[("a", 1)])), seen(&[]));
+        assert_eq!(changed(&before, &seen(&[("a", 1), ("b", 3), ("c", 1)])), seen(&[("b", 3), ("c", 1)]));
+        // A run that is seen no more may have ended meanwhile.
+        assert_eq!(changed(&before, &seen(&[("a", 1)])), seen(&[("b", 2)]));
     }
 
     fn listener(last: Option<&str>, look: Look) -> (Listener, watch::Sender<Arc<Look>>) {

@@ -7,16 +7,16 @@ use std::time::Instant;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tower_service::Service;
 
-use crate::access::{COOKIE, Caller, Seen, look};
+use crate::access::{Caller, Seen, look};
 use crate::answer::{Fault, see};
 use crate::app::App;
 use crate::ask::cookie;
-use crate::{api, assets, health, hooks, live, pages};
+use crate::{api, assets, compress, health, hooks, live, pages};
 
 /// Where the API begins.
 const API: &str = "/api/";
@@ -58,8 +58,13 @@ async fn nothing(_: State<Arc<App>>) -> Fault {
     Fault::new(StatusCode::NOT_FOUND, "there is no such page")
 }
 
-async fn wrong_method(_: State<Arc<App>>) -> Fault {
-    Fault::new(StatusCode::METHOD_NOT_ALLOWED, "this page is asked for in another way")
+async fn wrong_method(_: State<Arc<App>>, method: Method, uri: Uri) -> Fault {
+    let path = pumice_core::text::quoted(uri.path());
+    let why = match method {
+        Method::POST => format!("{path} is a page: it is asked for with GET, and takes no form"),
+        _ => format!("{path} is where a form is sent: it takes POST alone"),
+    };
+    Fault::new(StatusCode::METHOD_NOT_ALLOWED, why)
 }
 
 /// Whether a path is for callers without a login.
@@ -67,9 +72,15 @@ fn is_public(path: &str) -> bool {
     matches!(path, "/login" | "/login/link" | health::PATH) || path.starts_with("/assets/")
 }
 
-/// Answers a request.
-pub(crate) async fn answer(app: &Arc<App>, router: Router, peer: IpAddr, request: Request<Body>) -> Response {
+/// Answers a request; says whether its caller is logged in.
+pub(crate) async fn answer(
+    app: &Arc<App>,
+    router: Router,
+    peer: IpAddr,
+    request: Request<Body>,
+) -> (Response, bool) {
     let path = request.uri().path().to_owned();
+    let is_packed = request.method() != Method::HEAD && compress::is_accepted(request.headers());
     let (caller, answered) = match admit(app, peer, &request) {
         Ok(caller) => {
             let given = caller.clone();
@@ -77,7 +88,7 @@ pub(crate) async fn answer(app: &Arc<App>, router: Router, peer: IpAddr, request
         }
         Err(answer) => (None, *answer),
     };
-    let mut response = answered;
+    let (mut response, is_known) = (answered, caller.is_some());
     if let Some(fault) = response.extensions_mut().remove::<Fault>() {
         let headers = std::mem::take(response.headers_mut());
         response = match path.starts_with(API) || path.starts_with(hooks::PATH) {
@@ -96,7 +107,10 @@ pub(crate) async fn answer(app: &Arc<App>, router: Router, peer: IpAddr, request
             given.insert(name, HeaderValue::from_static(value));
         }
     }
-    response
+    if is_packed {
+        response = compress::compressed(response).await;
+    }
+    (response, is_known)
 }
 
 async fn within_time(
@@ -158,7 +172,7 @@ fn admit(app: &App, peer: IpAddr, request: &Request<Body>) -> Result<Option<Call
             match named {
                 Some(named) => Some(named),
                 None => {
-                    let session = cookie(request.headers(), COOKIE);
+                    let session = cookie(request.headers(), &app.cookie);
                     session.and_then(|id| app.logins.by_session(&id, Instant::now()))
                 }
             }

@@ -14,8 +14,9 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use pumice_service::Realm;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
+use crate::access::{Place, Room};
 use crate::app::{App, Settings, StartError};
 use crate::router::{answer, router};
 
@@ -72,27 +73,23 @@ impl Console {
     pub async fn serve(self, stop: impl Future<Output = ()>) {
         let Self { app, listener, .. } = self;
         let router = router(app.clone());
-        let room = Arc::new(Semaphore::new(app.bounds.connections));
+        let room = Room::new(app.bounds.connections);
         let (stopping, stopped) = watch::channel(false);
         tokio::pin!(stop);
         loop {
             let next = async {
-                // The semaphore is never closed.
-                let place = room.clone().acquire_owned().await.ok();
-                (listener.accept().await, place)
+                let (stream, peer) = listener.accept().await?;
+                let place = room.enter(peer.ip()).await;
+                Ok((stream, peer, place))
             };
-            let (accepted, place) = tokio::select! {
+            let accepted: std::io::Result<_> = tokio::select! {
                 () = &mut stop => break,
                 next = next => next,
             };
             match accepted {
-                Ok((stream, peer)) => {
+                Ok((stream, peer, place)) => {
                     let shared = (app.clone(), router.clone());
-                    let connection = connection(shared, (stream, peer.ip()), stopped.clone());
-                    tokio::spawn(async move {
-                        connection.await;
-                        drop(place);
-                    });
+                    tokio::spawn(connection(shared, (stream, peer.ip()), place, stopped.clone()));
                 }
                 Err(error) => {
                     tracing::debug!(%error, "cannot accept a connection");
@@ -107,18 +104,25 @@ impl Console {
     }
 }
 
-/// Answers one connection until it ends, its time is up or the console stops.
+/// Answers one connection until it ends, its time is up, its place is given to another or the console stops.
 async fn connection(
     (app, router): (Arc<App>, Router),
     (stream, peer): (TcpStream, IpAddr),
+    place: Place,
     mut stopped: watch::Receiver<bool>,
 ) {
     let bounds = app.bounds;
     // A page is written whole: there is nothing to wait for.
     let _ = stream.set_nodelay(true);
+    let at = &place;
     let service = service_fn(move |request: Request<Incoming>| {
         let (app, router) = (app.clone(), router.clone());
-        async move { Ok::<_, Infallible>(answer(&app, router, peer, request.map(Body::new)).await) }
+        async move {
+            at.begin();
+            let (response, is_known) = answer(&app, router, peer, request.map(Body::new)).await;
+            at.end(is_known);
+            Ok::<_, Infallible>(response)
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -133,6 +137,7 @@ async fn connection(
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = tokio::time::sleep(bounds.connection_time) => return,
+        () = place.ended() => return,
         () = stopped => {
             connection.as_mut().graceful_shutdown();
             // An event stream never ends by itself.

@@ -171,6 +171,7 @@ impl From<DispatchError> for Error {
             DispatchError::NoSuchJob { .. } => ErrorKind::NotFound,
             DispatchError::KeyTaken { .. } | DispatchError::DeliveryTaken { .. } => ErrorKind::Conflict,
             DispatchError::BadSpec { .. }
+            | DispatchError::BadParameters { .. }
             | DispatchError::HoldsSecret { .. }
             | DispatchError::Withheld
             | DispatchError::TooDeep { .. }

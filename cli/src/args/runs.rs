@@ -37,7 +37,7 @@ pub(crate) enum Runs {
         /// Go on where an earlier list ended, which shows its cursor
         #[arg(long, value_name = "CURSOR")]
         cursor: Option<PageCursor>,
-        /// At most so many
+        /// At most so many, up to 1,000; `runs export` gives all
         #[arg(long, value_name = "N", default_value_t = 50)]
         limit: usize,
         /// Children of chains and the like, too

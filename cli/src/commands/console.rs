@@ -92,7 +92,7 @@ pub(super) async fn open(global: &Global, doors: Doors) -> Result<Opened, Failur
         role: role.unwrap_or(Role::Editor),
         is_read_only: read_only,
         bounds: Bounds::default(),
-        words: words(global),
+        words: words_of(global, &std::path::absolute(&global.home).unwrap_or_else(|_| global.home.clone())),
         meters: Some(Box::new(crate::meters::families)),
         announce: Box::new(|link| tell_line(&format!("log in once at {link}"))),
         refresh: Some(Box::new(move || {
@@ -188,15 +188,20 @@ fn private_text(path: &std::path::Path) -> std::io::Result<String> {
     Ok(text)
 }
 
-/// The beginning of a command for this realm.
+/// The beginning of a command for this realm, typed where this process was started.
 pub(super) fn words(global: &Global) -> Vec<String> {
+    words_of(global, &global.home)
+}
+
+/// The same with another path to the realm's folder: a command that is copied from a page is typed anywhere.
+fn words_of(global: &Global, home: &std::path::Path) -> Vec<String> {
     let mut words = vec!["pumice".to_owned()];
     if let Some(url) = &global.url {
         words.push(format!("--url={url}"));
     } else if global.is_aws() {
         words.push("--aws".to_owned());
     } else if global.home != std::path::Path::new(".pumice") {
-        words.push(format!("--home={}", global.home.display()));
+        words.push(format!("--home={}", home.display()));
     }
     words.extend(global.realm.as_ref().map(|realm| format!("--realm={realm}")));
     words

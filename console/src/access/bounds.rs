@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Limits of the server. Whatever a client sends, the process stays small and goes on.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Connections at the same time; further ones wait to be accepted.
+    /// Connections at the same time; a further one gets the place of one without a login.
     pub connections: usize,
     /// Event streams at the same time.
     pub streams: usize,

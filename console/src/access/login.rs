@@ -10,8 +10,11 @@ use uuid::Uuid;
 
 use super::Role;
 
-/// The name of the session's cookie.
-pub(crate) const COOKIE: &str = "pumice-session";
+/// The name of the session's cookie of a console at a port: browsers send the cookies of a host to each of its ports.
+pub(crate) fn cookie_name(port: u16) -> String {
+    format!("pumice-session-{port}")
+}
+
 /// How long a link may be used.
 const LINK_TIME: Duration = Duration::from_mins(15);
 /// How long a session lives after its last use.

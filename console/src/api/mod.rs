@@ -55,8 +55,8 @@ fn offered() -> impl Iterator<Item = Operation> {
     operations().into_iter().filter(Operation::is_offered)
 }
 
-async fn document() -> Response {
-    answer(StatusCode::OK, &openapi::document(offered()), "application/json")
+async fn document(State(app): State<Arc<App>>) -> Response {
+    answer(StatusCode::OK, &openapi::document(offered(), &app.cookie), "application/json")
 }
 
 /// Carries out an operation.
@@ -91,7 +91,7 @@ async fn operate(
     if let Some(condition) = condition(&parts.headers)? {
         set(&mut asked, &fields, "if_match", json!(condition), &operation)?;
     }
-    if let Some(key) = parts.headers.get(KEY) {
+    if let Some(key) = only(&parts.headers, KEY)? {
         // A field of that name of what only looks is another thing, as an object's key.
         if Role::only_looks(&operation) {
             return Err(Fault::bad(format!("{} only looks: it takes no {KEY}", operation.command)));
@@ -123,9 +123,29 @@ async fn operate(
     let mut response = outcome?;
     let tag = operation.tag(&response);
     mask_value(&mut response);
-    let mut answer = answer(StatusCode::OK, &response, "application/json");
+    let mut answer = answer(status_of(&response), &response, "application/json");
     tagged(&mut answer, tag.as_deref());
     Ok(answer)
+}
+
+/// The status of a response: whether all that was asked for was done, a part, or nothing.
+fn status_of(response: &Value) -> StatusCode {
+    let is_some = |value: &Value| value.as_array().is_some_and(|items| !items.is_empty());
+    if !is_some(&response["refused"]) {
+        return StatusCode::OK;
+    }
+    let fields = response.as_object().into_iter().flatten();
+    let is_part = fields.filter(|(name, _)| *name != "refused").any(|(_, value)| is_some(value));
+    if is_part { StatusCode::MULTI_STATUS } else { StatusCode::UNPROCESSABLE_ENTITY }
+}
+
+/// The value of a header that may be there once.
+fn only<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a HeaderValue>, Fault> {
+    let mut all = headers.get_all(name).iter();
+    match (all.next(), all.next()) {
+        (value, None) => Ok(value),
+        _ => Err(Fault::bad(format!("{name}: it is there more than once: nothing was done"))),
+    }
 }
 
 /// The condition of a write: its lines are one list (RFC 9110, 5.3). The service reads it.
@@ -219,7 +239,7 @@ fn body_as_json(headers: &HeaderMap, body: &[u8]) -> Result<Map<String, Value>, 
     if body.is_empty() {
         return Ok(Map::new());
     }
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = only(headers, "content-type")?.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
     if !kind.eq_ignore_ascii_case("application/json") {
         return Err(Fault::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "a request is sent as application/json"));

@@ -7,7 +7,7 @@ use super::BASE;
 use crate::access::Role;
 
 /// The document.
-pub(super) fn document(operations: impl Iterator<Item = Operation>) -> Value {
+pub(super) fn document(operations: impl Iterator<Item = Operation>, cookie: &str) -> Value {
     let mut schemas = Map::new();
     schemas.insert("Problem".to_owned(), problem());
     let mut paths = Map::new();
@@ -38,7 +38,7 @@ pub(super) fn document(operations: impl Iterator<Item = Operation>) -> Value {
             "schemas": schemas,
             "securitySchemes": {
                 "token": { "type": "http", "scheme": "bearer" },
-                "session": { "type": "apiKey", "in": "cookie", "name": crate::access::COOKIE },
+                "session": { "type": "apiKey", "in": "cookie", "name": cookie },
             },
         },
         "security": [{ "token": [] }, { "session": [] }],
@@ -101,6 +101,16 @@ fn described(operation: &Operation, name: &str, query: Option<&Value>) -> Value 
             "default": problem,
         },
     });
+    if operation.response().pointer("/properties/refused/type") == Some(&json!("array")) {
+        let same = &described["responses"]["200"]["content"];
+        let answered = |what: &str| json!({ "description": what, "content": same });
+        let (part, none) = (
+            answered("A part was refused; the rest was done."),
+            answered("All was refused: nothing was done."),
+        );
+        described["responses"]["207"] = part;
+        described["responses"]["422"] = none;
+    }
     if operation.shows_document() {
         described["responses"]["200"]["headers"] = json!({ "ETag": { "schema": { "type": "string" },
             "description": "The tag of the document, for If-Match." } });
@@ -190,7 +200,7 @@ mod tests {
 
     #[test]
     fn document_has_every_operation_and_names_only_what_it_has() {
-        let document = document(offered());
+        let document = document(offered(), "c");
         let paths = document["paths"].as_object().unwrap();
         assert_eq!(paths.len(), offered().count());
         let mut found = Vec::new();

@@ -1,5 +1,6 @@
 //! Backfills: begun, looked at, cancelled, resumed.
 
+use axum::http::StatusCode;
 use axum::response::Response;
 use pumice_core::clock::backfill::Only;
 use pumice_core::ids::JobId;
@@ -17,7 +18,7 @@ use super::{Head, render};
 use crate::access::Role;
 use crate::answer::{Fault, see};
 use crate::ask::Ask;
-use crate::view::{Clock, about, counted, job_link, link, run_link};
+use crate::view::{Clock, Words, about, counted, job_link, link, run_link};
 
 /// Most slots that are shown of what a backfill would start.
 const MAX_SLOTS: usize = 50;
@@ -98,10 +99,36 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
 
 /// Begins a backfill, or shows what it would start.
 pub(crate) async fn begin(ask: Ask) -> Result<Response, Fault> {
-    let dry_run = ask.form.has("try");
-    if !dry_run {
+    if !ask.form.has("try") {
         ask.act(Role::Operator)?;
     }
+    ask.form.need("id")?;
+    let shown = match answered(&ask).await {
+        Ok(BackfillAnswer::Begun(begun)) => {
+            let word = if begun.existing { "was begun already" } else { "begun" };
+            let notes = begun.notes.iter().map(|note| format!("; {note}")).collect::<String>();
+            ask.tell(true, format!("backfill {} {word}{notes}", begun.backfill.id));
+            return Ok(see(&place(&begun.backfill.id)));
+        }
+        Ok(BackfillAnswer::Foreseen(foreseen)) => Ok(foreseen_shown(&ask, &foreseen, &ask.clock().await?)),
+        // The form may be corrected on the page, which keeps it.
+        Err(fault) if fault.status == StatusCode::BAD_REQUEST => Err(fault),
+        Err(fault) => return Err(fault),
+    };
+    let command = command(&ask, ask.clock().await?.zone.name())?;
+    match shown {
+        Ok(shown) => schedules_page(ask, shown, Some(command)).await,
+        Err(fault) => {
+            let shown = json!({ "trouble": fault.message, "form": form_of(&ask) });
+            let mut response = schedules_page(ask, shown, Some(command)).await?;
+            *response.status_mut() = fault.status;
+            Ok(response)
+        }
+    }
+}
+
+/// What the form asks for, done or tried.
+async fn answered(ask: &Ask) -> Result<BackfillAnswer, Fault> {
     let id = ask.form.need("id")?;
     let job: JobId = id.parse().map_err(|error: pumice_core::ids::BadName| Fault::bad(error.to_string()))?;
     let needed = |name: &str, at: Option<_>| {
@@ -113,29 +140,40 @@ pub(crate) async fn begin(ask: Ask) -> Result<Response, Fault> {
     let request = BeginBackfill {
         job,
         entry: ask.form.parsed("entry")?,
-        from: needed("from", time(&ask, "from").await?)?,
-        to: needed("to", range_end(&ask, "to").await?)?,
+        from: needed("from", time(ask, "from").await?)?,
+        to: needed("to", range_end(ask, "to").await?)?,
         only,
         max_active: ask.form.parsed("max_active")?.unwrap_or(1),
         reverse: ask.form.has("reverse"),
         key: None,
         by: ask.caller.name.clone(),
         why: ask.form.get("why").unwrap_or_default().to_owned(),
-        dry_run,
+        dry_run: ask.form.has("try"),
     };
-    match begin_backfill(ask.realm(), &request).await? {
-        BackfillAnswer::Begun(begun) => {
-            let word = if begun.existing { "was begun already" } else { "begun" };
-            let notes = begun.notes.iter().map(|note| format!("; {note}")).collect::<String>();
-            ask.tell(true, format!("backfill {} {word}{notes}", begun.backfill.id));
-            Ok(see(&place(&begun.backfill.id)))
-        }
-        BackfillAnswer::Foreseen(foreseen) => {
-            let clock = ask.clock().await?;
-            let shown = foreseen_shown(&ask, &foreseen, &clock);
-            schedules_page(ask, shown).await
-        }
-    }
+    Ok(begin_backfill(ask.realm(), &request).await?)
+}
+
+/// The command that shows the same.
+fn command(ask: &Ask, zone: &str) -> Result<Words, Fault> {
+    let text = |name: &str| ask.form.get(name);
+    Ok(ask
+        .words(&["schedules", "backfill", ask.form.need("id")?])
+        .option("--from", text("from"))
+        .option("--to", text("to"))
+        .option("--tz", Some(zone))
+        .option("--entry", text("entry"))
+        .option("--only", text("only").filter(|only| *only != "missing"))
+        .option("--max-active", text("max_active").filter(|most| *most != "1"))
+        .switch("--reverse", ask.form.has("reverse"))
+        .option("--why", text("why"))
+        .switch("--dry-run", true))
+}
+
+/// The form as it was sent.
+fn form_of(ask: &Ask) -> Value {
+    let text = |name: &str| ask.form.get(name).unwrap_or_default();
+    json!({ "from": text("from"), "to": text("to"), "only": text("only"), "max_active": text("max_active"),
+        "why": text("why"), "entry": text("entry"), "reverse": ask.form.has("reverse") })
 }
 
 fn foreseen_shown(ask: &Ask, foreseen: &BackfillForeseen, clock: &Clock) -> Value {
@@ -143,8 +181,8 @@ fn foreseen_shown(ask: &Ask, foreseen: &BackfillForeseen, clock: &Clock) -> Valu
         json!({ "at": clock.moment(slot.slot.0), "local": slot.local, "zone": slot.zone, "entry": slot.entry,
             "starts": slot.starts })
     });
-    let text = |name: &str| ask.form.get(name).unwrap_or_default().to_owned();
     json!({
+        "trouble": Value::Null,
         "summary": match &foreseen.existing {
             Some(known) => format!("backfill {} was begun already: nothing would be started", known.id),
             None => format!("{} of {} would be started", foreseen.starts, counted(foreseen.planned, "slot")),
@@ -152,8 +190,7 @@ fn foreseen_shown(ask: &Ask, foreseen: &BackfillForeseen, clock: &Clock) -> Valu
         "slots": slots.collect::<Vec<_>>(),
         "more": foreseen.slots.len().saturating_sub(MAX_SLOTS),
         "notes": foreseen.notes,
-        "form": { "from": text("from"), "to": text("to"), "only": text("only"), "max_active": text("max_active"),
-            "why": text("why"), "entry": text("entry"), "reverse": ask.form.has("reverse") },
+        "form": form_of(ask),
     })
 }
 

@@ -20,6 +20,9 @@ use crate::answer::{Fault, see};
 use crate::ask::Ask;
 use crate::view::{document, job_link, plain};
 
+/// The file that commands about a spec name on this page.
+const FILE: &str = "spec.json";
+
 /// The content of the form: the spec as it was read, its tag, and the text that is to replace it.
 struct Draft {
     id: String,
@@ -185,13 +188,17 @@ async fn page(ask: &Ask, draft: &Draft, notes: Notes) -> Result<Response, Fault>
         "lines": draft.text.lines().count().clamp(10, 40),
         "base": draft.base,
         "tag": draft.tag,
+        "file": FILE,
+        "show_command": ask.words(&["jobs", "show", &draft.id, "-o", "json"]).line(),
         "trouble": notes.trouble.map(|text| plain(&text)),
         "is_gone": notes.is_gone,
         "meanwhile": notes.meanwhile.as_deref().map(rows),
         "planned": notes.planned.as_deref().map(rows),
         "warnings": notes.warnings,
     });
-    let head = Head::new(format!("Edit {}", draft.id), "jobs", &ask.words(&["jobs", "show", &draft.id]));
+    // A command has the spec in a file.
+    let word = if notes.planned.is_some() { "plan" } else { "apply" };
+    let head = Head::new(format!("Edit {}", draft.id), "jobs", &ask.words(&[word, FILE]));
     render(ask, "job-edit.html", head.live(""), own).await
 }
 

@@ -17,6 +17,8 @@ use crate::view::{Clock, counted, job_link, link, run_link};
 const SHOWN: usize = 20;
 /// Most differences of a group that are shown.
 pub(super) const MAX_CHANGES: usize = 6;
+/// Longest heading of a group, in characters.
+const MAX_HEADLINE: usize = 90;
 /// Longest value of a difference, in characters.
 const MAX_VALUE: usize = 120;
 
@@ -63,6 +65,7 @@ fn shown(group: &FailureGroup, found: &FailureList, clock: &Clock) -> Value {
     json!({
         "fingerprint": group.fingerprint,
         "reason": escaped(&group.reason),
+        "headline": headline(&group.reason),
         "count": group.count,
         "open": group.open,
         "jobs": jobs.collect::<Vec<_>>(),
@@ -79,6 +82,14 @@ fn shown(group: &FailureGroup, found: &FailureList, clock: &Clock) -> Value {
         "runs_href": link("/runs", &[("where", &terms)]),
         "retry_href": link("/runs/many", &[("act", "retry"), ("where", &terms)]),
     })
+}
+
+/// The first words of a reason.
+fn headline(reason: &str) -> String {
+    let line = reason.lines().find(|line| !line.trim().is_empty()).unwrap_or("No reason was recorded").trim();
+    let short: String = line.chars().take(MAX_HEADLINE).collect();
+    let mark = if short.len() < line.len() { "…" } else { "" };
+    format!("{}{mark}", escaped(&short))
 }
 
 pub(super) fn difference(what: &str, change: &FieldChange) -> Value {

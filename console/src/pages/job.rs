@@ -1,23 +1,24 @@
 //! A job: its spec, its schedule in words, its history, and a form that runs it.
 
+use axum::http::StatusCode;
 use axum::response::Response;
 use pumice_core::duration::Span;
 use pumice_core::glob::{literal, matches};
 use pumice_core::ids::JobId;
 use pumice_core::pauses::{Pause, Scope};
 use pumice_core::ports::Doc;
-use pumice_core::request::set_dotted;
 use pumice_core::run::Status;
 use pumice_core::text::escaped;
 use pumice_service::dispatch::{Dispatch, dispatch};
 use pumice_service::pauses::PauseDetails;
-use pumice_service::render::{RenderJob, render as render_job};
+use pumice_service::render::{RenderJob, RenderedJob, render as render_job};
 use pumice_service::runs::{ListRuns, RunShown, list as list_runs};
 use pumice_service::schedules::{ListSchedules, list};
 use pumice_service::specs::{DeleteJobs, JobName, delete as delete_jobs, show as show_job};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::form::{self, Inputs};
 use super::jobs::enabled;
 use super::now::blank;
 use super::pauses::{MAX_PAUSES, shown};
@@ -25,7 +26,7 @@ use super::schedules::{rows as rows_of, upcoming};
 use super::{Head, render};
 use crate::access::Role;
 use crate::answer::{Fault, see};
-use crate::ask::{Ask, Fields};
+use crate::ask::Ask;
 use crate::svg::{Lasted, durations};
 use crate::view::{Clock, RunRow, about, document, job_link, link, run_link, short, tone};
 
@@ -39,12 +40,34 @@ const UPCOMING: usize = 5;
 /// The page.
 pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     let id = ask.query.need("id")?.to_owned();
-    page(ask, &id, Value::Null).await
+    page(ask, &id, Tried::Nothing).await
 }
 
-async fn page(ask: Ask, id: &str, preview: Value) -> Result<Response, Fault> {
+/// The outcome of the form that the page answers.
+enum Tried {
+    Nothing,
+    /// What would run.
+    Preview(RenderedJob),
+    /// Why nothing was run, or could be shown.
+    Trouble(Fault),
+}
+
+impl Tried {
+    fn shown(&self) -> Value {
+        match self {
+            Self::Nothing => Value::Null,
+            Self::Preview(one) => {
+                json!({ "payload": document(&one.payload), "when": one.when, "trouble": Value::Null,
+                "parameters": document(&Value::Object(one.parameters.clone())) })
+            }
+            Self::Trouble(fault) => json!({ "trouble": fault.message }),
+        }
+    }
+}
+
+async fn page(ask: Ask, id: &str, tried: Tried) -> Result<Response, Fault> {
     let job = JobId::stored(id).map_err(|error| Fault::bad(error.to_string()))?;
-    let clock = ask.clock().await?;
+    let clock = *ask.clocks(std::iter::once(&job)).await?.of(&job);
     let spec = show_job(ask.realm(), &JobName { job: job.clone() }).await;
     // Of a job that was deleted the runs are there.
     let (spec, trouble) = match spec {
@@ -70,11 +93,17 @@ async fn page(ask: Ask, id: &str, preview: Value) -> Result<Response, Fault> {
     let rows: Vec<RunRow> =
         history.runs.iter().take(LISTED).map(|run| RunRow::of(run, &clock, length)).collect();
     let graph = spec.as_ref().map_or(Value::Null, |spec| crate::svg::graph_of_job(ask.realm(), spec));
-    let form = if preview.is_null() {
-        json!({ "globals": "", "params": "", "delay": "" })
-    } else {
-        preview["form"].clone()
+    let text = |name: &str| ask.form.get(name).unwrap_or_default();
+    let form = json!({ "globals": text("globals"), "params": text("params"), "delay": text("delay") });
+    let schema = spec.as_ref().and_then(|spec| schema_of(&ask, spec));
+    let fields = spec.as_ref().map(|spec| form::shown(spec, schema.as_ref(), &ask.form));
+    let inputs = spec.as_ref().and_then(|spec| form::read(spec, schema.as_ref(), &ask.form).ok());
+    let inputs = inputs.unwrap_or_default();
+    let command = match &tried {
+        Tried::Preview(_) => form::with_options(ask.words(&["render", id]), &inputs),
+        Tried::Nothing | Tried::Trouble(_) => None,
     };
+    let command = command.unwrap_or_else(|| ask.words(&["jobs", "show", id]));
     let pauses = pauses_of(&ask, id, spec.as_ref()).await?;
     let own_pause =
         pauses.iter().find(|pause| matches!(&pause.scope, Scope::Job(one) if one == id || *one == pattern));
@@ -101,13 +130,47 @@ async fn page(ask: Ask, id: &str, preview: Value) -> Result<Response, Fault> {
         "stats": stats(&history.runs, &clock),
         "form": form,
         "key": Uuid::new_v4().to_string(),
-        "preview": preview,
-        "run_command": ask.words(&["dispatch", id]).line(),
+        "preview": tried.shown(),
+        "run_command": dispatch_line(&ask, id, &inputs),
+        "fields": fields,
         "edit_href": link("/job/edit", &[("id", id)]),
         "delete_command": ask.words(&["jobs", "delete", id]).line(),
     });
-    let head = Head::new(id, "jobs", &ask.words(&["jobs", "show", id])).live("runs");
-    render(&ask, "job.html", head, own).await
+    // The answer to a form has its inputs: asked for anew it would be the page without them.
+    let live = if matches!(tried, Tried::Nothing) { "runs" } else { "" };
+    let mut response = render(&ask, "job.html", Head::new(id, "jobs", &command).live(live), own).await?;
+    if let Tried::Trouble(fault) = &tried {
+        *response.status_mut() = fault.status;
+    }
+    Ok(response)
+}
+
+/// The schema of a job's parameters.
+fn schema_of(ask: &Ask, spec: &Doc) -> Option<Value> {
+    let job_type = ask.realm().registry().job_type(spec.get("type")?.as_str()?)?;
+    Some(job_type.schemas().1)
+}
+
+/// The input of the form, for a job as it is stored.
+async fn inputs(ask: &Ask, job: &JobId) -> Result<Inputs, Fault> {
+    let spec = show_job(ask.realm(), &JobName { job: job.clone() }).await?;
+    form::read(&spec, schema_of(ask, &spec).as_ref(), &ask.form)
+}
+
+/// The command that runs the job with the form's input. Options have texts alone: other values are in a request.
+fn dispatch_line(ask: &Ask, id: &str, inputs: &Inputs) -> String {
+    let delay = ask.form.get("delay");
+    if let Some(words) = form::with_options(ask.words(&["dispatch", id]), inputs) {
+        return words.option("--delay", delay).line();
+    }
+    match form::as_request(id, inputs, delay) {
+        Some(request) => format!(
+            "printf %s {} | {}",
+            crate::view::quote(&request),
+            ask.words(&["dispatch", "--file=-"]).line()
+        ),
+        None => ask.words(&["dispatch", id]).line(),
+    }
 }
 
 /// The pauses that hold the runs of a job.
@@ -168,34 +231,39 @@ fn stats(runs: &[RunShown], clock: &Clock) -> Value {
     })
 }
 
-/// The lines NAME=VALUE of a field, as the options `-g` and `-p` take them.
-pub(super) fn given(fields: &Fields, name: &str) -> Result<Map<String, Value>, Fault> {
-    let mut map = Map::new();
-    for line in fields.get(name).unwrap_or_default().lines().map(str::trim).filter(|line| !line.is_empty()) {
-        let wrong = |why: &str| Fault::bad(format!("{name}: {}: {why}", pumice_core::text::quoted(line)));
-        let (field, value) = line.split_once('=').ok_or_else(|| wrong("expected NAME=VALUE"))?;
-        set_dotted(&mut map, field.trim(), value.into()).map_err(|error| wrong(&error.to_string()))?;
-    }
-    Ok(map)
-}
-
 /// Runs a job, or shows what would run.
 pub(crate) async fn run(ask: Ask) -> Result<Response, Fault> {
     let id = ask.form.need("id")?.to_owned();
     let job: JobId = id.parse().map_err(|error: pumice_core::ids::BadName| Fault::bad(error.to_string()))?;
-    let (globals, parameters) = (given(&ask.form, "globals")?, given(&ask.form, "params")?);
-    if ask.form.has("preview") {
-        let request = RenderJob { job, globals, parameters, now: None, zone: None };
-        let text = |name: &str| ask.form.get(name).unwrap_or_default().to_owned();
-        let form = json!({ "globals": text("globals"), "params": text("params"), "delay": text("delay") });
-        let preview = match render_job(ask.realm(), request).await {
-            Ok(one) => json!({ "form": form, "payload": document(&one.payload),
-                "parameters": document(&Value::Object(one.parameters)), "when": one.when, "trouble": Value::Null }),
-            Err(error) => json!({ "form": form, "trouble": error.message() }),
-        };
-        return page(ask, &id, preview).await;
+    let is_preview = ask.form.has("preview");
+    if !is_preview {
+        ask.act(Role::Operator)?;
     }
-    ask.act(Role::Operator)?;
+    let tried = match is_preview {
+        true => preview(&ask, job).await.map(Tried::Preview),
+        false => match start(&ask, &id, &job).await {
+            Ok(response) => return Ok(response),
+            Err(fault) => Err(fault),
+        },
+    };
+    match tried {
+        Ok(tried) => page(ask, &id, tried).await,
+        // The form may be corrected on the page, which keeps it.
+        Err(fault) if fault.status.is_client_error() && fault.status != StatusCode::NOT_FOUND => {
+            page(ask, &id, Tried::Trouble(fault)).await
+        }
+        Err(fault) => Err(fault),
+    }
+}
+
+async fn preview(ask: &Ask, job: JobId) -> Result<RenderedJob, Fault> {
+    let Inputs { globals, parameters } = inputs(ask, &job).await?;
+    let request = RenderJob { job, globals, parameters, now: None, zone: None };
+    Ok(render_job(ask.realm(), request).await?)
+}
+
+async fn start(ask: &Ask, id: &str, job: &JobId) -> Result<Response, Fault> {
+    let Inputs { globals, parameters } = inputs(ask, job).await?;
     let delay = ask.form.get("delay").map(Span::parse).transpose();
     delay.map_err(|error| Fault::bad(format!("delay: {error}")))?;
     let mut asked = json!({ "job_id": id, "globals": globals, "parameters": parameters });
@@ -212,7 +280,7 @@ pub(crate) async fn run(ask: Ask) -> Result<Response, Fault> {
         (Some(run), _) => {
             let warning = run.warning.as_ref().map(|one| format!(": {one}")).unwrap_or_default();
             let word = if run.existing { "was dispatched already" } else { "dispatched" };
-            ask.tell(true, format!("run {} of {} {word}{warning}", run.run_id, escaped(&id)));
+            ask.tell(true, format!("run {} of {} {word}{warning}", run.run_id, escaped(id)));
             Ok(see(&run_link(&run.run_id.to_string())))
         }
         (None, Some(refused)) => Err(Fault::bad(refused.error.clone())),
@@ -236,19 +304,4 @@ pub(crate) async fn delete(ask: Ask) -> Result<Response, Fault> {
     let word = if is_gone { "deleted" } else { "was not there" };
     ask.tell(is_gone && users.is_empty(), format!("job {} {word}{named}", escaped(&id)));
     Ok(see(if is_gone { "/jobs".to_owned() } else { job_link(&id) }.as_str()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_of_a_form_are_read_as_options_are() {
-        let fields = Fields::read(b"globals=day%3D2026-03-01%0D%0A%0D%0Avars.name%3Da%3Db").unwrap();
-        let read = given(&fields, "globals").unwrap();
-        assert_eq!(Value::Object(read), json!({ "day": "2026-03-01", "vars": { "name": "a=b" } }));
-        let fields = Fields::read(b"params=day").unwrap();
-        assert_eq!(given(&fields, "params").unwrap_err().message, "params: \"day\": expected NAME=VALUE");
-        assert_eq!(given(&fields, "globals").unwrap(), Map::new());
-    }
 }

@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use serde_json::json;
 
 use super::render::bare;
 use super::runs::own_path;
-use crate::access::COOKIE;
 use crate::answer::{Fault, html, see};
 use crate::app::App;
 use crate::ask::{Ask, Fields, Taste, body_of};
@@ -19,7 +18,8 @@ use crate::ask::{Ask, Fields, Taste, body_of};
 pub(crate) async fn show(State(app): State<Arc<App>>, request: Request) -> Result<Response, Fault> {
     let query = Fields::read(request.uri().query().unwrap_or_default().as_bytes())?;
     let taste = Taste::of(request.headers());
-    if let Some(secret) = query.get("token") {
+    // Previews of links ask for the head: the link is not used up.
+    if let Some(secret) = query.get("token").filter(|_| request.method() != Method::HEAD) {
         return match app.logins.by_link(secret, Instant::now()) {
             Some(session) => Ok(logged_in(&app, &session, "/")),
             None => {
@@ -81,7 +81,7 @@ fn logged_in(app: &App, session: &str, next: &str) -> Response {
 
 fn set_session(app: &App, response: &mut Response, session: &str, more: &str) {
     let secure = if app.is_secure { "; Secure" } else { "" };
-    let cookie = format!("{COOKIE}={session}; Path=/; HttpOnly; SameSite=Strict{secure}{more}");
+    let cookie = format!("{}={session}; Path=/; HttpOnly; SameSite=Strict{secure}{more}", app.cookie);
     // A session's id and the rest are plain ASCII.
     if let Ok(cookie) = HeaderValue::from_str(&cookie) {
         response.headers_mut().append(header::SET_COOKIE, cookie);

@@ -8,6 +8,7 @@ mod dead;
 mod doctor;
 mod edit;
 mod failures;
+mod form;
 mod job;
 mod jobs;
 pub(crate) mod login;
@@ -15,8 +16,10 @@ mod many;
 mod metrics;
 mod now;
 mod output;
+mod palette;
 mod pauses;
 mod payloads;
+mod realm;
 mod render;
 mod retry;
 mod run;
@@ -28,18 +31,67 @@ mod state;
 mod stats;
 mod taste;
 mod triggers;
+pub(crate) mod views;
 mod workers;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::{get, post};
+use pumice_core::problem::did_you_mean;
+use pumice_core::text::quoted;
 
+use crate::answer::Fault;
 use crate::app::App;
+use crate::ask::Fields;
 
-pub(crate) use render::{Head, fault, render, templates};
+pub(crate) use render::{Clocks, Head, fault, render, templates};
 pub(crate) use run::offline_context;
 pub use screens::{SCREENS, Screen, WITHOUT_SCREEN};
+
+/// The fields that the queries of pages have; a page that is not here has none.
+const QUERIES: [(&str, &[&str]); 23] = [
+    ("/audit", &["where", "cursor"]),
+    ("/audit/entry", &["id"]),
+    ("/backfill", &["id"]),
+    ("/bulk", &["id", "outcome", "cursor"]),
+    ("/connection", &["id"]),
+    ("/dead", &["where"]),
+    ("/dead/letter", &["id"]),
+    ("/failures", &["where"]),
+    ("/job", &["id"]),
+    ("/job/edit", &["id"]),
+    ("/jobs", &["pattern", "after"]),
+    ("/payloads", &["prefix"]),
+    ("/run", &["id"]),
+    ("/run/output", &["id", "at", "step", "attempt", "name", "from", "before", "find"]),
+    ("/run/output/raw", &["id", "at", "step", "attempt", "name", "from", "line"]),
+    ("/run/retry", &["id", "from", "step", "spec", "globals", "params", "once_more"]),
+    (
+        "/runs",
+        &["where", "job", "status", "since", "until", "backfill", "order", "children", "cursor", "limit"],
+    ),
+    ("/runs/many", &["act", "where"]),
+    ("/schedules", &["job"]),
+    ("/stats", &["where"]),
+    ("/trigger", &["id"]),
+    ("/triggers", &["bucket", "key", "size", "event_type"]),
+    ("/palette", &["text"]),
+];
+
+/// Refuses a query with a field that its page does not have: a filter that is misspelt would mean everything.
+///
+/// # Errors
+/// [`Fault`] with the field, and one that is like it.
+pub(crate) fn only_known(path: &str, query: &Fields) -> Result<(), Fault> {
+    let known = QUERIES.iter().find(|(page, _)| *page == path).map_or(&[][..], |(_, names)| names);
+    let unknown = query.iter().map(|(name, _)| name).find(|name| !known.contains(name));
+    let Some(name) = unknown else { return Ok(()) };
+    let hint = did_you_mean(name, known.iter().copied());
+    let hint = hint.or_else(|| (!known.is_empty()).then(|| format!("there is {}", known.join(", "))));
+    let hint = hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
+    Err(Fault::bad(format!("this page has no field {}{hint}", quoted(name))))
+}
 
 /// The routes of all pages but the login.
 pub(crate) fn routes(router: Router<Arc<App>>) -> Router<Arc<App>> {
@@ -48,6 +100,7 @@ pub(crate) fn routes(router: Router<Arc<App>>) -> Router<Arc<App>> {
         .route("/runs", get(runs::show))
         .route("/runs/cancel", post(runs::cancel))
         .route("/runs/many", get(many::show).post(many::act))
+        .route("/runs/views", post(views::keep))
         .route("/bulks", get(bulk::list))
         .route("/bulk", get(bulk::show))
         .route("/bulk/stop", post(bulk::stop))
@@ -85,6 +138,7 @@ pub(crate) fn routes(router: Router<Arc<App>>) -> Router<Arc<App>> {
         .route("/failures", get(failures::show))
         .route("/stats", get(stats::show))
         .route("/doctor", get(doctor::show))
+        .route("/realm", get(realm::show))
         .route("/metrics", get(metrics::show))
         .route("/triggers", get(triggers::show))
         .route("/trigger", get(triggers::one))
@@ -102,6 +156,7 @@ pub(crate) fn routes(router: Router<Arc<App>>) -> Router<Arc<App>> {
         .route("/secrets/delete", post(secrets::delete))
         .route("/audit", get(audit::show))
         .route("/audit/entry", get(audit::one))
+        .route("/palette", get(palette::show))
         .route("/taste", post(taste::set))
         .route("/logout", post(login::logout))
 }

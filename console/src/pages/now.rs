@@ -4,19 +4,23 @@ use axum::response::Response;
 use pumice_core::duration::Span;
 use pumice_core::ports::{Minute, Starts};
 use pumice_core::run::Status;
+use pumice_service::pauses::{ListWorkers, list_workers};
 use pumice_service::runs::{ListRuns, RunList, list};
 use pumice_service::schedules::{ListSchedules, list as list_schedules};
 use serde_json::{Value, json};
 
 use super::schedules::next_of_each;
-use super::{Head, render};
+use super::workers::health;
+use super::{Clocks, Head, render};
 use crate::answer::Fault;
 use crate::ask::Ask;
 use crate::svg::{Bar, sparkline};
-use crate::view::{Clock, RunRow, link};
+use crate::view::{RunRow, counted, link};
 
 /// How many runs each list shows.
 const SHOWN: usize = 10;
+/// Up to how many failures are counted: a list with a time has no number of all.
+const MAX_COUNTED: usize = 200;
 /// How many next starts are shown.
 const COMING: usize = 6;
 /// For how many minutes the starts are counted, the present one among them.
@@ -36,17 +40,21 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     let realm = ask.realm();
     let running = list(realm, &of(&[Status::Running, Status::Retrying], None, SHOWN)).await?;
     let waiting = list(realm, &of(&[Status::Dispatched, Status::Waiting], None, SHOWN)).await?;
-    let failed = list(realm, &of(&[Status::Failed, Status::Rejected], Some(LATELY), SHOWN)).await?;
+    let failed = list(realm, &of(&[Status::Failed, Status::Rejected], Some(LATELY), MAX_COUNTED)).await?;
     let present = Minute::of(clock.now);
     let hour = realm.runs().starts(Minute(present.0 - MINUTES + 1), present).await?;
+    let workers = list_workers(realm, &ListWorkers {}).await?;
     let scheduled = list_schedules(realm, &ListSchedules::default()).await?;
     let bars = bars(&hour, present);
+    let all = [&running, &waiting, &failed];
+    let clocks = ask.clocks(all.iter().flat_map(|found| &found.runs).map(|run| &run.job_id)).await?;
     let own = json!({
-        "running": panel(&running, &clock, "running,retrying", None),
-        "waiting": panel(&waiting, &clock, "dispatched,waiting", None),
-        "failed": panel(&failed, &clock, "failed,rejected", Some("1d")),
+        "running": panel(&running, &clocks, "running,retrying", None),
+        "waiting": panel(&waiting, &clocks, "dispatched,waiting", None),
+        "failed": panel(&failed, &clocks, "failed,rejected", Some("1d")),
+        "workers": health(&workers),
         "coming": next_of_each(&scheduled, COMING, &clock),
-        "starts": { "count": hour.all(), "is_cut": hour.is_cut, "since": clock.moment(hour.since.begin()),
+        "starts": { "count": counted(usize::try_from(hour.all()).unwrap_or(usize::MAX), "start"), "is_cut": hour.is_cut, "since": clock.moment(hour.since.begin()),
             "svg": sparkline(&bars, "starts a minute, the last hour") },
         "is_empty": hour.all() == 0 && running.runs.is_empty() && waiting.runs.is_empty() && failed.runs.is_empty(),
     });
@@ -72,16 +80,17 @@ pub(super) fn blank() -> ListRuns {
     }
 }
 
-fn panel(found: &RunList, clock: &Clock, statuses: &str, since: Option<&str>) -> Value {
+fn panel(found: &RunList, clocks: &Clocks, statuses: &str, since: Option<&str>) -> Value {
     let length = found.id_length.unwrap_or(8);
-    let rows: Vec<RunRow> = found.runs.iter().map(|run| RunRow::of(run, clock, length)).collect();
+    let rows: Vec<RunRow> =
+        found.runs.iter().take(SHOWN).map(|run| RunRow::of(run, clocks.of(&run.job_id), length)).collect();
     let query: Vec<(&str, &str)> =
         [("status", statuses)].into_iter().chain(since.map(|since| ("since", since))).collect();
-    let count = found.all.unwrap_or(rows.len());
-    let has_more = found.next.is_some();
+    let count = found.all.unwrap_or(found.runs.len());
+    let has_more = found.next.is_some() || found.runs.len() > rows.len();
     json!({
         "rows": rows,
-        "count": if found.all.is_none() && has_more { format!("{count}+") } else { count.to_string() },
+        "count": if found.all.is_none() && found.next.is_some() { format!("{count}+") } else { count.to_string() },
         "href": link("/runs", &query),
         "has_more": has_more,
     })

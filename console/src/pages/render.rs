@@ -1,5 +1,6 @@
 //! Renders pages: what all of them have, and their templates.
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use axum::http::StatusCode;
@@ -7,18 +8,22 @@ use axum::response::Response;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior};
+use pumice_core::ids::{JobId, RunKey};
+use pumice_core::secret::mask;
 use pumice_core::text::escaped;
 use serde_json::{Map, Value, json};
 
 use crate::access::{Caller, Role};
 use crate::answer::{Fault, html};
 use crate::app::App;
-use crate::ask::{Ask, Taste};
+use crate::ask::{Ask, Taste, ZoneChoice};
 use crate::assets;
-use crate::view::{Clock, Words, mask_texts};
+use crate::view::{Clock, Words, mask_texts, run_link};
 
+/// How many characters the id of a run has, without its steps.
+const UUID: usize = 36;
 /// The templates, by name.
-const TEMPLATES: [(&str, &str); 34] = [
+const TEMPLATES: [(&str, &str); 36] = [
     ("base.html", include_str!("../../templates/base.html")),
     ("macros.html", include_str!("../../templates/macros.html")),
     ("audit.html", include_str!("../../templates/audit.html")),
@@ -44,6 +49,8 @@ const TEMPLATES: [(&str, &str); 34] = [
     ("output.html", include_str!("../../templates/output.html")),
     ("payloads.html", include_str!("../../templates/payloads.html")),
     ("run.html", include_str!("../../templates/run.html")),
+    ("runs-cancel.html", include_str!("../../templates/runs-cancel.html")),
+    ("realm.html", include_str!("../../templates/realm.html")),
     ("run-body.html", include_str!("../../templates/run-body.html")),
     ("runs.html", include_str!("../../templates/runs.html")),
     ("schedules.html", include_str!("../../templates/schedules.html")),
@@ -103,15 +110,51 @@ impl Ask {
     /// [`Fault`] when the realm's definition cannot be read.
     pub(crate) async fn clock(&self) -> Result<Clock, Fault> {
         let zone = match self.taste.zone {
-            Some(zone) => zone,
-            None => self.realm().site().await?.zone.tz(),
+            ZoneChoice::Own(zone) => zone,
+            ZoneChoice::Realm | ZoneChoice::Job => self.realm().site().await?.zone.tz(),
         };
         Ok(Clock { zone, now: self.realm().now() })
+    }
+
+    /// How times that are about these jobs are shown.
+    ///
+    /// # Errors
+    /// [`Fault`] when the realm's definition or the jobs cannot be read.
+    pub(crate) async fn clocks(&self, jobs: impl Iterator<Item = &JobId>) -> Result<Clocks, Fault> {
+        let common = self.clock().await?;
+        let mut own = HashMap::new();
+        if self.taste.zone == ZoneChoice::Job {
+            let ids: Vec<JobId> = jobs.cloned().collect::<BTreeSet<_>>().into_iter().collect();
+            let found = self.realm().jobs().jobs(&ids).await?;
+            own.extend(ids.into_iter().zip(found).filter_map(|(id, job)| {
+                let zone = job?.ok()?.fields.timezone?.0;
+                Some((id, Clock { zone, ..common }))
+            }));
+        }
+        Ok(Clocks { common, own })
     }
 
     /// A command of this realm.
     pub(crate) fn words(&self, words: &[&str]) -> Words {
         Words::new(&self.app.words, words)
+    }
+}
+
+/// How times are shown that are about one job or another.
+pub(crate) struct Clocks {
+    pub(crate) common: Clock,
+    own: HashMap<JobId, Clock>,
+}
+
+impl Clocks {
+    /// How times that are about a job are shown.
+    pub(crate) fn of(&self, job: &JobId) -> &Clock {
+        self.own.get(job).unwrap_or(&self.common)
+    }
+
+    /// The same where there may be no job.
+    pub(crate) fn of_some(&self, job: Option<&JobId>) -> &Clock {
+        job.map_or(&self.common, |job| self.of(job))
     }
 }
 
@@ -121,10 +164,14 @@ impl Ask {
 /// [`Fault`] when its template lacks something.
 pub(crate) async fn render(ask: &Ask, template: &str, head: Head, own: Value) -> Result<Response, Fault> {
     let clock = ask.clock().await?;
-    let notice = ask.app.logins.take_notice(&ask.caller);
+    let notice = if ask.is_head { None } else { ask.app.logins.take_notice(&ask.caller) };
     let mut context = frame(&ask.app, Some(&ask.caller), &ask.taste, &head);
     context.extend([
-        ("zone".to_owned(), json!({ "name": clock.zone.name(), "is_own": ask.taste.zone.is_some() })),
+        (
+            "zone".to_owned(),
+            json!({ "name": clock.zone.name(), "choice": ask.taste.zone.name(),
+            "is_own": matches!(ask.taste.zone, ZoneChoice::Own(_)) }),
+        ),
         ("notice".to_owned(), json!(notice)),
         ("here".to_owned(), json!(ask.here)),
         ("served".to_owned(), json!(ask.realm().is_served())),
@@ -199,12 +246,32 @@ pub(crate) fn bare(
     text_of(app, template, context)
 }
 
+/// A line of a message, masked, in parts: an id of a run has its link.
+fn words(line: &str, is_linked: bool) -> Vec<Value> {
+    let mut parts = Vec::new();
+    for word in line.split_inclusive(' ') {
+        let id = word.trim_end_matches([' ', ',', ';', ':', '.']);
+        let is_run = is_linked && id.len() >= UUID && id.parse::<RunKey>().is_ok();
+        if is_run {
+            parts.push(json!({ "text": id, "href": run_link(id) }));
+        }
+        let rest = if is_run { &word[id.len()..] } else { word };
+        parts.push(json!({ "text": escaped(rest), "href": Value::Null }));
+    }
+    parts
+}
+
 /// The page for what could not be answered.
 pub(crate) fn fault(app: &Arc<App>, caller: Option<Caller>, fault: &Fault) -> Response {
     let title = fault.status.canonical_reason().unwrap_or("Error");
     let head = Head { title: title.to_owned(), nav: "", command: String::new(), live: String::new() };
     let mut context = frame(app, caller.as_ref(), &Taste::default(), &head);
-    let lines: Vec<String> = fault.message.lines().map(|line| escaped(line).into_owned()).collect();
+    if caller.is_none() {
+        // A caller without a login may be a page of another site.
+        context.extend([("realm".to_owned(), json!("")), ("is_aws".to_owned(), json!(false))]);
+    }
+    let is_linked = caller.is_some();
+    let lines: Vec<Vec<Value>> = fault.message.lines().map(|line| words(&mask(line), is_linked)).collect();
     context.insert("fault".to_owned(), json!({ "status": fault.status.as_u16(), "lines": lines }));
     match text_of(app, "fault.html", context) {
         Ok(text) => html(fault.status, text),

@@ -1,14 +1,16 @@
 //! Doing a run again: what would be kept and what run, with other inputs if need be, and the new run itself.
 
 use axum::response::Response;
+use pumice_core::ids::RunKey;
 use pumice_core::run::SpecOf;
+use pumice_core::secret::{holds_secret, is_marked};
 use pumice_core::text::escaped;
-use pumice_service::runs::{RetriedRun, RetryAction, RetryFrom, RetryRun, retry};
+use pumice_service::runs::{RetriedRun, RetryAction, RetryFrom, RetryRun, RetryStep, retry};
 use pumice_service::specs::FieldChange;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::job::given;
+use super::form::{given, with_inputs};
 use super::{Head, render};
 use crate::access::Role;
 use crate::answer::{Fault, see};
@@ -46,32 +48,135 @@ fn asked(fields: &Fields) -> Result<RetryRun, Fault> {
     })
 }
 
+/// The plan of a run that is done again with nothing changed.
+fn unchanged(run: &str) -> RetryRun {
+    RetryRun {
+        run: run.to_owned(),
+        from: RetryFrom::Failed,
+        spec: SpecOf::Latest,
+        parameters: Map::new(),
+        globals: Map::new(),
+        key: None,
+        once_more: false,
+        dry_run: true,
+    }
+}
+
+/// A plan, or why there is none: the request may be corrected on the page.
+async fn planned(ask: &Ask, request: &RetryRun) -> Result<Result<RetriedRun, String>, Fault> {
+    match retry(ask.realm(), request).await {
+        Ok(planned) => Ok(Ok(planned)),
+        Err(error) if error.kind().is_of_request() => Ok(Err(error.message().to_owned())),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// The page: the plan of what would be done.
 pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
-    let request = RetryRun { key: None, dry_run: true, ..asked(&ask.query)? };
-    let planned = retry(ask.realm(), &request).await;
-    let (planned, trouble) = match planned {
-        Ok(planned) => (Some(planned), None),
-        // The request may be corrected on the page.
-        Err(error) if error.kind().is_of_request() => (None, Some(error.message().to_owned())),
-        Err(error) => return Err(error.into()),
+    let id = ask.query.need("id")?;
+    let (request, found) = match asked(&ask.query) {
+        Ok(request) => {
+            let request = RetryRun { key: None, dry_run: true, ..request };
+            let found = planned(&ask, &request).await?;
+            (request, found)
+        }
+        Err(fault) => (unchanged(id), Err(fault.message)),
     };
+    // The steps are offered although the request was refused.
+    let plain = match &found {
+        Ok(_) => None,
+        Err(_) => match planned(&ask, &unchanged(id)).await? {
+            Ok(plain) => Some(plain),
+            Err(_) => planned(&ask, &RetryRun { from: RetryFrom::All, ..unchanged(id) }).await?.ok(),
+        },
+    };
+    let (found, trouble) = match found {
+        Ok(found) => (Some(found), None),
+        Err(trouble) => (None, Some(trouble)),
+    };
+    let of = found.as_ref().or(plain.as_ref());
     // Of `latest` another run may be meant by the time that the form is sent.
-    let run = planned.as_ref().map_or_else(|| request.run.clone(), |planned| planned.of.to_string());
+    let run = of.map_or_else(|| request.run.clone(), |planned| planned.of.to_string());
     let request = RetryRun { run, ..request };
-    let text = |name: &str| ask.query.get(name).unwrap_or_default();
+    let had = match (of, ask.query.is_there("globals") || ask.query.is_there("params")) {
+        (Some(of), false) => had(&ask, &of.of).await?,
+        _ => Had::default(),
+    };
+    let text = |name: &str, else_: &str| ask.query.get(name).unwrap_or(else_).to_owned();
     let own = json!({
         "id": request.run,
         "run_href": run_link(&request.run),
-        "form": { "from": ask.query.get("from").unwrap_or("failed"), "step": text("step"),
-            "spec": ask.query.get("spec").unwrap_or("latest"), "globals": text("globals"), "params": text("params"),
-            "once_more": if request.once_more { "on" } else { "" } },
+        "form": { "from": ask.query.get("from").unwrap_or("failed"), "step": text("step", ""),
+            "spec": ask.query.get("spec").unwrap_or("latest"), "globals": text("globals", &had.globals),
+            "params": text("params", &had.parameters), "once_more": if request.once_more { "on" } else { "" } },
+        "kept": had.kept,
+        "steps": of.map(step_names).unwrap_or_default(),
         "key": Uuid::new_v4().to_string(),
-        "plan": planned.as_ref().map(plan),
+        "plan": found.as_ref().map(plan),
         "trouble": trouble,
     });
-    let head = Head::new("Run again", "runs", &command(&ask, &request));
+    let head = Head::new("Run again", "runs", &command(&ask, &request, &ask.query));
     render(&ask, "retry.html", head.live(""), own).await
+}
+
+/// The input that a run was given, as the form writes it.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Had {
+    globals: String,
+    parameters: String,
+    /// The names of values that a line cannot have: other types than texts, secrets, several lines. They stay as they were.
+    kept: Vec<String>,
+}
+
+async fn had(ask: &Ask, run: &RunKey) -> Result<Had, Fault> {
+    let asked = ask.realm().runs().load_with_spec(run).await?.and_then(|(_, spec)| spec.asked);
+    Ok(asked.map(|asked| written(&asked.globals, &asked.parameters)).unwrap_or_default())
+}
+
+fn written(globals: &Map<String, Value>, parameters: &Map<String, Value>) -> Had {
+    let mut kept = Vec::new();
+    let mut lines_of = |word: &str, all: &Map<String, Value>| {
+        let mut lines = Vec::new();
+        for (name, value) in all {
+            let mut own = Vec::new();
+            match !name.contains('.') && as_lines(name, value, &mut own) {
+                true => lines.extend(own),
+                false => kept.push(format!("{word} {}", escaped(name))),
+            }
+        }
+        lines.join("\n")
+    };
+    let (globals, parameters) = (lines_of("global", globals), lines_of("parameter", parameters));
+    Had { globals, parameters, kept }
+}
+
+/// Writes a value as lines NAME=VALUE that are read as the same value; says whether that is possible.
+fn as_lines(name: &str, value: &Value, lines: &mut Vec<String>) -> bool {
+    let last = name.rsplit('.').next().unwrap_or_default();
+    if last.is_empty() || last.trim() != last || last.contains(['=', '\n', '\r']) || is_marked(last) {
+        return false;
+    }
+    match value {
+        Value::String(text) if text.trim() == text && !text.contains(['\n', '\r']) && !holds_secret(text) => {
+            lines.push(format!("{name}={text}"));
+            true
+        }
+        Value::Object(fields) if !fields.is_empty() => fields
+            .iter()
+            .all(|(field, value)| !field.contains('.') && as_lines(&format!("{name}.{field}"), value, lines)),
+        _ => false,
+    }
+}
+
+/// The names of the steps, as the form takes them.
+fn step_names(retried: &RetriedRun) -> Vec<String> {
+    let name = |step: &RetryStep| match step.item {
+        Some(item) => format!("{}[{item}]", step.job_id),
+        None => step.job_id.to_string(),
+    };
+    let mut names: Vec<String> = retried.steps.iter().take(MAX_STEPS).map(name).collect();
+    names.dedup();
+    names
 }
 
 fn plan(retried: &RetriedRun) -> Value {
@@ -104,12 +209,12 @@ fn changes(changes: &[FieldChange]) -> Vec<Value> {
 }
 
 /// The command that shows the same plan.
-fn command(ask: &Ask, request: &RetryRun) -> Words {
+fn command(ask: &Ask, request: &RetryRun, fields: &Fields) -> Words {
     let step = match &request.from {
         RetryFrom::Step(step) => Some(step.as_str()),
         RetryFrom::Failed | RetryFrom::All => None,
     };
-    ask.words(&["runs", "retry", &request.run])
+    with_inputs(ask.words(&["runs", "retry", &request.run]), fields)
         .option("--from", step)
         .switch("--all", request.from == RetryFrom::All)
         .option("--spec", (request.spec == SpecOf::Pinned).then_some("pinned"))
@@ -148,5 +253,23 @@ mod tests {
         for wrong in ["", "id=x&from=step", "id=x&from=some", "id=x&spec=old", "id=x&globals=day"] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn input_of_a_run_is_written_so_that_it_is_read_back() {
+        pumice_core::secret::remember("retry-canary-31");
+        let globals = json!({ "day": "2026-03-01", "vars": { "a": "x y", "b": { "c": "1=2" } }, "n": 5, "e": "",
+            "mixed": { "a": "x", "n": 1 }, "key": "retry-canary-31", "two": "a\nb", "a.b": "x", "sp": " x" });
+        let had = written(globals.as_object().unwrap(), &Map::new());
+        let fields = [("globals", had.globals.as_str())];
+        let mut text = form_urlencoded::Serializer::new(String::new());
+        text.extend_pairs(fields);
+        let read = given(&Fields::read(text.finish().as_bytes()).unwrap(), "globals").unwrap();
+        let same = json!({ "day": "2026-03-01", "vars": { "a": "x y", "b": { "c": "1=2" } }, "e": "" });
+        assert_eq!(Value::Object(read), same);
+        assert_eq!(
+            had.kept,
+            ["global n", "global mixed", "global key", "global two", "global a.b", "global sp"]
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use axum::response::Response;
 use pumice_core::ids::RunKey;
-use pumice_core::run::{Cause, Run, Status};
+use pumice_core::run::{Cause, Run, Status, Trigger};
 use pumice_core::text::escaped;
 use pumice_service::Realm;
 use pumice_service::runs::{
@@ -12,7 +12,7 @@ use pumice_service::runs::{
 use serde_json::{Map, Value, json};
 
 use super::failures::{MAX_CHANGES, difference};
-use super::output::{Want, listed, window};
+use super::output::{Most, Want, listed, window};
 use super::{Head, render};
 use crate::access::Role;
 use crate::answer::{Fault, see};
@@ -23,8 +23,8 @@ use crate::view::{
 
 /// How many characters of an id name a run in a tree.
 const ID_LENGTH: usize = 8;
-/// Most bytes of an output on the page of its run; its own page has more.
-const MAX_PRINTED: usize = 8 * 1024;
+/// Most bytes and lines of an output on the page of its run; its own page has more.
+const MOST_PRINTED: Most = Most { bytes: 8 * 1024, lines: 200 };
 /// Most outputs whose ends are on the page of their run.
 const MAX_OUTPUTS: usize = 6;
 /// Most entries of a log on a page.
@@ -35,7 +35,8 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     let id = ask.query.need("id")?;
     ask.app.refresh().await;
     let recorded = show_run(ask.realm(), &ShowRun { run: id.to_owned(), details: false }).await?;
-    let clock = ask.clock().await?;
+    let job = &root_of(&recorded.tree)?.job_id;
+    let clock = *ask.clocks(std::iter::once(job)).await?.of(job);
     let mut own = context(ask.realm(), &recorded, &clock, true).await?;
     let tree = &recorded.tree;
     let root = root_of(tree)?;
@@ -101,7 +102,10 @@ async fn context(
         json!({ "status": shown(entry.status), "at": clock.moment(entry.ts_event.0), "info": crate::view::plain(&info) })
     }).collect();
     let outputs = outputs(realm, records, is_open(tree)).await?;
-    let (parents, trigger) = (parents(&root.run_key), trigger_words(root, clock));
+    let parents = parents(&root.run_key);
+    // The page names the caller among its facts.
+    let is_said = tree.by.is_some() && root.trigger == Trigger::Caller;
+    let trigger = (!is_said).then(|| trigger_words(root, clock));
     Ok(json!({
         "run": {
             "key": key,
@@ -207,7 +211,7 @@ async fn outputs(realm: &dyn Realm, records: &[Run], is_open: bool) -> Result<Ve
         one["window"] = match place < MAX_OUTPUTS {
             false => Value::Null,
             true => {
-                match window(realm.outputs(), &printed.location, Want::Tail, MAX_PRINTED, is_open).await {
+                match window(realm.outputs(), &printed.location, Want::Tail, MOST_PRINTED, is_open).await {
                     Ok(found) => json!(found),
                     // One that cannot be read must not hide the others.
                     Err(fault) => {

@@ -5,7 +5,10 @@ use pumice_core::duration::Span;
 use pumice_core::ports::{Order, PageCursor};
 use pumice_core::run::Status;
 use pumice_core::spec::Timezone;
-use pumice_service::runs::{CancelRuns, ListRuns, cancel as cancel_runs, list};
+use pumice_core::text::escaped;
+use pumice_service::runs::{
+    CancelOutcome, CancelRuns, Cancelled, ListRuns, RunList, cancel as cancel_runs, list,
+};
 use serde_json::json;
 
 use super::now::blank;
@@ -13,12 +16,13 @@ use super::{Head, render};
 use crate::access::Role;
 use crate::answer::{Fault, see};
 use crate::ask::{Ask, Fields};
-use crate::view::{RunRow, Words, counted, link};
+use crate::view::{RunRow, Words, counted, link, run_link};
 
 /// Most runs of a page.
 const MAX_LIMIT: usize = 200;
 /// The fields of the URL that say which runs are listed.
-const FILTERS: [&str; 8] = ["where", "job", "status", "since", "until", "backfill", "order", "children"];
+pub(super) const FILTERS: [&str; 8] =
+    ["where", "job", "status", "since", "until", "backfill", "order", "children"];
 /// The statuses that a run can be in.
 const STATUSES: [Status; 9] = [
     Status::Dispatched,
@@ -35,7 +39,7 @@ const STATUSES: [Status; 9] = [
 const VIEWS: [(&str, &[(&str, &str)]); 4] = [
     ("All", &[]),
     ("Under way", &[("status", "dispatched,running,waiting,retrying")]),
-    ("Failed today", &[("status", "failed,rejected"), ("since", "1d")]),
+    ("Failed in 24 h", &[("status", "failed,rejected"), ("since", "1d")]),
     ("Last hour", &[("since", "1h")]),
 ];
 
@@ -96,11 +100,26 @@ fn filters(fields: &Fields) -> Vec<(&str, &str)> {
 /// The page.
 pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     let clock = ask.clock().await?;
-    // Times in a filter that name no zone are in the page's.
-    let request = ListRuns { zone: Some(Timezone(clock.zone)), ..asked(&ask.query)? };
-    let found = list(ask.realm(), &request).await?;
+    // A fault of the filter is shown where it can be corrected.
+    let (request, found, trouble) = match asked(&ask.query) {
+        Ok(request) => {
+            // Times in a filter that name no zone are in the page's.
+            let request = ListRuns { zone: Some(Timezone(clock.zone)), ..request };
+            match list(ask.realm(), &request).await {
+                Ok(found) => (request, found, None),
+                Err(error) if error.kind().is_of_request() => (request, none(), Some(Fault::of(&error))),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(fault) => {
+            let text = |name: &str| ask.query.get(name).map(str::to_owned);
+            (ListRuns { filter: text("where"), job: text("job"), ..blank() }, none(), Some(fault))
+        }
+    };
     let length = found.id_length.unwrap_or(8);
-    let rows: Vec<RunRow> = found.runs.iter().map(|run| RunRow::of(run, &clock, length)).collect();
+    let clocks = ask.clocks(found.runs.iter().map(|run| &run.job_id)).await?;
+    let rows: Vec<RunRow> =
+        found.runs.iter().map(|run| RunRow::of(run, clocks.of(&run.job_id), length)).collect();
     let filters = filters(&ask.query);
     let with_cursor = |cursor: &PageCursor| {
         let cursor = cursor.to_string();
@@ -114,16 +133,24 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         summary.push(format!("only {} records were looked at, and there may be more", found.looked_at));
     }
     summary.extend(found.note.clone());
+    if trouble.is_some() {
+        summary.clear();
+    }
     let is_chosen = |status: Status| request.statuses.contains(&status);
     let views = VIEWS.iter().map(
         |(name, query)| json!({ "name": name, "href": link("/runs", query), "is_here": filters == *query }),
     );
+    let here = link("", &filters).trim_start_matches('?').to_owned();
     let own = json!({
         "rows": rows,
+        "trouble": trouble.as_ref().map(|fault| &fault.message),
         "summary": summary.join("; "),
         "next": found.next.as_ref().map(with_cursor),
         "first": request.cursor.is_some().then(|| link("/runs", &filters)),
         "views": views.collect::<Vec<_>>(),
+        "saved": ask.views.iter().map(|(name, query)| json!({ "name": escaped(name), "raw": name,
+            "href": format!("/runs?{query}"), "is_here": *query == here })).collect::<Vec<_>>(),
+        "query": here,
         "many": many(&request).map(|terms| {
             let act = |act: &str| link("/runs/many", &[("act", act), ("where", &terms)]);
             json!({ "cancel": act("cancel"), "retry": act("retry"), "delete": act("delete") })
@@ -137,7 +164,24 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         "has_open": found.runs.iter().any(|run| !run.status.is_end()),
     });
     let head = Head::new("Runs", "runs", &command(&ask, &request)).live("runs");
-    render(&ask, "runs.html", head, own).await
+    let mut response = render(&ask, "runs.html", head, own).await?;
+    if let Some(fault) = trouble {
+        *response.status_mut() = fault.status;
+    }
+    Ok(response)
+}
+
+/// A list without runs.
+const fn none() -> RunList {
+    RunList {
+        runs: Vec::new(),
+        next: None,
+        looked_at: 0,
+        is_cut: false,
+        note: None,
+        all: None,
+        id_length: None,
+    }
 }
 
 /// The filter of the page as one text, for acts on all runs that it means: the list and the act read the same. `null` of a
@@ -161,7 +205,7 @@ fn many(request: &ListRuns) -> Option<String> {
     (!terms.is_empty()).then(|| terms.join(" "))
 }
 
-/// Cancels the runs that are ticked.
+/// Shows what would become of the runs that are ticked; cancels them when the form of that page is sent.
 pub(crate) async fn cancel(ask: Ask) -> Result<Response, Fault> {
     ask.act(Role::Operator)?;
     let runs: Vec<String> = ask.form.all("run").map(str::to_owned).collect();
@@ -170,7 +214,12 @@ pub(crate) async fn cancel(ask: Ask) -> Result<Response, Fault> {
         ask.tell(false, "no run is ticked");
         return Ok(see(&back));
     }
-    let cancelled = cancel_runs(ask.realm(), &CancelRuns { runs, why: None, dry_run: false }).await?;
+    let why = ask.form.get("why").map(str::to_owned);
+    let is_sure = ask.form.has("sure");
+    let cancelled = cancel_runs(ask.realm(), &CancelRuns { runs, why, dry_run: !is_sure }).await?;
+    if !is_sure {
+        return foreseen(&ask, &cancelled, &back).await;
+    }
     let mut summary = Vec::new();
     if !cancelled.runs.is_empty() {
         summary.push(format!("{} cancelled or asked to stop", counted(cancelled.runs.len(), "run")));
@@ -178,6 +227,31 @@ pub(crate) async fn cancel(ask: Ask) -> Result<Response, Fault> {
     summary.extend(cancelled.refused.iter().map(|one| one.error.clone()));
     ask.tell(cancelled.refused.is_empty(), summary.join("; "));
     Ok(see(&back))
+}
+
+/// The page that asks whether they are to be cancelled.
+async fn foreseen(ask: &Ask, cancelled: &Cancelled, back: &str) -> Result<Response, Fault> {
+    let row = |run: &str, word: String, is_meant: bool| json!({ "run": run, "href": run_link(run), "word": word, "is_meant": is_meant });
+    let meant = cancelled.runs.iter().map(|one| row(one.run.as_str(), would(one.outcome).to_owned(), true));
+    let refused =
+        cancelled.refused.iter().map(|one| row(one.run.as_str(), escaped(&one.error).into_owned(), false));
+    let (rows, count) = (meant.chain(refused).collect::<Vec<_>>(), cancelled.runs.len());
+    let summary = counted(count, "run");
+    let mut words = vec!["runs", "cancel"];
+    words.extend(cancelled.runs.iter().map(|one| one.run.as_str()));
+    let head = Head::new(format!("Cancel {summary}"), "runs", &ask.words(&words).switch("--dry-run", true));
+    let own = json!({ "rows": rows, "count": count, "summary": summary, "back_href": back });
+    render(ask, "runs-cancel.html", head.live(""), own).await
+}
+
+/// What would become of a run.
+const fn would(outcome: CancelOutcome) -> &'static str {
+    match outcome {
+        CancelOutcome::Cancelled => "it would never start",
+        CancelOutcome::Stopping => "it would be asked to stop",
+        CancelOutcome::Unserved => "it would stop once `pumice serve` runs, which it does not now",
+        CancelOutcome::HandedOver => "it would be cancelled, but lava's worker may run it all the same",
+    }
 }
 
 /// The page of the console that a form was sent from, else another one. Other sites are never gone to.

@@ -1,7 +1,9 @@
 //! Schedules: what the clock starts, and when next; pause, resume, start now, backfill.
 
+use std::collections::{BTreeMap, HashMap};
+
 use axum::response::Response;
-use chrono::TimeDelta;
+use chrono::{TimeDelta, Timelike};
 use chrono_tz::Tz;
 use pumice_core::Timestamp;
 use pumice_core::duration::Span;
@@ -23,8 +25,8 @@ use super::{Head, render};
 use crate::access::Role;
 use crate::answer::{Fault, see};
 use crate::ask::Ask;
-use crate::svg::{Bar, sparkline};
-use crate::view::{Clock, counted, job_link, run_link};
+use crate::svg::heat;
+use crate::view::{Clock, Words, counted, job_link, run_link};
 
 /// How many next starts the page shows.
 const UPCOMING: usize = 20;
@@ -32,8 +34,8 @@ const UPCOMING: usize = 20;
 const MAX_ENTRIES: usize = 200;
 /// Most starts that the picture of the next day counts.
 const MAX_COUNTED: usize = 5_000;
-/// How many bars an hour has in that picture.
-const BARS_AN_HOUR: i64 = 4;
+/// How many hours that picture has: the present one is not whole.
+const HOURS: i64 = 25;
 /// How far ahead a job's starts are looked through for what is to be known of them: over both changes of the clock.
 const AHEAD: TimeDelta = TimeDelta::days(426);
 /// Most starts that are shown of those.
@@ -41,17 +43,20 @@ const MAX_NOTED: usize = 20;
 
 /// The page.
 pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
-    page(ask, Value::Null).await
+    page(ask, Value::Null, None).await
 }
 
-/// The page, with what a backfill would start where that was asked for.
-pub(super) async fn page(ask: Ask, foreseen: Value) -> Result<Response, Fault> {
-    let clock = ask.clock().await?;
-    let job = ask.query.get("job").or_else(|| ask.form.get("pattern")).map(str::to_owned);
+/// The page, with what a backfill would start where that was asked for, and the command that shows it.
+pub(super) async fn page(ask: Ask, foreseen: Value, command: Option<Words>) -> Result<Response, Fault> {
+    let asked = ask.query.get("job").or_else(|| ask.form.get("pattern")).map(str::to_owned);
+    let job = asked.or_else(|| ask.form.get("id").map(literal));
     let found = list(ask.realm(), &ListSchedules { job: job.clone() }).await?;
     let all = found.schedules.len();
+    // Of one job it is its own zone.
+    let only = one_job(&found).cloned();
+    let clock = *ask.clocks(only.iter()).await?.of_some(only.as_ref());
     let rows: Vec<Value> = rows(&found, &clock);
-    let only = one_job(&rows);
+    let only = only.map(|job| job.to_string());
     let coming = match &only {
         Some(job) => upcoming(&ask, job, UPCOMING, &clock).await?,
         None => next_of_each(&found, UPCOMING, &clock),
@@ -61,7 +66,10 @@ pub(super) async fn page(ask: Ask, foreseen: Value) -> Result<Response, Fault> {
         false => next_day(&ask, job.as_deref(), &clock).await?,
     };
     let ahead = match &only {
-        Some(job) => noted(&ask, job, &clock).await?,
+        Some(job) => {
+            let is_active = rows.iter().all(|row| row["state"] == "active");
+            noted(&ask, job, is_active, &clock).await?
+        }
         None => Value::Null,
     };
     let backfills = list_all(ask.realm(), &ListBackfills { job: job.clone() }).await?;
@@ -79,14 +87,25 @@ pub(super) async fn page(ask: Ask, foreseen: Value) -> Result<Response, Fault> {
         "backfills": backfills,
         "foreseen": foreseen,
     });
-    let command = ask.words(&["schedules", "list"]).option("--job", job.as_deref());
-    render(&ask, "schedules.html", Head::new("Schedules", "schedules", &command).live("runs"), own).await
+    let list = || ask.words(&["schedules", "list"]).option("--job", job.as_deref());
+    // The answer to a form has its inputs: asked for anew it would be the page without them.
+    let live = if command.is_some() { "" } else { "runs" };
+    let head = Head::new("Schedules", "schedules", &command.unwrap_or_else(list)).live(live);
+    render(&ask, "schedules.html", head, own).await
 }
 
-/// The job of all rows, where it is one.
-fn one_job(rows: &[Value]) -> Option<String> {
-    let first = rows.first()?["id"].as_str()?;
-    rows.iter().all(|row| row["id"] == first).then(|| first.to_owned())
+/// The job of all entries, where it is one.
+fn one_job(found: &ScheduleList) -> Option<&JobId> {
+    let job = |row: &'_ ScheduleRow| match row {
+        ScheduleRow::Entry(entry) => entry.job_id.clone(),
+        ScheduleRow::Unread(unread) => unread.job_id.clone(),
+    };
+    let first = found.schedules.first()?;
+    let is_one = found.schedules.iter().all(|row| job(row) == job(first));
+    is_one.then_some(match first {
+        ScheduleRow::Entry(entry) => &entry.job_id,
+        ScheduleRow::Unread(unread) => &unread.job_id,
+    })
 }
 
 /// Entries as rows.
@@ -143,44 +162,60 @@ pub(super) async fn upcoming(ask: &Ask, job: &str, number: usize, clock: &Clock)
     Ok(Value::Array(found.slots.iter().map(start).collect()))
 }
 
-/// How many starts there are in each quarter of an hour of the next day: whether many come at once shows.
+/// How many starts there are in each minute of the next day: whether many come at once shows.
 async fn next_day(ask: &Ask, job: Option<&str>, clock: &Clock) -> Result<Value, Fault> {
-    let (now, until) = (clock.now, clock.now + TimeDelta::days(1));
     let request = NextStarts {
         job: job.map(str::to_owned),
         number: Some(MAX_COUNTED),
-        to: Some(Instant(until)),
+        to: Some(Instant(clock.now + TimeDelta::days(1))),
         ..NextStarts::default()
     };
     let found = next(ask.realm(), &request).await?;
     let Some(last) = found.slots.last().map(|slot| slot.slot.0) else { return Ok(Value::Null) };
     let is_cut = found.cut || found.slots.len() >= MAX_COUNTED;
-    let bars = usize::try_from(24 * BARS_AN_HOUR).unwrap_or_default();
-    let mut counts = vec![Bar::default(); bars];
+    let begin = hour_of(clock);
+    let mut counts: BTreeMap<usize, u64> = BTreeMap::new();
     for slot in &found.slots {
-        let place = (slot.slot.0 - now).num_minutes() / (60 / BARS_AN_HOUR);
-        if let Some(bar) = usize::try_from(place).ok().and_then(|place| counts.get_mut(place)) {
-            bar.all += 1;
+        if let Ok(minute) = usize::try_from((slot.slot.0 - begin).num_minutes()) {
+            *counts.entry(minute).or_default() += 1;
         }
     }
-    let most = counts.iter().enumerate().max_by_key(|(place, bar)| (bar.all, std::cmp::Reverse(*place)));
-    let most = most.map(|(place, bar)| {
-        let from = now + TimeDelta::minutes(i64::try_from(place).unwrap_or_default() * 60 / BARS_AN_HOUR);
-        json!({ "count": bar.all, "from": clock.moment(from) })
+    let hours: Vec<String> = (0..HOURS)
+        .map(|hour| (begin + TimeDelta::hours(hour)).with_timezone(&clock.zone).format("%H:%M").to_string())
+        .collect();
+    let most = counts.iter().max_by_key(|(minute, count)| (**count, std::cmp::Reverse(**minute)));
+    let most = most.filter(|(_, count)| **count > 1).map(|(minute, count)| {
+        let at = begin + TimeDelta::minutes(i64::try_from(*minute).unwrap_or_default());
+        json!({ "count": count, "at": clock.moment(at) })
     });
     Ok(json!({
-        "svg": sparkline(&counts, "starts in each quarter of an hour of the next 24 hours"),
-        "count": found.slots.len(),
+        "svg": heat(&counts, &hours, "starts in each minute of the next 24 hours"),
+        "count": counted(found.slots.len(), "start"),
         "most": most,
         "until": is_cut.then(|| clock.moment(last)),
     }))
 }
 
-/// The starts of a job of the next 14 months of which there is something to be known: changes of the clock, calendars.
-async fn noted(ask: &Ask, job: &str, clock: &Clock) -> Result<Value, Fault> {
+/// The beginning of the present hour in the zone of the page.
+fn hour_of(clock: &Clock) -> Timestamp {
+    let local = clock.now.with_timezone(&clock.zone);
+    let past = i64::from(local.minute() * 60 + local.second());
+    clock.now - TimeDelta::seconds(past) - TimeDelta::nanoseconds(i64::from(local.nanosecond()))
+}
+
+/// The slots of a job in the next 14 months of which there is something to be known: changes of the clock, calendars. An
+/// entry that is paused or halted is taken as if it were active.
+async fn noted(ask: &Ask, job: &str, is_active: bool, clock: &Clock) -> Result<Value, Fault> {
     let until = clock.now + AHEAD;
-    let request = NextStarts { job: Some(job.to_owned()), to: Some(Instant(until)), ..NextStarts::default() };
-    let found = next(ask.realm(), &request).await?;
+    let request = NextStarts {
+        job: Some(job.to_owned()),
+        from: Some(Instant(clock.now)),
+        to: Some(Instant(until)),
+        ..NextStarts::default()
+    };
+    let mut found = next(ask.realm(), &request).await?;
+    let count = found.slots.len();
+    without_constants(&mut found.slots);
     let last = found.slots.last().map(|slot| slot.slot.0).filter(|_| found.cut);
     let noted = found.slots.iter().filter(|slot| !slot.notes.is_empty()).take(MAX_NOTED);
     let start = |slot: &UpcomingSlot| {
@@ -188,9 +223,28 @@ async fn noted(ask: &Ask, job: &str, clock: &Clock) -> Result<Value, Fault> {
     };
     Ok(json!({
         "starts": noted.map(start).collect::<Vec<_>>(),
-        "count": found.slots.len(),
+        "count": counted(count, "start"),
+        "is_active": is_active,
         "until": clock.moment(last.unwrap_or(until)),
     }))
+}
+
+/// Drops the notes that every slot of an entry has, as that it is paused or starts later by a jitter: no change is among them.
+fn without_constants(slots: &mut [UpcomingSlot]) {
+    let mut of_entry: HashMap<usize, usize> = HashMap::new();
+    let mut noted: HashMap<(usize, String), usize> = HashMap::new();
+    for slot in &*slots {
+        *of_entry.entry(slot.entry).or_default() += 1;
+        for note in &slot.notes {
+            *noted.entry((slot.entry, note.clone())).or_default() += 1;
+        }
+    }
+    for slot in slots {
+        let all = of_entry.get(&slot.entry).copied().unwrap_or_default();
+        let entry = slot.entry;
+        slot.notes
+            .retain(|note| all == 1 || noted.get(&(entry, note.clone())).is_none_or(|count| *count < all));
+    }
 }
 
 /// The next start of each entry of all jobs that match: one that starts often does not hide the others.

@@ -14,7 +14,7 @@ const fn screen(command: &'static str, path: &'static str) -> Screen {
 }
 
 /// The commands that have a page.
-pub const SCREENS: [Screen; 66] = [
+pub const SCREENS: [Screen; 67] = [
     screen("jobs list", "/jobs"),
     screen("jobs show", "/job"),
     screen("apply", "/job/edit"),
@@ -81,12 +81,12 @@ pub const SCREENS: [Screen; 66] = [
     screen("stats", "/stats"),
     screen("doctor", "/doctor"),
     screen("metrics", "/metrics"),
+    screen("realm show", "/realm"),
 ];
 
 /// The commands that have no page, with the reason.
-pub const WITHOUT_SCREEN: [(&str, &str); 8] = [
+pub const WITHOUT_SCREEN: [(&str, &str); 7] = [
     ("check", "specs are files under version control: they are checked there, or by the API"),
-    ("realm show", "as check, which is for the realm's definition, too"),
     ("runs export", "it gives all records to another program: the API has it"),
     ("export", "it writes files on the machine that it is called on"),
     ("schedules simulate", "it answers what would happen in an outage that is planned: the API has it"),

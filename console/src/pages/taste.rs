@@ -2,14 +2,13 @@
 
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
-use chrono_tz::Tz;
 
 use super::runs::back_to;
 use crate::answer::{Fault, see};
-use crate::ask::{Ask, THEME_COOKIE, ZONE_COOKIE};
+use crate::ask::{Ask, THEME_COOKIE, ZONE_COOKIE, ZoneChoice};
 
 /// How long a browser keeps them, in seconds: a year.
-const KEPT: u32 = 31_536_000;
+pub(super) const KEPT: u32 = 31_536_000;
 
 /// Sets zone or colours.
 pub(crate) async fn set(ask: Ask) -> Result<Response, Fault> {
@@ -22,14 +21,12 @@ pub(crate) async fn set(ask: Ask) -> Result<Response, Fault> {
         }
     };
     if let Some(zone) = ask.form.get("zone") {
-        match zone {
-            "realm" => keep(ZONE_COOKIE, None),
-            name => {
-                let zone: Tz = name
-                    .parse()
-                    .map_err(|_| Fault::bad(format!("{} is not a zone", pumice_core::text::quoted(name))))?;
-                keep(ZONE_COOKIE, Some(zone.name()));
-            }
+        let choice = ZoneChoice::read(zone);
+        match choice
+            .ok_or_else(|| Fault::bad(format!("{} is not a zone", pumice_core::text::quoted(zone))))?
+        {
+            ZoneChoice::Realm => keep(ZONE_COOKIE, None),
+            choice => keep(ZONE_COOKIE, Some(choice.name())),
         }
     }
     match ask.form.get("theme") {

@@ -9,7 +9,7 @@ use pumice_core::ports::{Depth, Oldest, StoreError};
 use pumice_core::run::not_served;
 use pumice_core::text::escaped;
 use pumice_service::dead::counts;
-use pumice_service::pauses::PauseDetails;
+use pumice_service::pauses::{ListWorkers, PauseDetails, WorkerList, WorkerShown, list_workers};
 use pumice_service::pools::{ListPools, PoolShown, list_pools};
 use pumice_service::specs::{ListJobs, list};
 use serde_json::{Value, json};
@@ -27,6 +27,23 @@ const MAX_HOSTS: usize = 20;
 /// Most pools of the page.
 const MAX_POOLS: usize = 100;
 
+/// Whether something runs the jobs of each worker, and what waits for it.
+pub(super) fn health(found: &WorkerList) -> Vec<Value> {
+    let row = |worker: &WorkerShown| {
+        let (word, tone) = match (worker.hosts, found.served, worker.is_served) {
+            (Some(0), ..) => ("no host".to_owned(), "bad"),
+            (Some(hosts), ..) => (counted(hosts, "host"), "good"),
+            (None, Some(true), Some(false)) => ("not served".to_owned(), "bad"),
+            (None, Some(true), _) => ("served".to_owned(), "good"),
+            (None, Some(false), _) => ("no server".to_owned(), "bad"),
+            (None, None, _) => ("unknown".to_owned(), "calm"),
+        };
+        json!({ "name": worker.worker.as_str(), "word": word, "tone": tone, "ready": worker.ready,
+            "delayed": worker.delayed, "is_paused": worker.paused.is_some() })
+    };
+    found.workers.iter().take(MAX_WORKERS).map(row).collect()
+}
+
 /// The page.
 pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     let clock = ask.clock().await?;
@@ -43,11 +60,13 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         let pause = pauses.live(clock.now).find(|pause| pause.scope == *scope)?;
         Some(shown(&PauseDetails::from(pause), &clock))
     };
+    let health = health(&list_workers(ask.realm(), &ListWorkers {}).await?);
     let mut rows = Vec::new();
     for (name, count) in jobs.iter().take(MAX_WORKERS) {
         let Ok(worker) = WorkerName::new(name) else {
             rows.push(json!({ "name": escaped(name), "jobs": count, "depth": Value::Null, "hosts": [],
-                "trouble": "it is not a name of a worker", "worker": Value::Null, "pause": Value::Null }));
+                "trouble": "it is not a name of a worker", "worker": Value::Null, "pause": Value::Null,
+                "alive": Value::Null }));
             continue;
         };
         let depth = site.ports.queue.depth(&worker).await;
@@ -65,6 +84,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
             .collect();
         let mut row = row(name, *count, depth, hosts, not_served(&worker, &serves));
         row["worker"] = json!(worker.as_str());
+        row["alive"] = json!(health.iter().find(|one| one["name"] == worker.as_str()));
         row["pause"] = json!(pause_of(&Scope::Worker(worker)));
         rows.push(row);
     }

@@ -3,9 +3,11 @@
 
 mod bars;
 mod graph;
+mod heat;
 
 pub(crate) use bars::{Bar, Lasted, Span, durations, sparkline};
 pub(crate) use graph::{graph_of_job, graph_of_run};
+pub(crate) use heat::heat;
 
 /// A text within a picture.
 fn escape(text: &str) -> String {

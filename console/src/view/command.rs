@@ -18,6 +18,11 @@ impl Words {
         self
     }
 
+    /// The same with an option for each value.
+    pub(crate) fn each<'a>(self, name: &str, values: impl Iterator<Item = &'a str>) -> Self {
+        values.fold(self, |words, value| words.option(name, Some(value)))
+    }
+
     /// The same with a switch, where it is on.
     pub(crate) fn switch(mut self, name: &str, is_on: bool) -> Self {
         if is_on {
@@ -62,8 +67,9 @@ mod tests {
         let line = Words::new(&["pumice".to_owned()], &["runs", "list"])
             .option("--job", Some("-x y"))
             .option("--since", None)
+            .each("--global", ["a=b c", "d=e"].into_iter())
             .switch("--children", true)
             .line();
-        assert_eq!(line, "pumice runs list '--job=-x y' --children");
+        assert_eq!(line, "pumice runs list '--job=-x y' '--global=a=b c' --global=d=e --children");
     }
 }

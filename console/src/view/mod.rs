@@ -6,7 +6,7 @@ mod text;
 mod time;
 mod tree;
 
-pub(crate) use command::Words;
+pub(crate) use command::{Words, quote};
 pub(crate) use pumice_core::text::counted;
 pub(crate) use runs::{RunRow, StatusShown, Tone, about, remark, tone, trigger_words};
 pub(crate) use text::{document, mask_texts, plain};

@@ -227,6 +227,44 @@ async fn request_sent_again_with_its_key_makes_one_run() {
     assert!(refused.status == 400 && refused.body.contains("takes no idempotency-key"), "{refused:?}");
 }
 
+#[tokio::test]
+async fn status_says_whether_all_was_done() {
+    let server = Server::start(Folder::lively().await).await;
+    let (ended, open) = (run_id(4).to_string(), run_id(0).to_string());
+    let job = |id: &str| json!({ "job_id": id });
+    for (path, body, status) in [
+        ("dispatch", json!({ "requests": [job("nightly")] }), 200),
+        ("dispatch", json!({ "requests": [job("nightly"), job("none")] }), 207),
+        ("dispatch", json!({ "requests": [job("none")] }), 422),
+        ("runs/cancel", json!({ "runs": [ended] }), 422),
+        ("runs/cancel", json!({ "runs": [ended, open] }), 207),
+    ] {
+        let answer = server.api(EDITOR, &format!("/api/v1/{path}"), &body).await;
+        assert_eq!((answer.status, answer.header("content-type")), (status, "application/json"), "{body}");
+        assert_eq!(answer.json()["refused"].as_array().is_some_and(|all| !all.is_empty()), status != 200);
+        let document = server.get("/api/v1/openapi.json").await.json();
+        let place = format!("/paths/~1api~1v1~1{}/post/responses/{status}", path.replace('/', "~1"));
+        assert!(document.pointer(&place).is_some(), "{place}");
+    }
+}
+
+#[tokio::test]
+async fn header_that_is_there_twice_is_refused() {
+    let server = Server::start(Folder::lively().await).await;
+    let bearer = format!("Bearer {EDITOR}");
+    let body = json!({ "requests": [{ "job_id": "nightly" }] }).to_string();
+    for twice in [
+        [("idempotency-key", "k1"), ("idempotency-key", "k2"), ("content-type", "application/json")],
+        [("idempotency-key", "k1"), ("content-type", "application/json"), ("content-type", "text/plain")],
+    ] {
+        let headers = [&[("authorization", bearer.as_str())][..], &twice].concat();
+        let answer = server.send("POST", "/api/v1/dispatch", &headers, &body).await;
+        assert!(answer.status == 400 && answer.body.contains("more than once"), "{twice:?}: {answer:?}");
+    }
+    let runs = server.get("/api/v1/runs/list?job=nightly").await.json();
+    assert_eq!(runs["runs"], json!([]));
+}
+
 /// A value that would be dropped or rounded is refused, as by every other reader.
 #[tokio::test]
 async fn body_with_doubled_keys_or_numbers_beyond_64_bits_is_refused() {

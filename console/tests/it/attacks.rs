@@ -38,7 +38,7 @@ async fn address_that_others_reach_needs_a_login_and_a_name() {
 async fn page_whose_name_points_here_reads_nothing() {
     let server = Server::start(Folder::lively().await).await;
     let session = server.session(VIEWER).await;
-    let cookie = format!("pumice-session={session}");
+    let cookie = format!("{}={session}", server.cookie());
     for path in
         ["/", "/runs", "/api/v1/runs/list", "/api/v1/openapi.json", "/live", "/login", "/assets/console.css"]
     {
@@ -47,6 +47,7 @@ async fn page_whose_name_points_here_reads_nothing() {
         let answer = server.send("GET", path, &headers, "").await;
         assert_eq!(answer.status, 421, "{path}");
         assert!(!answer.body.contains("etl/load"), "{path}");
+        assert!(!answer.body.contains(server.realm_name()), "{path}: {}", answer.body);
     }
 }
 
@@ -54,7 +55,7 @@ async fn page_whose_name_points_here_reads_nothing() {
 async fn write_of_another_site_changes_nothing() {
     let server = Server::start(Folder::lively().await).await;
     let session = server.session(EDITOR).await;
-    let cookie = format!("pumice-session={session}");
+    let cookie = format!("{}={session}", server.cookie());
     let own = format!("http://{}", server.host());
     for more in [
         &[][..],
@@ -90,6 +91,9 @@ async fn login_link_works_once_and_its_token_nowhere_else() {
         assert_eq!(server.send("GET", &wrong, &[], "").await.status, 400, "{wrong}");
     }
     assert_eq!(server.get_as(&token, "/").await.status, 401, "a link is not a bearer token");
+    // A preview of the link, as messengers make one, does not use it up.
+    let preview = server.send("HEAD", &path, &[], "").await;
+    assert_eq!((preview.status, preview.header("set-cookie")), (200, ""));
     let first = server.send("GET", &path, &[], "").await;
     assert_eq!((first.status, first.header("location")), (303, "/"));
     let cookie = first.header("set-cookie");
@@ -375,6 +379,39 @@ async fn request_that_is_too_large_is_refused() {
     assert_eq!(server.get("/").await.status, 200, "it goes on");
 }
 
+#[tokio::test]
+async fn list_that_would_fill_the_memory_is_refused() {
+    let server = Server::start(Folder::lively().await).await;
+    for limit in ["1001", "99999999", "18446744073709551615", "0"] {
+        let answer = server.get_as(VIEWER, &format!("/api/v1/runs/list?limit={limit}")).await;
+        assert!(answer.status == 400 && answer.body.contains("is not from 1 to 1000"), "{limit}: {answer:?}");
+    }
+    assert_eq!(server.get_as(VIEWER, "/api/v1/runs/list?limit=1000").await.status, 200);
+}
+
+#[tokio::test]
+async fn consoles_of_one_host_have_sessions_of_their_own() {
+    let one = Server::start(Folder::lively().await).await;
+    let other = Server::start(Folder::lively().await).await;
+    let (first, second) = (one.session(VIEWER).await, other.session(VIEWER).await);
+    // A browser sends the cookies of both ports to each.
+    let cookies = format!("{}={first}; {}={second}", one.cookie(), other.cookie());
+    assert_ne!(one.cookie(), other.cookie());
+    for server in [&one, &other] {
+        assert_eq!(server.send("GET", "/runs", &[("cookie", &cookies)], "").await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn head_of_a_page_does_not_use_up_its_notice() {
+    let server = Server::start(Folder::lively().await).await;
+    let session = server.session(OPERATOR).await;
+    let cookie = format!("{}={session}", server.cookie());
+    server.post_as(&session, "/runs/cancel", &[]).await;
+    assert_eq!(server.send("HEAD", "/runs", &[("cookie", &cookie)], "").await.status, 200);
+    assert!(server.see(&session, "/runs").await.body.contains("no run is ticked"));
+}
+
 fn hurried(bounds: Bounds) -> Settings {
     Settings { bounds, ..settings() }
 }
@@ -411,17 +448,39 @@ async fn connection_that_is_held_for_ever_ends() {
     assert!(ended.contains("text/event-stream"), "{ended}");
 }
 
+/// A connection that has asked for a page, and is kept by its client.
+async fn kept(server: &Server, headers: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let text = format!("GET /login HTTP/1.1\r\nhost: {}\r\n{headers}\r\n", server.host());
+    stream.write_all(text.as_bytes()).await.unwrap();
+    let mut begin = [0; 15];
+    stream.read_exact(&mut begin).await.unwrap();
+    assert_eq!(&begin, b"HTTP/1.1 200 OK");
+    stream
+}
+
 #[tokio::test]
 async fn flood_of_connections_leaves_room_for_others() {
-    let bounds = Bounds { connections: 8, head_time: Duration::from_millis(300), ..Bounds::default() };
+    // None ends by itself while the test runs.
+    let bounds = Bounds { connections: 8, head_time: Duration::from_hours(1), ..Bounds::default() };
     let server = Server::with(Folder::new().await, hurried(bounds)).await;
+    let user = kept(&server, &format!("authorization: Bearer {VIEWER}\r\n")).await;
     let mut held = Vec::new();
-    for _ in 0..200 {
-        held.push(TcpStream::connect(server.address).await.unwrap());
+    for number in 0..200 {
+        held.push(match number % 2 {
+            0 => TcpStream::connect(server.address).await.unwrap(),
+            _ => kept(&server, "").await,
+        });
     }
-    // They take all places; each is let go after its time, and every caller gets a turn.
     let answer = tokio::time::timeout(Duration::from_secs(60), server.send("GET", "/login", &[], "")).await;
     assert_eq!(answer.unwrap().status, 200);
+    // The connection of a user who has logged in was not given away.
+    let mut user = user;
+    let text = format!("GET /healthz HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", server.host());
+    user.write_all(text.as_bytes()).await.unwrap();
+    let mut rest = Vec::new();
+    user.read_to_end(&mut rest).await.unwrap();
+    assert!(String::from_utf8_lossy(&rest).contains("x-content-type-options"), "{}", rest.len());
     drop(held);
 }
 

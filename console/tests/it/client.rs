@@ -98,6 +98,11 @@ impl Server {
         self.address.to_string()
     }
 
+    /// The name of the cookie of sessions.
+    pub(crate) fn cookie(&self) -> String {
+        format!("pumice-session-{}", self.address.port())
+    }
+
     /// Sends a text as it is, and gives what comes until the connection ends.
     pub(crate) async fn raw(&self, text: &str) -> String {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
@@ -144,7 +149,7 @@ impl Server {
 
     /// Sends a form as a page of the console does.
     pub(crate) async fn post_as(&self, session: &str, path: &str, form: &[(&str, &str)]) -> Answer {
-        let cookie = format!("pumice-session={session}");
+        let cookie = format!("{}={session}", self.cookie());
         let headers = [
             ("cookie", cookie.as_str()),
             ("sec-fetch-site", "same-origin"),
@@ -155,7 +160,7 @@ impl Server {
 
     /// Asks for a page with a session.
     pub(crate) async fn see(&self, session: &str, path: &str) -> Answer {
-        self.send("GET", path, &[("cookie", &format!("pumice-session={session}"))], "").await
+        self.send("GET", path, &[("cookie", &format!("{}={session}", self.cookie()))], "").await
     }
 
     /// The session of a token's owner.
@@ -176,7 +181,8 @@ impl Server {
 /// The session that an answer opens.
 pub(crate) fn session_of(answer: &Answer) -> String {
     let cookie = answer.header("set-cookie");
-    let value = cookie.strip_prefix("pumice-session=").and_then(|rest| rest.split(';').next());
+    let value = cookie.strip_prefix("pumice-session-").and_then(|rest| rest.split_once('='));
+    let value = value.and_then(|(_, rest)| rest.split(';').next());
     value.unwrap_or_else(|| panic!("no session: {answer:?}")).to_owned()
 }
 

@@ -47,6 +47,17 @@ async fn stream_tells_of_runs_by_id_and_revision_alone() {
     let data: serde_json::Value = serde_json::from_str(data.strip_prefix("data: ").unwrap()).unwrap();
     let runs = data.as_object().unwrap();
     assert!(runs.contains_key(&id) && runs.values().all(serde_json::Value::is_number), "{data}");
+    // Nor is a run forgotten that many newer ones push out of the looks: it may have ended meanwhile.
+    let many: Vec<_> = (0..130).map(|_| json!({ "job_id": "off" })).collect();
+    server.api(EDITOR, "/api/v1/dispatch", &json!({ "requests": many })).await;
+    let ended = crate::fixtures::run_id(4).to_string();
+    loop {
+        let data = until(&mut lines, "data: ").await;
+        let data: serde_json::Value = serde_json::from_str(data.strip_prefix("data: ").unwrap()).unwrap();
+        if data.get(&ended).is_some() {
+            break;
+        }
+    }
     // A client that was away hears that something changed.
     let mut again = listen(&server, Some("elsewhere-7")).await;
     until(&mut again, "event: change").await;

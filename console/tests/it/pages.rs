@@ -15,7 +15,7 @@ use crate::fixtures::{ODD_IDS, STATUSES, run_id};
 use crate::folder::Folder;
 
 /// Most bytes of a page, compressed.
-const MAX_PAGE: usize = 60 * 1024;
+pub(crate) const MAX_PAGE: usize = 60 * 1024;
 
 /// The values of an attribute in a page, as a browser reads them.
 pub(crate) fn values(page: &str, attribute: &str) -> Vec<String> {
@@ -28,7 +28,7 @@ pub(crate) fn values(page: &str, attribute: &str) -> Vec<String> {
         .collect()
 }
 
-fn compressed(text: &str) -> usize {
+pub(crate) fn compressed(text: &str) -> usize {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(text.as_bytes()).unwrap();
     encoder.finish().unwrap().len()
@@ -376,7 +376,7 @@ async fn zone_and_colours_are_chosen_by_cookie() {
     let cookies: Vec<&str> =
         answer.headers["set-cookie"].iter().filter_map(|one| one.split(';').next()).collect();
     assert_eq!(cookies, ["pumice-zone=Asia/Tokyo", "pumice-theme=dark"]);
-    let cookie = format!("pumice-session={session}; {}", cookies.join("; "));
+    let cookie = format!("{}={session}; {}", server.cookie(), cookies.join("; "));
     let page = server.send("GET", "/runs", &[("cookie", &cookie)], "").await.body;
     assert!(page.contains("<small>JST</small>") && page.contains("data-theme=\"dark\""), "{page}");
     for wrong in [("zone", "Mars/Olympus"), ("theme", "pink")] {
@@ -508,16 +508,17 @@ async fn output_that_is_followed_goes_on_from_its_place() {
     let page = server.get(&format!("/run/output?{query}")).await.body;
     assert!(page.contains("id=\"L2\"") && page.contains("href=\"#L2\""), "{page}");
     server.realm.print(&location, "one\ntwo\nthree\n");
+    let line = |number: u64, text: &str| json!({ "number": number, "text": text, "is_cut_before": false, "is_cut_after": false });
     let piece = server.get(&format!("/run/output/raw?{query}&from=8")).await.json();
     assert_eq!(
         piece,
-        json!({ "lines": [{ "number": 3, "text": "three" }], "next": 14, "line": 4, "size": 14, "is_open": false, "trouble": null })
+        json!({ "lines": [line(3, "three")], "next": 14, "line": 4, "size": 14, "is_open": false, "trouble": null })
     );
     // Output that was read where it was written goes on in its last place, with the number of its line.
     let moved =
         [("id", id.as_str()), ("at", "/scratch/live/x"), ("step", &id), ("attempt", "1"), ("name", "stdout")];
     let piece = server.get(&format!("/run/output/raw?{}&from=4&line=20", encoded(&moved))).await.json();
-    assert_eq!(piece["lines"], json!([{ "number": 20, "text": "two" }, { "number": 21, "text": "three" }]));
+    assert_eq!(piece["lines"], json!([line(20, "two"), line(21, "three")]));
     for other in ["stderr", "x"] {
         let other = [&moved[..4], &[("name", other)]].concat();
         assert_eq!(server.get(&format!("/run/output/raw?{}&from=4", encoded(&other))).await.status, 404);

@@ -9,8 +9,9 @@ use crate::client::{EDITOR, Server};
 use crate::folder::Folder;
 
 /// Where forms are sent that are not in the list of screens, with the reason.
-const WITHOUT_COMMAND: [(&str, &str); 5] = [
+const WITHOUT_COMMAND: [(&str, &str); 6] = [
     ("/runs/cancel", "it is `runs cancel` for the runs that are ticked, as /run/cancel is for one"),
+    ("/runs/views", "it keeps in the browser which lists a user has named"),
     ("/login", "it begins a session of the console"),
     ("/login/link", "it prints a link of the console"),
     ("/logout", "it ends a session of the console"),

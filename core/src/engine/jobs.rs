@@ -79,7 +79,11 @@ impl Jobs {
         if !request.parameters.is_empty() {
             let own = Arc::make_mut(&mut own);
             own.set_parameters(merge_parameters(&job.parameters(), &request.parameters));
-            self.check(own)?;
+            // The spec itself is valid: the fault is the request's.
+            self.check(own).map_err(|error| match error {
+                DispatchError::BadSpec { job_id, error } => DispatchError::BadParameters { job_id, error },
+                other => other,
+            })?;
         }
         Ok(Checked { job: with_globals(own, globals), ..known })
     }

@@ -36,9 +36,17 @@ pub enum DispatchError {
         /// The nearest one that exists.
         hint: Option<String>,
     },
-    /// The job's spec is invalid, with the request's parameters in it.
+    /// The job's spec is invalid.
     #[error("job {} has an invalid spec: {error}", shown(job_id))]
     BadSpec {
+        /// The job.
+        job_id: String,
+        /// The mistakes.
+        error: SpecError,
+    },
+    /// The job's spec is valid, and is not with the request's parameters in it.
+    #[error("the request's parameters do not fit job {}: {error}", shown(job_id))]
+    BadParameters {
         /// The job.
         job_id: String,
         /// The mistakes.
@@ -115,7 +123,7 @@ impl DispatchError {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::NoSuchJob { .. } => "no_such_job",
-            Self::BadSpec { .. } => "bad_spec",
+            Self::BadSpec { .. } | Self::BadParameters { .. } => "bad_spec",
             Self::KeyTaken { .. } => "key_taken",
             Self::DeliveryTaken { .. } => "delivery_taken",
             Self::Withheld => "withheld",

@@ -54,7 +54,7 @@ pub struct ListRuns {
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub cursor: Option<PageCursor>,
-    /// At most so many.
+    /// At most so many, from 1 to 1,000; `runs export` gives more.
     #[serde(default = "usual_limit")]
     pub limit: usize,
     /// Children of chains and the like, too.
@@ -71,6 +71,9 @@ pub const USUAL_LIMIT: usize = 50;
 const fn usual_limit() -> usize {
     USUAL_LIMIT
 }
+
+/// Most runs of one list: they are held in memory, and a list goes on by its cursor.
+const MAX_LIMIT: usize = 1_000;
 
 /// Most records that one list looks at: a tenth of a second in a folder.
 const MAX_LOOKED: usize = 100_000;
@@ -134,9 +137,12 @@ pub struct RunTree {
 /// Lists runs.
 ///
 /// # Errors
-/// [`Error`] when no run can match, the cursor is of another order, or the store cannot be read.
+/// [`Error`] when no run can match, the limit is too high, the cursor is of another order, or the store cannot be read.
 pub async fn list(realm: &dyn Realm, request: &ListRuns) -> Result<RunList, Error> {
     let (order, limit, details) = (request.order, request.limit, request.details);
+    if limit == 0 || limit > MAX_LIMIT {
+        return Err(Error::invalid(format!("limit: {limit} is not from 1 to {MAX_LIMIT}")));
+    }
     if let (Some(since), Some(until)) = (request.since, request.until)
         && until.delta() >= since.delta()
     {
