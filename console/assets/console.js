@@ -282,6 +282,8 @@ function open() {
   form.querySelector("summary")?.focus();
 }
 addEventListener("hashchange", open);
+// Later the browser itself goes to the place of the link.
+addEventListener("load", open);
 open();
 
 /** The acts of this page: a form is opened, and nothing is sent. */

@@ -14,6 +14,7 @@ use pumice_core::spec::RealmFields;
 use pumice_core::text::{counted, escaped};
 use pumice_core::trigger::TriggerFields;
 use pumice_local::SystemClock;
+use pumice_service::Realm as _;
 use pumice_service::specs::{
     Applied, ChangeWord, CheckSpecs, Checked, DeleteJobs, DocumentKind, Documents, EntryShown, FieldChange,
     JobList, JobName, ListJobs, MovedEntries, NextSlot, Specs, Surroundings, Terms, Warning, all_new,

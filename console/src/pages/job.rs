@@ -79,16 +79,8 @@ async fn page(ask: Ask, id: &str, tried: Tried) -> Result<Response, Fault> {
     if let (Some(error), true) = (&trouble, history.runs.is_empty()) {
         return Err(Fault::of(error));
     }
-    let has_schedule =
-        spec.as_ref().is_some_and(|spec| spec.get("schedule").is_some_and(|one| !one.is_null()));
     let pattern = literal(id);
-    let (entries, coming) = match has_schedule {
-        true => {
-            let found = list(ask.realm(), &ListSchedules { job: Some(pattern.clone()) }).await?;
-            (rows_of(&found, &clock), upcoming(&ask, id, UPCOMING, &clock).await?)
-        }
-        false => (Vec::new(), Value::Array(Vec::new())),
-    };
+    let (entries, coming) = schedule(&ask, id, spec.as_ref(), &clock).await?;
     let length = history.id_length.unwrap_or(8);
     let rows: Vec<RunRow> =
         history.runs.iter().take(LISTED).map(|run| RunRow::of(run, &clock, length)).collect();
@@ -143,6 +135,20 @@ async fn page(ask: Ask, id: &str, tried: Tried) -> Result<Response, Fault> {
         *response.status_mut() = fault.status;
     }
     Ok(response)
+}
+
+/// The entries of a job's schedule, and its next starts.
+async fn schedule(
+    ask: &Ask,
+    id: &str,
+    spec: Option<&Doc>,
+    clock: &Clock,
+) -> Result<(Vec<Value>, Value), Fault> {
+    if spec.is_none_or(|spec| spec.get("schedule").is_none_or(Value::is_null)) {
+        return Ok((Vec::new(), Value::Array(Vec::new())));
+    }
+    let found = list(ask.realm(), &ListSchedules { job: Some(literal(id)) }).await?;
+    Ok((rows_of(&found, clock), upcoming(ask, id, UPCOMING, clock).await?))
 }
 
 /// The schema of a job's parameters.

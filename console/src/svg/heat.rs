@@ -8,7 +8,7 @@ use super::escape;
 /// Width of a minute and height of an hour, in the picture's own units.
 const CELL: usize = 10;
 /// Room for the name of an hour.
-const LABEL: usize = 64;
+const LABEL: usize = 34;
 /// The shades, by the share of the fullest minute that a minute has at least, in percent.
 const SHADES: [(u64, &str); 4] = [(75, "h4"), (50, "h3"), (25, "h2"), (0, "h1")];
 
@@ -66,10 +66,10 @@ mod tests {
         let counts = BTreeMap::from([(0, 1), (59, 4), (60, 2), (61, 2), (62, 3)]);
         let svg = heat(&counts, &["09:00".to_owned(), "1<0".to_owned()], "starts");
         for cell in [
-            "class=\"h2\" x=\"64\" y=\"0\" width=\"9\"",
-            "class=\"h4\" x=\"654\" y=\"0\" width=\"9\"",
-            "class=\"h3\" x=\"64\" y=\"10\" width=\"19\"",
-            "class=\"h4\" x=\"84\" y=\"10\" width=\"9\"",
+            "class=\"h2\" x=\"34\" y=\"0\" width=\"9\"",
+            "class=\"h4\" x=\"624\" y=\"0\" width=\"9\"",
+            "class=\"h3\" x=\"34\" y=\"10\" width=\"19\"",
+            "class=\"h4\" x=\"54\" y=\"10\" width=\"9\"",
             ">1&lt;0</text>",
         ] {
             assert!(svg.contains(cell), "{cell}: {svg}");
