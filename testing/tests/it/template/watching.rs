@@ -106,8 +106,11 @@ const QUEUES: [&str; 6] = [
     "lava-demo-pumice-dispatcher-dlq",
     "lava-other-core",
 ];
-/// The metrics by their schemas, with the values of dimensions but for queues.
-const METRICS: [(&str, &[&str], &[(&str, &str)]); 3] = [
+/// A schema, its metrics, and the values of dimensions.
+type Metrics = (&'static str, &'static [&'static str], &'static [(&'static str, &'static str)]);
+
+/// The metrics by their schemas; the names of queues are [`QUEUES`].
+const METRICS: [Metrics; 3] = [
     (
         "Pumice,realm,status,worker",
         &["Runs", "Delay", "RunTime"],
