@@ -65,7 +65,7 @@ impl Place {
         let (Some(folder), Some(name)) = (target.parent(), target.file_name()) else {
             return Err(ErrorKind::InvalidInput.into());
         };
-        let is_of_a_run = folder.ancestors().any(is_of_a_run);
+        let is_of_a_run = target.ancestors().any(is_of_a_run);
         if !folder.starts_with(home) {
             remove_links(folder)?;
             make_private(folder)?;

@@ -92,13 +92,13 @@ fn specs() -> Value {
             "item",
             "cmd",
             json!("sh -c"),
-            json!({ "parameters": { "args": ["v={{ globals.db_password }}; echo ${v}x; [ ${#v} = 21 ]"] } })
+            json!({ "parameters": { "args": ["v={{ globals.db_password }}; echo ${v}x; [ $(printf %s $v | wc -c) = 21 ]"] } })
         ),
-        job("prints", "cmd", json!("echo {{ globals.my_password }}x"), json!({})),
+        job("prints", "cmd", json!("echo '{{ globals.my_password }}x'"), json!({})),
         job(
             "exe",
             "exe",
-            json!("run.sh {{ globals.my_password }}x"),
+            json!("run.sh '{{ globals.my_password }}x'"),
             json!({ "parameters": { "args": [ENCODED] } })
         ),
         job(
