@@ -1,6 +1,7 @@
 //! A run: one execution of a job, from dispatch to end.
 
 mod apart;
+mod cause;
 mod decide;
 mod event;
 mod figures;
@@ -28,6 +29,7 @@ mod words;
 mod worker;
 
 pub use apart::{Offloaded, Part};
+pub use cause::Cause;
 pub use decide::decide;
 pub use event::{MAX_LOG_BYTES, MAX_LOG_ENTRIES, RunEvent, RunLog};
 pub use figures::Figures;
@@ -47,6 +49,6 @@ pub use stop::{MAX_STOP_TEXT, StopRequest};
 pub use trigger::Trigger;
 pub use waits::{DUTIES, HOLD, MAX_LULL, POLL, WAKE_GRACE};
 pub use wakes::first_wake;
-pub use why::{Cause, Explained, Facts, GateFact, LockLine, PausedBy, StepFact, WorkerFacts, explain};
+pub use why::{Explained, Facts, GateFact, LockLine, PausedBy, StepFact, WorkerFacts, explain};
 pub use words::not_served;
 pub use worker::{Lease, WorkPlace, Worker};

@@ -2,13 +2,9 @@
 //! record.
 
 use chrono_tz::Tz;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
-use super::look::{
-    HOST, Look, MORE_THAN_MAX_RUN_DELAY, MORE_THAN_MAX_TRIES, NOT_ENABLED, OF_THE_SAME_JOB, WORKER_LOST,
-    is_early, is_suspended, look_on,
-};
+use super::cause::{Cause, failed, rejected};
+use super::look::{HOST, Look, NOT_ENABLED, is_early, is_suspended, look_on};
 use super::reason::split_way;
 use super::record::Run;
 use super::status::Status;
@@ -24,72 +20,6 @@ use crate::spec::Overlap;
 const FORGOTTEN: Span = Span::from_mins(3);
 /// Most steps that a sentence names.
 const MAX_NAMED: usize = 3;
-
-/// The reason why a run does not go on, or has ended: one word for programs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Cause {
-    /// It is not due yet.
-    NotBefore,
-    /// Its next attempt is not due yet.
-    Retry,
-    /// Another run of its job has the job's lock.
-    Lock,
-    /// As many runs of its pool or its key run as may.
-    Permit,
-    /// Its job, its worker or the realm is paused.
-    Paused,
-    /// It waits for its steps.
-    Steps,
-    /// It waits for a worker to take its message.
-    Queue,
-    /// No worker is there.
-    NoWorker,
-    /// Nothing has looked at it for long after it was due.
-    NoSweeper,
-    /// It is for one host, which has not taken it yet.
-    Host,
-    /// An attempt is under way.
-    Running,
-    /// Its worker is gone.
-    WorkerLost,
-    /// A lava worker has it.
-    Foreign,
-    /// The actions of an attempt that ended are being done.
-    Actions,
-    /// It ends at the next look.
-    Ending,
-    /// It ended well.
-    Complete,
-    /// It is a step that ended well in another run, and is not run again.
-    Kept,
-    /// It reports a broken limit.
-    Alert,
-    /// One of its steps failed.
-    Step,
-    /// Its command gave an exit status.
-    ExitStatus,
-    /// Its time was up.
-    Timeout,
-    /// It was started more often than its `max_tries`.
-    MaxTries,
-    /// It was due longer ago than its `max_run_delay`.
-    MaxRunDelay,
-    /// Its host is gone.
-    HostGone,
-    /// Its job is not enabled.
-    NotEnabled,
-    /// Its job was running already.
-    Overlap,
-    /// A newer run of its job took its place.
-    Replaced,
-    /// It was cancelled.
-    Cancelled,
-    /// It failed otherwise.
-    Failed,
-    /// It was rejected otherwise.
-    Rejected,
-}
 
 /// Why a run stands where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -189,8 +119,8 @@ pub struct Facts {
 /// Says why a run stands where it stands. Times are written in a zone.
 #[must_use]
 pub fn explain(run: &Run, facts: &Facts, now: Timestamp, zone: Tz) -> Explained {
-    let told = Explainer { run, facts, now, zone };
-    if run.status.is_end() { told.ended() } else { told.open() }
+    let explainer = Explainer { run, facts, now, zone };
+    if run.status.is_end() { explainer.ended() } else { explainer.open() }
 }
 
 /// The input of a sentence.
@@ -201,7 +131,7 @@ struct Explainer<'a> {
     zone: Tz,
 }
 
-fn told(cause: Cause, sentence: impl Into<String>) -> Explained {
+fn explained(cause: Cause, sentence: impl Into<String>) -> Explained {
     Explained { cause, sentence: sentence.into(), by: None, at: None }
 }
 
@@ -249,7 +179,7 @@ impl Explainer<'_> {
             Some(lease) if run.duties.is_none() => {
                 let host = self.hostname();
                 let since = self.past(lease.until);
-                return told(
+                return explained(
                     Cause::WorkerLost,
                     format!(
                         "the worker on {host} that ran it is gone: its claim ran out at {since}; {}",
@@ -263,10 +193,10 @@ impl Explainer<'_> {
             let given = self.past(given);
             let sentence =
                 format!("lava worker {} was given it at {given}, and has not reported its end", run.worker);
-            return told(Cause::Foreign, sentence);
+            return explained(Cause::Foreign, sentence);
         }
         if run.duties.is_some() {
-            return told(
+            return explained(
                 Cause::Actions,
                 format!("the actions of {} are still to be done; {}", self.attempt(), self.taker()),
             );
@@ -288,7 +218,7 @@ impl Explainer<'_> {
         if let Look::Close(status, reason) =
             look_on(run, run.host.as_ref(), self.facts.is_composite, self.now)
         {
-            return told(Cause::Ending, format!("it ends as {status} at the next look: {reason}"));
+            return explained(Cause::Ending, format!("it ends as {status} at the next look: {reason}"));
         }
         self.ready()
     }
@@ -299,11 +229,11 @@ impl Explainer<'_> {
             if self.facts.workers.is_served == Some(false) {
                 let sentence =
                     format!("the actions of {} are still to be done; {}", self.attempt(), self.taker());
-                return told(Cause::Actions, sentence);
+                return explained(Cause::Actions, sentence);
             }
             let why = run.reason.as_deref().map(|why| format!(", which failed: {why}")).unwrap_or_default();
             let sentence = format!("the actions of {} are being done{why}", self.attempt());
-            return told(Cause::Actions, sentence);
+            return explained(Cause::Actions, sentence);
         }
         let since = run.attempt_start().map(|at| format!(" since {}", self.past(at))).unwrap_or_default();
         if self.facts.workers.is_served == Some(false) {
@@ -312,11 +242,11 @@ impl Explainer<'_> {
                 "its server is gone: {} ran on {host}{since}; nothing serves this folder: `pumice serve` {next}",
                 self.attempt()
             );
-            return told(Cause::WorkerLost, sentence);
+            return explained(Cause::WorkerLost, sentence);
         }
         let asked = if run.cancel { "; it is asked to stop" } else { "" };
         let steps = self.steps().map(|steps| format!("; under way: {steps}")).unwrap_or_default();
-        told(Cause::Running, format!("{} runs on {host}{since}{asked}{steps}", self.attempt()))
+        explained(Cause::Running, format!("{} runs on {host}{since}{asked}{steps}", self.attempt()))
     }
 
     /// The steps that have not ended, in words.
@@ -334,12 +264,12 @@ impl Explainer<'_> {
 
     fn suspended(&self) -> Explained {
         if let Some(steps) = self.steps() {
-            return told(Cause::Steps, format!("it waits for its steps: {steps}"));
+            return explained(Cause::Steps, format!("it waits for its steps: {steps}"));
         }
         if is_early(self.run, self.now) {
             let at = self.run.not_before;
             let sentence = format!("it goes on at {}", self.coming(at));
-            return Explained { at: Some(at), ..told(Cause::NotBefore, sentence) };
+            return Explained { at: Some(at), ..explained(Cause::NotBefore, sentence) };
         }
         let ready = self.ready();
         Explained { sentence: format!("it has begun and is to go on: {}", ready.sentence), ..ready }
@@ -352,7 +282,7 @@ impl Explainer<'_> {
         let until = until.unwrap_or_else(|| ", until it is resumed".to_owned());
         let why = reason.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
         let sentence = format!("{what} is paused{by} since {}{until}{why}", self.past(*since));
-        Explained { at: paused.until, ..told(Cause::Paused, sentence) }
+        Explained { at: paused.until, ..explained(Cause::Paused, sentence) }
     }
 
     /// Whether it waits for the lock: its record says so, or another run has it.
@@ -385,7 +315,7 @@ impl Explainer<'_> {
                 return Explained { sentence, cause, ..ready };
             }
         };
-        Explained { by: line.holder.clone(), ..told(Cause::Lock, sentence) }
+        Explained { by: line.holder.clone(), ..explained(Cause::Lock, sentence) }
     }
 
     fn for_permit(&self, gate: &Gate, fact: &GateFact) -> Explained {
@@ -394,7 +324,7 @@ impl Explainer<'_> {
         let place = place.map(|place| format!("; it is {} in line", ordinal(place))).unwrap_or_default();
         let Some(max) = max else {
             let sentence = format!("it waits for {gate}, which the realm's definition does not have{place}");
-            return told(Cause::Permit, sentence);
+            return explained(Cause::Permit, sentence);
         };
         let taken = holders.len();
         let sentence = if taken >= *max as usize {
@@ -408,7 +338,7 @@ impl Explainer<'_> {
                 "it waits for {gate}, of which {taken} of {max} are taken{place}; it has been called or looks by itself"
             )
         };
-        Explained { by: holders.first().cloned(), ..told(Cause::Permit, sentence) }
+        Explained { by: holders.first().cloned(), ..explained(Cause::Permit, sentence) }
     }
 
     fn early(&self) -> Explained {
@@ -417,9 +347,12 @@ impl Explainer<'_> {
         let when = self.coming(at);
         let explained = if run.status == Status::Retrying {
             let why = run.reason.as_deref().unwrap_or("it failed");
-            told(Cause::Retry, format!("{} starts at {when}; the one before failed: {why}", self.attempt()))
+            explained(
+                Cause::Retry,
+                format!("{} starts at {when}; the one before failed: {why}", self.attempt()),
+            )
         } else {
-            told(Cause::NotBefore, format!("it is not to start before {when}"))
+            explained(Cause::NotBefore, format!("it is not to start before {when}"))
         };
         Explained { at: Some(at), ..explained }
     }
@@ -431,42 +364,44 @@ impl Explainer<'_> {
             return self.for_host(host);
         }
         if workers.is_served == Some(false) {
-            return told(Cause::NoWorker, "nothing serves this folder: `pumice serve` runs it");
+            return explained(Cause::NoWorker, "nothing serves this folder: `pumice serve` runs it");
         }
         if let Some(sentence) = not_served(&run.worker, &workers.serves) {
-            return told(Cause::NoWorker, sentence);
+            return explained(Cause::NoWorker, sentence);
         }
         if workers.without_queue {
             let worker = &run.worker;
-            return told(
+            return explained(
                 Cause::NoWorker,
                 format!("worker {worker} has no queue in this realm: nothing can take it"),
             );
         }
         if let (0, Some(seen)) = (workers.alive, workers.last_seen) {
             let (worker, seen) = (&run.worker, self.past(seen));
-            return told(
+            return explained(
                 Cause::NoWorker,
                 format!("no worker {worker} is alive: the last was seen at {seen}"),
             );
         }
         if let Some(due) = run.due_at.filter(|due| *due + FORGOTTEN.delta() < self.now) {
             let due = self.past(due);
-            return told(
+            return explained(
                 Cause::NoSweeper,
                 format!("nothing has looked at it since it was due at {due}: no sweeper runs"),
             );
         }
-        told(Cause::Queue, format!("it may start: {}", self.taker()))
+        explained(Cause::Queue, format!("it may start: {}", self.taker()))
     }
 
     fn for_host(&self, host: &HostId) -> Explained {
         match self.facts.host_alive {
-            Some(false) => told(
+            Some(false) => explained(
                 Cause::HostGone,
                 format!("host {host}, which alone may start it, is gone: it ends at the next sweep"),
             ),
-            _ => told(Cause::Host, format!("host {host}, which alone may start it, has not taken it yet")),
+            _ => {
+                explained(Cause::Host, format!("host {host}, which alone may start it, has not taken it yet"))
+            }
         }
     }
 
@@ -512,16 +447,21 @@ impl Explainer<'_> {
         let run = self.run;
         if let Some(kept) = &run.kept {
             let sentence = format!("it ended well as {kept}, and was not run again");
-            return Explained { by: Some(kept.clone()), ..told(Cause::Kept, sentence) };
+            return Explained { by: Some(kept.clone()), ..explained(Cause::Kept, sentence) };
         }
         if let Some(late) = &run.late {
-            return told(Cause::Alert, format!("it reports a broken {}: {}", late.limit.field(), late.why));
+            return explained(
+                Cause::Alert,
+                format!("it reports a broken {}: {}", late.limit.field(), late.why),
+            );
         }
         let took = run.ts_start.zip(run.ts_end).and_then(|(start, end)| (end - start).to_std().ok());
         let took = took.map(|took| format!(" after {}", whole(took))).unwrap_or_default();
         let why = run.reason.as_deref().unwrap_or("no reason is recorded");
         match run.status {
-            Status::Complete => told(Cause::Complete, format!("it ended well in {}{took}", self.attempt())),
+            Status::Complete => {
+                explained(Cause::Complete, format!("it ended well in {}{took}", self.attempt()))
+            }
             Status::Cancelled => self.cancelled(why),
             Status::Skipped => {
                 let cause = match run.replaced_by {
@@ -531,9 +471,9 @@ impl Explainer<'_> {
                     None => Cause::Overlap,
                 };
                 let sentence = format!("it was skipped: {why}");
-                Explained { by: run.replaced_by.clone(), ..told(cause, sentence) }
+                Explained { by: run.replaced_by.clone(), ..explained(cause, sentence) }
             }
-            Status::Rejected => told(rejected(why), format!("it was rejected: {why}")),
+            Status::Rejected => explained(rejected(why), format!("it was rejected: {why}")),
             _ => self.failed(why, &took),
         }
     }
@@ -541,7 +481,7 @@ impl Explainer<'_> {
     fn cancelled(&self, why: &str) -> Explained {
         let run = self.run;
         if let Some(by) = &run.replaced_by {
-            return Explained { by: Some(by.clone()), ..told(Cause::Replaced, format!("it was {why}")) };
+            return Explained { by: Some(by.clone()), ..explained(Cause::Replaced, format!("it was {why}")) };
         }
         let stopped = match &self.facts.parent {
             Some((status, Some(reason))) if status.is_end() => {
@@ -553,13 +493,13 @@ impl Explainer<'_> {
             Some(rest) => format!("it was cancelled{rest}{stopped}"),
             None => format!("it was cancelled: {why}{stopped}"),
         };
-        told(Cause::Cancelled, sentence)
+        explained(Cause::Cancelled, sentence)
     }
 
     fn failed(&self, why: &str, took: &str) -> Explained {
         let run = self.run;
         if run.ts_start.is_none() {
-            return told(failed(why), format!("it failed before it ran: {why}"));
+            return explained(failed(why), format!("it failed before it ran: {why}"));
         }
         let (attempt, limit) = (run.attempt, run.retry.limit.max(1));
         let rule = match (attempt, limit) {
@@ -574,37 +514,9 @@ impl Explainer<'_> {
         match split_way(why) {
             Some((way, why)) => {
                 let sentence = format!("it failed{rule}{took}: its step {way} ended so: {why}");
-                told(Cause::Step, sentence)
+                explained(Cause::Step, sentence)
             }
-            None => told(failed(why), format!("it failed{rule}{took}: {why}")),
+            None => explained(failed(why), format!("it failed{rule}{took}: {why}")),
         }
-    }
-}
-
-/// The rule by which a run was rejected.
-fn rejected(why: &str) -> Cause {
-    if why.contains(MORE_THAN_MAX_TRIES) {
-        Cause::MaxTries
-    } else if why.contains(MORE_THAN_MAX_RUN_DELAY) {
-        Cause::MaxRunDelay
-    } else {
-        Cause::Rejected
-    }
-}
-
-/// The cause of a failure.
-fn failed(why: &str) -> Cause {
-    if why.starts_with(WORKER_LOST) {
-        Cause::WorkerLost
-    } else if why.starts_with(HOST) {
-        Cause::HostGone
-    } else if why.starts_with("timed out after") {
-        Cause::Timeout
-    } else if why.starts_with("exit status") {
-        Cause::ExitStatus
-    } else if why.contains(OF_THE_SAME_JOB) {
-        Cause::Overlap
-    } else {
-        Cause::Failed
     }
 }
