@@ -13,6 +13,10 @@ mod dispatch_rate;
 mod embedded;
 mod torture_command;
 
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Measurements and torture tests of Pumice.
 #[derive(Parser)]
 #[command(name = "pumice-bench")]
