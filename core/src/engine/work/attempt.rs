@@ -68,7 +68,7 @@ impl Engine {
         let watch = Watch { engine: self, run, invocation, lease: &lease, cancel: &cancel, news: None };
         if lease.is_outdated(self.now()) {
             // No worker has taken the run, but its parent may have gone on without it meanwhile.
-            match watch.look().await {
+            match Box::pin(watch.look()).await {
                 Some(Stop::Cancelled) => return Ok(Attempted::Ended(Outcome::Cancelled, None)),
                 Some(_) => return Ok(Attempted::Lost),
                 None => {}
@@ -126,7 +126,7 @@ impl Engine {
         if let Some(rendered) = spec.rendered_for_good() {
             return Ok(rendered.clone());
         }
-        let rendered = self.jobs().render(job, templates).await?;
+        let rendered = Box::pin(self.jobs().render(job, templates)).await?;
         remember_marked(&rendered.parameters);
         Ok(rendered)
     }
