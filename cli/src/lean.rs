@@ -2,7 +2,8 @@
 //!
 //! An allocator keeps what was freed, and the more the larger what was once freed: after some large pages a console kept five
 //! times what it used. Allocators read other limits only when a process starts, so the console begins by becoming itself once
-//! more, under the same id. mimalloc has what is Rust's, glibc what is SQLite's, and all where mimalloc is left out.
+//! more, under the same id. With the feature `mimalloc`, mimalloc has what is Rust's and glibc what
+//! is SQLite's; without it glibc has all.
 
 use std::ffi::OsStr;
 use std::os::unix::process::CommandExt;
