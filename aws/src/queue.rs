@@ -342,7 +342,7 @@ impl Consumer for Queues {
             let receipt = receipt(worker, message.receipt_handle().unwrap_or_default());
             let body = message.body.unwrap_or_default();
             taken.insert(receipt.clone(), (worker.clone(), body.clone()));
-            deliveries.push(Delivery { body, receives, receipt });
+            deliveries.push(Delivery { body, receives, receipt, found: None });
         }
         Ok(deliveries)
     }

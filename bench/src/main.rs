@@ -7,10 +7,15 @@ use pumice_bench::report::Report;
 
 #[cfg(feature = "standins")]
 mod cold_start;
+mod compare;
 #[cfg(feature = "standins")]
 mod dispatch_rate;
 mod embedded;
 mod torture_command;
+
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Measurements and torture tests of Pumice.
 #[derive(Parser)]
@@ -27,6 +32,8 @@ struct Cli {
 enum Command {
     /// Measures the embedded engine.
     Bench(embedded::Bench),
+    /// Runs two programs in turn, and compares their figures.
+    Compare(compare::Compare),
     /// The same as `bench queries`.
     Queries,
     /// Measures how fast the functions start, in comparison with lava.
@@ -43,6 +50,7 @@ impl Command {
     fn run(&self, report: &mut Report) -> Result<(), String> {
         match self {
             Self::Bench(bench) => bench.run(report),
+            Self::Compare(compare) => compare.run(report),
             Self::Queries => embedded::Bench::of_queries().run(report),
             #[cfg(feature = "standins")]
             Self::ColdStart(cold_start::ColdStart) => cold_start::ColdStart::run(report),

@@ -54,6 +54,19 @@ impl Message {
         serde_json::from_value(value).map_err(|error| Invalid(error.to_string()))
     }
 
+    /// The key of the run that a body names, for a look ahead: the body is not checked further.
+    #[must_use]
+    pub fn key_of(body: &str) -> Option<RunKey> {
+        #[derive(Deserialize)]
+        struct Named {
+            run_id: RunId,
+            #[serde(default)]
+            run_key: Option<RunKey>,
+        }
+        let named: Named = serde_json::from_str(body).ok()?;
+        Some(named.run_key.unwrap_or_else(|| RunKey::root(named.run_id)))
+    }
+
     /// The message about a run.
     #[must_use]
     pub fn about(realm: &RealmName, run: &Run) -> Self {
@@ -128,6 +141,18 @@ mod tests {
         let written = message.body();
         assert_eq!(Message::read(&written), Ok(message));
         assert!(written.contains(r#"{"x":[1e+20,2.0]},"globals":{"y":0}"#), "{written}");
+    }
+
+    #[test]
+    fn key_of_a_body_is_the_key_of_its_message() {
+        let ids = r#""realm":"r","worker":"w","job_id":"a","run_id":"0190a8f2-7c1e-7b50-9d6f-2f1d6a1f3c55""#;
+        for more in ["", r#","run_key":"0190a8f2-7c1e-7b50-9d6f-2f1d6a1f3c55/1.0""#] {
+            let body = format!(r#"{{{ids},"ts_dispatch":"2026-01-01T00:00:00+00:00"{more}}}"#);
+            assert_eq!(Message::key_of(&body), Some(Message::read(&body).unwrap().key()), "{body}");
+        }
+        for body in ["", "{}", r#"{"run_id":7}"#] {
+            assert_eq!(Message::key_of(body), None, "{body}");
+        }
     }
 
     #[test]

@@ -448,6 +448,8 @@ pub struct Delivery {
     pub receives: u32,
     /// The handle by which to delete, release or keep it.
     pub receipt: String,
+    /// The record of its run and the spec, where the queue stands beside the records and has read them with the message.
+    pub found: Option<Box<(Run, RunSpec)>>,
 }
 
 /// Takes messages from a worker's queue, with the guarantees of SQS: at least once, hidden from

@@ -12,15 +12,20 @@ const MAX_LOGGED: usize = 2_000;
 
 /// Has the engine do what a message calls for, and settles the message. `ends` is the time at which this invocation must
 /// have ended, if it has one.
-pub async fn handle(engine: &Engine, consumer: &dyn Consumer, delivery: Delivery, ends: Option<Timestamp>) {
-    let handled = engine.handle(&delivery.body, delivery.receives, ends).await;
+pub async fn handle(
+    engine: &Engine,
+    consumer: &dyn Consumer,
+    mut delivery: Delivery,
+    ends: Option<Timestamp>,
+) {
+    let handled = engine.handle_delivery(&mut delivery, ends).await;
     settle(consumer, delivery, handled).await;
 }
 
 /// Deletes, releases or buries a message, as the engine says. When the queue cannot be reached, the message comes again once
 /// its time of being hidden is over, and meets a record that says what was done.
 pub async fn settle(consumer: &dyn Consumer, delivery: Delivery, handled: Handled) {
-    let Delivery { body, receipt, receives } = delivery;
+    let Delivery { body, receipt, receives, .. } = delivery;
     let settled = match handled {
         Handled::Delete => consumer.delete_soon(receipt).await,
         Handled::Again(after) => consumer.release(&receipt, after).await,

@@ -206,10 +206,13 @@ impl WorkerLoop {
     }
 }
 
-async fn work_on(engine: &Engine, consumer: &dyn Consumer, delivery: Delivery, hidden: Option<Duration>) {
+async fn work_on(engine: &Engine, consumer: &dyn Consumer, mut delivery: Delivery, hidden: Option<Duration>) {
+    let receipt = delivery.receipt.clone();
+    // Boxed: else each task is made, moved and kept with all the room that handling takes.
+    let handling = Box::pin(engine.handle_delivery(&mut delivery, None));
     let handled = tokio::select! {
-        handled = engine.handle(&delivery.body, delivery.receives, None) => handled,
-        never = keep_hidden(consumer, &delivery.receipt, hidden) => match never {},
+        handled = handling => handled,
+        never = keep_hidden(consumer, &receipt, hidden) => match never {},
     };
     settle(consumer, delivery, handled).await;
 }

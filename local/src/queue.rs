@@ -12,6 +12,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::database::Database;
 use crate::flight::{Hidden, InFlight};
 use crate::letter::{QueuedMessage, insertion};
+use crate::stored::load_with_spec;
 
 /// How long a message that was handed out stays hidden.
 pub const VISIBILITY: Duration = Duration::from_secs(300);
@@ -48,10 +49,17 @@ fn bury(
     remove(connection, id, hidden)
 }
 
+/// A message that was taken, with the record and the spec of its run as they are stored: nearly always the next question about
+/// it, which would stand in line by itself.
+struct Received {
+    delivery: Delivery,
+    stored: Option<(String, String)>,
+}
+
 /// Messages that were taken from a queue.
 #[derive(Default)]
 struct Takings {
-    deliveries: Vec<Delivery>,
+    received: Vec<Received>,
     exhausted: Exhausted,
 }
 
@@ -68,7 +76,7 @@ fn take(
     )?;
     let mut rows = statement.query(params![queue.as_str(), now])?;
     let mut takings = Takings::default();
-    while takings.deliveries.len() < max {
+    while takings.received.len() < max {
         let Some(row) = rows.next()? else { break };
         let (visible_at, id, stored): (i64, i64, u32) = (row.get(0)?, row.get(1)?, row.get(2)?);
         let before = in_flight.get(id).filter(|hidden| hidden.visible_at == visible_at);
@@ -81,7 +89,10 @@ fn take(
         in_flight.hide(id, Hidden { queue: queue.clone(), visible_at, receives, until });
         let receipt = format!("{id}:{receives}");
         if times < MAX_RECEIVES {
-            takings.deliveries.push(Delivery { body: row.get(3)?, receives, receipt });
+            let delivery = Delivery { body: row.get(3)?, receives, receipt, found: None };
+            let key = Message::key_of(&delivery.body);
+            let stored = key.map(|key| load_with_spec(connection, &key)).transpose()?.flatten();
+            takings.received.push(Received { delivery, stored });
         } else {
             takings.exhausted.push((receipt, times));
         }
@@ -177,7 +188,8 @@ impl Consumer for Database {
             }
             let left = until.saturating_duration_since(tokio::time::Instant::now());
             if !taken.is_empty() || left.is_zero() {
-                return Ok(taken);
+                let read = |(worker, received): (_, Received)| (worker, self.delivery_of(received));
+                return Ok(taken.into_iter().map(read).collect());
             }
             let next = next.map_or(POLL, |at| Duration::from_micros(u64::try_from(at - now).unwrap_or(0)));
             let pause = tokio::time::sleep(next.min(POLL).min(left));
@@ -242,9 +254,15 @@ impl Consumer for Database {
 type Exhausted = Vec<(String, u32)>;
 
 /// A message, and the worker whose queue it was on.
-pub(crate) type Taken = (WorkerName, Delivery);
+type Taken = (WorkerName, Received);
 
 impl Database {
+    /// The delivery with the run that was read with it. A record that cannot be read is left to the engine, which says so.
+    fn delivery_of(&self, Received { delivery, stored }: Received) -> Delivery {
+        let found = stored.and_then(|stored| self.run_with_spec(stored).ok());
+        Delivery { found: found.map(Box::new), ..delivery }
+    }
+
     /// The operation that removes messages which are dealt with.
     fn deletion(
         &self,
@@ -272,7 +290,7 @@ impl Database {
         let (mut taken, mut exhausted) = (Vec::new(), Vec::new());
         for worker in workers {
             let some = take(connection, &mut in_flight, worker, max - taken.len(), now)?;
-            taken.extend(some.deliveries.into_iter().map(|delivery| (worker.clone(), delivery)));
+            taken.extend(some.received.into_iter().map(|received| (worker.clone(), received)));
             exhausted.extend(some.exhausted);
         }
         if !taken.is_empty() {

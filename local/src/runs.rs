@@ -21,8 +21,8 @@ use crate::letter::{self, QueuedMessage};
 use crate::pages::{NUMBER, numbered, page};
 use crate::permits;
 use crate::stored::{
-    LOAD_WITH_SPEC, beginning, broken, corrupt_record, load, micros, read, read_if_good, run_of, stored,
-    text, tree, unwritable,
+    ROOM, beginning, blanks, broken, corrupt_record, load, load_with_spec, micros, read, read_if_good,
+    run_of, stored, text, tree, unwritable, with_blanks,
 };
 use crate::tally::{self, Counted, Tally};
 
@@ -58,7 +58,7 @@ impl Making {
             at: run.ts_dispatch,
             due_at: run.due_at,
             expires: run.expires,
-            record: serde_json::to_string(run)?,
+            record: with_blanks(&serde_json::to_string(run)?, ROOM),
             spec: serde_json::to_string(spec)?,
             message: message.as_ref().map(QueuedMessage::from),
         })
@@ -217,11 +217,15 @@ fn commit(
 ) -> Result<Committed, rusqlite::Error> {
     let (key, expected) = (writing.key.as_str(), (writing.rev - 1).cast_signed());
     // The record first: a lock must not change hands for a write that does not take place.
-    let found: Option<(i64, String, String)> = connection
-        .prepare_cached("SELECT id, status, job_id FROM runs WHERE key = ? AND rev = ?")?
-        .query_row(params![key, expected], |row| Ok((row.get(0)?, text(row, 1)?, text(row, 2)?)))
+    let found: Option<(i64, String, String, i64)> = connection
+        .prepare_cached(
+            "SELECT id, status, job_id, octet_length(record) FROM runs WHERE key = ? AND rev = ?",
+        )?
+        .query_row(params![key, expected], |row| Ok((row.get(0)?, text(row, 1)?, text(row, 2)?, row.get(3)?)))
         .optional()?;
-    let Some((id, status, job_id)) = found else { return Ok(Committed::No(CommitError::Conflict)) };
+    let Some((id, status, job_id, length)) = found else {
+        return Ok(Committed::No(CommitError::Conflict));
+    };
     if let Some(permit) = &writing.permit
         && !permits::may_change(connection, &writing.key, permit)?
     {
@@ -244,7 +248,7 @@ fn commit(
             writing.status.as_str(),
             writing.due_at.map(micros),
             writing.expires.timestamp(),
-            writing.record,
+            with_blanks(&writing.record, blanks(&writing.record, length)),
             id
         ])?;
     if status != writing.status.as_str() {
@@ -281,14 +285,8 @@ impl RunStore for Database {
 
     async fn load_with_spec(&self, key: &RunKey) -> Result<Option<(Run, RunSpec)>, StoreError> {
         let key = key.clone();
-        let found: Option<(String, String)> = self
-            .read_record(move |connection| {
-                let mut statement = connection.prepare_cached(LOAD_WITH_SPEC)?;
-                statement.query_row([key.as_str()], |row| Ok((text(row, 0)?, text(row, 1)?))).optional()
-            })
-            .await?;
-        let Some((record, spec)) = found else { return Ok(None) };
-        Ok(Some((read(&record)?, self.spec_of(spec)?)))
+        let found = self.read_record(move |connection| load_with_spec(connection, &key)).await?;
+        found.map(|stored| self.run_with_spec(stored)).transpose()
     }
 
     async fn commit(&self, change: &Change) -> Result<bool, CommitError> {
@@ -432,6 +430,14 @@ impl RunStore for Database {
 }
 
 impl Database {
+    /// A run and its spec, as they are stored.
+    pub(crate) fn run_with_spec(
+        &self,
+        (record, spec): (String, String),
+    ) -> Result<(Run, RunSpec), StoreError> {
+        Ok((read(&record)?, self.spec_of(spec)?))
+    }
+
     /// A pinned spec. Most runs of a job have the same, which is read once.
     fn spec_of(&self, text: String) -> Result<RunSpec, StoreError> {
         if let Some(known) = self.specs().get(&text) {

@@ -1,4 +1,4 @@
-//! How records of runs are read and found in SQLite.
+//! How records of runs are kept, read and found in SQLite.
 
 use std::collections::HashMap;
 
@@ -7,6 +7,26 @@ use pumice_core::ids::RunKey;
 use pumice_core::ports::{StoreError, StoreErrorKind};
 use pumice_core::run::Run;
 use rusqlite::{Connection, OptionalExtension, Params, Row, Statement};
+
+/// How many blanks a new record has at its end, in bytes: about what most have grown by when their runs have ended. SQLite
+/// writes a row in place whose length stays as it was; else rows that grow have pages split that were full.
+pub(crate) const ROOM: usize = 256;
+/// Most blanks that a record keeps when it becomes shorter.
+const MAX_BLANKS: usize = 2 * ROOM;
+
+/// A record with this many blanks at its end.
+pub(crate) fn with_blanks(record: &str, count: usize) -> String {
+    let mut filled = String::with_capacity(record.len() + count);
+    filled.push_str(record);
+    filled.extend(std::iter::repeat_n(' ', count));
+    filled
+}
+
+/// How many blanks a record needs to be as long as the one whose place it takes.
+pub(crate) fn blanks(record: &str, before: i64) -> usize {
+    let fewer = usize::try_from(before).ok().and_then(|before| before.checked_sub(record.len()));
+    fewer.filter(|count| *count <= MAX_BLANKS).unwrap_or(0)
+}
 
 /// The error of a record that cannot be read.
 pub(crate) fn corrupt_record(error: serde_json::Error) -> StoreError {
@@ -37,6 +57,15 @@ pub(crate) fn read_if_good(key: &str, record: &str) -> Option<Run> {
 pub(crate) const LOAD_WITH_SPEC: &str = "
     SELECT record, coalesce(pinned, (SELECT spec FROM long_specs WHERE long_specs.id = runs.id))
     FROM runs WHERE key = ?";
+
+/// The texts of a record and of its spec.
+pub(crate) fn load_with_spec(
+    connection: &Connection,
+    key: &RunKey,
+) -> Result<Option<(String, String)>, rusqlite::Error> {
+    let mut statement = connection.prepare_cached(LOAD_WITH_SPEC)?;
+    statement.query_row([key.as_str()], |row| Ok((text(row, 0)?, text(row, 1)?))).optional()
+}
 
 /// The run in a row of its key and its record.
 pub(crate) fn run_of(row: &Row<'_>) -> Result<Option<Run>, rusqlite::Error> {
@@ -106,4 +135,57 @@ pub(crate) fn tree(connection: &Connection, root: &RunKey) -> Result<Vec<Run>, r
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use pumice_core::Timestamp;
+    use pumice_core::duration::Span;
+    use pumice_core::ids::{JobId, RealmName, RunId, WorkerName};
+    use pumice_core::message::Message;
+    use pumice_core::ports::{Change, Consumer, Outgoing, RunStore};
+    use pumice_core::run::NewRun;
+    use pumice_core::spec::RunSpec;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::database::{Database, Durability};
+
+    #[tokio::test]
+    async fn record_comes_with_its_message_and_keeps_its_length() {
+        let folder = tempfile::tempdir().unwrap();
+        let database =
+            Database::open(&folder.path().join("realm.db"), folder.path(), Durability::Normal).unwrap();
+        let (run_id, worker) = (RunId(Uuid::nil()), WorkerName::new("core").unwrap());
+        let about = (JobId::new("a").unwrap(), "log".to_owned(), worker.clone());
+        let mut run = Run::dispatched(RunKey::root(run_id), run_id, about, NOW, NOW, Span::from_days(2));
+        let made = NewRun { run: run.clone(), spec: RunSpec::of_job(Arc::default()) };
+        let message = Message::about(&RealmName::new("r").unwrap(), &run);
+        database.create(&[(made.clone(), Some(Outgoing { message, at: NOW }))]).await.unwrap();
+        let delivery = database.receive(&worker, 1, Duration::ZERO).await.unwrap().remove(0);
+        assert_eq!(delivery.found.map(|found| *found), Some((run.clone(), made.spec)));
+
+        let length = async || {
+            let sql = "SELECT octet_length(record) FROM runs";
+            database.read(|connection| connection.query_row(sql, [], |row| row.get(0))).await.unwrap()
+        };
+        let first: i64 = length().await;
+        let mut lengths = Vec::new();
+        for reason in [ROOM / 2, 0, 4 * ROOM, 3 * ROOM, 0] {
+            run.rev += 1;
+            run.reason = Some("x".repeat(reason));
+            let change = Change { run: run.clone(), lock: None, permit: None, message: None };
+            database.commit(&change).await.unwrap();
+            assert_eq!(database.load(&run.key).await.unwrap().as_ref(), Some(&run));
+            lengths.push(length().await);
+        }
+        let [grown, shrunk, large, smaller, small] = lengths[..] else { panic!("{lengths:?}") };
+        assert_eq!((grown, shrunk, smaller), (first, first, large));
+        assert!(large > first && small < first, "{small} {first} {large}");
+    }
+
+    const NOW: Timestamp = chrono::DateTime::UNIX_EPOCH;
 }

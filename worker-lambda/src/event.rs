@@ -139,7 +139,7 @@ impl Consumer for EventQueue<'_> {
         state.next = first.saturating_add(max).min(self.records.len());
         let delivery = |place: usize| {
             let SqsMessage { body, receives, .. } = &self.records[place];
-            Delivery { body: body.clone(), receives: *receives, receipt: place.to_string() }
+            Delivery { body: body.clone(), receives: *receives, receipt: place.to_string(), found: None }
         };
         Ok((first..state.next).map(delivery).collect())
     }

@@ -9,12 +9,12 @@ mod schedules;
 mod serve;
 mod triggers;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, value_parser};
 use pumice_bench::report::Report;
 use pumice_local::Durability;
 
 /// How often each figure is measured, unless its realm is made once; the report gives the median.
-const ROUNDS: usize = 5;
+const ROUNDS: u32 = 5;
 
 /// Measures the embedded engine, each figure five times, and prints the medians.
 #[derive(Debug, Args)]
@@ -25,6 +25,9 @@ pub(crate) struct Bench {
     /// Measure only figures whose name begins so.
     #[arg(long, value_name = "NAME", default_value = "")]
     only: String,
+    /// Measure each figure so often.
+    #[arg(long, value_name = "COUNT", default_value_t = ROUNDS, value_parser = value_parser!(u32).range(1..))]
+    rounds: u32,
     /// Start each command in a cgroup of its own, where there may be one.
     #[arg(long)]
     cgroups: bool,
@@ -64,8 +67,8 @@ const FIGURES: [Figure; 12] = [
     (&["enqueue_s"], figures::enqueue),
     (&["enqueue_16_s"], figures::enqueue_16),
     (&["enqueue_bulk_s"], figures::enqueue_bulk),
-    (&["process_s"], figures::process),
-    (&["process_100k_s"], figures::process_100k),
+    (&["process_s", "process_cpu_us"], figures::process),
+    (&["process_100k_s", "process_100k_cpu_us"], figures::process_100k),
     (&["cmd_true_s"], figures::cmd_true),
     (&["exe_1mb_more_ms"], figures::payload),
     (&["lat_p50_ms", "lat_p99_ms"], figures::latency),
@@ -89,6 +92,7 @@ impl Bench {
         Self {
             durable: false,
             only: String::new(),
+            rounds: ROUNDS,
             cgroups: false,
             curve: false,
             schedules: false,
@@ -121,7 +125,7 @@ impl Bench {
                     report.goal(name, goal);
                 }
             }
-            None if self.curve => Self::curve(durability, report)?,
+            None if self.curve => self.curve(durability, report)?,
             None => self.measure(durability, report)?,
         }
         Ok(())
@@ -131,7 +135,7 @@ impl Bench {
         let figures: &[Figure] = if self.schedules { &SCHEDULES } else { &FIGURES };
         for (names, figure) in figures {
             if names.iter().any(|name| name.starts_with(&self.only)) {
-                let count = if names[0].starts_with(MADE_ONCE) { 1 } else { ROUNDS };
+                let count = if names[0].starts_with(MADE_ONCE) { 1 } else { self.rounds };
                 let rounds = (0..count).map(|_| figure(durability)).collect::<Result<Vec<_>, _>>()?;
                 measured(report, names, &rounds);
             }
@@ -143,9 +147,9 @@ impl Bench {
     }
 
     /// Each round measures all points in turn, so that an hour in which the machine does less is not a slope.
-    fn curve(durability: Durability, report: &mut Report) -> Result<(), String> {
-        let mut rounds = BACKLOGS.map(|_| Vec::with_capacity(ROUNDS));
-        for _ in 0..ROUNDS {
+    fn curve(&self, durability: Durability, report: &mut Report) -> Result<(), String> {
+        let mut rounds = BACKLOGS.map(|_| Vec::new());
+        for _ in 0..self.rounds {
             for (backlog, rounds) in BACKLOGS.into_iter().zip(&mut rounds) {
                 rounds.push(figures::with_backlog(backlog, durability)?);
             }

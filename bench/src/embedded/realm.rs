@@ -11,6 +11,7 @@ use pumice_core::ports::{Catalog, Clock};
 use pumice_core::request::DispatchRequest;
 use pumice_core::spec::JobSpec;
 use pumice_local::{Database, Durability, Home, Serve, ServeLock, SystemClock, Workers};
+use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -195,4 +196,10 @@ pub(super) fn block_on<F: Future>(future: F) -> Result<F::Output, String> {
 /// So many a second.
 pub(super) fn rate(count: usize, since: Instant) -> f64 {
     count as f64 / since.elapsed().as_secs_f64()
+}
+
+/// The processor time that this process has had.
+pub(super) fn processor_time() -> Duration {
+    let spent = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(spent.tv_sec.unsigned_abs(), u32::try_from(spent.tv_nsec).unwrap_or(0))
 }

@@ -7,10 +7,9 @@ use pumice_core::engine::Housekeeper;
 use pumice_core::ports::{Catalog, RunQuery, RunStore, StoreError};
 use pumice_core::spec::JobSpec;
 use pumice_local::Durability;
-use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 
-use super::realm::{Realm, block_on};
+use super::realm::{Realm, block_on, processor_time};
 use super::serve::resident;
 
 /// How many jobs are due in one second.
@@ -68,11 +67,6 @@ pub(super) fn together(durability: Durability) -> Result<Vec<f64>, String> {
         }
         Ok(vec![late[TOGETHER / 2], late[TOGETHER * 99 / 100], late[TOGETHER - 1]])
     })?
-}
-
-fn processor_time() -> Duration {
-    let spent = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(spent.tv_sec.unsigned_abs(), u32::try_from(spent.tv_nsec).unwrap_or(0))
 }
 
 /// With many schedules of one start a day: the processor time of a look at the clock when nothing is due, in ms; how long it

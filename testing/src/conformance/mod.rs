@@ -198,6 +198,7 @@ macro_rules! conformance_cases {
             jobs::stored_with_mistakes_come_with_warnings,
             jobs::realm_is_whole,
             queue::message_comes_as_it_was_sent,
+            queue::delivery_has_no_other_record_than_the_stored_one,
             queue::message_for_later_stays_hidden,
             queue::queue_lists_the_runs_whose_message_is_on_it,
             queue::message_handed_out_is_hidden,

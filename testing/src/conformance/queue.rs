@@ -44,6 +44,22 @@ pub async fn message_comes_as_it_was_sent(on: &Adapters) {
     assert_eq!(delivery.receives, 1);
 }
 
+pub async fn delivery_has_no_other_record_than_the_stored_one(on: &Adapters) {
+    let run = run_of(1, "report");
+    on.make([run.clone()]).await;
+    let changed = on.change(&run.key, |run| run.crashes = 1).await;
+    // The second is about a run that has no record.
+    on.send(on.outgoing(1)).await;
+    on.send(on.outgoing(2)).await;
+    for delivery in on.take(2).await {
+        // Only a queue that stands beside the records reads them with its messages.
+        let Some(found) = delivery.found else { continue };
+        assert_eq!((&delivery.body, &found.0), (&on.outgoing(1).message.body(), &changed));
+        let stored = on.runs.load_with_spec(&run.key).await.expect("the store answers");
+        assert_eq!(Some(*found), stored);
+    }
+}
+
 pub async fn message_for_later_stays_hidden(on: &Adapters) {
     let mut late = on.outgoing(1);
     late.at += TimeDelta::minutes(10);

@@ -66,7 +66,12 @@ impl QueueTable {
         message.in_flight = true;
         message.visible_at = now + VISIBILITY.delta();
         let receives = message.receives;
-        Some(Delivery { body: message.body.clone(), receives, receipt: format!("{id}:{receives}") })
+        Some(Delivery {
+            body: message.body.clone(),
+            receives,
+            receipt: format!("{id}:{receives}"),
+            found: None,
+        })
     }
 
     /// When the next message of any queue will be visible.

@@ -200,7 +200,7 @@ impl Realm {
 }
 
 fn delivery(receipt: &str, body: &str) -> Delivery {
-    Delivery { body: body.to_owned(), receives: 1, receipt: receipt.to_owned() }
+    Delivery { body: body.to_owned(), receives: 1, receipt: receipt.to_owned(), found: None }
 }
 
 /// Asks the loop to stop when so many messages were settled.

@@ -219,7 +219,7 @@ impl Housekeeper {
         let Some(id) = run.scheduled.as_ref().and_then(|scheduled| scheduled.backfill.as_ref()) else {
             return;
         };
-        if let Err(error) = self.advance_backfill(id).await {
+        if let Err(error) = Box::pin(self.advance_backfill(id)).await {
             tracing::debug!(%id, %error, "a backfill goes on with the next sweep");
         }
     }

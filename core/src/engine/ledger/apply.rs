@@ -11,7 +11,7 @@ use crate::engine::limits::LEASE_MARGIN;
 use crate::ids::RunKey;
 use crate::permits::{Gate, PermitChange};
 use crate::ports::{Change, CommitError, Created, Outgoing, StoreError, StoreErrorKind};
-use crate::run::{Decision, IllegalTransition, Input, NewRun, Part, Run, Status, decide, settle};
+use crate::run::{Decision, IllegalTransition, Input, NewRun, Part, Run, Status, Wake, decide, settle};
 
 /// Most times one input is tried because others wrote first.
 const MAX_TRIES: usize = 100;
@@ -58,14 +58,13 @@ impl Ledger {
     /// [`ApplyError`] when the input does not fit, or the store cannot be reached.
     pub(in crate::engine) fn apply(&self, run: Run, input: Input) -> BoxFuture<'_, Result<Run, ApplyError>> {
         // Boxed: else all that wait for it carry its room about, and there are many.
-        Box::pin(self.apply_patiently(run, input))
+        Box::pin(self.apply_patiently(Known { run, stale: false, unsure: None }, input))
     }
 
-    async fn apply_patiently(&self, run: Run, mut input: Input) -> Result<Run, ApplyError> {
-        let (key, run_id, job_id) = (run.key.clone(), run.run_id, run.job_id.clone());
-        let give_up = patience(&run, &input, self.now());
+    async fn apply_patiently(&self, mut known: Known, mut input: Input) -> Result<Run, ApplyError> {
+        let (key, run_id, job_id) = (known.run.key.clone(), known.run.run_id, known.run.job_id.clone());
+        let give_up = patience(&known.run, &input, self.now());
         let mut pause = FIRST_PAUSE;
-        let mut known = Known { run, stale: false, unsure: None };
         let mut tries = 0;
         while tries < MAX_TRIES {
             match self.try_apply(&key, &mut known, input.clone()).await {
@@ -110,7 +109,7 @@ impl Ledger {
         if let Some(decision) = known.unsure.take()
             && took_effect(&decision.run, &known.run)
         {
-            self.send(&decision).await;
+            Box::pin(self.send(&decision)).await;
             if self.site().settings.lava_events {
                 Box::pin(self.tell_lava(&known.run)).await;
             }
@@ -146,38 +145,49 @@ impl Ledger {
             return Err(NotApplied::Illegal(IllegalTransition::Held));
         }
         let is_absent = matches!(input, Input::Absent);
-        let mut decision = self.decided(run, input, now).map_err(NotApplied::Illegal)?;
-        decision.run.rev = run.rev + 1;
-        decision.run.mask_secrets();
-        let message = self.message(&decision);
-        // The record moves there and back: it is large, and most writes take place at once.
-        let change = Change { run: decision.run, lock: decision.lock, permit: decision.permit, message };
+        let (mut change, wake) = self.change(run, input, now).map_err(NotApplied::Illegal)?;
         match self.site().ports.runs.commit(&change).await {
             Ok(sent) => {
-                let Change { run: next, permit, message, .. } = change;
-                log_change(run, &next);
-                tell_end(run, &next);
-                if must_hurry_clock(run, &next) {
-                    Box::pin(self.hurry_clock(&next)).await;
+                log_change(run, &change.run);
+                tell_end(run, &change.run);
+                if must_hurry_clock(run, &change.run) {
+                    Box::pin(self.hurry_clock(&change.run)).await;
                 }
-                if let Some(message) = message.filter(|_| !sent) {
-                    self.send_message(message).await;
+                if let Some(message) = change.message.take().filter(|_| !sent) {
+                    Box::pin(self.send_message(message)).await;
                 }
                 // The caller that takes absent runs from a line goes on with it.
-                if let Some(PermitChange::Leave { gate, .. }) = permit.filter(|_| !is_absent) {
+                if let Some(PermitChange::Leave { gate, .. }) = change.permit.take().filter(|_| !is_absent) {
                     Box::pin(self.call_waiting(&gate)).await;
                 }
                 // Last: nothing of the run waits for it.
-                if self.site().settings.lava_events && has_grown(run, &next) {
-                    Box::pin(self.tell_lava(&next)).await;
+                if self.site().settings.lava_events && has_grown(run, &change.run) {
+                    Box::pin(self.tell_lava(&change.run)).await;
                 }
-                Ok(next)
+                Ok(change.run)
             }
             Err(error) => {
-                let Change { run, permit, .. } = change;
-                Err(NotApplied::Commit(error, Box::new(Decision { run, permit, ..decision })))
+                let Change { run, lock, permit, .. } = change;
+                Err(NotApplied::Commit(error, Box::new(Decision { run, wake, lock, permit })))
             }
         }
+    }
+
+    /// The change of a record that follows from an input, with the wake-up that its message is for.
+    ///
+    /// Apart from [`Ledger::apply_once`], which keeps only what this gives while it waits: a record is large.
+    fn change(
+        &self,
+        run: &Run,
+        input: Input,
+        now: Timestamp,
+    ) -> Result<(Change, Option<Wake>), IllegalTransition> {
+        let mut decision = self.decided(run, input, now)?;
+        decision.run.rev = run.rev + 1;
+        decision.run.mask_secrets();
+        let message = self.message(&decision);
+        let Decision { run, wake, lock, permit } = decision;
+        Ok((Change { run, lock, permit, message }, wake))
     }
 
     /// The decision, with the time when the record expires: it follows from the realm's settings.

@@ -60,7 +60,8 @@ impl Ledger {
     /// Notifies the next run in line for a job's lock that it is free. A run that is not notified looks by itself.
     pub(in crate::engine) async fn call_next(&self, run: &Run) {
         if calls_next(run, self.now()) {
-            self.call_line(&run.job_id).await;
+            // Boxed: each run that ends carries this about, and few call another.
+            Box::pin(self.call_line(&run.job_id)).await;
         }
     }
 
@@ -183,7 +184,8 @@ impl Ledger {
 
     /// Leaves out a run that looks again whether it may start, where a newer one stands in line. `None` where it may.
     pub(in crate::engine) async fn pass_over_for_newer(&self, run: &Run) -> Result<Option<Run>, StoreError> {
-        if !(run.overlap.newest_wins() && run.is_in_line()) || self.newest(run.clone()).await?.key == run.key
+        if !(run.overlap.newest_wins() && run.is_in_line())
+            || Box::pin(self.newest(run.clone())).await?.key == run.key
         {
             return Ok(None);
         }

@@ -67,7 +67,7 @@ impl Engine {
         let watch = Watch { engine: self, run, invocation, lease: &lease, cancel: &cancel, news: None };
         if lease.is_outdated(self.now()) {
             // No worker has taken the run, but its parent may have gone on without it meanwhile.
-            match watch.look().await {
+            match Box::pin(watch.look()).await {
                 Some(Stop::Cancelled) => return Ok(Attempted::Ended(Outcome::Cancelled, None)),
                 Some(_) => return Ok(Attempted::Lost),
                 None => {}
@@ -124,7 +124,7 @@ impl Engine {
     ) -> Result<Rendered, JobError> {
         let rendered = match spec.rendered_for_good() {
             Some(rendered) => rendered.clone(),
-            None => self.jobs().render(job, templates).await?,
+            None => Box::pin(self.jobs().render(job, templates)).await?,
         };
         rendered.remember_marked();
         Ok(rendered)

@@ -14,21 +14,32 @@ use crate::engine::ledger::apply::rest;
 use crate::engine::rendered::action_fields;
 use crate::job_type::{ActionContext, Cancel, JobError, Stop, Templates};
 use crate::ports::{ObjectStore, StoreError};
-use crate::run::{Input, Run, Status};
+use crate::run::{Duties, Input, Run, Status};
 use crate::spec::{ActionSpec, ActionsWhen, JobSpec};
 
 impl Engine {
     /// Does what is left about an attempt that has ended, if anything.
     pub(super) async fn see_to_duties(
         &self,
-        mut run: Run,
+        run: Run,
         job: &JobSpec,
         invocation: &Invocation,
     ) -> Result<Run, StoreError> {
-        let Some(duties) = run.duties.clone() else {
-            self.ledger().call_next(&run).await;
-            return Ok(run);
-        };
+        if let Some(duties) = run.duties.clone() {
+            // Boxed: most runs have none, and would carry its room about.
+            return Box::pin(self.carry_out_duties(run, duties, job, invocation)).await;
+        }
+        self.ledger().call_next(&run).await;
+        Ok(run)
+    }
+
+    async fn carry_out_duties(
+        &self,
+        mut run: Run,
+        duties: Duties,
+        job: &JobSpec,
+        invocation: &Invocation,
+    ) -> Result<Run, StoreError> {
         if let Some(when) = duties.actions {
             let realm = self.site.ports.jobs.realm().await?;
             let (own, inherited) = (job.actions(), realm.actions());

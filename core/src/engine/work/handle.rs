@@ -21,7 +21,7 @@ use crate::ids::RunKey;
 use crate::job_type::{JobError, Rendered, Runner};
 use crate::message::Message;
 use crate::permits::refusal;
-use crate::ports::StoreError;
+use crate::ports::{Delivery, StoreError};
 use crate::run::{Input, Look, Outcome, Part, Run, Status, WorkPlace, Worker, look_on};
 use crate::spec::{ActionsWhen, JobSpec, Overlap, RealmSpec, RunSpec};
 
@@ -45,6 +45,23 @@ impl Engine {
     /// Does what a message calls for. `ends` is the time at which this invocation must have ended,
     /// if it has one.
     pub async fn handle(&self, body: &str, receives: u32, ends: Option<Timestamp>) -> Handled {
+        self.handle_with(body, receives, ends, None).await
+    }
+
+    /// The same for a message as it was handed out. Where the record of its run came with it, the engine goes by that: it was
+    /// read after the message was sent, and each write is on the condition that the record is still the one that was read.
+    pub async fn handle_delivery(&self, delivery: &mut Delivery, ends: Option<Timestamp>) -> Handled {
+        let found = delivery.found.take();
+        self.handle_with(&delivery.body, delivery.receives, ends, found).await
+    }
+
+    async fn handle_with(
+        &self,
+        body: &str,
+        receives: u32,
+        ends: Option<Timestamp>,
+        found: Option<Box<(Run, RunSpec)>>,
+    ) -> Handled {
         let message = match Message::read(body) {
             Ok(message) => message,
             Err(error) => return Handled::Bury(format!("the body is not a dispatch message: {error}")),
@@ -59,7 +76,7 @@ impl Engine {
             return Handled::Again(Duration::ZERO);
         }
         let (run_id, job_id) = (message.run_id, message.job_id.clone());
-        match self.handle_message(message, ends).await {
+        match self.handle_message(message, ends, found).await {
             Ok(handled) => handled,
             Err(error) => {
                 tracing::error!(%run_id, %job_id, %error, receives, "a message goes back to its queue");
@@ -68,9 +85,18 @@ impl Engine {
         }
     }
 
-    async fn handle_message(&self, message: Message, ends: Option<Timestamp>) -> Result<Handled, StoreError> {
+    async fn handle_message(
+        &self,
+        message: Message,
+        ends: Option<Timestamp>,
+        found: Option<Box<(Run, RunSpec)>>,
+    ) -> Result<Handled, StoreError> {
         let key = message.key();
-        let (run, spec) = match self.site.ports.runs.load_with_spec(&key).await? {
+        let found = match found.filter(|found| found.0.key == key) {
+            Some(found) => Some(*found),
+            None => self.site.ports.runs.load_with_spec(&key).await?,
+        };
+        let (run, spec) = match found {
             // Of a message that was put back: its job may be there now.
             Some((run, _)) if was_turned_away(&run) && !message.is_reminder() => {
                 match Box::pin(adopt(self.ledger(), self.jobs(), &message, Some(run))).await? {
@@ -105,7 +131,7 @@ impl Engine {
         let run = Box::pin(self.run_to_rest(run, &spec, &invocation, None)).await?;
         if run.is_done() && !run.is_child() {
             invocation.work_dir.remove_shared();
-            Box::pin(self.housekeeper.advance_after(&run)).await;
+            self.housekeeper.advance_after(&run).await;
         }
         Ok(Handled::Delete)
     }
@@ -156,7 +182,7 @@ impl Engine {
         parent: Option<Parent<'_>>,
     ) -> Result<Run, StoreError> {
         if let Some(reason) = run.gone(Part::Spec) {
-            return self.end_without_spec(run, reason, invocation, parent).await;
+            return Box::pin(self.end_without_spec(run, reason, invocation, parent)).await;
         }
         let job = match self.jobs().pinned_job(&run.job_id, &spec.job) {
             Ok(job) => job,
@@ -184,7 +210,7 @@ impl Engine {
                     return self.close_task(task(run), Closing::of(&job, status, reason)).await;
                 }
                 Look::Duties => match self.ledger().apply(run, self.claim_duties(invocation)).await {
-                    Ok(claimed) => run = Box::pin(self.see_to_duties(claimed, &job, invocation)).await?,
+                    Ok(claimed) => run = self.see_to_duties(claimed, &job, invocation).await?,
                     Err(error) => return rest(error),
                 },
                 Look::Start { first } => {
@@ -270,7 +296,7 @@ impl Engine {
             let closing = Closing::of(task.job, Status::Failed, reason);
             return self.close_task(task, closing).await.map(Started::Rest);
         }
-        if let Some(left) = Box::pin(self.ledger().pass_over_for_newer(&task.run)).await? {
+        if let Some(left) = self.ledger().pass_over_for_newer(&task.run).await? {
             return Ok(Started::Rest(left));
         }
         let verdict = if first { self.verdict(&task.run, task.job).await? } else { Verdict::Start(None) };
@@ -296,7 +322,9 @@ impl Engine {
         match claimed {
             Ok(claimed) => Ok(Started::Claimed(claimed)),
             Err(ApplyError::Locked(by)) => Box::pin(self.give_way(task, by)).await.map(Started::Rest),
-            Err(ApplyError::Unrecordable(why)) => self.end_unrecordable(task, &why).await.map(Started::Rest),
+            Err(ApplyError::Unrecordable(why)) => {
+                Box::pin(self.end_unrecordable(task, &why)).await.map(Started::Rest)
+            }
             Err(error) => rest(error).map(Started::Rest),
         }
     }
@@ -367,7 +395,7 @@ impl Engine {
         let (CarriedOut { stepped, rendered }, realm) = match carried_out {
             Ok(carried_out) => carried_out,
             Err(error) => {
-                return match self.put_back(task, PAUSE).await {
+                return match Box::pin(self.put_back(task, PAUSE)).await {
                     Err(removed @ ApplyError::Removed(_)) => rest(removed),
                     _ => Err(error),
                 };
@@ -376,12 +404,12 @@ impl Engine {
         let outcome = match stepped {
             Stepped::Ended(outcome) => outcome,
             Stepped::Rest(run) => return Ok(run),
-            Stepped::Halted => return self.put_back(task, Span::ZERO).await.or_else(rest),
+            Stepped::Halted => return Box::pin(self.put_back(task, Span::ZERO)).await.or_else(rest),
             Stepped::Unbegun(why) => {
                 if let Some(count) = self.trouble.count(&why, self.now()) {
                     tracing::error!(job_id = %task.run.job_id, run_id = %task.run.run_id, error = %why, count, "attempts cannot begin; they are made later and do not count");
                 }
-                return self.put_back(task, PAUSE).await.or_else(rest);
+                return Box::pin(self.put_back(task, PAUSE)).await.or_else(rest);
             }
         };
         let Task { run, invocation, parent, job, .. } = &task;
@@ -409,7 +437,7 @@ impl Engine {
         match self.ledger().apply(run.clone(), input).await {
             Ok(finished) => {
                 self.measure(&finished, task.job);
-                Box::pin(self.see_to_duties(finished, task.job, task.invocation)).await
+                self.see_to_duties(finished, task.job, task.invocation).await
             }
             Err(error) => rest(error),
         }

@@ -40,7 +40,7 @@ impl Engine {
         let realm = self.site.ports.jobs.realm().await?;
         let (scene, _) = self.jobs().scene(run, job, &realm, now).await?;
         let (job, templates) = (job.clone(), Templates::new(self.registry.renderer().clone(), scene));
-        let verdict = self.jobs().apart(move || Verdict::rendered(&job, &templates)).await;
+        let verdict = Box::pin(self.jobs().apart(move || Verdict::rendered(&job, &templates))).await;
         Ok(verdict.unwrap_or_else(|error| Verdict::End(Status::Failed, error.message)))
     }
 }

@@ -46,7 +46,8 @@ impl Watch<'_> {
             }
             let next = now + self.engine.limits.watch.delta();
             clock.sleep_until(limit.map_or(next, |limit| next.min(limit.ends))).await;
-            if let Some(stop) = self.look().await {
+            // Boxed: most attempts end before the first look.
+            if let Some(stop) = Box::pin(self.look()).await {
                 return stop;
             }
         }
