@@ -485,7 +485,7 @@ mod tests {
     fn environment_with_a_secret_is_refused_with_a_way_out() {
         for (values, wanted) in [
             ("db: { password: hunter2 }", Some("db.password seems to be a secret")),
-            ("tokens: [x]\nslack_token: xoxb-1", Some("slack_token seems to be a secret, and 1 more")),
+            ("tokens: [x]\nslack_token: xoxb-1", Some("tokens[0] seems to be a secret, and 1 more")),
             ("tokens: [abc]", Some("tokens[0] seems to be a secret")),
             ("access_key: abc", Some("access_key seems to be a secret")),
             ("AccessKey: abc", Some("AccessKey seems to be a secret")),

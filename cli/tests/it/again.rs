@@ -349,10 +349,10 @@ fn edited_steps_are_named_by_what_compares_runs() {
     let group = &found["groups"][0];
     assert_eq!(
         (&group["success"], fields(&group["spec"])),
-        (&json!(success), vec!["last: payload".to_owned()])
+        (&json!(success), vec!["last: parameters.args[0]".to_owned()])
     );
     let why = pumice.run(&["runs", "why", &failed, "-o", "json"]).json();
-    assert_eq!(fields(&why["since"]["spec"]), ["last: payload"], "{why}");
+    assert_eq!(fields(&why["since"]["spec"]), ["last: parameters.args[0]"], "{why}");
     assert_eq!(why["since"]["changed"]["act"], "apply", "{why}");
     // Nothing differs, and nothing is said to.
     let plan = pumice.run(&["runs", "retry", &failed, "--dry-run", "-o", "json"]).json();
@@ -360,7 +360,7 @@ fn edited_steps_are_named_by_what_compares_runs() {
     // The fix is in, and the step that is kept is of another spec than now.
     apply(&pumice, &jobs("echo b", "true"));
     let plan = pumice.run(&["runs", "retry", &failed, "--dry-run", "-o", "json"]).json();
-    assert_eq!(fields(&plan["spec"]), ["last: payload"], "{plan}");
+    assert_eq!(fields(&plan["spec"]), ["last: parameters.args[0]"], "{plan}");
     assert!(plan["notes"].to_string().contains("the spec of kept has changed since"), "{plan}");
     let pinned =
         pumice.run(&["runs", "retry", &failed, "--dry-run", "--spec", "pinned", "-o", "json"]).json();

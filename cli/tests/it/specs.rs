@@ -228,7 +228,7 @@ fn dry_run_of_a_deletion_says_what_it_would_delete_and_deletes_nothing() {
         "all.json",
         json!([shell("a/one", "true"), shell("a/two", "true"),
             { "trigger_id": "t", "bucket": "b", "prefix": "p", "job_id": "a/one", "enabled": true },
-            { "conn_id": "c", "type": "generic", "enabled": true }])
+            { "conn_id": "c", "type": "generic", "enabled": true, "attributes": { "host": "db" } }])
         .to_string(),
     );
     assert_eq!(pumice.run(&["apply", "all.json"]).status, 0);

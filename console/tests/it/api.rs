@@ -141,13 +141,16 @@ async fn request_that_is_tried_changes_nothing() {
         tried.body
     );
     // An operation that cannot be tried is not carried out instead.
-    let delete = json!({ "jobs": ["new"] });
-    let refused = server.api(EDITOR, "/api/v1/jobs/delete?dry_run=true", &delete).await;
+    let put = json!({ "id": "tried", "value": 1 });
+    let refused = server.api(EDITOR, "/api/v1/state/put?dry_run=true", &put).await;
     assert!(
-        refused.status == 400 && refused.body.contains("jobs delete has no dry_run: nothing was done"),
+        refused.status == 400 && refused.body.contains("state put has no dry_run: nothing was done"),
         "{}",
         refused.body
     );
+    let delete = json!({ "jobs": ["new"] });
+    let tried = server.api(VIEWER, "/api/v1/jobs/delete?dry_run=true", &delete).await;
+    assert_eq!((tried.status, &tried.json()["jobs"][0]["deleted"]), (200, &json!(false)), "{}", tried.body);
     let shown = server.get(&format!("/api/v1/runs/show?run={}", run_id(1))).await.json();
     assert_eq!(shown["runs"][0]["status"], "running");
     // One that has its dry run within is tried there.

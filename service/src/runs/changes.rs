@@ -58,6 +58,14 @@ pub(super) fn changes(was: Used<'_>, is: Used<'_>) -> Changes {
     found
 }
 
+/// The places in which the spec that a step had differs from a job's. A step is given no parameters but its job's; its globals are
+/// those of the run that it is a step of.
+pub(super) fn changes_of_step(was: &RunSpec, is: &Doc) -> Vec<FieldChange> {
+    let Changes { mut spec, input } = changes(was.into(), Used { job: is, asked: was.asked.as_deref() });
+    spec.extend(input.into_iter().filter(|change| change.field.starts_with(GIVEN[0])));
+    spec
+}
+
 /// Whether a key that is not what it was is another as something else was asked for, and not as the job's own spec is.
 fn is_asked(field: &str, key: &str, was: Option<&Asked>, is: Option<&Asked>) -> bool {
     let of = |asked: &Asked| -> Option<Value> {
@@ -111,6 +119,10 @@ mod tests {
         let found =
             changes(Used { job: &was, asked: Some(&before) }, Used { job: &is, asked: Some(&before) });
         assert_eq!(found.input, []);
+        // All of a step's is the spec's but the globals, which the run gives it.
+        let step = RunSpec::of_job(std::sync::Arc::new(was.clone()));
+        let found = changes_of_step(&step, &is);
+        assert_eq!(named(&found), ["worker", "parameters.env.COLUMN", "parameters.timeout"]);
         // A record of before: what the new one was asked for is the input, the rest is the spec's.
         let found = changes(Used { job: &was, asked: None }, Used { job: &is, asked: Some(&after) });
         assert_eq!(named(&found.input), ["parameters.timeout", "globals.day"]);

@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::changes::{Changes, Used, changes};
+use super::changes::{Changes, Used, changes, changes_of_step};
 use super::outputs::of_last_attempt;
 use super::whole::whole_with_spec;
 use super::{find, trees};
@@ -327,7 +327,7 @@ impl Walk<'_> {
             return Ok(());
         }
         let Some((_, was)) = whole_with_spec(self.realm.runs(), step).await? else { return Ok(()) };
-        let found = changes(Used::from(&was), Used { job: &job.document, asked: was.asked.as_deref() }).spec;
+        let found = changes_of_step(&was, &job.document);
         if found.is_empty() {
             return Ok(());
         }

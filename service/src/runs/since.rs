@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::changes::{Changes, changes};
+use super::changes::{Changes, changes, changes_of_step};
 use super::whole::whole_with_spec;
 use crate::failure::Error;
 use crate::realm::Realm;
@@ -149,7 +149,7 @@ pub(super) async fn differences(
         for (step, is) in failed_steps(realm, &failed, &mut left).await? {
             let Some((before, was)) = counterpart(realm, &step, &success).await? else { continue };
             if seen.insert(step.job_id.clone()) {
-                let differ = changes((&was).into(), (&is).into()).spec;
+                let differ = changes_of_step(&was, &is.job);
                 if !differ.is_empty() {
                     found.jobs.insert(step.job_id.clone());
                 }

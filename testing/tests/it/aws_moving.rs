@@ -28,7 +28,7 @@ fn fill(folder: &Path) {
         { "job_id": "etl/note", "type": "log", "worker": "core", "enabled": true, "payload": "noted",
           "globals": { "day": "2026-03-01", "share": 0.1 } },
         { "trigger_id": "new", "enabled": true, "bucket": "inbox", "prefix": "in", "job_id": ["etl/note"] },
-        { "conn_id": "warehouse", "type": "generic", "enabled": true, "host": "db.example" },
+        { "conn_id": "warehouse", "type": "generic", "enabled": true, "attributes": { "host": "db.example" } },
     ]);
     std::fs::write(folder.join("documents.json"), documents.to_string()).expect("a file");
     in_folder(folder, &["apply", "documents.json"]);
