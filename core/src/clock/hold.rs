@@ -93,7 +93,8 @@ impl Timetable {
             // An edit that nothing has looked at yet counts from now on, not from when it was made.
             let is_edited = cursor.fingerprint != planned.fingerprint && cursor.ahead.is_empty();
             let cursor = if is_edited {
-                cursor.seen(&planned.entry(local), &planned.fingerprint, local)
+                let seen = planned.first_seen(now);
+                cursor.seen(&planned.entry(seen), &planned.fingerprint, seen)
             } else {
                 cursor
             };

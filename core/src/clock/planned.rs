@@ -175,6 +175,14 @@ impl PlannedEntry {
         })
     }
 
+    /// From when on an entry that was put or edited at a time has slots. Its clock is late by its jitter; an interval without
+    /// `from` counts from the time itself, else the jitter would move its slots.
+    #[must_use]
+    pub(super) fn first_seen(&self, at: Timestamp) -> Timestamp {
+        let counts_from_it = self.spec.every.is_some() && self.spec.from.is_none();
+        if counts_from_it { at } else { at - self.jitter }
+    }
+
     /// The entry as it can be asked; `since` is when it was first seen, from which intervals without `from` count.
     #[must_use]
     pub fn entry(&self, since: Timestamp) -> Entry {

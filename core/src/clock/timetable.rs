@@ -363,7 +363,7 @@ impl OneEntry<'_> {
 
     /// The cursor as the spec has the entry now, and whether it is new.
     fn seen(&self, known: Option<Cursor>, changed: Timestamp, looked: &mut Looked) -> (Cursor, bool) {
-        let seen = changed - self.planned.jitter;
+        let seen = self.planned.first_seen(changed);
         let fingerprint = &self.planned.fingerprint;
         let Some(mut cursor) = known.filter(|known| !known.is_unseen()) else {
             let cursor = Cursor::new(&self.planned.entry(seen), fingerprint.clone(), seen);

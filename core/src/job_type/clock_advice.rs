@@ -164,7 +164,8 @@ fn needs_zone(planned: &PlannedEntry) -> bool {
 
 /// A warning about an entry that starts nothing from now on.
 fn never_due(planned: &PlannedEntry, path: &JsonPath, now: Timestamp) -> Option<Problem> {
-    if planned.is_reboot() || planned.entry(now).next(now).is_some() {
+    // One that starts as soon as it is seen starts once.
+    if planned.is_reboot() || planned.spec.run_now || planned.entry(now).next(now).is_some() {
         return None;
     }
     let bare = Entry { from: None, to: None, calendars: None, ..planned.entry(now) };

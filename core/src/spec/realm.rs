@@ -71,9 +71,9 @@ pub struct RealmSpec {
     pub warnings: Vec<Problem>,
 }
 
-/// Fields without which jobs run all the same. An invalid one of a stored document is left out. The
-/// key of encryption is none of these: outputs would be kept without it.
-const DISPENSABLE: [&str; 5] = ["buckets", "calendars", "config", "s3_payloads", "s3_temp"];
+/// Fields without which jobs run all the same, but for jobs of pools, which wait and say so. An invalid one of a stored document
+/// is left out. The key of encryption is none of these: outputs would be kept without it.
+const DISPENSABLE: [&str; 6] = ["buckets", "calendars", "config", "pools", "s3_payloads", "s3_temp"];
 
 fn is_bucket(place: &str) -> bool {
     place.starts_with("s3://")

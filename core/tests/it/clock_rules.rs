@@ -292,3 +292,52 @@ fn stored_time_in_doubt_starts_the_job_with_a_warning() {
     let plan = JobSchedule::of(&job, &realm, &realm.settings);
     assert_eq!(slots(&plan, "2027-02-27T12:00:00Z", 9), ["2027-02-28T03:00:00Z", "2027-03-01T03:00:00Z"]);
 }
+
+#[test]
+fn jitter_moves_no_slot_of_an_interval_from_the_time_it_was_seen() {
+    let at = "2026-11-29T16:22:10Z";
+    for from in [None, Some("2026-11-29T16:22:10Z")] {
+        let mut starts = std::collections::BTreeSet::new();
+        for number in 0..8 {
+            let schedule = json!({ "every": "1m", "jitter": "40s", "from": from });
+            let document = json!({ "job_id": format!("job-{number}"), "type": "cmd", "worker": "core", "enabled": true,
+                "payload": "true", "schedule": schedule });
+            let Value::Object(document) = document else { unreachable!() };
+            let job = JobSpec::stored(std::sync::Arc::new(document)).expect("a job");
+            let realm = realm(&json!({}));
+            let plan = JobSchedule::of(&job, &realm, &realm.settings);
+            let timetable = Timetable::new(job.fields.job_id.clone(), instant(at));
+            let timetable = timetable.look(&plan, instant(at), NO_WAIT).next;
+            // Its slots are those without jitter, and its starts are late by it.
+            let due = timetable.due_at.expect("it is due");
+            let looked = timetable.look(&plan, instant("2026-11-29T16:23:55Z"), NO_WAIT);
+            let start = looked.starts.first().expect("it starts");
+            assert_eq!(utc(start.slot.at), "2026-11-29T16:23:10Z", "{from:?}");
+            assert_eq!(start.at, start.slot.at + planned(&plan, 0).jitter);
+            if from.is_none() {
+                assert_eq!(due, start.at);
+            }
+            starts.insert(start.at);
+        }
+        assert!(starts.len() > 4, "{from:?}: {starts:?}");
+    }
+}
+
+#[test]
+fn range_of_weekdays_from_sunday_to_sunday_is_sunday() {
+    for (weekdays, days) in [
+        ("sun-sun", 1),
+        ("SUN-Sun", 1),
+        ("0-sun", 1),
+        ("mon-sun", 7),
+        ("fri-sun", 3),
+        ("0-7", 7),
+        ("sun-sun,3", 2),
+    ] {
+        let plan = plan(json!(format!("0 9 * * {weekdays}")));
+        let week = slots(&plan, "2026-11-30T00:00:00Z", days + 1);
+        let last_of_week = instant(&week[days - 1]);
+        assert!(last_of_week < instant("2026-12-07T00:00:00Z"), "{weekdays}: {week:?}");
+        assert!(instant(&week[days]) >= instant("2026-12-07T00:00:00Z"), "{weekdays}: {week:?}");
+    }
+}

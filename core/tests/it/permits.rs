@@ -266,3 +266,17 @@ fn bad_sizes_and_names_in_specs_are_named() {
         assert!(told.contains(words), "{told}");
     }
 }
+
+#[test]
+fn stored_realm_with_bad_pools_stops_only_jobs_of_pools() {
+    let pool = PoolName::new("p").expect("a name");
+    for pools in [json!({ "p": 5 }), json!("x"), json!(["p"]), json!({ "p": { "size": 0 } })] {
+        let document = json!({ "realm": "local", "pools": pools });
+        let stored = document.as_object().cloned().expect("an object");
+        let realm = RealmSpec::stored(stored, &[]).expect("it is taken");
+        assert_eq!(realm.pool_size(&pool), None, "{pools}");
+        let warnings = &realm.warnings;
+        assert!(warnings.iter().any(|one| one.to_string().contains("pools")), "{warnings:?}");
+        assert!(RealmSpec::parse(&document).is_err(), "{pools}");
+    }
+}

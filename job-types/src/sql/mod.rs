@@ -171,8 +171,8 @@ fn check_parameters(job: &JobSpec, parameters: Option<&Parameters>) -> Vec<Probl
     let given = job.parameters();
     for name in ["delimiter", "escapechar", "quotechar"] {
         let Some(text) = given.get(name).and_then(Value::as_str) else { continue };
-        // An empty one has been found already.
-        if text.chars().count() > 1 {
+        // One that is empty or too long has been found already; a template would be rendered nowhere.
+        if text.contains("{{") || text.contains("{%") {
             let path = JsonPath::root().field("parameters").field(name);
             problems.push(Problem::new(path, format!("{} must be a single character", quoted(text))));
         }

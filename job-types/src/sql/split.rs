@@ -286,7 +286,7 @@ mod tests {
         assert_eq!(split("select 'a\\'; select 2", POSTGRES).len(), 2);
         assert_eq!(split("select a$b; select $1", POSTGRES).len(), 2);
         assert_eq!(split("select 3--1; select 4;\nselect 5", MYSQL).len(), 3);
-        assert_eq!(split("select 3--1; select 4;\nselect 5", POSTGRES).len(), 2);
+        assert_eq!(split("select 3--1; select 4;\nselect 5", POSTGRES).len(), 1);
         assert_eq!(split("select 1 # 2; select 3", POSTGRES).len(), 2);
     }
 

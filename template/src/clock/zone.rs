@@ -217,14 +217,24 @@ fn at_wall(zone: Tz, wall: NaiveDateTime, fold: bool) -> Moment {
         }
         LocalResult::None => in_gap(zone, wall),
     };
-    Moment {
-        offset: offset.fix().local_minus_utc(),
-        dst: dst_of(&offset),
-        name: offset.abbreviation().unwrap_or("").to_owned(),
-    }
+    Moment { offset: offset.fix().local_minus_utc(), dst: dst_of(&offset), name: name_of(&offset) }
 }
 
 type TzOffset = <Tz as TimeZone>::Offset;
+
+/// The abbreviation of a zone's offset. Where the zone database has none it is the offset in digits, as `-03` and `+0545`, as
+/// the files have it that Python reads.
+fn name_of(offset: &TzOffset) -> String {
+    if let Some(name) = offset.abbreviation() {
+        return name.to_owned();
+    }
+    let seconds = offset.fix().local_minus_utc();
+    let (sign, minutes) = (if seconds < 0 { '-' } else { '+' }, seconds.abs() / 60);
+    match (minutes / 60, minutes % 60) {
+        (hours, 0) => format!("{sign}{hours:02}"),
+        (hours, minutes) => format!("{sign}{hours:02}{minutes:02}"),
+    }
+}
 
 fn dst_of(offset: &TzOffset) -> i32 {
     i32::try_from(offset.dst_offset().num_seconds()).unwrap_or(0)
@@ -313,7 +323,7 @@ pub(crate) fn worker_names(zone: Zone, now: chrono::DateTime<Utc>) -> Vec<String
     let mut names = Vec::new();
     for month in 0..12 {
         let offset = zone.offset_from_utc_datetime(&(now - Duration::days(30 * month)).naive_utc());
-        let name = offset.abbreviation().unwrap_or("").to_owned();
+        let name = name_of(&offset);
         if !names.contains(&name) {
             names.push(name);
         }

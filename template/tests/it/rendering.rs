@@ -141,3 +141,20 @@ fn posix_zone_is_the_workers_zone() {
         assert_eq!(Renderer::default().render(template, &ctx).unwrap(), expected, "{template}");
     }
 }
+
+/// The files that Python reads have offsets as names where no letters are in use.
+#[test]
+fn zone_without_an_abbreviation_is_named_by_its_offset() {
+    for (zone, name) in [
+        ("America/Sao_Paulo", "-03"),
+        ("Asia/Kathmandu", "+0545"),
+        ("Asia/Dubai", "+04"),
+        ("Australia/Sydney", "AEDT"),
+        ("UTC", "UTC"),
+    ] {
+        let mut ctx = Context::new(Zone::parse(zone).unwrap());
+        ctx.insert("start", Value::local("2026-03-01T15:05:06Z".parse::<DateTime<Utc>>().unwrap()));
+        let template = "{{ start.tzname() }} {{ start.strftime('%Z') }}";
+        assert_eq!(Renderer::default().render(template, &ctx).unwrap(), format!("{name} {name}"), "{zone}");
+    }
+}

@@ -407,7 +407,14 @@ fn spread(prng: &mut Prng) -> Setup {
             job["timeout"] = json!(prng.pick(&["90s", "1000s"]));
         }
     }
-    setup.slow_looks = prng.pick(&[0, 100, 1_000]);
+    setup.slow_looks = prng.pick(&[0, 1_000, 1_000]);
+    // Many end while their parent looks at the others.
+    if prng.below(3) > 0 {
+        for job in setup.jobs.iter_mut().filter(|job| job["type"] == "nap") {
+            job["payload"]["from"] = json!(0);
+            job["payload"]["to"] = json!(500);
+        }
+    }
     if prng.below(3) == 0 {
         setup.cancels.push(prng.pick(&[10, 100, 2_000, 100_000]) + prng.below(1_000));
     }

@@ -209,6 +209,7 @@ pub(super) const ZONES: &[&str] = &[
     "utils.dateutil.tz.gettz('Europe/London')", "utils.dateutil.tz.gettz('America/New_York')",
     "utils.dateutil.tz.tzoffset('X', {n} * 900)", "utils.dateutil.tz.tzstr('EST5EDT')",
     "utils.dateutil.tz.gettz('CET-1CEST,M3.5.0,M10.5.0/3')", "start.tzinfo", "none",
+    "utils.dateutil.tz.gettz('America/Sao_Paulo')", "utils.dateutil.tz.gettz('Asia/Kathmandu')",
 ];
 
 /// Texts: separators, parts of the variables, and parts of formats and patterns.

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use super::Engine;
 use super::children::Planned;
 use super::lease::Parent;
-use super::steps::{Begun, Place};
+use super::steps::{Begun, Held, Place};
 use super::task::Task;
 use crate::engine::ledger::apply::rest;
 use crate::engine::rendered::AtDispatch;
@@ -28,14 +28,6 @@ type Making = (NewRun, Option<Outgoing>);
 enum NewStep {
     Made(Box<Making>),
     Refused(Why),
-}
-
-/// Whose a run is after it was written.
-pub(super) enum Held {
-    /// Still this invocation's.
-    Ours(Run),
-    /// Another's by now.
-    Theirs(Run),
 }
 
 impl Engine {

@@ -8,7 +8,6 @@ use futures_util::future::{BoxFuture, Either, select};
 use futures_util::stream::FuturesUnordered;
 
 use super::Engine;
-use super::apart::Held;
 use super::attempt::{RunDirectories, RunDispatches, failure};
 use super::lease::LeaseGuard;
 use super::news::News;
@@ -47,6 +46,14 @@ pub(super) enum Child {
     AtRest(Run),
     /// It cannot have a run, for this reason: the whole fails, whatever may fail.
     Refused(Why),
+}
+
+/// Whose a run is after it was written.
+pub(super) enum Held {
+    /// Still this invocation's.
+    Ours(Run),
+    /// Another's by now.
+    Theirs(Run),
 }
 
 /// The outcome of making steps that are spread.

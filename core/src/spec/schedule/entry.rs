@@ -185,7 +185,9 @@ impl ScheduleEntry {
         }
         // A list would be read as the fields of an entry, in their order.
         if !value.is_object() {
-            return Err(format!("expected a string or an object, got {} {}", kind(value), show(value)));
+            let got =
+                if value.is_null() { "null".to_owned() } else { format!("{} {}", kind(value), show(value)) };
+            return Err(format!("expected a string or an object, got {got}"));
         }
         let entry = Self::deserialize(value).map_err(|error| mistakes(value).unwrap_or(error.to_string()))?;
         broken_rule(value).map_or(Ok(entry), Err)

@@ -90,6 +90,13 @@ const FIELDS: [(&str, &str); 5] = [
     ("weekday", "0 to 7 or Sun to Sat"),
 ];
 
+/// Whether an item of the field of weekdays is a range from Sunday to Sunday: in cron that is Sunday, and croner takes the end
+/// for the day after Saturday.
+fn is_sunday_alone(item: &str) -> bool {
+    let is_sunday = |name: &str| name.eq_ignore_ascii_case("sun");
+    item.split_once('-').is_some_and(|(first, last)| (first == "0" || is_sunday(first)) && is_sunday(last))
+}
+
 /// A list that begins with `*` is `*`, as cron takes it; elsewhere in a list `*` is the whole range. Where the day of the month or the
 /// weekday begins with `*`, as in `*/2`, days must fit both (crontab(5), Notes).
 fn in_croners_words(text: &str) -> String {
@@ -102,6 +109,10 @@ fn in_croners_words(text: &str) -> String {
         items.collect::<Vec<_>>().join(",")
     };
     let mut fields: Vec<String> = text.split_whitespace().zip(RANGES).map(field).collect();
+    if let Some(weekdays) = fields.get_mut(4) {
+        let items = weekdays.split(',').map(|item| if is_sunday_alone(item) { "0" } else { item });
+        *weekdays = items.collect::<Vec<_>>().join(",");
+    }
     if let [_, _, days, _, weekdays] = fields.as_mut_slice() {
         let is_given = |field: &str| !matches!(field, "*" | "?") && !field.starts_with('+');
         let is_star = days.starts_with('*') || weekdays.starts_with('*');
@@ -365,11 +376,21 @@ fn lost_zone(text: &str) -> Option<&str> {
     text.split(|c: char| !c.is_ascii_alphabetic()).find(is_name)
 }
 
+/// Whether a text is a year, or a year and a month: dateutil takes the day on which it is read for the rest.
+fn lacks_day(text: &str) -> bool {
+    let mut parts = text.trim().split('-');
+    let is_number = |part: Option<&str>, length: usize| {
+        part.is_some_and(|part| part.len() == length && part.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    let has_year = is_number(parts.next(), 4);
+    has_year && parts.next().is_none_or(|month| is_number(Some(month), 2)) && parts.next().is_none()
+}
+
 impl FromStr for Bound {
     type Err = BadBound;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if parse_instant(text).is_ok() || dateutils(text).is_some() {
+        if !lacks_day(text) && (parse_instant(text).is_ok() || dateutils(text).is_some()) {
             Ok(Self(text.to_owned()))
         } else {
             Err(BadBound(text.to_owned()))
