@@ -312,7 +312,8 @@ fn jitter_moves_no_slot_of_an_interval_from_the_time_it_was_seen() {
             let due = timetable.due_at.expect("it is due");
             let looked = timetable.look(&plan, instant("2026-11-29T16:23:55Z"), NO_WAIT);
             let start = looked.starts.first().expect("it starts");
-            assert_eq!(utc(start.slot.at), "2026-11-29T16:23:10Z", "{from:?}");
+            let first = from.unwrap_or("2026-11-29T16:23:10Z");
+            assert_eq!(utc(start.slot.at), first, "{from:?}");
             assert_eq!(start.at, start.slot.at + planned(&plan, 0).jitter);
             if from.is_none() {
                 assert_eq!(due, start.at);

@@ -15,7 +15,7 @@ use crate::ids::JobId;
 use crate::job_type::{ChildState, Plan};
 use crate::message::Message;
 use crate::ports::{Outgoing, StoreError, StoredJob};
-use crate::run::{Gathering, Input, NewRun, Run, Why, first_wake};
+use crate::run::{Gathering, Input, NewRun, Why, first_wake};
 use crate::spec::RunSpec;
 
 /// Most steps that are made at once: a batch of the store's, and of its queue's.

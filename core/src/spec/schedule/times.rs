@@ -376,21 +376,11 @@ fn lost_zone(text: &str) -> Option<&str> {
     text.split(|c: char| !c.is_ascii_alphabetic()).find(is_name)
 }
 
-/// Whether a text is a year, or a year and a month: dateutil takes the day on which it is read for the rest.
-fn lacks_day(text: &str) -> bool {
-    let mut parts = text.trim().split('-');
-    let is_number = |part: Option<&str>, length: usize| {
-        part.is_some_and(|part| part.len() == length && part.bytes().all(|byte| byte.is_ascii_digit()))
-    };
-    let has_year = is_number(parts.next(), 4);
-    has_year && parts.next().is_none_or(|month| is_number(Some(month), 2)) && parts.next().is_none()
-}
-
 impl FromStr for Bound {
     type Err = BadBound;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if !lacks_day(text) && (parse_instant(text).is_ok() || dateutils(text).is_some()) {
+        if parse_instant(text).is_ok() || dateutils(text).is_some() {
             Ok(Self(text.to_owned()))
         } else {
             Err(BadBound(text.to_owned()))
