@@ -26,8 +26,11 @@ fn job(id: &str, kind: &str, payload: Value, more: Value) -> Value {
     job
 }
 
-/// Jobs of every type, with every action, each of which comes upon a secret.
-fn specs() -> Value {
+/// What a template gives of the secret state item.
+const HIDDEN: &str = "{{ state.hidden }}";
+
+/// The realm and its connections.
+fn documents() -> Vec<Value> {
     let connection = json!({ "conn_id": "vault", "type": "generic", "enabled": true,
         "attributes": { "token": { "type": "ssm", "parameter": "/token" } } });
     // Neither is called: the address is refused, and the action fails at once.
@@ -38,13 +41,13 @@ fn specs() -> Value {
         "user": "u", "password": "/token" });
     let chat = json!({ "conn_id": "chat", "type": "slack", "enabled": true, "webhook_url": "/chat" });
     let realm = json!({ "realm": "local", "config": { "REDACT": "*password*" } });
-    let hidden = "{{ state.hidden }}";
-    let shell = |script: &str| {
-        json!({ "args": [script], "connections": { "vault": "vault" },
-        "env": { "DB_PASSWORD": MARKED, "HIDDEN": hidden } })
-    };
-    let tell = "\"$LAVA_CONN_VAULT\" token; echo $HIDDEN $DB_PASSWORD; \"$LAVA_CONN_VAULT\" token >&2; echo $HIDDEN $DB_PASSWORD >&2;";
-    let actions = json!([
+    vec![realm, connection, mail, chat, database]
+}
+
+/// Actions of every type.
+fn actions() -> Value {
+    let hidden = HIDDEN;
+    json!([
         { "action": "log", "message": format!("hidden {hidden} {{{{ result }}}}") },
         { "action": "dispatch", "job_id": "logs", "parameters": { "vars": { "x": hidden } } },
         { "action": "state", "state_id": "plain", "value": hidden },
@@ -59,22 +62,72 @@ fn specs() -> Value {
         { "action": "sqs", "queue": "https://sqs.us-east-1.amazonaws.com/123456789012/none", "message": ENCODED },
         { "action": "event", "detail": { "x": hidden, "y": ENCODED }, "detail_type": hidden },
         { "action": "state", "state_id": "sealed", "value": hidden, "type": "secure" },
-    ]);
+    ])
+}
+
+/// Jobs of payloads, requests and statements.
+fn jobs_of_payloads() -> Vec<Value> {
+    let hidden = HIDDEN;
+    vec![
+        job(
+            "exe",
+            "exe",
+            json!("run.sh '{{ globals.my_password }}x'"),
+            json!({ "parameters": { "args": [ENCODED] } }),
+        ),
+        job(
+            "pkg",
+            "pkg",
+            json!("a.zip"),
+            json!({ "parameters": { "args": [ENCODED], "command": "run.sh" } }),
+        ),
+        job(
+            "http",
+            "http",
+            json!("http://169.254.169.254/?{{ state.odd | urlencode }}&{{ globals.my_password }}x"),
+            json!({ "parameters": { "headers": { "X-Hidden": hidden } } }),
+        ),
+        job("lambda", "lambda", json!("none"), json!({ "parameters": { "event": { "x": ENCODED } } })),
+        job(
+            "sqli",
+            "sqli",
+            json!(format!("select '{ENCODED}'")),
+            json!({ "parameters": { "conn_id": "db" } }),
+        ),
+        job(
+            "sql",
+            "sql",
+            json!("a.sql"),
+            json!({ "parameters": { "conn_id": "db", "vars": { "x": hidden } } }),
+        ),
+        job(
+            "sqlc",
+            "sqlc",
+            json!("a.sql"),
+            json!({ "parameters": { "conn_id": "db", "vars": { "x": hidden } } }),
+        ),
+    ]
+}
+
+/// Jobs of every type, with every action, each of which comes upon a secret.
+fn specs() -> Value {
+    let hidden = HIDDEN;
+    let shell = |script: &str| {
+        json!({ "args": [script], "connections": { "vault": "vault" },
+        "env": { "DB_PASSWORD": MARKED, "HIDDEN": hidden } })
+    };
+    let tell = "\"$LAVA_CONN_VAULT\" token; echo $HIDDEN $DB_PASSWORD; \"$LAVA_CONN_VAULT\" token >&2; echo $HIDDEN $DB_PASSWORD >&2;";
+    let actions = actions();
     let ends = json!({ "parameters": shell(&format!("{tell} exit 3")), "on_fail": actions, "on_retry": actions,
         "iteration_limit": 2, "event_log": { "was": hidden } });
-    json!([
-        realm,
-        connection,
-        mail,
-        chat,
-        database,
+    let jobs = vec![
         job("fails", "cmd", json!("sh -c"), ends),
         job("works", "cmd", json!("sh -c"), json!({ "parameters": shell(tell), "on_success": actions })),
         job(
             "broken",
             "cmd",
             json!(format!("echo {{{{ state.hidden + 1 }}}} {{{{ {STATE:?}.nothing.at }}}}")),
-            json!({ "x-allow": "secret-in-spec" })
+            json!({ "x-allow": "secret-in-spec" }),
         ),
         job("nofile", "cmd", json!("/none/{{state.hidden}}"), json!({})),
         job("logs", "log", Value::Null, json!({})),
@@ -85,60 +138,24 @@ fn specs() -> Value {
             "each",
             "foreach",
             json!("item"),
-            json!({ "parameters": { "foreach": { "type": "inline", "values": [{ "x": hidden, "db_password": MARKED }] } } })
+            json!({ "parameters": { "foreach": { "type": "inline", "values": [{ "x": hidden, "db_password": MARKED }] } } }),
         ),
         // It has the value itself, of 21 characters.
         job(
             "item",
             "cmd",
             json!("sh -c"),
-            json!({ "parameters": { "args": ["v={{ globals.db_password }}; echo ${v}x; [ $(printf %s $v | wc -c) = 21 ]"] } })
+            json!({ "parameters": { "args": ["v={{ globals.db_password }}; echo ${v}x; [ $(printf %s $v | wc -c) = 21 ]"] } }),
         ),
         job("prints", "cmd", json!("echo '{{ globals.my_password }}x'"), json!({})),
-        job(
-            "exe",
-            "exe",
-            json!("run.sh '{{ globals.my_password }}x'"),
-            json!({ "parameters": { "args": [ENCODED] } })
-        ),
-        job(
-            "pkg",
-            "pkg",
-            json!("a.zip"),
-            json!({ "parameters": { "args": [ENCODED], "command": "run.sh" } })
-        ),
-        job(
-            "http",
-            "http",
-            json!("http://169.254.169.254/?{{ state.odd | urlencode }}&{{ globals.my_password }}x"),
-            json!({ "parameters": { "headers": { "X-Hidden": hidden } } })
-        ),
-        job("lambda", "lambda", json!("none"), json!({ "parameters": { "event": { "x": ENCODED } } })),
-        job(
-            "sqli",
-            "sqli",
-            json!(format!("select '{ENCODED}'")),
-            json!({ "parameters": { "conn_id": "db" } })
-        ),
-        job(
-            "sql",
-            "sql",
-            json!("a.sql"),
-            json!({ "parameters": { "conn_id": "db", "vars": { "x": hidden } } })
-        ),
-        job(
-            "sqlc",
-            "sqlc",
-            json!("a.sql"),
-            json!({ "parameters": { "conn_id": "db", "vars": { "x": hidden } } })
-        ),
         job(
             "starts",
             "dispatch",
             json!("logs"),
-            json!({ "parameters": { "parameters": { "vars": { "x": hidden } } } })
+            json!({ "parameters": { "parameters": { "vars": { "x": hidden } } } }),
         ),
-    ])
+    ];
+    Value::from([documents(), jobs, jobs_of_payloads()].concat())
 }
 
 const JOBS: [&str; 17] = [
@@ -207,9 +224,30 @@ fn every_command_masks(pumice: &Pumice) {
     assert!(looked > 100, "{looked}");
 }
 
-#[test]
-fn secret_stands_nowhere_but_in_what_commands_printed() {
-    let pumice = Pumice::new();
+/// How the runs of these jobs end.
+const ENDS: [&str; 17] = [
+    "chain failed",
+    "chained failed",
+    "dag complete",
+    // Items are taken as they stand.
+    "each complete",
+    "exe complete",
+    "fails failed",
+    "http failed",
+    "lambda failed",
+    "logs complete",
+    "nofile failed",
+    "pkg complete",
+    "prints complete",
+    "sql failed",
+    "sqlc failed",
+    "sqli failed",
+    "starts failed",
+    "works complete",
+];
+
+/// A realm with the secrets, the payloads and the jobs.
+fn prepare(pumice: &Pumice) {
     let mut specs = specs();
     // A spec that quotes the secret itself is the user's; it is not part of this realm.
     specs.as_array_mut().expect("a list").retain(|one| one["job_id"] != "broken");
@@ -228,6 +266,12 @@ fn secret_stands_nowhere_but_in_what_commands_printed() {
     pumice.write(".pumice/payloads/a.sql", format!("select '{ENCODED}', '{{{{ vars.x }}}}'"));
     let applied = pumice.run(&["apply", "specs.json"]);
     assert_eq!(applied.status, 0, "{applied:?}");
+}
+
+#[test]
+fn secret_stands_nowhere_but_in_what_commands_printed() {
+    let pumice = Pumice::new();
+    prepare(&pumice);
     let mut server = pumice
         .command(&["serve"])
         .env("PUMICE_LOG", "debug")
@@ -249,27 +293,7 @@ fn secret_stands_nowhere_but_in_what_commands_printed() {
         let shown = pumice.run(&["runs", "show", &format!("latest:{id}"), "-o", "json"]).json();
         statuses.insert(format!("{id} {}", shown["runs"][0]["status"].as_str().unwrap_or_default()));
     }
-    let wanted = [
-        "chain failed",
-        "chained failed",
-        "dag complete",
-        // Items are taken as they stand.
-        "each complete",
-        "exe complete",
-        "fails failed",
-        "http failed",
-        "lambda failed",
-        "logs complete",
-        "nofile failed",
-        "pkg complete",
-        "prints complete",
-        "sql failed",
-        "sqlc failed",
-        "sqli failed",
-        "starts failed",
-        "works complete",
-    ];
-    assert_eq!(statuses.iter().map(String::as_str).collect::<Vec<_>>(), wanted);
+    assert_eq!(statuses.iter().map(String::as_str).collect::<Vec<_>>(), ENDS);
     every_command_masks(&pumice);
     let output = pumice.run(&["runs", "output", "latest:works"]);
     assert_eq!(output.out, "********** *****\n", "{output:?}");

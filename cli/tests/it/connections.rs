@@ -246,6 +246,12 @@ fn document_of_a_connection_is_checked_field_by_field() {
         assert_eq!(printed.status, 2, "{document}: {printed:?}");
         assert!(printed.err.contains(wanted), "{wanted}: {printed:?}");
     }
+}
+
+#[test]
+fn labels_of_connections_are_checked_and_a_password_in_the_clear_is_warned_of() {
+    let pumice = Pumice::new();
+    let base = json!({ "conn_id": "c", "type": "postgres", "enabled": true, "host": "h", "port": 5432, "database": "d", "user": "u", "password": "p" });
     for labels in [
         json!({ "a-b": "c" }),
         json!({ "": "c" }),
@@ -258,6 +264,8 @@ fn document_of_a_connection_is_checked_field_by_field() {
         assert_eq!(printed.status, 2, "{labels}: {printed:?}");
         assert!(printed.err.contains("parameters.connections"), "{labels}: {printed:?}");
     }
-    let warned = applied(&pumice, &with(json!({ "password": "p@ss w0rd!" })));
+    let mut document = base;
+    document["password"] = json!("p@ss w0rd!");
+    let warned = applied(&pumice, &document);
     assert!(warned.err.contains("[secret-in-spec]"), "{warned:?}");
 }
