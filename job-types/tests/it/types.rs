@@ -431,6 +431,20 @@ fn every_action_is_checked_by_its_fields_and_templates() {
             "on_fail[0].type: \"odd\" is none of",
         ),
         (json!({ "action": "state", "state_id": "a", "value": "{{ x" }), "on_fail[0].value: "),
+    ] {
+        refused_action(&action, wanted);
+    }
+}
+
+/// The one problem that an action has.
+fn refused_action(action: &Value, wanted: &str) {
+    let problems = action_problems(action.clone());
+    assert!(problems.len() == 1 && problems[0].starts_with(wanted), "{action}: {problems:?}");
+}
+
+#[test]
+fn actions_that_can_never_reach_their_target_are_refused() {
+    for (action, wanted) in [
         (
             json!({ "action": "email", "to": "nobody", "subject": "s", "message": "m" }),
             "on_fail[0].to: \"nobody\" is not an e-mail address",
@@ -476,8 +490,7 @@ fn every_action_is_checked_by_its_fields_and_templates() {
         ),
         (json!({ "action": "webhook", "url": "{{ x" }), "on_fail[0].url: "),
     ] {
-        let told = action_problems(action.clone());
-        assert!(told.len() == 1 && told[0].starts_with(wanted), "{action}: {told:?}");
+        refused_action(&action, wanted);
     }
 }
 
