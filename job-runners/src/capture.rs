@@ -269,10 +269,17 @@ impl<'a> Capture<'a> {
 
     /// Stores what was printed, if anything, and says where, as records keep it.
     pub(crate) async fn keep(&self, context: &JobContext<'_>) -> Result<Option<String>, JobError> {
-        let (Some(file), Some(location)) = (self.file.get(), context.output_location(&self.name)) else {
+        let Some(location) = context.output_location(&self.name) else { return Ok(None) };
+        let objects = context.objects;
+        let Some(file) = self.file.get() else {
+            // An execution of this attempt whose end was not recorded may have kept what it printed.
+            if context.run.epoch > u64::from(context.run.attempt)
+                && let Err(error) = objects.remove(std::slice::from_ref(&location)).await
+            {
+                tracing::warn!(key = %context.run.key, %location, %error, "the output of an earlier execution is not removed");
+            }
             return Ok(None);
         };
-        let objects = context.objects;
         let began = self.clock.now();
         loop {
             let kept = match self.shipment.as_ref().filter(|shipment| shipment.is_freed()) {

@@ -93,6 +93,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn output_of_an_execution_without_an_end_is_not_taken_for_that_of_the_next() {
+        for (epoch, stays) in [(1, true), (2, false)] {
+            let (ended, world) = run("echo printed", json!({}), |world| {
+                world.run.epoch = epoch;
+                world.kept.put(&place("stdout"), "before, and longer\n");
+                world.kept.put(&place("stderr"), "I/O error\n");
+            })
+            .await;
+            ended.unwrap();
+            let kept = world.kept.objects();
+            assert_eq!(kept[&place("stdout")], "printed\n");
+            assert_eq!(kept.contains_key(&place("stderr")), stays, "epoch {epoch}");
+        }
+    }
+
+    #[tokio::test]
     async fn command_that_fails_gives_status_and_last_line() {
         let (ended, world) = run("echo one >&2; echo two >&2; exit 3", json!({}), |_| {}).await;
         let error = ended.unwrap_err();
