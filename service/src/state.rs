@@ -212,9 +212,7 @@ pub async fn delete(realm: &dyn Realm, request: DeleteState) -> Result<DeletedSt
     let act = Act::new("state delete", &request).on("state", &request.ids).dry(request.dry_run);
     let work = async {
         let deleted = deleting(realm, request).await?;
-        if deleted.items.iter().all(|item| !item.deleted) {
-            act.refuse("no such state item");
-        }
+        act.refuse_without(deleted.items.iter().map(|item| item.deleted), "no such state item");
         Ok(deleted)
     };
     act.record(realm, work).await

@@ -202,9 +202,7 @@ pub async fn delete(realm: &dyn Realm, request: &DeleteTriggers) -> Result<Delet
     let act = Act::new("triggers delete", request).on("trigger", &request.triggers).dry(request.dry_run);
     let work = async {
         let deleted = deleting(realm, request, &act).await?;
-        if deleted.triggers.iter().all(|trigger| !trigger.deleted) {
-            act.refuse("no such trigger");
-        }
+        act.refuse_without(deleted.triggers.iter().map(|trigger| trigger.deleted), "no such trigger");
         Ok(deleted)
     };
     act.record(realm, work).await

@@ -99,7 +99,7 @@ fn decided(run: &Run, input: Input, now: Timestamp) -> Result<Decision, IllegalT
         }
         Input::Giving => giving(run, now),
         Input::HandOver => hand_over(run, now),
-        Input::LavaEnded(told) => foreign_end(run, told, now),
+        Input::LavaEnded(report) => foreign_end(run, report, now),
         Input::ChildEnded => child_ended(run, now),
         Input::Freed => freed(run, now),
         Input::Cancel => cancel(run, now),
@@ -485,25 +485,25 @@ fn hand_over(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
 }
 
 /// The end that a lava worker has recorded. Retries and actions were its own business.
-fn foreign_end(run: &Run, told: LavaEnd, now: Timestamp) -> Result<Decision, IllegalTransition> {
+fn foreign_end(run: &Run, report: LavaEnd, now: Timestamp) -> Result<Decision, IllegalTransition> {
     without_duties(run, now)?;
-    if !run.may_be_foreign() || !told.status.is_end() {
+    if !run.may_be_foreign() || !report.status.is_end() {
         return Err(IllegalTransition::Nothing);
     }
     let mut next = run.clone();
     // Fences out a claim that is based on the record as it was.
     next.epoch += 1;
-    next.reason = told.reason();
-    next.hostname = told.hostname;
-    let info = if told.status == Status::Complete { Value::Null } else { told.info.clone() };
-    next.log.push(told.status, told.ended, info);
-    next.set_result(match told.info {
+    next.reason = report.reason();
+    next.hostname = report.hostname;
+    let info = if report.status == Status::Complete { Value::Null } else { report.info.clone() };
+    next.log.push(report.status, report.ended, info);
+    next.set_result(match report.info {
         Value::String(text) => json!({ "error": text }),
         info => info,
     });
-    let mut decision = end(next, told.status, None, false, told.ended);
+    let mut decision = end(next, report.status, None, false, report.ended);
     // Only now: a run that was never claimed has no lock to free.
-    decision.run.ts_start = told.began;
+    decision.run.ts_start = report.began;
     Ok(decision)
 }
 

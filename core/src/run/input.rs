@@ -258,7 +258,7 @@ impl Input {
             Self::Claim { event_log: event_log @ Some(_), .. } => *event_log = None,
             Self::Finish { rendered: rendered @ Some(_), .. } => *rendered = None,
             Self::Finish { outcome, .. } => *outcome = outcome.without_result(why)?,
-            Self::LavaEnded(told) => *told = told.without_info(why)?,
+            Self::LavaEnded(report) => *report = report.without_info(why)?,
             _ => return None,
         }
         Some(less)
@@ -395,11 +395,11 @@ mod tests {
     fn lava_details_are_left_out_but_for_the_reason() {
         let info = json!({ "error": "it broke", "output": "x" });
         let (began, ended, hostname) = (None, Timestamp::UNIX_EPOCH, None);
-        let told = Input::LavaEnded(LavaEnd { status: Status::Failed, info, began, ended, hostname });
-        let less = told.without_what_can_be_left_out("it is large").unwrap();
-        let Input::LavaEnded(told) = &less else { panic!("{less:?}") };
+        let input = Input::LavaEnded(LavaEnd { status: Status::Failed, info, began, ended, hostname });
+        let less = input.without_what_can_be_left_out("it is large").unwrap();
+        let Input::LavaEnded(report) = &less else { panic!("{less:?}") };
         let left_out = "lava's details are left out: it is large";
-        assert_eq!(told.info, json!({ "error": "it broke", "left_out": left_out }));
+        assert_eq!(report.info, json!({ "error": "it broke", "left_out": left_out }));
         assert!(less.without_what_can_be_left_out("it is large").is_none(), "there is nothing more");
     }
 

@@ -17,7 +17,6 @@ use hyper_util::rt::TokioIo;
 use pumice_core::ports::{Http, HttpError, HttpRequest, HttpResponse, MAX_REDIRECTS, MAX_RESPONSE};
 use tokio::time::timeout;
 
-#[cfg(feature = "mail")]
 use self::connect::Connector;
 #[cfg(feature = "mail")]
 pub(crate) use self::connect::MAX_ADDRESSES;

@@ -94,6 +94,13 @@ impl Act {
         self.seen().refused = Some(why.into());
     }
 
+    /// All of it was refused, where none of its parts was done.
+    pub fn refuse_without(&self, mut done: impl Iterator<Item = bool>, why: &str) {
+        if !done.any(|is_done| is_done) {
+            self.refuse(why);
+        }
+    }
+
     /// Something turned out to be touched.
     pub fn touched(&self, kind: &str, name: impl Into<String>) {
         let target = Target::new(kind, name);

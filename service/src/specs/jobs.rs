@@ -161,9 +161,7 @@ pub async fn delete(realm: &dyn Realm, request: &DeleteJobs) -> Result<DeletedJo
     let act = Act::new("jobs delete", request).on("job", &request.jobs).dry(request.dry_run);
     let work = async {
         let deleted = deleting(realm, request, &act).await?;
-        if deleted.jobs.iter().all(|job| !job.deleted) {
-            act.refuse("no such job");
-        }
+        act.refuse_without(deleted.jobs.iter().map(|job| job.deleted), "no such job");
         Ok(deleted)
     };
     act.record(realm, work).await

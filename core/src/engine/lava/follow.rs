@@ -49,7 +49,7 @@ pub(in crate::engine) async fn hand_over(ledger: &Ledger, runs: Vec<Run>) {
 pub(in crate::engine) async fn look_at(ledger: &Ledger, run: Run) -> Result<Run, ApplyError> {
     let worker = WorkerKind::of(ledger.site(), &run.worker);
     match lavas_account(ledger, &run).await {
-        Account::Ended(told) => match ledger.apply(run.clone(), Input::LavaEnded(told)).await {
+        Account::Ended(report) => match ledger.apply(run.clone(), Input::LavaEnded(report)).await {
             // The store may refuse the details that lava reported: runs that wait for this end go on all the same.
             Err(ApplyError::Store(error)) => warn(&run, "cannot record the end that lava reported", &error),
             outcome => return outcome,
@@ -103,8 +103,8 @@ async fn give(ledger: &Ledger, run: Run) -> Result<Run, ApplyError> {
         Ok(Some((stored, spec))) if stored.rev == run.rev => match stored.gone(Part::Spec) {
             None => spec,
             Some(why) => {
-                let told = failed(ledger.now(), why);
-                return ledger.apply(run, Input::LavaEnded(told)).await;
+                let report = failed(ledger.now(), why);
+                return ledger.apply(run, Input::LavaEnded(report)).await;
             }
         },
         // Another process wrote first, and goes on with it.
@@ -131,8 +131,8 @@ async fn give(ledger: &Ledger, run: Run) -> Result<Run, ApplyError> {
 
 /// Ends a run whose message the queue of lava's worker never takes: it has all that the worker reads.
 pub(in crate::engine) async fn refused(ledger: &Ledger, run: Run, why: &str) -> Result<Run, ApplyError> {
-    let told = failed(ledger.now(), format!("its message cannot be sent to worker {}: {why}", run.worker));
-    ledger.apply(run, Input::LavaEnded(told)).await
+    let report = failed(ledger.now(), format!("its message cannot be sent to worker {}: {why}", run.worker));
+    ledger.apply(run, Input::LavaEnded(report)).await
 }
 
 /// An end that lava has not reported.
@@ -218,7 +218,7 @@ mod tests {
 
     fn end(log: &[Value]) -> LavaEnd {
         match read(log) {
-            Account::Ended(told) => told,
+            Account::Ended(report) => report,
             other => panic!("{other:?}"),
         }
     }
@@ -233,11 +233,11 @@ mod tests {
         let begun = [starting.clone(), running.clone(), retrying.clone(), failed_action.clone()];
         assert_eq!(read(&begun), Account::Begun);
         let complete = entry(4, "complete", json!({ "exit_status": 0 }));
-        let told = end(&[starting, running, retrying, complete, failed_action]);
-        assert_eq!((told.status, &told.info), (Status::Complete, &json!({ "exit_status": 0 })));
-        assert_eq!(told.began.unwrap().to_rfc3339(), "2026-03-01T11:00:01.250+00:00");
-        assert_eq!(told.ended.to_rfc3339(), "2026-03-01T11:00:04.250+00:00");
-        assert_eq!(told.hostname.as_deref(), Some("ec2"));
+        let report = end(&[starting, running, retrying, complete, failed_action]);
+        assert_eq!((report.status, &report.info), (Status::Complete, &json!({ "exit_status": 0 })));
+        assert_eq!(report.began.unwrap().to_rfc3339(), "2026-03-01T11:00:01.250+00:00");
+        assert_eq!(report.ended.to_rfc3339(), "2026-03-01T11:00:04.250+00:00");
+        assert_eq!(report.hostname.as_deref(), Some("ec2"));
     }
 
     #[test]
@@ -251,8 +251,8 @@ mod tests {
     #[test]
     fn record_of_another_form_is_read_as_far_as_possible() {
         assert_eq!(read(&[json!("x"), json!({ "status": "blue" })]), Account::None);
-        let told = end(&[json!({ "status": "rejected", "ts_event": "yesterday" })]);
-        assert_eq!((told.status, told.info, told.began), (Status::Rejected, Value::Null, None));
-        assert_eq!(told.ended.to_rfc3339(), "2026-03-01T11:01:00+00:00");
+        let report = end(&[json!({ "status": "rejected", "ts_event": "yesterday" })]);
+        assert_eq!((report.status, report.info, report.began), (Status::Rejected, Value::Null, None));
+        assert_eq!(report.ended.to_rfc3339(), "2026-03-01T11:01:00+00:00");
     }
 }
