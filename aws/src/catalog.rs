@@ -100,9 +100,10 @@ impl Catalog for Store {
             let change = JobChange::between(before.as_ref(), &as_kept(document.clone()));
             if !dry_run && change != JobChange::Unchanged {
                 let has_schedule = is_scheduled(&document) || before.as_ref().is_some_and(is_scheduled);
-                self.put(&table, &format!("writing job {job_id} to table {table}"), document).await?;
+                self.put(&table, &format!("writing job {job_id} to table {table}"), document.clone()).await?;
                 if has_schedule {
-                    self.touch(std::slice::from_ref(&job_id), SystemClock.now()).await?;
+                    let edit = (before.as_ref(), Some(&document));
+                    self.edit_timetable(&job_id, edit, SystemClock.now()).await?;
                 }
             } else if !dry_run && is_scheduled(&document) {
                 unchanged.push(job_id.clone());
@@ -128,8 +129,9 @@ impl Catalog for Store {
         for id in ids {
             let key = Item::from([("job_id".to_owned(), text(id.as_str()))]);
             deleted.push(self.delete(&table, key).await?);
-            if there.get(id.as_str()).is_some_and(|job| is_scheduled(&object(job.clone()))) {
-                self.touch(std::slice::from_ref(&id), SystemClock.now()).await?;
+            let before = there.get(id.as_str()).map(|job| object(job.clone()));
+            if before.as_ref().is_some_and(is_scheduled) {
+                self.edit_timetable(&id, (before.as_ref(), None), SystemClock.now()).await?;
             }
         }
         Ok(deleted)

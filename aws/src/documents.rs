@@ -10,7 +10,7 @@ use pumice_core::Timestamp;
 use pumice_core::clock::{is_clock_changed, is_scheduled};
 use pumice_core::ids::JobId;
 use pumice_core::ports::{
-    Clock, Doc, DocumentChange, DocumentWrite, DocumentsWritten, ScheduleStore, StateItem, StoreError,
+    Clock, Doc, DocumentChange, DocumentWrite, DocumentsWritten, StateItem, StoreError,
 };
 use pumice_host::SystemClock;
 
@@ -147,12 +147,16 @@ impl Store {
         let moves_all = is_realm
             && document.as_ref().is_some_and(|after| is_clock_changed(before.unwrap_or(&none), after));
         let unchanged = Unchanged::new(place.key, there);
+        let mut after = None;
         let written = match document {
-            Some(document) => self.put_unchanged(&about, place, document, unchanged).await?,
+            Some(document) => {
+                after = job_id.is_some().then(|| document.clone());
+                self.put_unchanged(&about, place, document, unchanged).await?
+            }
             None => self.delete_unchanged(&about, place, unchanged).await?,
         };
         if let Some(id) = job_id.filter(|_| written && (had_schedule || has_schedule)) {
-            self.touch(std::slice::from_ref(&id), SystemClock.now()).await?;
+            self.edit_timetable(&id, (before, after.as_ref()), SystemClock.now()).await?;
         }
         if written && is_realm {
             self.forget_realm();

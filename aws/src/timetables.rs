@@ -13,7 +13,7 @@ use futures_util::future::{join_all, try_join_all};
 use pumice_core::Timestamp;
 use pumice_core::clock::{Cursor, Timetable, is_schedule};
 use pumice_core::ids::JobId;
-use pumice_core::ports::{CommitError, ScheduleStore, StoreError};
+use pumice_core::ports::{CommitError, Doc, ScheduleStore, StoreError};
 use serde_json::Value;
 
 use crate::attribute::{Item, json, text, whole};
@@ -28,6 +28,10 @@ const PARTITION: &str = "schedules#";
 const PATH: &str = "schedule/";
 /// The attribute that has the digest of the rules of the last look.
 const RULES: &str = "rules";
+/// The attribute that has how the job was, where it was changed more than once since the last look.
+const SUPERSEDED: &str = "superseded";
+/// How often an edit is written that other processes are ahead of.
+const TRIES: usize = 3;
 /// Most writes at the same time.
 const AT_ONCE: usize = 16;
 
@@ -70,6 +74,11 @@ fn item_of(timetable: &Timetable) -> Result<Item, StoreError> {
     if let Some(changed) = timetable.changed {
         item.insert("changed".to_owned(), moment(changed));
     }
+    if !timetable.superseded.is_empty() {
+        let superseded = serde_json::to_string(&timetable.superseded)
+            .map_err(|error| StoreError::new(format!("a schedule cannot be written: {error}")))?;
+        item.insert(SUPERSEDED.to_owned(), text(superseded));
+    }
     if let Some(spec) = &timetable.spec {
         item.insert("spec_digest".to_owned(), text(spec));
     }
@@ -92,11 +101,17 @@ fn timetable_of(item: &Item) -> Option<Timetable> {
     let rev = number("rev")?.cast_unsigned();
     let spec = text_of(item, "spec_digest").map(str::to_owned);
     let rules = text_of(item, RULES).map(str::to_owned);
+    let superseded = text_of(item, SUPERSEDED).map(serde_json::from_str).transpose();
+    let superseded = superseded.unwrap_or_else(|error| {
+        tracing::error!(%job_id, %error, "earlier schedules of a job cannot be read: they are passed over");
+        None
+    });
     Some(Timetable {
         job_id,
         rev,
         due_at: instant(DUE_AT),
         changed: instant("changed"),
+        superseded: superseded.unwrap_or_default(),
         spec,
         rules,
         cursors,
@@ -244,6 +259,29 @@ impl Store {
             Err(error) if is_refused(&error) => Ok(()),
             other => other.map(drop).map_err(|error| store_error(&what, &error)),
         }
+    }
+
+    /// Has the timetable of a job looked at that was put or deleted, as [`Timetable::edited`] has it.
+    pub(crate) async fn edit_timetable(
+        &self,
+        job_id: &JobId,
+        (before, after): (Option<&Doc>, Option<&Doc>),
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        for _ in 0..TRIES {
+            let known = ScheduleStore::load(self, std::slice::from_ref(job_id)).await?.pop().flatten();
+            let Some(known) = known.filter(|known| known.changed.is_some() && !known.cursors.is_empty())
+            else {
+                break;
+            };
+            match self.put_timetable(&known.edited(before, after, at)).await {
+                Err(CommitError::Conflict) => {}
+                Err(CommitError::Store(error)) => return Err(error),
+                Err(error) => return Err(StoreError::new(error.to_string())),
+                Ok(()) => return Ok(()),
+            }
+        }
+        self.touch_timetable(job_id, at).await
     }
 
     async fn touch_timetable(&self, job_id: &JobId, at: Timestamp) -> Result<(), StoreError> {

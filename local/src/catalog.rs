@@ -16,7 +16,7 @@ use rusqlite::{Connection, params};
 use crate::connections::{delete_connection, put_connection, stored_connection};
 use crate::database::Database;
 use crate::jobs::{job_text, parse, realm_text, stored_id};
-use crate::schedules::{touch, touch_all, touch_if_there};
+use crate::schedules::{edit, touch_all};
 use crate::state::{COLUMNS, item};
 use crate::stored::broken;
 use crate::triggers::{delete_trigger, put_trigger, stored_trigger};
@@ -29,7 +29,7 @@ fn put_job(connection: &Connection, job: JobSpec, dry_run: bool) -> Result<JobUp
         let text = serde_json::to_string(&job.document).map_err(broken)?;
         connection.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?)", params![job_id.as_str(), text])?;
         if is_scheduled(&job.document) || before.as_ref().is_some_and(is_scheduled) {
-            touch(connection, &job_id, SystemClock.now())?;
+            edit(connection, &job_id, (before.as_ref(), Some(&job.document)), SystemClock.now())?;
         }
     }
     Ok(JobUpsert { job_id, change, before })
@@ -37,7 +37,8 @@ fn put_job(connection: &Connection, job: JobSpec, dry_run: bool) -> Result<JobUp
 
 fn delete_job(connection: &Connection, id: &JobId) -> Result<bool, rusqlite::Error> {
     // The next look at the clock withdraws what was made ahead of its time.
-    touch_if_there(connection, id, SystemClock.now())?;
+    let before = job_text(connection, id)?.map(|text| parse(&text));
+    edit(connection, id, (before.as_ref(), None), SystemClock.now())?;
     let mut statement = connection.prepare_cached("DELETE FROM jobs WHERE job_id = ?")?;
     statement.execute([id.as_str()]).map(|count| count > 0)
 }

@@ -4,13 +4,13 @@ use async_trait::async_trait;
 use pumice_core::Timestamp;
 use pumice_core::clock::{Cursor, Timetable};
 use pumice_core::ids::JobId;
-use pumice_core::ports::{CommitError, ScheduleStore, StoreError};
+use pumice_core::ports::{CommitError, Doc, ScheduleStore, StoreError};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::database::Database;
 use crate::stored::{broken, micros};
 
-const COLUMNS: &str = "job_id, rev, due_at, changed, cursors, rules";
+const COLUMNS: &str = "job_id, rev, due_at, changed, cursors, rules, superseded";
 
 fn timetable(row: &Row<'_>) -> Result<Timetable, rusqlite::Error> {
     let unread = |error: Box<dyn std::error::Error + Send + Sync>| {
@@ -26,6 +26,10 @@ fn timetable(row: &Row<'_>) -> Result<Timetable, rusqlite::Error> {
         due_at: instant(row.get(2)?),
         changed: instant(row.get(3)?),
         cursors: cursors(row.get_ref(0)?.as_str()?, row.get_ref(4)?.as_str()?),
+        superseded: match row.get_ref(6)?.as_str_or_null()? {
+            Some(text) => serde_json::from_str(text).map_err(broken)?,
+            None => Vec::new(),
+        },
     })
 }
 
@@ -38,21 +42,36 @@ fn cursors(job_id: &str, text: &str) -> Vec<Cursor> {
     })
 }
 
+fn superseded_text(timetable: &Timetable) -> Result<Option<String>, rusqlite::Error> {
+    let written = (!timetable.superseded.is_empty()).then(|| serde_json::to_string(&timetable.superseded));
+    written.transpose().map_err(broken)
+}
+
 /// Has the timetable of a job looked at, as its spec was changed; makes it where there is none.
-pub(crate) fn touch(connection: &Connection, job_id: &JobId, at: Timestamp) -> Result<(), rusqlite::Error> {
-    let sql = "INSERT INTO schedules VALUES (?1, 1, ?2, ?2, '[]', NULL)
+fn touch(connection: &Connection, job_id: &JobId, at: Timestamp) -> Result<(), rusqlite::Error> {
+    let sql = "INSERT INTO schedules VALUES (?1, 1, ?2, ?2, '[]', NULL, NULL)
         ON CONFLICT (job_id) DO UPDATE SET rev = rev + 1, due_at = ?2, changed = ?2";
     connection.prepare_cached(sql)?.execute(params![job_id.as_str(), micros(at)]).map(drop)
 }
 
-/// The same of a job that may have none.
-pub(crate) fn touch_if_there(
+/// The same of a job that was put or deleted, as [`Timetable::edited`] has it. One that is put gets a timetable.
+pub(crate) fn edit(
     connection: &Connection,
     job_id: &JobId,
+    (before, after): (Option<&Doc>, Option<&Doc>),
     at: Timestamp,
 ) -> Result<(), rusqlite::Error> {
-    let sql = "UPDATE schedules SET rev = rev + 1, due_at = ?2, changed = ?2 WHERE job_id = ?1";
-    connection.prepare_cached(sql)?.execute(params![job_id.as_str(), micros(at)]).map(drop)
+    let sql = format!("SELECT {COLUMNS} FROM schedules WHERE job_id = ?");
+    let known = connection.prepare_cached(&sql)?.query_row([job_id.as_str()], timetable).optional()?;
+    let Some(known) = known else {
+        return if after.is_some() { touch(connection, job_id, at) } else { Ok(()) };
+    };
+    let edited = known.edited(before, after, at);
+    let superseded = superseded_text(&edited)?;
+    let sql = "UPDATE schedules SET rev = ?, due_at = ?, changed = ?, superseded = ? WHERE job_id = ?";
+    let (due_at, changed) = (edited.due_at.map(micros), edited.changed.map(micros));
+    let values = params![edited.rev.cast_signed(), due_at, changed, superseded, job_id.as_str()];
+    connection.prepare_cached(sql)?.execute(values).map(drop)
 }
 
 /// The same of all that there are, and of the jobs with a schedule that have none: others started them so far.
@@ -64,7 +83,7 @@ pub(crate) fn touch_all(connection: &Connection, at: Timestamp) -> Result<(), ru
 
 /// Makes the timetables of jobs with a schedule that have none. A look removes those that it has no use for.
 fn make_missing(connection: &Connection, at: Timestamp) -> Result<usize, rusqlite::Error> {
-    let sql = "INSERT OR IGNORE INTO schedules SELECT job_id, 1, ?1, ?1, '[]', NULL FROM jobs
+    let sql = "INSERT OR IGNORE INTO schedules SELECT job_id, 1, ?1, ?1, '[]', NULL, NULL FROM jobs
         WHERE json_valid(spec) AND json_extract(spec, '$.schedule') IS NOT NULL";
     connection.execute(sql, [micros(at)])
 }
@@ -77,10 +96,13 @@ fn put(connection: &Connection, timetable: &Timetable) -> Result<bool, rusqlite:
         return Ok(connection.prepare_cached(sql)?.execute(params![job_id, before])? > 0);
     }
     let cursors = serde_json::to_string(&timetable.cursors).map_err(broken)?;
-    let sql = "UPDATE schedules SET rev = ?, due_at = ?, changed = ?, cursors = ?, rules = ? WHERE job_id = ? AND rev = ?";
+    let superseded = superseded_text(timetable)?;
+    let sql = "UPDATE schedules SET rev = ?, due_at = ?, changed = ?, cursors = ?, rules = ?, superseded = ?
+        WHERE job_id = ? AND rev = ?";
     let (due_at, changed) = (timetable.due_at.map(micros), timetable.changed.map(micros));
     let rules = timetable.rules.as_deref();
-    let values = params![timetable.rev.cast_signed(), due_at, changed, cursors, rules, job_id, before];
+    let rev = timetable.rev.cast_signed();
+    let values = params![rev, due_at, changed, cursors, rules, superseded, job_id, before];
     Ok(connection.prepare_cached(sql)?.execute(values)? > 0)
 }
 

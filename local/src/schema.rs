@@ -9,10 +9,10 @@ use rusqlite::Connection;
 use crate::database::explain;
 
 /// The version of the tables that this program writes, kept in SQLite's `user_version`.
-pub(crate) const VERSION: i64 = 15;
+pub(crate) const VERSION: i64 = 16;
 
 /// Statements that lead from each version to the next.
-const STEPS: [&str; 15] = [
+const STEPS: [&str; 16] = [
     "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE jobs (job_id TEXT PRIMARY KEY, spec TEXT NOT NULL) WITHOUT ROWID;
@@ -176,6 +176,7 @@ const STEPS: [&str; 15] = [
         AND status IN ('complete', 'cancelled', 'failed', 'rejected', 'skipped') GROUP BY minute;
 ",
     "ALTER TABLE schedules ADD COLUMN rules TEXT",
+    "ALTER TABLE schedules ADD COLUMN superseded TEXT",
 ];
 
 /// Most copies of one version that are kept next to a store.

@@ -60,18 +60,18 @@ pub async fn render(realm: &dyn Realm, request: RenderJob) -> Result<RenderedJob
         site.zone = Zone::Named(zone.0);
     }
     let dispatcher = Dispatcher::new(Arc::new(site), realm.registry().clone());
-    let Some(stored) = realm.jobs().jobs(std::slice::from_ref(&job)).await?.pop().flatten() else {
+    if realm.jobs().jobs(std::slice::from_ref(&job)).await?.pop().flatten().is_none() {
         return Err(no_such_job(realm.jobs(), &job).await?);
-    };
+    }
     let request = DispatchRequest { globals, parameters, ..DispatchRequest::new(job.clone()) };
     let now = now.map_or_else(|| realm.now(), |now| now.0);
-    let rendered = match dispatcher.preview(&request, now).await? {
-        Preview::Rendered(rendered) => rendered,
+    let (rendered, rendering) = match dispatcher.preview(&request, now).await? {
+        Preview::Rendered(rendered, rendering) => (rendered, rendering),
         Preview::Failed(error) => {
             let lines = error.data.get("template").and_then(Value::as_str).unwrap_or_default();
             return Err(Error::invalid(format!("job {job}: {error}\n{lines}").trim_end()));
         }
     };
-    let when = stored.ok().map(|job| rendering_words(&dispatcher.rendering(&job)));
+    let when = Some(rendering_words(&rendering));
     Ok(RenderedJob { payload: rendered.payload, parameters: rendered.parameters, when })
 }

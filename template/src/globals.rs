@@ -157,13 +157,16 @@ const LIPSUM_WORDS: [&str; 24] = [
     "quis",
     "nostrud",
 ];
-/// Paragraphs and words a paragraph that `lipsum` gives at most.
+/// Most paragraphs, and most words of each, that `lipsum` makes.
 const LIPSUM_MOST: i64 = 100;
 
 fn lipsum(rt: &Runtime<'_>, args: Args) -> Outcome {
     let [n, html, min, max] = args.bind("lipsum", ["n", "html", "min", "max"], 0)?;
     let number = |value: &Option<Val>, default| match value {
-        Some(value) => int(rt, "lipsum", "n", value).map(|n| n.clamp(0, LIPSUM_MOST)),
+        Some(value) => match int(rt, "lipsum", "n", value)? {
+            n if n > LIPSUM_MOST => over(format!("lipsum of {n}"), "100 paragraphs of 100 words"),
+            n => Ok(n.max(0)),
+        },
         None => Ok(default),
     };
     let (count, least, most) = (number(&n, 5)?, number(&min, 20)?, number(&max, 100)?);

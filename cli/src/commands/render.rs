@@ -4,7 +4,7 @@ use std::path::Path;
 
 use chrono::SubsecRound;
 use pumice_core::Timestamp;
-use pumice_core::ports::{Catalog, Clock};
+use pumice_core::ports::{Catalog, Clock, Doc};
 use pumice_local::{Durability, Home, SystemClock};
 use pumice_service::Instant;
 use pumice_service::render::{self as service, RenderJob};
@@ -44,7 +44,12 @@ pub(super) async fn render(global: &Global, options: Render) -> Result<(), Failu
     } else {
         let read = files::documents(&options.jobs);
         let specs = specs::read(read, &*registry()?, SystemClock.now(), &Surroundings::default())?;
-        let home = Home::open(temporary.path(), global.realm.as_ref(), true, Durability::Normal).await?;
+        // A realm among the files says what jobs are rendered by: its fields, its settings.
+        let name = specs.realm.as_ref().map(|realm| &realm.fields.realm).or(global.realm.as_ref());
+        let home = Home::open(temporary.path(), name, true, Durability::Normal).await?;
+        if let Some(realm) = specs.realm.as_ref() {
+            home.database().put_realm(Doc::clone(&realm.document)).await?;
+        }
         home.database().put_jobs(specs.jobs, false).await?;
         Target::Here(Box::new(Realm::in_folder(home)?))
     };

@@ -67,7 +67,7 @@ fn render_tells_when_a_job_is_rendered_and_why() {
     for (job, wanted) in [
         ("fixed", "rendered at dispatch: it names nothing that changes"),
         ("moving", "rendered anew at the start of each attempt: it names start"),
-        ("told", "rendered at the start of each attempt"),
+        ("told", "rendered at the start of each attempt, as its render_at says"),
     ] {
         let printed = pumice.run(&["render", "--jobs", "jobs.json", job]);
         assert!(printed.status == 0 && printed.err.contains(wanted), "{printed:?}");
@@ -87,7 +87,22 @@ fn check_shows_when_jobs_are_rendered_by_the_realms_setting() {
     let realm = json!({ "realm": "pumice", "config": { "RENDER_AT": "run" } });
     pumice.write("jobs.json", json!([realm, shell("a", "true")]).to_string());
     let wide = pumice.run(&["check", "-o", "wide", "jobs.json"]);
-    assert!(wide.out.contains("a: rendered at the start of each attempt"), "{wide:?}");
+    let wanted = "rendered at the start of each attempt, as the realm's setting RENDER_AT says";
+    assert!(wide.out.contains(&format!("a: {wanted}")), "{wide:?}");
+    let rendered = pumice.run(&["render", "--jobs", "jobs.json", "a"]);
+    assert!(rendered.status == 0 && rendered.err.contains(wanted), "{rendered:?}");
+}
+
+#[test]
+fn render_finds_what_asks_for_the_time_by_a_name_that_is_put_together() {
+    let pumice = Pumice::new();
+    pumice
+        .write("jobs.json", json!([shell("a", "echo {{ utils.datetime['no' ~ 'w']().year }}")]).to_string());
+    let rendered = pumice.run(&["render", "--jobs", "jobs.json", "a"]);
+    assert!(
+        rendered.err.contains("rendered anew at the start of each attempt: it asks for the time"),
+        "{rendered:?}"
+    );
 }
 
 #[test]

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cron::Slot;
 use super::entry::Entry;
+use super::planned::BadEntry;
 use super::watch::Watch;
 use crate::Timestamp;
 use crate::spec::CatchUp;
@@ -62,6 +63,10 @@ pub enum State {
 pub struct Cursor {
     /// The digest of the fields that decide when it is due: with another one it begins anew.
     pub fingerprint: String,
+    /// The digest of what it gives to its runs, as [`PlannedEntry::given`](super::PlannedEntry::given) has it: which of
+    /// several entries that are due at the same times it is.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub given: String,
     /// When the entry was first seen as it is.
     #[serde(with = "chrono::serde::ts_microseconds")]
     pub since: Timestamp,
@@ -91,7 +96,7 @@ pub struct Cursor {
     /// Why nothing can be started, or why the last start was refused: until the next one, or until the job is changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
-    /// Whether nothing has looked at its entry yet: to the first look it is new.
+    /// Whether no look has started anything of its entry yet: to the next one it is new.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unseen: bool,
     /// The state of its limits.
@@ -147,6 +152,7 @@ impl Cursor {
         let (fingerprint, state, ahead, watch) = (String::new(), State::Active, Vec::new(), Watch::default());
         Self {
             fingerprint,
+            given: String::new(),
             since: now,
             last: None,
             next: None,
@@ -159,7 +165,14 @@ impl Cursor {
         }
     }
 
-    /// Whether its entry was never usable at a look, or never looked at.
+    /// The cursor of an entry that cannot be used at a time.
+    #[must_use]
+    pub(super) fn out_of_use(known: Option<Self>, at: Timestamp, why: &BadEntry) -> Self {
+        let cursor = known.unwrap_or_else(|| Self::unusable(at));
+        Self { trouble: Some(why.to_string()), next: None, ..cursor }
+    }
+
+    /// Whether its entry was never usable at a look, or no look has started anything of it yet.
     pub(super) fn is_unseen(&self) -> bool {
         self.unseen || self.fingerprint.is_empty()
     }

@@ -115,7 +115,8 @@ impl Timetable {
         let fresh = Self::new(self.job_id.clone(), seen).look(plan, seen, TimeDelta::zero()).next.cursors;
         let mut outcomes = Vec::new();
         let mut changes = false;
-        let matched = self.matched(plan);
+        let current = self.caught_up(plan, now);
+        let matched = current.matched(plan);
         let mut cursors = Vec::with_capacity(matched.len());
         for (index, known) in matched.into_iter().enumerate() {
             let planned = plan.entries.get(index).and_then(|planned| planned.as_ref().ok());
@@ -129,8 +130,8 @@ impl Timetable {
                 cursors.push(known);
                 continue;
             }
-            let is_new = known.is_unseen() && planned.is_some();
-            let before = if is_new { fresh[index].clone() } else { known.clone() };
+            let is_known = planned.is_none_or(|planned| !known.is_unseen() || known.is_due_as(planned));
+            let before = if is_known { known.clone() } else { fresh[index].clone() };
             let (after, outcome) = change(before, planned);
             outcomes.push((index, outcome));
             if matches!(outcome, HoldOutcome::Paused | HoldOutcome::Resumed) {
@@ -140,7 +141,7 @@ impl Timetable {
                 cursors.push(known);
             }
         }
-        let next = changes.then(|| Self { rev: self.rev + 1, due_at: Some(now), cursors, ..self.clone() });
+        let next = changes.then(|| Self { rev: self.rev + 1, due_at: Some(now), cursors, ..current });
         HeldTimetable { next, outcomes }
     }
 }

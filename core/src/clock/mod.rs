@@ -8,9 +8,11 @@ mod entry;
 mod eventbridge;
 mod hold;
 mod limits;
+mod matched;
 mod outage;
 mod planned;
 mod preview;
+mod superseded;
 mod timetable;
 mod watch;
 mod words;
@@ -26,7 +28,8 @@ pub use outage::{Recovery, after_outage};
 pub use planned::{
     BadEntry, JobSchedule, PlannedEntry, digest, is_clock_changed, is_schedule, is_scheduled, rules_of,
 };
-pub use preview::{Standing, Upcoming, local, notes, standings, utc};
+pub use preview::{Standing, Upcoming, local, standings, utc};
+pub use superseded::Superseded;
 pub use timetable::{Looked, Start, Timetable};
 pub use watch::{Alert, Broken, MAX_OPEN, Open, Silence, Watch};
 pub use words::{describe, limits_in_words, starts_in_words};

@@ -56,7 +56,8 @@ pub fn after_outage(
         Cursor { fingerprint, next, last: None, ahead: Vec::new(), trouble: None, ..standing.cursor.clone() }
     };
     let cursors = standings.iter().map(at_from).collect();
-    let before = Timetable { changed: None, cursors, ..timetable.clone() };
+    let before = Timetable { changed: None, superseded: Vec::new(), cursors, ..timetable.clone() };
+    let plan = &JobSchedule { superseded: Vec::new(), ..plan.clone() };
     let looked = before.look(plan, to, TimeDelta::zero());
     let recovery = |(entry, silence): (usize, Option<String>)| {
         let jitter = standings[entry].planned.map_or(TimeDelta::zero(), |planned| planned.jitter);

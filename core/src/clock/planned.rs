@@ -35,6 +35,8 @@ pub struct PlannedEntry {
     pub zone_is_default: bool,
     /// The digest of the fields that decide when it is due.
     pub fingerprint: String,
+    /// The digest of the globals and parameters that it gives to its runs; empty where it gives none.
+    pub given: String,
     /// How it makes up for what it missed.
     pub missing: Missing,
     /// How much later than its slots its starts are.
@@ -72,6 +74,8 @@ pub struct JobSchedule {
     pub rules: Option<String>,
     /// The hosts of the job's worker, for entries with `nodes: all`: the caller's to fill in.
     pub hosts: Hosts,
+    /// The schedules that the job had since the last look, and from when on: a look would have seen them.
+    pub superseded: Vec<(Timestamp, Self)>,
 }
 
 impl JobSchedule {
@@ -92,13 +96,20 @@ impl JobSchedule {
         let entries: Vec<_> = entries.collect();
         let spec = (!entries.is_empty()).then(|| digest(schedule));
         let enabled = job.fields.enabled != Enabled::Static(false);
-        Self { entries, enabled, spec, rules, hosts: Hosts::Single }
+        Self { entries, enabled, spec, rules, hosts: Hosts::Single, superseded: Vec::new() }
     }
 
     /// That of a job that has none, or is started by others.
     #[must_use]
     pub const fn none() -> Self {
-        Self { entries: Vec::new(), enabled: false, spec: None, rules: None, hosts: Hosts::Single }
+        Self {
+            entries: Vec::new(),
+            enabled: false,
+            spec: None,
+            rules: None,
+            hosts: Hosts::Single,
+            superseded: Vec::new(),
+        }
     }
 
     /// Whether an entry that can be used starts the job on each host.
@@ -153,6 +164,11 @@ impl PlannedEntry {
         };
         let from = spec.from.as_ref().map(instant).transpose()?.map(up);
         let to = spec.to.as_ref().map(instant).transpose()?;
+        if spec.every.is_some() && from.zip(to).is_some_and(|(from, to)| from > to) {
+            let why =
+                "from is after to, and an interval begins at from: give from alone, or one that is before to";
+            return Err(BadEntry(why.to_owned()));
+        }
         let kept = kept_to(&spec, calendars)?;
         let window = spec.window.map(Span::delta);
         let catch_up = spec.catch_up.unwrap_or_default();
@@ -161,10 +177,13 @@ impl PlannedEntry {
         let by_zone = kept.is_some() || depends_on_zone(&spec);
         let fingerprint = fingerprint(&spec, if by_zone { zone } else { Tz::UTC }, kept.as_ref());
         let zone_is_default = given.is_none();
+        let has_values = spec.globals.is_some() || spec.parameters.is_some();
+        let given = if has_values { digest(&json!([spec.globals, spec.parameters])) } else { String::new() };
         Ok(Self {
             zone,
             zone_is_default,
             fingerprint,
+            given,
             missing,
             jitter,
             when,
@@ -206,7 +225,7 @@ impl PlannedEntry {
     /// Whether it gives its runs the same as another entry of its job: a slot of both is one run.
     #[must_use]
     pub fn gives_the_same(&self, other: &Self) -> bool {
-        self.spec.globals == other.spec.globals && self.spec.parameters == other.spec.parameters
+        self.given == other.given
     }
 
     /// Whether it has a dead-man limit.

@@ -24,6 +24,8 @@ pub struct Standing<'a> {
     pub cursor: Cursor,
     /// Slots that are due and wait for a server to start them.
     pub overdue: Vec<Slot>,
+    /// That of them whose start is not late by the jitter: the one of an entry that starts its job as soon as it is seen.
+    pub at_once: Option<Timestamp>,
     /// The last slot that was started or passed over, as far as that is known.
     pub last: Option<Timestamp>,
     /// How many starts were made, as far as that is known.
@@ -38,11 +40,14 @@ pub fn standings<'a>(plan: &'a JobSchedule, timetable: &Timetable, now: Timestam
     let looked = timetable.look(plan, now, TimeDelta::zero());
     let entries = plan.entries.iter().zip(looked.next.cursors).enumerate();
     let standing = |(entry, (planned, cursor)): (usize, (&'a Result<PlannedEntry, _>, Cursor))| {
-        let overdue = looked.starts.iter().filter(|start| start.entry == entry).map(|start| start.slot);
+        let own = || looked.starts.iter().filter(move |start| start.entry == entry);
+        let overdue = own().map(|start| start.slot);
+        let at_once = own().find(|start| start.at == start.slot.at).map(|start| start.at);
         // The look says what it would start as the last; the record says what was started.
-        let known = || timetable.cursors.iter().filter(|known| known.fingerprint == cursor.fingerprint);
-        let at_place = timetable.cursors.get(entry).filter(|known| known.fingerprint == cursor.fingerprint);
-        let stored = at_place.or_else(|| known().next());
+        let is_same =
+            |known: &&Cursor| known.fingerprint == cursor.fingerprint && known.given == cursor.given;
+        let at_place = timetable.cursors.get(entry).filter(is_same);
+        let stored = at_place.or_else(|| timetable.cursors.iter().find(is_same));
         let (last, started) = stored.map_or((None, 0), |known| (known.last, known.started));
         let trouble = match planned {
             Ok(_) => {
@@ -55,6 +60,7 @@ pub fn standings<'a>(plan: &'a JobSchedule, timetable: &Timetable, now: Timestam
             entry,
             planned: planned.as_ref().ok(),
             overdue: overdue.collect(),
+            at_once,
             last,
             started,
             trouble,
@@ -140,6 +146,40 @@ impl<'a> Standing<'a> {
         Upcoming { overdue: self.overdue.clone().into_iter(), entry: Some(entry), next, left }
     }
 
+    /// Notes on a slot: a change of clock, a move by calendars, jitter.
+    #[must_use]
+    pub fn notes(&self, slot: &Slot) -> Vec<String> {
+        let mut notes = Vec::new();
+        let Some(planned) = self.planned else { return notes };
+        let local =
+            slot.local.format(if slot.local.format("%S").to_string() == "00" { "%H:%M" } else { "%H:%M:%S" });
+        match slot.change {
+            Some(ClockChange::Skipped(1)) => {
+                notes.push(format!("{local} does not exist: first instant after it"));
+            }
+            Some(ClockChange::Skipped(count)) => {
+                notes.push(format!("{local} does not exist: first instant after it, for {count} slots"));
+            }
+            Some(ClockChange::Later) => {
+                let zone = planned.zone;
+                let later = slot.at.with_timezone(&zone).format("%H:%M");
+                notes.push(format!("{local} does not exist: it is {later}"));
+            }
+            Some(ClockChange::First) => notes.push(format!("{local} comes twice: the first")),
+            Some(ClockChange::Second) => notes.push(format!("{local} comes twice: the second")),
+            None => {}
+        }
+        notes.extend(slot.moved_from.map(|from| format!("moved from {from} by its calendars")));
+        if planned.is_for_all_nodes() {
+            notes.push("on each host".to_owned());
+        }
+        if planned.jitter > TimeDelta::zero() && self.at_once != Some(slot.at) {
+            let later = planned.jitter.num_seconds();
+            notes.push(format!("starts {later}s later (jitter)"));
+        }
+        notes
+    }
+
     /// The slots that the entry names after an instant, whatever its state is.
     #[must_use]
     pub fn named_after(&self, after: Timestamp) -> Upcoming {
@@ -193,39 +233,6 @@ impl Upcoming {
         }
         self
     }
-}
-
-/// Notes on a slot: a change of clock, a move by calendars, jitter.
-#[must_use]
-pub fn notes(slot: &Slot, planned: &PlannedEntry) -> Vec<String> {
-    let mut notes = Vec::new();
-    let local =
-        slot.local.format(if slot.local.format("%S").to_string() == "00" { "%H:%M" } else { "%H:%M:%S" });
-    match slot.change {
-        Some(ClockChange::Skipped(1)) => {
-            notes.push(format!("{local} does not exist: first instant after it"));
-        }
-        Some(ClockChange::Skipped(count)) => {
-            notes.push(format!("{local} does not exist: first instant after it, for {count} slots"));
-        }
-        Some(ClockChange::Later) => {
-            let zone = planned.zone;
-            let later = slot.at.with_timezone(&zone).format("%H:%M");
-            notes.push(format!("{local} does not exist: it is {later}"));
-        }
-        Some(ClockChange::First) => notes.push(format!("{local} comes twice: the first")),
-        Some(ClockChange::Second) => notes.push(format!("{local} comes twice: the second")),
-        None => {}
-    }
-    notes.extend(slot.moved_from.map(|from| format!("moved from {from} by its calendars")));
-    if planned.is_for_all_nodes() {
-        notes.push("on each host".to_owned());
-    }
-    if planned.jitter > TimeDelta::zero() {
-        let later = planned.jitter.num_seconds();
-        notes.push(format!("starts {later}s later (jitter)"));
-    }
-    notes
 }
 
 /// An instant in UTC: `2026-11-29T01:30:00Z`.

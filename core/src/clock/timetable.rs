@@ -9,6 +9,7 @@ use super::cursor::{Ahead, Cursor, IN_TIME, Missed, State, told_of};
 use super::entry::Entry;
 use super::limits::{Judge, Runs};
 use super::planned::{JobSchedule, PlannedEntry};
+use super::superseded::Superseded;
 use super::watch::{Alert, Begun, MAX_ALERTS, MAX_PASSED};
 use crate::Timestamp;
 use crate::hosts::Hosts;
@@ -41,6 +42,9 @@ pub struct Timetable {
         skip_serializing_if = "Option::is_none"
     )]
     pub changed: Option<Timestamp>,
+    /// How the job was before, where it was changed more than once since the last look, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub superseded: Vec<Superseded>,
     /// The schedule as the spec had it when it was looked at last, as a digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spec: Option<String>,
@@ -98,6 +102,7 @@ impl Timetable {
             rev: 1,
             due_at: Some(changed),
             changed: Some(changed),
+            superseded: Vec::new(),
             spec: None,
             rules: None,
             cursors: Vec::new(),
@@ -160,25 +165,20 @@ impl Timetable {
         now: Timestamp,
         ahead: TimeDelta,
     ) -> Looked {
-        let mut looked = Looked {
-            next: Self {
-                rev: self.rev + 1,
-                due_at: None,
-                changed: None,
-                spec: plan.spec.clone(),
-                rules: plan.rules.clone(),
-                cursors: Vec::new(),
-                ..self.clone()
-            },
-            starts: Vec::new(),
-            withdrawn: Vec::new(),
-            halted: Vec::new(),
-            alerts: Vec::new(),
-            given_up: Vec::new(),
-        };
+        let mut looked = Looked::new(Self {
+            rev: self.rev + 1,
+            due_at: None,
+            changed: None,
+            superseded: Vec::new(),
+            spec: plan.spec.clone(),
+            rules: plan.rules.clone(),
+            cursors: Vec::new(),
+            ..self.clone()
+        });
         let changed = self.changed.map_or(now, |changed| changed.min(now));
-        let mut before = self.matched(plan);
-        let paused = self.paused_as_a_whole();
+        let current = self.caught_up(plan, now);
+        let mut before = current.matched(plan);
+        let paused = current.paused_as_a_whole();
         for (index, planned) in plan.entries.iter().enumerate() {
             let known = before.get_mut(index).and_then(Option::take);
             let (cursor, jitter) = match planned {
@@ -194,10 +194,7 @@ impl Timetable {
                     looked.next.due_at = looked.next.due_at.into_iter().chain(limit).min();
                     (cursor, planned.jitter)
                 }
-                Err(error) => {
-                    let cursor = known.unwrap_or_else(|| Cursor::unusable(changed));
-                    (Cursor { trouble: Some(error.to_string()), next: None, ..cursor }, TimeDelta::zero())
-                }
+                Err(error) => (Cursor::out_of_use(known, changed, error), TimeDelta::zero()),
             };
             let due = cursor.due_at().map(|due| due + jitter);
             looked.next.due_at = looked.next.due_at.into_iter().chain(due).min();
@@ -208,6 +205,37 @@ impl Timetable {
             looked.withdraw(gone.ahead, now);
         }
         looked
+    }
+
+    /// The record as looks would have left it at each schedule that was superseded since the last one, had they started
+    /// nothing. It has no runs that were made ahead: see [`edited`](Self::edited).
+    pub(super) fn caught_up(&self, plan: &JobSchedule, now: Timestamp) -> Self {
+        let seen = |current: Self, (since, earlier): &(Timestamp, JobSchedule)| {
+            current.seen_at(earlier, (*since).min(now))
+        };
+        plan.superseded.iter().fold(self.clone(), seen)
+    }
+
+    fn seen_at(&self, plan: &JobSchedule, now: Timestamp) -> Self {
+        let mut looked = Looked::new(self.clone());
+        let mut before = self.matched(plan);
+        let paused = &self.paused_as_a_whole();
+        let mut cursors = Vec::with_capacity(plan.entries.len());
+        for (index, planned) in plan.entries.iter().enumerate() {
+            let known = before.get_mut(index).and_then(Option::take);
+            cursors.push(match planned {
+                Ok(planned) => {
+                    let (of, enabled, hosts) = (plan.entries.len(), plan.enabled, &plan.hosts);
+                    let (is_changed, runs, ahead) = (true, None, TimeDelta::zero());
+                    let entry =
+                        OneEntry { index, of, planned, enabled, is_changed, hosts, paused, runs, now, ahead };
+                    let (cursor, is_new) = entry.seen(known, now, &mut looked);
+                    Cursor { unseen: is_new, ..cursor }
+                }
+                Err(error) => Cursor::out_of_use(known, now, error),
+            });
+        }
+        Self { cursors, superseded: Vec::new(), ..self.clone() }
     }
 
     /// The outcome for a job that has no schedule any more, or is gone.
@@ -234,28 +262,6 @@ impl Timetable {
         let is_paused = |cursor: &Cursor| matches!(cursor.state, State::Paused { .. });
         let first = self.cursors.first().filter(|_| self.cursors.iter().all(is_paused));
         first.map_or(State::Active, |first| first.state.clone())
-    }
-
-    /// The cursor that each entry had: the one that was due as it is, else the one in its place.
-    pub(super) fn matched(&self, plan: &JobSchedule) -> Vec<Option<Cursor>> {
-        let mut free: Vec<Option<&Cursor>> = self.cursors.iter().map(Some).collect();
-        let mut matched: Vec<Option<Cursor>> = vec![None; plan.entries.len()];
-        for (index, planned) in plan.entries.iter().enumerate() {
-            let Ok(planned) = planned else { continue };
-            let is_same =
-                |cursor: &Option<&Cursor>| cursor.is_some_and(|c| c.fingerprint == planned.fingerprint);
-            let place = free
-                .get(index)
-                .filter(|c| is_same(c))
-                .map(|_| index)
-                .or_else(|| free.iter().position(is_same));
-            matched[index] = place.and_then(|place| free[place].take()).cloned();
-        }
-        for (index, slot) in matched.iter_mut().enumerate().filter(|(_, slot)| slot.is_none()) {
-            *slot = free.get_mut(index).and_then(Option::take).cloned();
-        }
-        matched.extend(free.into_iter().flatten().cloned().map(Some));
-        matched
     }
 }
 
@@ -288,6 +294,17 @@ impl Timetable {
 }
 
 impl Looked {
+    const fn new(next: Timetable) -> Self {
+        Self {
+            next,
+            starts: Vec::new(),
+            withdrawn: Vec::new(),
+            halted: Vec::new(),
+            alerts: Vec::new(),
+            given_up: Vec::new(),
+        }
+    }
+
     /// Has runs cancelled that were made ahead, as far as their time is still to come.
     fn withdraw(&mut self, made: Vec<Ahead>, now: Timestamp) {
         self.withdrawn.extend(made.into_iter().filter(|made| made.at > now).map(|made| made.key));
@@ -333,7 +350,8 @@ impl OneEntry<'_> {
         let entry = self.planned.entry(cursor.since);
         let mut starts = Vec::new();
         if is_new && self.planned.spec.run_now && cursor.state == State::Active {
-            starts.extend(self.start_at_once(&cursor, changed));
+            let came = cursor.since + (changed - self.planned.first_seen(changed));
+            starts.extend(self.start_at_once(&cursor, came));
         }
         let mut missed = None;
         if let Some(halted) = self.halted_without_hosts(&cursor, &entry, !starts.is_empty()) {
@@ -361,17 +379,20 @@ impl OneEntry<'_> {
         cursor
     }
 
-    /// The cursor as the spec has the entry now, and whether it is new.
+    /// The cursor as the spec has the entry, and whether it is new: its one start at once, if it has one, is still to come.
     fn seen(&self, known: Option<Cursor>, changed: Timestamp, looked: &mut Looked) -> (Cursor, bool) {
         let seen = self.planned.first_seen(changed);
-        let fingerprint = &self.planned.fingerprint;
-        let Some(mut cursor) = known.filter(|known| !known.is_unseen()) else {
+        let (fingerprint, given) = (&self.planned.fingerprint, self.planned.given.clone());
+        let is_usable = |known: &Cursor| !known.is_unseen() || known.unseen && known.is_due_as(self.planned);
+        let Some(mut cursor) = known.filter(is_usable) else {
             let cursor = Cursor::new(&self.planned.entry(seen), fingerprint.clone(), seen);
             // A job that is paused as a whole stays so, be it enabled or not.
             let is_paused = *self.paused != State::Active;
             let state = if self.enabled || is_paused { self.paused.clone() } else { State::Disabled };
-            return (Cursor { state, ..cursor }, true);
+            return (Cursor { state, given, ..cursor }, true);
         };
+        let is_new = std::mem::take(&mut cursor.unseen);
+        cursor.given = given;
         if cursor.fingerprint != *fingerprint {
             looked.withdraw(std::mem::take(&mut cursor.ahead), self.now);
             cursor = cursor.seen(&self.planned.entry(seen), fingerprint, seen);
@@ -397,7 +418,7 @@ impl OneEntry<'_> {
         if cursor.state != State::Active {
             looked.withdraw(std::mem::take(&mut cursor.ahead), self.now);
         }
-        (cursor, false)
+        (cursor, is_new)
     }
 
     /// Opens the slots that are started, and the last that was missed for good: of many, one alert is enough.
@@ -501,10 +522,10 @@ impl OneEntry<'_> {
         slots.into_iter().zip(told).map(start).collect()
     }
 
-    /// The one start of an entry that is seen for the first time, unless one comes in a moment anyway.
-    fn start_at_once(&self, cursor: &Cursor, changed: Timestamp) -> Option<Start> {
-        let is_soon = cursor.next.is_some_and(|next| next <= changed + SOON);
-        (!is_soon).then(|| Start::at_once(self.planned, self.index, cursor.since, changed))
+    /// The one start of an entry that came at a time and is seen for the first time, unless one followed in a moment anyway.
+    fn start_at_once(&self, cursor: &Cursor, came: Timestamp) -> Option<Start> {
+        let is_soon = cursor.next.is_some_and(|next| next <= came + SOON);
+        (!is_soon).then(|| Start::at_once(self.planned, self.index, cursor.since, came))
     }
 }
 

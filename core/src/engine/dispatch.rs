@@ -11,7 +11,7 @@ use super::lava::WorkerKind;
 use super::lava::follow::{hand_over, may_give, refused};
 use super::ledger::apply::{ApplyError, unfit};
 use super::ledger::{Ledger, Sent};
-use super::rendered::{AtDispatch, rendering};
+use super::rendered::{AtDispatch, WhenRendered};
 use crate::Timestamp;
 use crate::ids::{JobId, RunId, RunKey};
 use crate::job_type::{DispatchError, JobError, OriginRun, Registry, Rendered, Site, Templates};
@@ -19,7 +19,7 @@ use crate::ports::{Outgoing, StoreError, StoredJob};
 use crate::request::DispatchRequest;
 use crate::run::{Lineage, NewRun, Run, StopRequest, Trigger, settle};
 use crate::secret::{is_any_known, value_holds_secret};
-use crate::spec::{Enabled, JobSpec, RealmSpec, RenderAt, RunSpec};
+use crate::spec::{Enabled, JobSpec, RealmSpec, RunSpec};
 
 /// Longest name of an event that a record keeps, in bytes.
 const MAX_EVENT: usize = 256;
@@ -116,8 +116,8 @@ struct Made {
 /// A job as a run of it would see it, before anything is recorded.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Preview {
-    /// Its payload and parameters.
-    Rendered(Rendered),
+    /// Its payload and parameters, and when a run of it is rendered.
+    Rendered(Rendered, WhenRendered),
     /// Why a template fails.
     Failed(JobError),
 }
@@ -476,7 +476,10 @@ impl Dispatcher {
         let (scene, _) = self.jobs.scene(&run, job, &realm, start).await?;
         let templates = Templates::new(self.jobs.registry().renderer().clone(), scene);
         Ok(match self.jobs.render(job, &templates).await {
-            Ok(rendered) => Preview::Rendered(rendered),
+            Ok(rendered) => {
+                let rendering = self.rendering(job).having_asked(templates.asked_for_the_moment());
+                Preview::Rendered(rendered, rendering)
+            }
             Err(error) => Preview::Failed(error),
         })
     }
@@ -501,10 +504,9 @@ impl Dispatcher {
         RunId::from_key(realm, &request.job_id, &follows)
     }
 
-    /// When a job is rendered, and what it names, if anything, for which it is rendered anew at each start.
-    #[must_use]
-    pub fn rendering(&self, job: &JobSpec) -> (RenderAt, Option<String>) {
-        rendering(job, self.site().settings.render_at)
+    /// When a job is rendered, and why then, as far as its templates show.
+    fn rendering(&self, job: &JobSpec) -> WhenRendered {
+        WhenRendered::of(job, self.site().settings.render_at)
     }
 }
 

@@ -246,7 +246,7 @@ impl Dispatcher {
         match self.preview_job(&again.request, job, self.ledger().now()).await? {
             // The worker may render it well.
             Preview::Failed(_) => Ok(None),
-            Preview::Rendered(rendered) => planner.plan(job, &rendered).map(Some).map_err(bad),
+            Preview::Rendered(rendered, _) => planner.plan(job, &rendered).map(Some).map_err(bad),
         }
     }
 

@@ -151,7 +151,6 @@ impl Jobs {
         Ok(AtDispatch { rendered, anew, error: None })
     }
 
-    /// When a job is rendered: as it says, else as the realm's setting `RENDER_AT` says.
     /// The permit that a run of a job takes, if it takes one.
     ///
     /// # Errors
@@ -187,6 +186,7 @@ impl Jobs {
         Ok(Some(Box::new(Permit::of_key(concurrency, rendered.map_err(Invalid)))))
     }
 
+    /// When a job is rendered: as it says, else as the realm's setting `RENDER_AT` says.
     fn render_at(&self, job: &JobSpec) -> RenderAt {
         job.fields.render_at.unwrap_or(self.site().settings.render_at)
     }
@@ -198,13 +198,38 @@ fn slot_of(late: &Late) -> Option<Scheduled> {
     late.slot.map(|slot| Scheduled { entry, slot, zone, previous, missed: None, backfill: None })
 }
 
-/// When a job is rendered in a realm whose setting `RENDER_AT` is `default`, and the name, if any, for which it is
-/// rendered anew at each start.
-#[must_use]
-pub fn rendering(job: &JobSpec, default: RenderAt) -> (RenderAt, Option<String>) {
-    match job.fields.render_at.unwrap_or(default) {
-        RenderAt::Auto => (RenderAt::Auto, rendered_anew_for(job)),
-        other => (other, None),
+/// When a job is rendered, and why then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WhenRendered {
+    /// At dispatch or at the start of each attempt, as the job's field `render_at` says.
+    Field(RenderAt),
+    /// The same, as the realm's setting `RENDER_AT` says.
+    Setting(RenderAt),
+    /// At dispatch: it names nothing that changes until the start.
+    Once,
+    /// Anew at the start of each attempt: it names this.
+    Names(String),
+    /// Anew at the start of each attempt: it asks for the time or for chance.
+    OfTheMoment,
+}
+
+impl WhenRendered {
+    /// That of a job in a realm whose setting `RENDER_AT` is `default`, as far as its templates show without a rendering.
+    #[must_use]
+    pub fn of(job: &JobSpec, default: RenderAt) -> Self {
+        match (job.fields.render_at, default) {
+            (Some(RenderAt::Auto), _) | (None, RenderAt::Auto) => {
+                rendered_anew_for(job).map_or(Self::Once, Self::Names)
+            }
+            (Some(chosen), _) => Self::Field(chosen),
+            (None, chosen) => Self::Setting(chosen),
+        }
+    }
+
+    /// The same where a rendering asked for the time or for chance, or did not.
+    #[must_use]
+    pub fn having_asked(self, asked_for_the_moment: bool) -> Self {
+        if self == Self::Once && asked_for_the_moment { Self::OfTheMoment } else { self }
     }
 }
 

@@ -8,7 +8,7 @@ use pumice_core::Timestamp;
 use pumice_core::clock::backfill::{
     BackfillRequest, Bad, Found, MAX_BAD, Only, Progress, Refused, Taken, WantedSlot,
 };
-use pumice_core::clock::{Backfill, JobSchedule, Timetable, native, notes, standings, utc};
+use pumice_core::clock::{Backfill, JobSchedule, Timetable, native, standings, utc};
 use pumice_core::ids::{JobId, RunId, RunKey, WorkerName};
 use pumice_core::run::{Run, Scheduled, Status};
 use pumice_core::spec::{JobSpec, RealmSpec, Settings, Timezone};
@@ -357,9 +357,11 @@ fn record_is_over_when_its_last_run_is_done() {
 fn edited_entry_stops_it_and_a_moved_one_does_not() {
     let before = plan(&json!(["30 2 * * *", "0 5 * * *"]));
     let backfill = nine(&before, |asked| BackfillRequest { entry: Some(0), ..asked });
-    let moved = plan(&json!(["0 5 * * *", { "crontab": "30 2 * * *", "globals": { "n": 1 } }]));
+    let moved = plan(&json!(["0 5 * * *", { "crontab": "30 2 * * *", "overlap": "skip" }]));
     assert!(slots(&backfill, &moved).iter().all(|(at, entry)| *entry == 1 && at.ends_with("T02:30:00Z")));
-    for edited in [json!(["31 2 * * *", "0 5 * * *"]), json!("0 5 * * *"), json!([])] {
+    // Its later runs would be given other values than its earlier ones.
+    let given = json!([{ "crontab": "30 2 * * *", "globals": { "n": 1 } }, "0 5 * * *"]);
+    for edited in [given, json!(["31 2 * * *", "0 5 * * *"]), json!("0 5 * * *"), json!([])] {
         let told = backfill.coming(&plan(&edited)).err().map(|stale| stale.to_string());
         assert_eq!(told.as_deref(), Some("entry 0 of the schedule was changed since the backfill began"));
     }
@@ -549,10 +551,11 @@ fn instant_in_a_gap_or_a_fold_is_noted() {
         ("2026-03-29T03:30", vec![]),
     ] {
         let plan = plan(&json!({ "at": [at], "timezone": "Europe/Berlin" }));
-        let planned = plan.entries[0].as_ref().expect("an entry");
         let start = instant("2026-01-01T00:00:00Z");
-        let slot = planned.entry(start).next(start).expect("a slot");
-        assert_eq!(notes(&slot, planned), wanted, "{at}");
+        let timetable = Timetable::new(JobId::new("a").expect("an id"), start);
+        let standing = standings(&plan, &timetable, start).remove(0);
+        let slot = standing.upcoming(start).next().expect("a slot");
+        assert_eq!(standing.notes(&slot), wanted, "{at}");
     }
 }
 

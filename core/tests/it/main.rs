@@ -14,6 +14,7 @@ mod nodes;
 mod pauses;
 mod permits;
 mod redo;
+mod superseded;
 mod too_late;
 mod triggers;
 mod why;

@@ -165,9 +165,9 @@ async fn read(realm: &dyn Realm, ids: &[JobId]) -> Result<Found, Error> {
             None => {}
             Some(Err(error)) => found.unread.push((job_id, error.to_string())),
             Some(Ok(job)) => {
-                let plan = JobSchedule::of(&job, &definition, &settings);
                 let is_stored = timetable.is_some();
                 let timetable = timetable.unwrap_or_else(|| Timetable::new(job_id.clone(), now));
+                let plan = timetable.schedule_of(&job, &definition, &settings);
                 found.scheduled.push(Scheduled { job_id, job, plan, timetable, is_stored });
             }
         }

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use chrono_tz::Tz;
-use pumice_core::clock::{PlannedEntry, Slot as ClockSlot, Standing, Upcoming, local, notes, standings, utc};
+use pumice_core::clock::{PlannedEntry, Slot as ClockSlot, Standing, Upcoming, local, standings, utc};
 use pumice_core::ids::JobId;
 use pumice_core::spec::Timezone;
 use schemars::JsonSchema;
@@ -182,7 +182,7 @@ fn merged(rows: &mut [Row<'_>], asked: &NextStarts) -> (Vec<(usize, ClockSlot)>,
 
 /// Notes about a slot.
 fn all_notes(row: &Row<'_>, slot: &ClockSlot, asked: &NextStarts, is_still: bool) -> Vec<String> {
-    let mut all = row.standing.planned.map(|planned| notes(slot, planned)).unwrap_or_default();
+    let mut all = row.standing.notes(slot);
     all.extend(earlier_with(row, slot).map(|earlier| format!("one run with that of entry {earlier}")));
     if asked.from.is_some() {
         all.extend(row.standing.silence().filter(|_| row.standing.word() != "over"));

@@ -2,7 +2,7 @@
 
 use pumice_core::Timestamp;
 use pumice_core::clock::{JobSchedule, describe};
-use pumice_core::engine;
+use pumice_core::engine::WhenRendered;
 use pumice_core::ids::{ConnId, JobId, TriggerId};
 use pumice_core::job_type::Registry;
 use pumice_core::spec::{RealmSpec, RenderAt};
@@ -100,7 +100,7 @@ pub fn check_in(
     let render_at = realm.map(|realm| realm.settings.render_at).unwrap_or_default();
     let rendering = specs.jobs.iter().map(|job| Rendering {
         job_id: job.fields.job_id.clone(),
-        when: rendering_words(&engine::rendering(job, render_at)),
+        when: rendering_words(&WhenRendered::of(job, render_at)),
     });
     Ok(Checked {
         jobs: specs.jobs.iter().map(|job| job.fields.job_id.clone()).collect(),
@@ -115,16 +115,20 @@ pub fn check_in(
 
 /// When a job is rendered, and why then, in words.
 #[must_use]
-pub fn rendering_words((at, named): &(RenderAt, Option<String>)) -> String {
-    match (at, named) {
-        (RenderAt::Dispatch, _) => "rendered at dispatch".to_owned(),
-        (RenderAt::Run, _) => "rendered at the start of each attempt".to_owned(),
-        (RenderAt::Auto, None) => {
+pub fn rendering_words(rendering: &WhenRendered) -> String {
+    let at = |at: &RenderAt| match at {
+        RenderAt::Run => "rendered at the start of each attempt",
+        RenderAt::Dispatch | RenderAt::Auto => "rendered at dispatch",
+    };
+    let anew = "rendered anew at the start of each attempt";
+    match rendering {
+        WhenRendered::Field(chosen) => format!("{}, as its render_at says", at(chosen)),
+        WhenRendered::Setting(chosen) => format!("{}, as the realm's setting RENDER_AT says", at(chosen)),
+        WhenRendered::Once => {
             "rendered at dispatch: it names nothing that changes until the start".to_owned()
         }
-        (RenderAt::Auto, Some(name)) => {
-            format!("rendered anew at the start of each attempt: it names {name}")
-        }
+        WhenRendered::Names(name) => format!("{anew}: it names {name}"),
+        WhenRendered::OfTheMoment => format!("{anew}: it asks for the time or for chance"),
     }
 }
 

@@ -19,32 +19,62 @@ pub struct Variable {
 /// The variables of a program that it does not make itself, each way to read them once. One that the template
 /// asks for with `default` or `is defined` may be missing, and is left out.
 pub(crate) fn variables(program: &Program) -> Vec<Variable> {
-    let mut walk = Walk { program, bound: HashSet::new(), found: BTreeSet::new() };
-    walk.bound.extend(program.assigned.iter().map(|name| &**name));
-    let special = program.special;
-    for slot in [special.loop_, special.caller, special.varargs, special.kwargs] {
-        walk.bound.extend(program.names.get(slot.0 as usize).map(|name| &**name));
-    }
-    // As deep as the parser goes.
-    stacker::grow(super::DEEP_STACK, || {
-        walk.block(&program.body);
-        for (_, body) in &program.blocks {
-            walk.block(body);
-        }
-    });
-    let Walk { bound, found, .. } = walk;
-    found.into_iter().filter(|used| !bound.contains(used.name.as_str())).collect()
+    let Walk { made, found, .. } = Walk::through(program);
+    found.into_iter().filter(|used| !made.contains(used.name.as_str())).collect()
 }
 
+/// The names that a program looks up where it may not have assigned to them itself before.
+pub(crate) fn read_unset(program: &Program) -> HashSet<&str> {
+    Walk::through(program).unset
+}
+
+/// Goes through a program in the order of its text.
 struct Walk<'a> {
     program: &'a Program,
+    /// The names that are surely assigned to at this place.
     bound: HashSet<&'a str>,
+    /// All names that are assigned to anywhere.
+    made: HashSet<&'a str>,
+    /// The names that were looked up while they were not bound.
+    unset: HashSet<&'a str>,
     found: BTreeSet<Variable>,
 }
 
 impl<'a> Walk<'a> {
+    fn through(program: &'a Program) -> Self {
+        let (made, unset, found) = (HashSet::new(), HashSet::new(), BTreeSet::new());
+        let mut walk = Walk { program, bound: HashSet::new(), made, unset, found };
+        walk.made.extend(program.assigned.iter().map(|name| &**name));
+        let special = program.special;
+        for slot in [special.loop_, special.caller, special.varargs, special.kwargs] {
+            walk.bind(slot);
+        }
+        // As deep as the parser goes.
+        stacker::grow(super::DEEP_STACK, || {
+            walk.block(&program.body);
+            // What is set outside any scope is set where a block is called by its name.
+            for (_, body) in &program.blocks {
+                walk.block(body);
+            }
+        });
+        walk
+    }
+
     fn name(&self, slot: Slot) -> &'a str {
         self.program.names.get(slot.0 as usize).map_or("", |name| name)
+    }
+
+    fn bind(&mut self, slot: Slot) {
+        let name = self.name(slot);
+        self.bound.insert(name);
+        self.made.insert(name);
+    }
+
+    /// Goes through a part whose assignments end with it.
+    fn scope(&mut self, part: impl FnOnce(&mut Self)) {
+        let outer = self.bound.clone();
+        part(self);
+        self.bound = outer;
     }
 
     fn block(&mut self, body: &'a [Stmt]) {
@@ -59,47 +89,42 @@ impl<'a> Walk<'a> {
             Stmt::Emit(node) => self.node(node),
             Stmt::For(each) => {
                 let For { target, iter, filter, body, otherwise, .. } = &**each;
-                self.target(target);
                 self.node(iter);
-                filter.iter().for_each(|node| self.node(node));
-                self.block(body);
-                self.block(otherwise);
+                self.scope(|walk| {
+                    walk.target(target);
+                    filter.iter().for_each(|node| walk.node(node));
+                    walk.block(body);
+                });
+                self.scope(|walk| walk.block(otherwise));
             }
-            Stmt::If(branches, otherwise) => {
-                for (condition, body) in branches {
-                    self.node(condition);
-                    self.block(body);
-                }
-                self.block(otherwise);
-            }
+            Stmt::If(branches, otherwise) => self.branches(branches, otherwise),
             Stmt::With { assignments, body } => {
-                for (target, node) in assignments {
-                    self.target(target);
-                    self.node(node);
-                }
-                self.block(body);
+                assignments.iter().for_each(|(_, node)| self.node(node));
+                self.scope(|walk| {
+                    assignments.iter().for_each(|(target, _)| walk.target(target));
+                    walk.block(body);
+                });
             }
             Stmt::Set(target, node) => {
-                self.target(target);
                 self.node(node);
+                self.target(target);
             }
             Stmt::SetBlock { target, filters, body } => {
-                self.target(target);
                 self.filters(filters);
-                self.block(body);
+                self.scope(|walk| walk.block(body));
+                self.target(target);
             }
             Stmt::AutoEscape(node, body) => {
                 self.node(node);
-                self.block(body);
+                self.scope(|walk| walk.block(body));
             }
             Stmt::FilterBlock(filters, body) => {
                 self.filters(filters);
-                self.block(body);
+                self.scope(|walk| walk.block(body));
             }
-            Stmt::Block(body) => self.block(body),
+            Stmt::Block(body) => self.scope(|walk| walk.block(body)),
             Stmt::Macro(slot, definition) => {
-                let name = self.name(*slot);
-                self.bound.insert(name);
+                self.bind(*slot);
                 self.definition(definition);
             }
             Stmt::CallBlock { call, caller } => {
@@ -109,20 +134,45 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn definition(&mut self, definition: &'a MacroDef) {
-        for (slot, _, default) in &definition.params {
-            let name = self.name(*slot);
-            self.bound.insert(name);
-            default.iter().for_each(|node| self.node(node));
+    /// After branches is bound what each of them binds.
+    fn branches(&mut self, branches: &'a [(Node, Vec<Stmt>)], otherwise: &'a [Stmt]) {
+        let before = self.bound.clone();
+        let mut after: Option<HashSet<&'a str>> = None;
+        let mut branch = |walk: &mut Self, body: &'a [Stmt]| {
+            walk.block(body);
+            let bound = std::mem::replace(&mut walk.bound, before.clone());
+            after = Some(match after.take() {
+                Some(after) => &after & &bound,
+                None => bound,
+            });
+        };
+        for (condition, body) in branches {
+            self.node(condition);
+            branch(self, body);
         }
-        self.block(&definition.body);
+        branch(self, otherwise);
+        self.bound = after.unwrap_or(before);
+    }
+
+    fn definition(&mut self, definition: &'a MacroDef) {
+        // It is called later, when all is set that this program sets outside any scope.
+        let set: Vec<Slot> = self.program.set_outside_scopes();
+        self.scope(|walk| {
+            set.iter().for_each(|slot| walk.bind(*slot));
+            for (slot, _, default) in &definition.params {
+                default.iter().for_each(|node| walk.node(node));
+                walk.bind(*slot);
+            }
+            walk.block(&definition.body);
+        });
     }
 
     fn target(&mut self, target: &'a Target) {
         match target {
-            Target::Name(slot) | Target::Attr(slot, ..) => {
-                let name = self.name(*slot);
-                self.bound.insert(name);
+            Target::Name(slot) => self.bind(*slot),
+            Target::Attr(slot, ..) => {
+                self.look_up(*slot);
+                self.made.insert(self.name(*slot));
             }
             Target::Unpack(targets, _) => targets.iter().for_each(|target| self.target(target)),
         }
@@ -160,8 +210,26 @@ impl<'a> Walk<'a> {
         }
     }
 
+    fn look_up(&mut self, slot: Slot) {
+        let name = self.name(slot);
+        if !self.bound.contains(name) {
+            self.unset.insert(name);
+        }
+    }
+
+    /// Notes the variable that a path begins with.
+    fn look_up_first(&mut self, mut node: &'a Node) {
+        while let Expr::Attr(base, _) | Expr::Item(base, _) = &node.expr {
+            node = base;
+        }
+        if let Expr::Var(slot) = &node.expr {
+            self.look_up(*slot);
+        }
+    }
+
     fn node(&mut self, node: &'a Node) {
         if let Some(path) = self.path(node) {
+            self.look_up_first(node);
             if !globals::NAMES.contains(&path.name.as_str()) {
                 self.found.insert(path);
             }
@@ -194,14 +262,16 @@ impl<'a> Walk<'a> {
                 choice.otherwise.iter().for_each(|node| self.node(node));
             }
             Expr::Filter(base, call) => {
-                if !(matches!(call.filter.name, "default" | "d") && self.path(base).is_some()) {
-                    self.node(base);
+                match matches!(call.filter.name, "default" | "d") && self.path(base).is_some() {
+                    true => self.look_up_first(base),
+                    false => self.node(base),
                 }
                 self.args(&call.args);
             }
             Expr::Test(base, call) => {
-                if !(matches!(call.test.name, "defined" | "undefined") && self.path(base).is_some()) {
-                    self.node(base);
+                match matches!(call.test.name, "defined" | "undefined") && self.path(base).is_some() {
+                    true => self.look_up_first(base),
+                    false => self.node(base),
                 }
                 self.args(&call.args);
             }

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::Span;
+use super::free::read_unset;
 use crate::filters::Filter;
 use crate::predicates::Test;
 use crate::value::Val;
@@ -51,19 +52,26 @@ impl Program {
     /// The names that a template after this one would see in lava, where the
     /// strings of a structure are one template: those set outside any scope.
     pub(crate) fn leaves_set(&self) -> Vec<Arc<str>> {
-        let mut slots = Vec::new();
-        set_by(&self.body, &mut slots);
-        slots.into_iter().map(|slot| Arc::clone(&self.names[slot.0 as usize])).collect()
+        let set = self.set_outside_scopes();
+        set.into_iter().map(|slot| Arc::clone(&self.names[slot.0 as usize])).collect()
     }
 
-    /// A name out of `known` that is looked up here and never assigned to.
-    pub(crate) fn looks_up(&self, known: &HashSet<Arc<str>>) -> Option<&Arc<str>> {
+    /// The names that are set outside any scope, as often as they are.
+    pub(super) fn set_outside_scopes(&self) -> Vec<Slot> {
+        let mut slots = Vec::new();
+        set_by(&self.body, &mut slots);
+        slots
+    }
+
+    /// A name out of `known` that is looked up here where it may not have been assigned to before.
+    pub(crate) fn looks_up(&self, known: &HashSet<Arc<str>>) -> Option<&str> {
         if known.is_empty() {
             return None;
         }
-        let assigned: HashSet<&str> = self.assigned.iter().map(|name| &**name).collect();
-        let mut used = self.used.iter().map(|slot| &self.names[slot.0 as usize]);
-        used.find(|name| known.contains(*name) && !assigned.contains(&***name))
+        let unset = read_unset(self);
+        // The first by its place.
+        let mut used = self.used.iter().map(|slot| &*self.names[slot.0 as usize]);
+        used.find(|name| known.contains(*name) && unset.contains(name))
     }
 }
 

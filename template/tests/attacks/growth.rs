@@ -113,6 +113,11 @@ fn padding_that_is_huge() {
         attack("indent", Limit, "{{ 'a\nb'|indent(999999999) }}"),
         attack("expandtabs", Limit, "{{ 'a\tb'.expandtabs(999999999) }}"),
         attack("tojson indent", Limit, "{{ [1]|tojson(999999999) }}"),
+        attack(
+            "strftime many",
+            Limit,
+            "{% for x in range(30) %}{{ utils.date(2026, 1, 1).strftime('%c'*400000)|length }}{% endfor %}",
+        ),
         attack("strftime width", Limit, "{{ utils.date(2026, 1, 1).strftime('%999999999d') }}"),
         attack("batch fill", Limit, "{{ [1]|batch(999999999, 0)|list }}"),
         attack("slice", Limit, "{{ [1]|slice(999999999)|list }}"),
@@ -125,8 +130,8 @@ fn ranges_that_are_huge() {
         attack("range", Limit, "{{ range(10**12)|list }}"),
         attack("range in a loop", Limit, "{% for x in range(10**12) %}{% endfor %}"),
         attack("range summed", Limit, "{{ range(10**9)|sum }}"),
-        attack("lipsum", Fine, "{{ lipsum(10**9)|length }}"),
-        attack("lipsum words", Fine, "{{ lipsum(5, min=10**9, max=10**9)|length }}"),
+        attack("lipsum", Limit, "{{ lipsum(10**9)|length }}"),
+        attack("lipsum words", Limit, "{{ lipsum(5, min=10**9, max=10**9)|length }}"),
     ]);
 }
 

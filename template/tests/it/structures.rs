@@ -130,6 +130,16 @@ fn name_set_in_another_string_is_refused() {
         json!({"{% macro q() %}{% endmacro %}k": "{{ q() }}"}),
         json!({"a": "{% set state = 5 %}", "b": "{{ state }}"}),
         json!(["{% set q %}x{% endset %}", "{% for x in [1] %}{{ q }}{% endfor %}"]),
+        // It is used before it is set here as well, or may be.
+        json!(["{% set q = 5 %}", "{{ q }}{% set q = 6 %}"]),
+        json!(["{% set q = 5 %}", "{% set q = q + 1 %}{{ q }}"]),
+        json!(["{% set q = 5 %}", "{% if x %}{% set q = 6 %}{% endif %}{{ q }}"]),
+        json!(["{% set q = 5 %}", "{% for x in [1] %}{% set q = 6 %}{% endfor %}{{ q }}"]),
+        json!(["{% set q = 5 %}", "{% with q = 6 %}{% endwith %}{{ q }}"]),
+        json!(["{% set q = 5 %}", "{% with q = q %}{{ q }}{% endwith %}"]),
+        json!(["{% set q = 5 %}", "{% macro m(q) %}{% endmacro %}{{ q }}"]),
+        json!(["{% set q = 5 %}", "{% set q %}{{ q }}{% endset %}"]),
+        json!(["{% set q = 5 %}", "{{ q | default('none') }}{{ 'y' if q is defined }}"]),
     ];
     for structure in refused {
         let error = renderer.check_json(&structure).unwrap_err();
@@ -146,6 +156,14 @@ fn name_set_in_another_string_is_refused() {
         json!({"a": "{% set q = 5 %}", "b": "{% set q = 6 %}{{ q }}"}),
         json!(["{% for q in [1] %}{{ q }}{% endfor %}", "{{ q }}"]),
         json!(["{% with q = 1 %}{{ q }}{% endwith %}", "{{ q }}"]),
+        json!(["{% set q = 5 %}", "{% if x %}{% set q = 6 %}{% else %}{% set q = 7 %}{% endif %}{{ q }}"]),
+        json!([
+            "{% set q = 5 %}",
+            "{% for q in [1] %}{{ q }}{% endfor %}{% with q = 6 %}{{ q }}{% endwith %}"
+        ]),
+        json!(["{% set q = 5 %}", "{% macro m(q=1) %}{{ q }}{% endmacro %}{{ m() }}"]),
+        json!(["{% set q = 5 %}", "{% macro m() %}{{ q }}{% endmacro %}{% set q = 6 %}{{ m() }}"]),
+        json!(["{% set q = 5 %}", "{% set q = 6 %}{% for x in [1] %}{{ q }}{% endfor %}"]),
         json!(["{% set ns = namespace() %}{% set ns.q = 1 %}", "{{ q }}"]),
     ];
     for structure in fine {

@@ -2,11 +2,14 @@
 #![expect(missing_docs, reason = "a case's name says what it is about")]
 
 use pumice_core::Timestamp;
-use pumice_core::clock::{Ahead, Alert, Broken, Cursor, LimitKind, Open, Silence, State, Timetable, Watch};
+use pumice_core::clock::{
+    Ahead, Alert, Broken, Cursor, LimitKind, Open, Silence, State, Superseded, Timetable, Watch,
+};
 use pumice_core::duration::Span;
 use pumice_core::ids::JobId;
 use pumice_core::ports::CommitError;
 use pumice_core::run::Status;
+use serde_json::json;
 
 use super::{Adapters, at};
 
@@ -18,6 +21,7 @@ fn cursor(next: Timestamp) -> Cursor {
     let paused = State::Paused { until: Some(at(50)), by: "ann".to_owned(), why: "ü \"quoted\"".to_owned() };
     Cursor {
         fingerprint: "f00d".to_owned(),
+        given: "cafe".to_owned(),
         since: at(1),
         last: Some(at(2)),
         next: Some(next),
@@ -88,9 +92,12 @@ pub async fn timetable_is_made_by_a_touch_and_read_as_it_was_put(on: &Adapters) 
     let idle = async || on.schedules.without_next().await.expect("the store answers");
     assert!(!idle().await.contains(&next));
     let cursors = vec![cursor(at(100)), Cursor { next: None, ..cursor(at(100)) }];
-    let over = Timetable { rev: next.rev + 1, cursors, ..next };
+    let job = json!({ "job_id": "etl/load", "schedule": "0 6 * * *" }).as_object().cloned();
+    let superseded = [(at(90), job), (at(95), None)].map(|(since, job)| Superseded { since, job }).into();
+    let over = Timetable { rev: next.rev + 1, changed: Some(at(99)), superseded, cursors, ..next };
     put(on, over.clone()).await.expect("it is written");
     assert!(idle().await.contains(&over));
+    assert_eq!(touched(on, &["etl/load"], at(120)).await, [over.touched(at(120))]);
 }
 
 pub async fn touch_keeps_the_cursors(on: &Adapters) {

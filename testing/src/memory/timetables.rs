@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use pumice_core::Timestamp;
 use pumice_core::clock::Timetable;
 use pumice_core::ids::JobId;
-use pumice_core::ports::CommitError;
+use pumice_core::ports::{CommitError, Doc};
 
 /// Timetables by job.
 #[derive(Clone, Debug, Default)]
@@ -67,5 +67,14 @@ impl TimetableTable {
         let touched =
             self.0.get(job_id).map_or_else(|| Timetable::new(job_id.clone(), at), |one| one.touched(at));
         self.0.insert(job_id.clone(), touched);
+    }
+
+    /// Has the timetable of a job looked at that was changed.
+    pub fn edit(&mut self, job_id: &JobId, before: Option<&Doc>, after: Option<&Doc>, at: Timestamp) {
+        let edited = match self.0.get(job_id) {
+            Some(known) => known.edited(before, after, at),
+            None => Timetable::new(job_id.clone(), at),
+        };
+        self.0.insert(job_id.clone(), edited);
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use pumice_core::clock::{JobSchedule, Timetable, Watched};
+use pumice_core::clock::{Timetable, Watched};
 use pumice_core::ids::{RunId, RunKey};
 use pumice_core::job_type::Rendered;
 use pumice_core::permits::PermitChange;
@@ -94,6 +94,8 @@ pub enum Mutant {
     SlotLost,
     /// Slots that a changed schedule names before the change are started.
     EditStartsThePast,
+    /// Of two changes of a job between two looks the first is forgotten.
+    EditForgotten,
     /// Slots that were due during a pause are started when it is over.
     ResumeStartsThePast,
     /// All that was missed is made up for.
@@ -172,7 +174,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 76] = [
+    pub const ALL: [Self; 77] = [
         Self::NoFence,
         Self::StealLiveLease,
         Self::DueClearedEarly,
@@ -212,6 +214,7 @@ impl Mutant {
         Self::StartedTwice,
         Self::SlotLost,
         Self::EditStartsThePast,
+        Self::EditForgotten,
         Self::ResumeStartsThePast,
         Self::CaughtUpWithoutLimit,
         Self::MovedFirst,
@@ -470,7 +473,7 @@ pub(crate) fn on_due_timetables(world: &mut World, due: &[Timetable]) {
     let ahead = TimeDelta::seconds(world.clocks.setup.ahead.cast_signed());
     for timetable in due {
         let Some(Ok(job)) = world.jobs.get(&timetable.job_id) else { continue };
-        let plan = JobSchedule::of(job, &world.realm, &world.realm.settings);
+        let plan = timetable.schedule_of(job, &world.realm, &world.realm.settings);
         let next = timetable.look(&plan, world.now, ahead).next;
         let _ = world.put_timetable(next);
     }
@@ -481,7 +484,7 @@ fn alert_moved_first(world: &mut World, due: &[Timetable]) {
     let ahead = TimeDelta::seconds(world.clocks.setup.ahead.cast_signed());
     for timetable in due {
         let Some(Ok(job)) = world.jobs.get(&timetable.job_id) else { continue };
-        let plan = JobSchedule::of(job, &world.realm, &world.realm.settings);
+        let plan = timetable.schedule_of(job, &world.realm, &world.realm.settings);
         let watched = |key: &str| {
             let id = RunId::from_key(&world.realm.fields.realm, &timetable.job_id, &format!("key:{key}"));
             let run = world.runs.get(&RunKey::root(id))?;

@@ -236,8 +236,9 @@ fn parts(
         match one.planned {
             Some(planned) if planned.is_for_all_nodes() => bad = bad.or(Some(Refused::AllNodes(entry))),
             Some(planned) => {
-                let (since, fingerprint) = (one.cursor.since, planned.fingerprint.clone());
-                parts.push(BackfillEntry { entry, fingerprint, since, until: to.min(now - planned.jitter) });
+                let (fingerprint, given) = (planned.fingerprint.clone(), Some(planned.given.clone()));
+                let (since, until) = (one.cursor.since, to.min(now - planned.jitter));
+                parts.push(BackfillEntry { entry, fingerprint, given, since, until });
             }
             None => bad = bad.or(Some(Refused::BadEntry { entry, why: one.trouble.unwrap_or_default() })),
         }

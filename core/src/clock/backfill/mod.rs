@@ -85,6 +85,9 @@ pub struct BackfillEntry {
     pub entry: usize,
     /// The digest of the fields that decide when it is due. With another one the backfill stops.
     pub fingerprint: String,
+    /// The digest of what it gives to its runs; with another one it stops as well. `None` in a record of an earlier release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given: Option<String>,
     /// When it was first seen: intervals without `from` count from there.
     #[serde(with = "chrono::serde::ts_microseconds")]
     pub since: Timestamp,

@@ -78,7 +78,10 @@ impl Backfill {
         plan: &'a JobSchedule,
     ) -> Result<impl Iterator<Item = WantedSlot> + 'a, Stale> {
         let lines = self.parts.iter().map(|part| {
-            let is_same = |planned: &&PlannedEntry| planned.fingerprint == part.fingerprint;
+            let gives_the_same =
+                |planned: &PlannedEntry| part.given.as_ref().is_none_or(|given| planned.given == *given);
+            let is_same =
+                |planned: &&PlannedEntry| planned.fingerprint == part.fingerprint && gives_the_same(planned);
             let at_place = plan.entries.get(part.entry).and_then(|planned| planned.as_ref().ok());
             let moved = || {
                 let all = plan.entries.iter().enumerate();

@@ -48,7 +48,7 @@ impl Looking {
         let (looked, plan, job) = match job {
             None => (timetable.ended(now), none, None),
             Some(Ok(job)) => {
-                let mut plan = JobSchedule::of(&job, realm, settings);
+                let mut plan = timetable.schedule_of(&job, realm, settings);
                 plan.hosts = hosts.get(&job.fields.worker).cloned().unwrap_or_default();
                 (timetable.look_with(&plan, Some(runs), now, ahead), plan, Some(job))
             }

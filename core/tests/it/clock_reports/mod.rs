@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use pumice_core::clock::{
     ClockChange, Cron, Entry, EntryPause, HoldOutcome, IN_TIME, JobSchedule, Looked, PlannedEntry, Slot,
-    State, Timetable, after_outage, notes, standings, utc,
+    State, Timetable, after_outage, standings, utc,
 };
 use pumice_core::ids::JobId;
 use pumice_core::spec::{Crontab, JobSpec, RealmSpec, Settings};
@@ -53,6 +53,12 @@ fn plan(schedule: Value) -> JobSchedule {
 
 fn planned(plan: &JobSchedule) -> &PlannedEntry {
     plan.entries[0].as_ref().expect("an entry")
+}
+
+/// The notes on a slot of the first entry.
+fn notes(plan: &JobSchedule, slot: &Slot) -> Vec<String> {
+    let timetable = Timetable::new(JobId::new("a").expect("an id"), slot.at);
+    standings(plan, &timetable, slot.at)[0].notes(slot)
 }
 
 /// A job's timetable as it is once it was looked at.
@@ -481,5 +487,5 @@ fn preview_of_a_calendar_says_where_a_slot_came_from() {
     let shifted = plan(json!({ "crontab": "0 9 * * *", "skip": "christmas", "shift": "next" }));
     let entry: Entry = planned(&shifted).entry(instant("2026-12-01T00:00:00Z"));
     let slot = entry.next(instant("2026-12-24T12:00:00Z")).expect("a slot");
-    assert_eq!(notes(&slot, planned(&shifted)), ["moved from 2026-12-25 by its calendars"]);
+    assert_eq!(notes(&shifted, &slot), ["moved from 2026-12-25 by its calendars"]);
 }

@@ -40,9 +40,10 @@ impl World {
     pub(super) fn is_put(&mut self, job: &JobSpec) {
         let (from, realm) = (self.now, self.realm.clone());
         let is_enabled = job.fields.enabled != Enabled::Static(false);
-        // A schedule that was put and replaced between two looks was never there.
+        // Where runs are made ahead of their time, a schedule that was put and replaced between two looks was never there.
         let looked = self.clocks.looked.get(&job.fields.job_id).copied().unwrap_or(BEGIN);
-        let before = self.phases_within(&job.fields.job_id, looked, from);
+        let known_from = if self.clocks.setup.ahead > 0 { looked } else { from };
+        let before = self.phases_within(&job.fields.job_id, known_from, from);
         let before: Vec<Entry> =
             before.iter().rev().flat_map(|phase| phase.entries.iter().cloned()).collect();
         self.phase(&job.fields.job_id, |last| {

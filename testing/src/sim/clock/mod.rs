@@ -14,6 +14,7 @@ use chrono::TimeDelta;
 use pumice_core::Timestamp;
 use pumice_core::clock::{Cursor, JobSchedule, State, Timetable};
 use pumice_core::ids::{JobId, RunKey};
+use pumice_core::ports::{Doc, StoredJob};
 use pumice_core::spec::{JobSpec, RealmSpec};
 use serde_json::{Value, json};
 
@@ -311,18 +312,27 @@ impl World {
         };
         let (own, given) = (read(document), read(given));
         let job_id = own.fields.job_id.clone();
-        self.jobs.insert(job_id.clone(), Ok(Arc::new(given)));
+        let after = given.document.clone();
+        let before = self.jobs.insert(job_id.clone(), Ok(Arc::new(given)));
         let at = if self.is(Mutant::EditStartsThePast) { self.now - TimeDelta::hours(2) } else { self.now };
-        self.timetables.touch(&job_id, at);
+        self.edited(&job_id, before, Some(&after), at);
         self.is_put(&own);
     }
 
     fn delete_scheduled(&mut self, id: &str) {
         let job_id = JobId::new(id).expect("an id");
-        self.jobs.remove(&job_id);
+        let before = self.jobs.remove(&job_id);
         let now = self.now;
-        self.timetables.touch(&job_id, now);
+        self.edited(&job_id, before, None, now);
         self.is_deleted(&job_id);
+    }
+
+    fn edited(&mut self, job_id: &JobId, before: Option<StoredJob>, after: Option<&Doc>, at: Timestamp) {
+        if self.is(Mutant::EditForgotten) {
+            return self.timetables.touch(job_id, at);
+        }
+        let before = before.and_then(Result::ok);
+        self.timetables.edit(job_id, before.as_ref().map(|job| &*job.document), after, at);
     }
 
     /// The realm gets another zone. Processes that remember the realm go by the one before for a while.
@@ -364,7 +374,7 @@ impl World {
         let timetable =
             self.timetables.get(job_id).filter(|one| !one.cursors.is_empty() && one.changed.is_none())?;
         let job = self.jobs.get(job_id)?.as_ref().ok()?;
-        Some((timetable.clone(), JobSchedule::of(job, &self.realm, &self.realm.settings)))
+        Some((timetable.clone(), timetable.schedule_of(job, &self.realm, &self.realm.settings)))
     }
 
     fn pause(&mut self, id: &str, seconds: Option<u64>) {

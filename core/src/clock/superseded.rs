@@ -1,0 +1,79 @@
+//! Changes of a job that were followed by another one before anything looked at the clock, as no service ran: the next look
+//! treats each as the look would have that was due then. Pure rules.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::planned::JobSchedule;
+use super::timetable::Timetable;
+use crate::Timestamp;
+use crate::ports::Doc;
+use crate::spec::{JobSpec, RealmSpec, Settings};
+
+/// The fields of a job that decide when it is due, and those without which it cannot be read.
+const DECIDING: [&str; 8] =
+    ["job_id", "type", "worker", "dispatcher", "enabled", "schedule", "timezone", "overlap"];
+/// Most changes that are kept: the newest.
+const MAX_KEPT: usize = 20;
+/// Most bytes of them.
+const MAX_BYTES: usize = 64 << 10;
+
+/// A job as it was from a time on until another change, both since the last look.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Superseded {
+    /// From when on.
+    #[serde(with = "chrono::serde::ts_microseconds")]
+    pub since: Timestamp,
+    /// The fields of its spec that decide when it is due; `None` where there was no such job.
+    pub job: Option<Doc>,
+}
+
+impl Timetable {
+    /// To be looked at, as the job was changed at a time: from one document to another, or to none when it was deleted.
+    #[must_use]
+    pub fn edited(&self, before: Option<&Doc>, after: Option<&Doc>, at: Timestamp) -> Self {
+        let [before, after] = [before, after].map(|job| job.map(deciding));
+        // Where runs are made ahead of their time a change is looked at within the second, and they are withdrawn by that.
+        let is_ahead = self.cursors.iter().any(|cursor| !cursor.ahead.is_empty());
+        let Some(since) = self.changed.filter(|_| !is_ahead) else { return self.touched(at) };
+        if before == after {
+            // It is due when it was: no slot since then is passed over.
+            return Self { rev: self.rev + 1, due_at: Some(at), ..self.clone() };
+        }
+        let mut superseded = self.superseded.clone();
+        superseded.push(Superseded { since, job: before });
+        let mut bytes = 0;
+        let fitting = superseded.iter().rev().take(MAX_KEPT).take_while(|one| {
+            bytes += one.job.as_ref().map_or(0, |job| Value::from(job.clone()).to_string().len());
+            bytes <= MAX_BYTES
+        });
+        let over = superseded.len() - fitting.count();
+        superseded.drain(..over);
+        Self { superseded, ..self.touched(at) }
+    }
+
+    /// The job's schedule, with those that were superseded since the last look.
+    #[must_use]
+    pub fn schedule_of(&self, job: &JobSpec, realm: &RealmSpec, settings: &Settings) -> JobSchedule {
+        let read = |one: &Superseded| match &one.job {
+            None => Some((one.since, JobSchedule::none())),
+            // What could not be read started nothing and changed nothing.
+            Some(job) => JobSpec::from_checked(Arc::new(job.clone()))
+                .ok()
+                .map(|job| (one.since, JobSchedule::of(&job, realm, settings))),
+        };
+        let superseded = self.superseded.iter().filter_map(read).collect();
+        JobSchedule { superseded, ..JobSchedule::of(job, realm, settings) }
+    }
+}
+
+/// The fields of a job that decide when it is due.
+fn deciding(job: &Doc) -> Doc {
+    let kept = job.iter().filter(|(name, _)| DECIDING.contains(&name.as_str()));
+    let mut kept: Doc = kept.map(|(name, value)| (name.clone(), value.clone())).collect();
+    // A job cannot be read without one.
+    kept.insert("payload".to_owned(), Value::Null);
+    kept
+}
