@@ -11,7 +11,9 @@ use super::gated::{absent, called, queue, still_in_its_place};
 use super::gathering::Gathering;
 use super::guards::{held, not_ended, not_held, running, startable, unbegun, without_duties};
 use super::input::{Decision, IllegalTransition, Input, LavaEnd, LockChange, Outcome, Wake};
-use super::look::{HOST, OF_THE_SAME_JOB, cancelled_because, crashes_so_far, is_suspended, left_in_queue};
+use super::look::{
+    HOST, OF_THE_SAME_JOB, cancelled_because, crashes_so_far, is_suspended, left_in_queue, unsent,
+};
 use super::record::{Duties, Run};
 use super::reports::{child_ended, has_news};
 use super::status::Status;
@@ -111,6 +113,7 @@ fn decided(run: &Run, input: Input, now: Timestamp) -> Result<Decision, IllegalT
         Input::Resumed => resumed(run, now),
         Input::Sweep => sweep(run, now),
         Input::StillQueued => left_in_queue(run, now).map(plain).ok_or(IllegalTransition::Nothing),
+        Input::Unsent => unsent(run, now).map(plain).ok_or(IllegalTransition::Nothing),
     }
 }
 

@@ -207,6 +207,8 @@ pub enum Input {
     Sweep,
     /// Its time to be looked at has passed, and its queue has a backlog, in which its message is.
     StillQueued,
+    /// Its queue did not take its message.
+    Unsent,
 }
 
 /// How a run ended that a lava worker ran.

@@ -1,5 +1,7 @@
 //! The next step for a run, decided from the record alone.
 
+use chrono::TimeDelta;
+
 use super::record::Run;
 use super::status::Status;
 use super::waits::MAX_LULL;
@@ -135,6 +137,17 @@ impl Run {
         is_free && was_sent && !self.is_addressed() && !is_suspended(self)
     }
 
+    /// Whether its message is taken for lost, however many others its queue has: it is not known which, and it has waited for
+    /// an hour, two, four or another power of two since it was looked at last. A second message does no harm.
+    #[must_use]
+    pub fn may_be_lost(&self, now: Timestamp) -> bool {
+        let Some(due) = self.due_at else { return false };
+        let hours =
+            |at: Timestamp| (at - self.not_before.max(self.ts_dispatch)).num_hours().max(0).cast_unsigned();
+        let looked_at = due - MAX_LULL.delta();
+        hours(now).checked_ilog2() > hours(looked_at).checked_ilog2()
+    }
+
     /// Whether its message was sent when it was looked at last, and its queue is to hand that out.
     #[must_use]
     pub fn waits_in_queue(&self) -> bool {
@@ -147,6 +160,13 @@ impl Run {
 pub(super) fn left_in_queue(run: &Run, now: Timestamp) -> Option<Run> {
     let is_due = run.due_at.is_some_and(|due| due <= now);
     (is_due && run.waits_in_queue()).then(|| Run { due_at: Some(now + MAX_LULL.delta()), ..run.clone() })
+}
+
+/// A run whose queue did not take its message: due before it may start, as one that no queue was given yet, so that a
+/// sweep sends it before those that wait in their queues.
+pub(super) fn unsent(run: &Run, now: Timestamp) -> Option<Run> {
+    let first = now.min(run.not_before - TimeDelta::microseconds(1));
+    (run.only_waits() && run.handed_over.is_none()).then(|| Run { due_at: Some(first), ..run.clone() })
 }
 
 /// Why a run was cancelled: for a newer one that takes its place, or else this reason and the name on the request.

@@ -482,6 +482,10 @@ impl Queue for Hand {
         let mut outcomes = Vec::with_capacity(messages.len());
         for outgoing in messages {
             let key = outgoing.message.key();
+            if lock(&self.world).takes_no_message() {
+                outcomes.push(Err(StoreError::new("the queue takes no message")));
+                continue;
+            }
             let answer = self.call(Port::Send, "send", &key, |world| world.put(&outgoing)).await;
             outcomes.push(answer.or_store_error());
         }
@@ -489,7 +493,8 @@ impl Queue for Hand {
     }
 
     async fn depth(&self, _: &WorkerName) -> Result<Depth, StoreError> {
-        Err(StoreError::new("the simulation has no use for the depth of a queue"))
+        let depth = lock(&self.world).depth();
+        depth.ok_or_else(|| StoreError::new("the scenario has no use for the depth of a queue"))
     }
 }
 

@@ -3,6 +3,7 @@
 mod audit;
 mod clients;
 mod clock;
+mod crowd;
 mod ending;
 mod fakes;
 mod faults;
@@ -103,7 +104,10 @@ fn run(
     world.audit.alone = setup.alone;
     world.outage = setup.outage;
     world.slow_looks = setup.slow_looks;
-    world.audit.prompt &= setup.outage.is_none() && setup.clock.is_none();
+    if let Some(seconds) = setup.crowd {
+        world.crowded(seconds);
+    }
+    world.audit.prompt &= setup.outage.is_none() && setup.clock.is_none() && setup.crowd.is_none();
     world.audit.steps_prompt = world.audit.prompt && setup.limit.is_none() && setup.stops.is_empty();
     if !setup.hosts.is_empty() {
         world.schedule_visits(&setup.hosts);

@@ -58,6 +58,8 @@ pub enum Mutant {
     CancelLost,
     /// The requester of a stop is forgotten.
     StopperForgotten,
+    /// It is not noted that a message was not sent.
+    UnsentForgotten,
     /// A lock is not given back.
     LockKept,
     /// Actions are not done.
@@ -174,7 +176,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 77] = [
+    pub const ALL: [Self; 78] = [
         Self::NoFence,
         Self::StealLiveLease,
         Self::DueClearedEarly,
@@ -215,6 +217,7 @@ impl Mutant {
         Self::SlotLost,
         Self::EditStartsThePast,
         Self::EditForgotten,
+        Self::UnsentForgotten,
         Self::ResumeStartsThePast,
         Self::CaughtUpWithoutLimit,
         Self::MovedFirst,

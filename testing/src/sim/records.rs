@@ -32,7 +32,7 @@ pub(super) fn create(world: &mut World, mut new: NewRun, message: Option<&Outgoi
 pub(super) fn commit(world: &mut World, mut change: Change) -> Result<bool, CommitError> {
     super::mutants::on_commit(world, &mut change);
     let Some(before) = world.runs.get(&change.run.key).cloned() else { return Err(CommitError::Conflict) };
-    if super::mutants::is_untold(world, &before, &change) {
+    if super::mutants::is_untold(world, &before, &change) || world.notes_unsent(&before, &change.run) {
         return Ok(true);
     }
     let gate = change.permit.as_ref().map(|permit| world.runs.gates().view(permit.gate(), usize::MAX));

@@ -6,6 +6,7 @@ use pumice_core::request::{DispatchRequest, When};
 use serde_json::{Value, json};
 
 use super::clock::{self, Clock};
+use super::crowd;
 use super::hosts::{self, Visit};
 use super::paused::{self, Pausing};
 use super::permits::{self, Resizing};
@@ -53,6 +54,8 @@ pub(crate) struct Setup {
     pub(crate) sweeper_from: u64,
     /// Whether no other process can run the realm's jobs.
     pub(crate) alone: bool,
+    /// For how many seconds from the beginning the queue takes no message; it has many others all the time.
+    pub(crate) crowd: Option<u64>,
     /// When nothing is answered.
     pub(crate) outage: Option<Outage>,
     /// Jobs that the clock starts.
@@ -81,7 +84,7 @@ pub struct Scenario {
 }
 
 /// Every scenario.
-pub const SCENARIOS: [Scenario; 37] = [
+pub const SCENARIOS: [Scenario; 38] = [
     Scenario { name: "single", build: single, small: true },
     Scenario { name: "chain", build: chain, small: true },
     Scenario { name: "dag", build: dag, small: false },
@@ -119,6 +122,7 @@ pub const SCENARIOS: [Scenario; 37] = [
     Scenario { name: "paused", build: paused::paused, small: false },
     Scenario { name: "pools", build: permits::pools, small: false },
     Scenario { name: "spread", build: spread, small: false },
+    Scenario { name: "crowd", build: crowd::crowd, small: false },
 ];
 
 /// How many of the first scenarios are mixed: one more would make other scenarios of all seeds.

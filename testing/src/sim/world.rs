@@ -16,6 +16,7 @@ use pumice_core::spec::RealmSpec;
 
 use super::audit::Audit;
 use super::clock::Clocks;
+use super::crowd::Crowd;
 use super::faults::Faults;
 use super::hosts::Fleet;
 use super::lava::Lava;
@@ -195,6 +196,8 @@ pub(crate) struct World {
     /// The hosts of the worker, where the scenario has some.
     pub(crate) fleet: Option<Fleet>,
     pub(crate) outage: Option<Outage>,
+    /// The queue's other messages, where the scenario has some.
+    pub(crate) crowd: Option<Crowd>,
     /// How long a look at a run's steps takes at most, in milliseconds.
     pub(crate) slow_looks: u64,
     /// The paused scopes.
@@ -250,6 +253,7 @@ impl World {
             alone: false,
             fleet: None,
             outage: None,
+            crowd: None,
             slow_looks: 0,
             paused: PauseTable::default(),
             trace: traced.then(Vec::new),
@@ -287,6 +291,7 @@ impl World {
 
     /// Puts a message on the queue, with what may go wrong on the way.
     pub(crate) fn put(&mut self, outgoing: &Outgoing) {
+        self.is_sent(&outgoing.message.key());
         // Faults of SQS on a message's way to lava are lava's concern.
         let own = outgoing.message.worker == worker();
         let copies = if own { self.faults.copies(&mut self.prng) } else { 1 };

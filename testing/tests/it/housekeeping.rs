@@ -355,6 +355,51 @@ async fn runs_in_a_backlog_get_no_second_message_and_are_left_alone() {
     assert_eq!(realm.run(&keys[0]).await.status, Status::Dispatched);
 }
 
+/// Its queue did not take its message, and has others ever since.
+#[tokio::test]
+async fn unsent_run_is_sent_by_the_next_sweep_whatever_waits() {
+    let realm = Realm::new(TimeDelta::zero());
+    realm.memory.put_job(job("a"));
+    realm.dispatch(150, TimeDelta::zero()).await;
+    let trouble = |kind| *realm.trouble.lock().expect("no test panics within") = kind;
+    trouble(Some(StoreErrorKind::Throttled));
+    let unsent = [TimeDelta::zero(), TimeDelta::minutes(5)].map(|after| realm.dispatch(1, after));
+    let [now, later] = futures_util::future::join_all(unsent).await.try_into().expect("two");
+    // The sweep cannot send it either.
+    realm.pass(TimeDelta::seconds(61));
+    realm.sweep(TimeDelta::minutes(1)).await;
+    assert_eq!(realm.queued().await, 150);
+    trouble(None);
+    realm.pass(TimeDelta::seconds(60));
+    realm.sweep(TimeDelta::minutes(1)).await;
+    assert_eq!(realm.queued().await, 152);
+    for key in [&now[0], &later[0]] {
+        assert!(realm.run(key).await.waits_in_queue(), "{key}");
+    }
+    realm.pass(TimeDelta::seconds(120));
+    realm.sweep(TimeDelta::minutes(1)).await;
+    assert_eq!(realm.queued().await, 152, "once");
+}
+
+#[tokio::test]
+async fn message_that_may_be_lost_in_a_lasting_backlog_is_sent_again_more_and_more_rarely() {
+    let realm = Realm::new(TimeDelta::zero());
+    realm.memory.put_job(job("a"));
+    realm.dispatch(150, TimeDelta::zero()).await;
+    let mut queued = Vec::new();
+    for _ in 0..9 {
+        for _ in 0..60 {
+            realm.pass(TimeDelta::minutes(1));
+            realm.sweep(TimeDelta::minutes(1)).await;
+        }
+        queued.push(realm.queued().await / 150);
+    }
+    assert_eq!(queued.first(), Some(&1), "{queued:?}");
+    // After one, two, four and eight hours, each within a quarter of an hour.
+    assert_eq!(queued[2], 3, "{queued:?}");
+    assert_eq!(queued.last(), Some(&5), "{queued:?}");
+}
+
 /// A message that the queue of a lava worker refuses for its contents would be sent for ever.
 #[tokio::test]
 async fn run_whose_message_is_refused_ends_with_the_reason() {

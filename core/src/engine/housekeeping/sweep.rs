@@ -201,8 +201,9 @@ impl Housekeeper {
                 queues.insert(worker.clone(), found);
             }
         }
+        let now = self.now();
         let aim = |run: &Run| match queues.get(&run.worker) {
-            Some(found) if run.waits_in_queue() && found.has(&run.key) => Aim::LeaveWaiting,
+            Some(found) if run.waits_in_queue() && found.has(run, now) => Aim::LeaveWaiting,
             _ => Aim::Start,
         };
         let looking = waiting.into_iter().map(|run| (aim(&run), run)).map(|(aim, run)| (run, aim)).collect();
@@ -256,7 +257,7 @@ impl Housekeeper {
 
 /// The known state of a worker's queue.
 enum OnQueue {
-    /// It has so many messages that one which was lost is not missed.
+    /// It has so many messages that one which was lost is not missed, for an hour at least.
     Backlog,
     /// It has messages for these runs.
     Runs(HashSet<RunKey>),
@@ -266,10 +267,10 @@ enum OnQueue {
 
 impl OnQueue {
     /// Whether a run needs no further message.
-    fn has(&self, run: &RunKey) -> bool {
+    fn has(&self, run: &Run, now: Timestamp) -> bool {
         match self {
-            Self::Backlog => true,
-            Self::Runs(runs) => runs.contains(run),
+            Self::Backlog => !run.may_be_lost(now),
+            Self::Runs(runs) => runs.contains(&run.key),
             Self::Unknown => false,
         }
     }

@@ -95,3 +95,39 @@ fn the_newer_run_is_the_one_that_was_due_later() {
     let later = Run { not_before: at(500), ..run(2, 30) };
     assert!(run(1, 60).came_after(&later));
 }
+
+#[test]
+fn message_that_was_not_sent_is_noted_in_a_run_that_waits_for_it() {
+    for (not_before, noted_at, due) in [(0, 10, -1), (300, 10, 10), (10, 10, 9)] {
+        let sent = Run { not_before: at(not_before), due_at: Some(at(not_before + 60)), ..dispatched() };
+        assert!(sent.only_waits());
+        let unsent = apply(&sent, Input::Unsent, noted_at);
+        let due_at = unsent.run.due_at.expect("a time");
+        assert!(due_at < at(not_before) && due_at <= at(noted_at), "{due_at}");
+        assert!((due_at - at(due)).num_seconds().abs() <= 1 && unsent.wake.is_none());
+        assert!(!unsent.run.only_waits(), "it comes before those that wait");
+        // The sweep that sends it makes it one of them.
+        let again = apply(&unsent.run, Input::Sweep, noted_at + 60);
+        assert!(again.wake.is_some() && again.run.only_waits());
+    }
+    let ended = Run { status: Status::Complete, ..running() };
+    let given = Run { handed_over: Some(at(0)), ..dispatched() };
+    for run in [running(), ended, given] {
+        assert_eq!(decide(&run, Input::Unsent, at(10)).err(), Some(IllegalTransition::Nothing), "{run:?}");
+    }
+}
+
+#[test]
+fn message_may_be_lost_after_an_hour_two_and_four() {
+    let minutes = |count: i64| at(count * 60);
+    // Looked at each quarter of an hour from the first minute on.
+    let lost = (1..600).step_by(15).filter(|minute| {
+        let run = Run { due_at: Some(minutes(*minute)), ..dispatched() };
+        run.may_be_lost(minutes(*minute))
+    });
+    assert_eq!(lost.collect::<Vec<_>>(), [61, 121, 241, 481]);
+    // A sweeper that was out for long finds it once.
+    let run = Run { due_at: Some(minutes(16)), ..dispatched() };
+    assert!(run.may_be_lost(minutes(500)));
+    assert!(!Run { due_at: None, ..dispatched() }.may_be_lost(minutes(500)));
+}
