@@ -278,6 +278,9 @@ pub(crate) enum Jobs {
     List {
         /// Only jobs whose id matches: * any text, ? one character
         pattern: Option<String>,
+        /// Only jobs that these terms mean, as 'job:etl/* worker:core -type:log tag:nightly'
+        #[arg(long = "where", value_name = "TERMS", allow_hyphen_values = true)]
+        filter: Option<String>,
     },
     /// Show a job's spec
     Show {
@@ -353,6 +356,9 @@ pub(crate) enum Schedules {
         /// Only jobs whose id matches: * any text, ? one character
         #[arg(long, value_name = "PATTERN")]
         job: Option<String>,
+        /// Only entries of jobs that these terms mean, as 'job:etl/* worker:core -type:log tag:nightly'
+        #[arg(long = "where", value_name = "TERMS", allow_hyphen_values = true)]
+        filter: Option<String>,
     },
     /// Show the next starts, each in UTC and in its zone
     Next(NextStarts),

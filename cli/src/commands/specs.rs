@@ -310,8 +310,8 @@ pub(super) async fn jobs(global: &Global, command: Jobs) -> Result<(), Failure> 
         Jobs::List { .. } | Jobs::Show { .. } | Jobs::Delete { .. } => Target::open_to_read(global).await?,
     };
     match command {
-        Jobs::List { pattern } => {
-            let found = realm.ask(list, &ListJobs { pattern }).await?;
+        Jobs::List { pattern, filter } => {
+            let found = realm.ask(list, &ListJobs { pattern, filter }).await?;
             print(global.output, &found, || job_table(global.output, &found))?;
             if global.output.is_table() {
                 note(global, &[format!("{} of {} jobs", found.jobs.len(), found.all)]);

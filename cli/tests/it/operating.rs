@@ -321,3 +321,39 @@ fn examples_of_the_guide_run() {
         assert!(chapter.contains(&format!("| `{}` |", word.as_str())), "the guide does not tell of {word:?}");
     }
 }
+
+#[test]
+fn jobs_and_schedules_are_found_by_the_terms_of_a_filter() {
+    let pumice = Pumice::new();
+    let mut jobs = [shell("etl/load", "true"), shell("etl/clean", "true"), shell("report", "true")];
+    jobs[0]["tags"] = json!({ "nightly": "yes" });
+    jobs[1]["worker"] = json!("gpu");
+    for (hour, job) in jobs.iter_mut().enumerate() {
+        job["schedule"] = json!(format!("0 {hour} * * *"));
+    }
+    let logging =
+        json!({ "job_id": "note", "type": "log", "worker": "core", "enabled": true, "payload": null });
+    apply(&pumice, &jobs.into_iter().chain([logging]).collect());
+    let found = |command: &str, list: &str, filter: &str| -> Vec<String> {
+        let listed = pumice.run(&[command, "list", "--where", filter, "-o", "json"]).json();
+        let rows = listed[list].as_array().expect("rows").iter();
+        rows.map(|row| row["job_id"].as_str().expect("a job").to_owned()).collect()
+    };
+    for (filter, wanted) in [
+        ("", &["etl/clean", "etl/load", "note", "report"][..]),
+        ("job:etl/*", &["etl/clean", "etl/load"]),
+        ("-worker:gpu type:cmd", &["etl/load", "report"]),
+        ("tag:nightly=yes,weekly", &["etl/load"]),
+        ("-tag:nightly job:etl/*", &["etl/clean"]),
+        ("worker:none", &[]),
+    ] {
+        assert_eq!(found("jobs", "jobs", filter), wanted, "{filter}");
+        let scheduled: Vec<&str> = wanted.iter().copied().filter(|job| *job != "note").collect();
+        assert_eq!(found("schedules", "schedules", filter), scheduled, "{filter}");
+    }
+    for command in ["jobs", "schedules"] {
+        let other = pumice.run(&[command, "list", "--where", "status:failed"]);
+        refused(&other, "status:failed is not asked of jobs: the words are job: worker: type: tag:");
+        refused(&pumice.run(&[command, "list", "--where", "job"]), "^");
+    }
+}

@@ -147,7 +147,7 @@ async fn schedule(
     if spec.is_none_or(|spec| spec.get("schedule").is_none_or(Value::is_null)) {
         return Ok((Vec::new(), Value::Array(Vec::new())));
     }
-    let found = list(ask.realm(), &ListSchedules { job: Some(literal(id)) }).await?;
+    let found = list(ask.realm(), &ListSchedules { job: Some(literal(id)), filter: None }).await?;
     Ok((rows_of(&found, clock), upcoming(ask, id, UPCOMING, clock).await?))
 }
 

@@ -27,7 +27,7 @@ const SHOWN: usize = 50;
 pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     let clock = ask.clock().await?;
     let pattern = ask.query.get("pattern");
-    let found = list(ask.realm(), &ListJobs { pattern: pattern.map(str::to_owned) }).await?;
+    let found = list(ask.realm(), &ListJobs { pattern: pattern.map(str::to_owned), filter: None }).await?;
     let after = ask.query.get("after").unwrap_or_default();
     let id_of = |job: &Doc| job.get("job_id").and_then(Value::as_str).unwrap_or_default().to_owned();
     let rest: Vec<&Doc> = found.jobs.iter().filter(|job| id_of(job).as_str() > after).collect();

@@ -67,7 +67,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     }
     if !rest.is_empty() || acts.is_some() {
         let pattern = if rest.is_empty() { "*".to_owned() } else { format!("*{}*", literal(rest)) };
-        let found = list(ask.realm(), &ListJobs { pattern: Some(pattern) }).await?;
+        let found = list(ask.realm(), &ListJobs { pattern: Some(pattern), filter: None }).await?;
         let ids = found.jobs.iter().filter_map(|job| job.get("job_id").and_then(Value::as_str));
         // The job of exactly this id comes first.
         let mut ids: Vec<&str> = ids.collect();

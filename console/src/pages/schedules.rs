@@ -50,7 +50,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
 pub(super) async fn page(ask: Ask, foreseen: Value, command: Option<Words>) -> Result<Response, Fault> {
     let asked = ask.query.get("job").or_else(|| ask.form.get("pattern")).map(str::to_owned);
     let job = asked.or_else(|| ask.form.get("id").map(literal));
-    let found = list(ask.realm(), &ListSchedules { job: job.clone() }).await?;
+    let found = list(ask.realm(), &ListSchedules { job: job.clone(), filter: None }).await?;
     let all = found.schedules.len();
     // Of one job it is its own zone.
     let only = one_job(&found).cloned();

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{Scheduled, Which, find};
 use crate::failure::Error;
 use crate::realm::Realm;
+use crate::specs::asked::AskedJobs;
 use crate::time::Slot;
 
 /// Whose entries to list.
@@ -18,6 +19,9 @@ pub struct ListSchedules {
     /// Only jobs whose id matches: `*` any text, `?` one character.
     #[serde(default)]
     pub job: Option<String>,
+    /// Only the entries of jobs that these terms mean: `job:`, `worker:`, `type:`, `tag:`.
+    #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
 }
 
 /// The entries of schedules.
@@ -119,9 +123,10 @@ pub struct PauseShown {
 /// Lists the entries of schedules.
 ///
 /// # Errors
-/// [`Error`] when the store cannot be read.
+/// [`Error`] when the terms are invalid, or the store cannot be read.
 pub async fn list(realm: &dyn Realm, request: &ListSchedules) -> Result<ScheduleList, Error> {
-    let found = find(realm, Which::Matching(request.job.as_deref())).await?;
+    let meant = AskedJobs::read(request.filter.as_deref())?;
+    let found = find(realm, Which::Meant(request.job.as_deref(), &meant)).await?;
     let mut schedules = Vec::new();
     for one in &found.scheduled {
         let standings = standings(&one.plan, &one.timetable, found.now);

@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::Error;
 use crate::realm::{Realm, no_such_job};
+use crate::specs::asked::AskedJobs;
 
 pub use backfill::{BackfillAnswer, BackfillBegun, BackfillForeseen, BeginBackfill, ForeseenSlot, begin};
 pub use backfills::{
@@ -57,6 +58,8 @@ struct Scheduled {
 enum Which<'a> {
     /// Those that match, or all.
     Matching(Option<&'a str>),
+    /// Those of them that terms mean.
+    Meant(Option<&'a str>, &'a AskedJobs),
     /// A job by id, else those that match, of which there must be one.
     Named(&'a str),
 }
@@ -128,12 +131,14 @@ async fn find(realm: &dyn Realm, which: Which<'_>) -> Result<Found, Error> {
     let all = documents.iter().filter(|(_, document)| is_meant(document)).count();
     let exact = |asked: &str| documents.iter().any(|(id, _)| id.as_str() == asked);
     let is_exact = matches!(which, Which::Named(asked) if exact(asked));
-    let is_asked = |id: &JobId| match which {
-        Which::Matching(pattern) => pattern.is_none_or(|pattern| matches(pattern, id.as_str())),
+    let has = |pattern: Option<&str>, id: &JobId| pattern.is_none_or(|pattern| matches(pattern, id.as_str()));
+    let is_asked = |(id, document): &&(JobId, Doc)| match which {
+        Which::Matching(pattern) => has(pattern, id),
+        Which::Meant(pattern, meant) => has(pattern, id) && meant.takes(id.as_str(), document),
         Which::Named(asked) if is_exact => id.as_str() == asked,
         Which::Named(asked) => matches(asked, id.as_str()),
     };
-    let asked = documents.iter().filter(|(id, _)| is_asked(id));
+    let asked = documents.iter().filter(is_asked);
     let mut ids: Vec<JobId> =
         asked.clone().filter(|(_, document)| is_meant(document)).map(|(id, _)| id.clone()).collect();
     if let Which::Named(text) = which

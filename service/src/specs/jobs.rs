@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::asked::AskedJobs;
 use crate::audit::Act;
 use crate::failure::Error;
 use crate::if_match::{IfMatch, about_one, delete_if};
@@ -24,6 +25,9 @@ pub struct ListJobs {
     /// Only jobs whose id matches: `*` any text, `?` one character.
     #[serde(default)]
     pub pattern: Option<String>,
+    /// Only jobs that these terms mean: `job:`, `worker:`, `type:`, `tag:`.
+    #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
 }
 
 /// The specs of jobs, by id, as they are stored.
@@ -96,13 +100,16 @@ pub struct JobUser {
 /// Lists jobs.
 ///
 /// # Errors
-/// [`Error`] when the store cannot be read.
+/// [`Error`] when the terms are invalid, or the store cannot be read.
 pub async fn list(realm: &dyn Realm, request: &ListJobs) -> Result<JobList, Error> {
     let jobs = realm.catalog().all_jobs().await?;
     let all = jobs.len();
     let pattern = request.pattern.as_deref();
-    let asked =
-        jobs.into_iter().filter(|(id, _)| pattern.is_none_or(|pattern| matches(pattern, id.as_str())));
+    let meant = AskedJobs::read(request.filter.as_deref())?;
+    let is_asked = |(id, doc): &(JobId, Doc)| {
+        pattern.is_none_or(|pattern| matches(pattern, id.as_str())) && meant.takes(id.as_str(), doc)
+    };
+    let asked = jobs.into_iter().filter(is_asked);
     let (mut jobs, mut unread) = (Vec::new(), Vec::new());
     for (id, mut doc) in asked {
         take_mark(&mut doc);

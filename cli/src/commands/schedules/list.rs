@@ -17,8 +17,8 @@ use crate::output::{Column, columns, note, print, warn};
 use crate::target::Target;
 
 /// Lists the entries of schedules.
-pub(super) async fn list(global: &Global, realm: &Target, job: Option<String>) -> Result<(), Failure> {
-    let found = realm.ask(list_schedules, &ListSchedules { job }).await?;
+pub(super) async fn list(global: &Global, realm: &Target, asked: ListSchedules) -> Result<(), Failure> {
+    let found = realm.ask(list_schedules, &asked).await?;
     print(global.output, &found, || table(global.output, &found))?;
     if global.output.is_table() {
         tell(global, realm, &found).await;

@@ -10,7 +10,7 @@ mod simulate;
 mod start;
 
 use pumice_core::text::escaped;
-use pumice_service::schedules::UnreadJob;
+use pumice_service::schedules::{ListSchedules, UnreadJob};
 
 use crate::args::{Backfills, ExportFormat, Global, Schedules};
 use crate::failure::Failure;
@@ -24,7 +24,7 @@ pub(super) async fn schedules(global: &Global, command: Schedules) -> Result<(),
         false => Target::open_to_read(global).await?,
     };
     match command {
-        Schedules::List { job } => list::list(global, &realm, job).await,
+        Schedules::List { job, filter } => list::list(global, &realm, ListSchedules { job, filter }).await,
         Schedules::Next(options) => next::next(global, &realm, options).await,
         Schedules::Pause(options) => hold::pause(global, &realm, options).await,
         Schedules::Resume(options) => hold::resume(global, &realm, options).await,
