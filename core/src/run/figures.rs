@@ -71,11 +71,8 @@ fn took(run: &Run) -> Option<Duration> {
 
 /// How long a run waited from the time at which it could have started first.
 fn waited(run: &Run) -> Option<Duration> {
-    // Each look at the lock of its job, and each retry, moves `not_before`.
-    let moved = run.attempt > 1;
-    let due = run.first_due.unwrap_or(if moved { run.ts_dispatch } else { run.not_before });
     let start = run.ts_start?;
-    between(due.max(run.ts_dispatch).min(start), start)
+    between(run.was_due().min(start), start)
 }
 
 /// Clocks of hosts differ: what ended before it began took no time.
@@ -134,10 +131,8 @@ mod tests {
         let seconds = |run: &Run| waited(run).map(|waited| waited.as_secs());
         assert_eq!(seconds(&run(Status::Running, 10, Some(15), None)), Some(5));
         assert_eq!(seconds(&run(Status::Dispatched, 10, None, None)), None);
-        let locked = Run { first_due: Some(at(3)), ..run(Status::Running, 14, Some(15), None) };
-        assert_eq!(seconds(&locked), Some(12));
-        let tried_again = Run { attempt: 2, ..run(Status::Running, 60, Some(5), None) };
-        assert_eq!(seconds(&tried_again), Some(5));
+        let of_before = Run { attempt: 2, ..run(Status::Running, 60, Some(5), None) };
+        assert_eq!(seconds(&of_before), Some(5), "a version before this one did not keep its first due time");
         let slow_clock = run(Status::Complete, 10, Some(8), Some(7));
         assert_eq!((seconds(&slow_clock), took(&slow_clock)), (Some(0), Some(Duration::ZERO)));
     }
