@@ -48,7 +48,7 @@ impl Figures {
     /// How many of a thousand runs that ended well or failed are failures; `None` where there are none.
     #[must_use]
     pub const fn failures_per_mille(&self) -> Option<u64> {
-        (self.failed * 1_000).checked_div(self.complete + self.failed)
+        failures_per_mille(self.complete, self.failed)
     }
 
     /// The time within which this share of the runs ended that started, in hundredths.
@@ -62,6 +62,13 @@ impl Figures {
     pub fn waited(&self, hundredths: usize) -> Option<Duration> {
         percentile(&self.waited, hundredths)
     }
+}
+
+/// How many of a thousand runs are failures, rounded; `None` where there are none.
+#[must_use]
+pub const fn failures_per_mille(complete: u64, failed: u64) -> Option<u64> {
+    let all = complete + failed;
+    (failed * 1_000 + all / 2).checked_div(all)
 }
 
 /// How long a run took from its first start to its end.
@@ -121,7 +128,11 @@ mod tests {
         });
         let counts = (figures.complete, figures.failed, figures.cancelled, figures.skipped, figures.open);
         assert_eq!((figures.runs, counts), (9, (1, 2, 1, 1, 4)));
-        assert_eq!(figures.failures_per_mille(), Some(666));
+        assert_eq!(figures.failures_per_mille(), Some(667));
+        assert_eq!(
+            [(4, 5), (13, 8), (1, 1)].map(|(well, bad)| failures_per_mille(well, bad)),
+            [556, 381, 500].map(Some)
+        );
         assert_eq!((figures.took(50), figures.waited(50)), (None, None));
         assert_eq!(Figures::default().failures_per_mille(), None);
     }
