@@ -251,6 +251,12 @@ fn drained_worker_ends_its_runs_and_begins_no_more() {
     std::fs::write(&go_on, "").expect("a file");
     let drained = pumice.run(&["workers", "drain", "core", "--wait", "--why", "new disk", "-o", "json"]);
     assert_eq!((drained.status, &drained.json()["drained"]), (0, &json!(true)), "{drained:?}");
+    let changed = &drained.json()["changed"];
+    assert_eq!(
+        (&changed["paused"][0]["why"], &changed["replaced"][0]["scope"]),
+        (&json!("new disk"), &json!({ "worker": "core" })),
+        "{changed:#}"
+    );
     assert!(pumice.run(&["runs", "why", &begun]).out.starts_with("complete"));
     // It outlives the server, and what waited starts when the worker is resumed.
     assert_eq!(server.end_by("TERM"), 0);
