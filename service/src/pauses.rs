@@ -243,17 +243,26 @@ async fn pausing_jobs(realm: &dyn Realm, request: &PauseJobs) -> Result<PausesCh
             return Err(Error::not_found(format!("{what} {}{hint}", quoted(job))));
         }
     }
-    let mut steps = steps_of(realm, jobs, &request.jobs);
-    let more_steps = steps.len().saturating_sub(MAX_STEPS);
-    steps.truncate(MAX_STEPS);
     let scopes = request.jobs.iter().cloned().map(Scope::Job).collect();
     let changed = pause(realm, scopes, &request.terms, IfPaused::Replace).await?;
+    let mut steps = steps_of(realm, jobs, &request.jobs, &changed.pauses);
+    let more_steps = steps.len().saturating_sub(MAX_STEPS);
+    steps.truncate(MAX_STEPS);
     Ok(PausesChanged { steps, more_steps, ..changed })
 }
 
-/// The jobs of these patterns that are steps of others: a step begins with its run.
-fn steps_of(realm: &dyn Realm, jobs: Vec<(JobId, Doc)>, patterns: &[String]) -> Vec<PausedStep> {
-    let is_paused = |id: &JobId| patterns.iter().any(|pattern| matches(pattern, id.as_str()));
+/// The jobs of these patterns that are steps of others, which are not paused: a step begins with its run.
+fn steps_of(
+    realm: &dyn Realm,
+    jobs: Vec<(JobId, Doc)>,
+    patterns: &[String],
+    pauses: &[PauseDetails],
+) -> Vec<PausedStep> {
+    let is_meant = |id: &JobId| patterns.iter().any(|pattern| matches(pattern, id.as_str()));
+    let is_paused = |id: &JobId| {
+        let is_of = |scope: &Scope| matches!(scope, Scope::Job(pattern) if matches(pattern, id.as_str()));
+        pauses.iter().any(|pause| is_of(&pause.scope))
+    };
     let mut steps = BTreeSet::new();
     for (of, document) in jobs {
         let Ok(spec) = JobSpec::from_checked(Arc::new(document)) else { continue };
@@ -261,7 +270,7 @@ fn steps_of(realm: &dyn Realm, jobs: Vec<(JobId, Doc)>, patterns: &[String]) -> 
             continue;
         }
         let named = realm.registry().named_by(&spec).into_iter();
-        let paused = named.filter(|named| named.uses == Uses::Step && is_paused(&named.job_id));
+        let paused = named.filter(|named| named.uses == Uses::Step && is_meant(&named.job_id));
         steps.extend(paused.map(|named| (named.job_id, of.clone())));
     }
     steps.into_iter().map(|(job, of)| PausedStep { job, of }).collect()

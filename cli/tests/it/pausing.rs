@@ -127,6 +127,7 @@ fn paused_job_that_is_a_step_names_the_jobs_of_steps() {
         json!([of("y/a", "y/dag"), of("y/b", "y/dag")])
     );
     assert_eq!(steps(&["jobs", "pause", "y/*"]), Value::Null);
+    assert_eq!(pumice.run(&["jobs", "resume", "y/*"]).status, 0);
     let said = pumice.run(&["jobs", "pause", "y/b"]).out;
     assert!(said.contains("job y/b goes on as a step of y/ch: pause that, too"), "{said}");
 }

@@ -20,7 +20,7 @@ use crate::time::Instant;
 /// Most runs in line for a job's lock among which a run's place is looked for.
 const MAX_IN_LINE: usize = 10_000;
 /// Most messages of a queue among which a run's is looked for.
-const MAX_MESSAGES: usize = 10_000;
+const MAX_MESSAGES: usize = 1_000;
 
 /// Why a run waits, or ended as it did.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
