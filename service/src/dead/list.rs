@@ -317,6 +317,30 @@ mod tests {
     use serde_json::json;
 
     #[test]
+    fn letter_of_a_run_turned_away_has_ended_where_none_is_made_anew() {
+        for (status, makes_anew, has_ended) in [
+            (None, false, false),
+            (Some(Status::Waiting), false, false),
+            (Some(Status::Failed), true, true),
+            (Some(Status::Rejected), false, true),
+            (Some(Status::Rejected), true, false),
+        ] {
+            let letter = DeadShown {
+                id: "1".to_owned(),
+                worker: None,
+                at: Instant(pumice_core::Timestamp::UNIX_EPOCH),
+                receives: None,
+                reason: None,
+                run: None,
+                job_id: None,
+                status,
+                makes_anew,
+            };
+            assert_eq!(letter.has_ended(), has_ended, "{status:?} {makes_anew}");
+        }
+    }
+
+    #[test]
     fn letter_about_one_request_shows_its_job_by_every_way() {
         let topic = |message: &str| json!({ "Type": "Notification", "TopicArn": "arn:x", "MessageId": "m", "Message": message });
         let by_function =
