@@ -43,6 +43,14 @@ const SECRET_NAMES: [&str; 11] = [
 const SCHEMES: [(&str, usize); 2] = [("bearer ", 8), ("basic ", 8)];
 /// Such words that are whole names, or between underscores: other words contain them.
 const SECRET_WORDS: [&str; 3] = ["pwd", "pass", "pw"];
+/// Ends of a word of a name, as in `dbpass`, and words that end so and name no secret.
+const SECRET_ENDS: [&str; 2] = ["pwd", "pass"];
+const NO_SECRETS: [&str; 5] = ["compass", "bypass", "overpass", "underpass", "surpass"];
+/// Names of a signature in the query of a URL, which is as good as a password, and how long its text is at least.
+const SIGNATURES: [&str; 3] = ["sig", "signature", "x-amz-signature"];
+const LEAST: usize = 8;
+/// The length of a secret access key of AWS.
+const AWS_SECRET: usize = 40;
 /// Ends of names for the place where a secret is kept, not for the secret.
 const REFERENCES: [&str; 7] = ["_id", "_name", "_arn", "_param", "_parameter", "_path", "_ref"];
 /// Deepest nesting of includes.
@@ -302,6 +310,14 @@ fn refuse_secrets(values: &Map<String, Value>) -> Result<(), String> {
 }
 
 fn find_secrets(path: &JsonPath, values: &Map<String, Value>, found: &mut Vec<String>) {
+    // A setting that is written as its name and its value.
+    let named = ["name", "key"].iter().find_map(|field| values.get(*field)?.as_str());
+    if let (Some(name), Some(value)) = (named, values.get("value"))
+        && is_secret(name, value)
+        && !is_secret("value", value)
+    {
+        found.push(path.field("value").to_string());
+    }
     for (name, value) in values {
         let path = path.field(name);
         match value {
@@ -325,16 +341,28 @@ fn is_secret(name: &str, value: &Value) -> bool {
     if value_holds_secret(value) {
         return true;
     }
-    let Value::String(text) = value else { return false };
+    let Value::String(text) = value else { return value.is_number() && ends_as_secret(name) };
     (is_secret_name(name) && !is_reference(text)) || has_secret_form(text) || has_secret_part(text)
 }
 
 /// Whether a name is that of a secret, and not that of its place.
 fn is_secret_name(name: &str) -> bool {
     let name = name.trim().to_lowercase();
-    let has_word = name.split(['_', '-', '.', ' ']).any(|word| SECRET_WORDS.contains(&word));
+    let has_word = name.split(['_', '-', '.', ' ']).any(is_secret_word);
     (has_word || SECRET_NAMES.iter().any(|word| name.contains(word)))
         && !REFERENCES.iter().any(|end| name.ends_with(end))
+}
+
+fn is_secret_word(word: &str) -> bool {
+    let ends = SECRET_ENDS.iter().any(|end| word.ends_with(end)) && !NO_SECRETS.contains(&word);
+    ends || SECRET_WORDS.contains(&word)
+}
+
+/// Whether a name is that of a secret which may be a number: `password`, and not `password_length` or `max_tokens`.
+fn ends_as_secret(name: &str) -> bool {
+    let name = name.trim().to_lowercase();
+    let last = name.rsplit(['_', '-', '.', ' ']).next().unwrap_or_default();
+    is_secret_word(last) || SECRET_NAMES.iter().any(|word| name.ends_with(word))
 }
 
 /// Whether a value names the place of a secret: a parameter, an ARN, a variable or a template.
@@ -348,8 +376,9 @@ fn is_reference(text: &str) -> bool {
 fn has_secret_part(text: &str) -> bool {
     text.split([';', '&', '?', ',', ' ', '\n']).filter_map(|part| part.split_once('=')).any(
         |(name, value)| {
-            is_secret_name(name.trim_start_matches('-'))
-                && !is_reference(value.trim().trim_matches(['"', '\'']))
+            let name = name.trim_start_matches('-');
+            let is_signature = SIGNATURES.contains(&&*name.to_ascii_lowercase()) && value.len() >= LEAST;
+            (is_secret_name(name) || is_signature) && !is_reference(value.trim().trim_matches(['"', '\'']))
         },
     )
 }
@@ -380,10 +409,22 @@ fn has_secret_form(text: &str) -> bool {
         })
     };
     TOKENS.iter().any(is_token)
+        || is_aws_secret(text.trim())
         || SCHEMES.iter().any(has_credentials)
         || text.contains("-----BEGIN ") && text.contains("PRIVATE KEY-----")
         || text.split(|c: char| !c.is_ascii_alphanumeric()).any(is_access_key)
         || with_password
+}
+
+/// Whether a text has the form of a secret access key of AWS: digits and letters of both cases, which no digest has.
+fn is_aws_secret(text: &str) -> bool {
+    let has = |is: fn(&u8) -> bool| text.bytes().any(|byte| is(&byte));
+    text.len() == AWS_SECRET
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/".contains(&byte))
+        && has(u8::is_ascii_uppercase)
+        && has(u8::is_ascii_lowercase)
+        && has(u8::is_ascii_digit)
+        && !text.starts_with('/')
 }
 
 #[cfg(test)]
@@ -509,6 +550,15 @@ mod tests {
             ("a: https://hooks.slack.com/services/T0/B0/abcdef", Some("a seems to be a secret")),
             ("a: eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.abc", Some("a seems to be a secret")),
             ("a: task-x sk-0123456789abcdefghijklmnop", Some("a seems to be a secret")),
+            ("dbpass: abcdefghijk", Some("dbpass seems to be a secret")),
+            (
+                "settings: [{ name: db_password, value: sjdk3hdkj }, { key: size, value: 3 }]",
+                Some("settings[0].value seems to be a secret"),
+            ),
+            ("sas: sv=2024-01-01&sr=c&sig=abcdefghijk%3D", Some("sas seems to be a secret")),
+            ("key: wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", Some("key seems to be a secret")),
+            ("apikey: 2349234", Some("apikey seems to be a secret")),
+            ("rev: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b\npassword_length: 12\nsignal: sig=term", None),
             ("compass: north\nbypass: true\nname: task-sk-report", None),
             ("lava: { x: 1 }", Some("the name lava is the framework's own")),
             ("- a", Some("expected one object")),

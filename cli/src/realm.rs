@@ -135,6 +135,12 @@ impl Realm {
 
     /// The message when nothing starts a run.
     pub(crate) async fn unserved(&self) -> String {
+        if let Ok(Some(since)) = self.stopping_since().await {
+            let since = crate::view::local_time(since);
+            return format!(
+                "nothing has started yet: this folder's server is stopping since {since}, and begins nothing more"
+            );
+        }
         let serves = self.served_workers().await.unwrap_or_default();
         let question = match &self.place {
             Place::Folder(_) if !serves.is_empty() => {
@@ -298,6 +304,14 @@ impl pumice_service::Realm for Realm {
             Place::Folder(home) => Ok(home.served_workers().await?),
             #[cfg(feature = "aws")]
             Place::Aws(_) => Ok(Vec::new()),
+        }
+    }
+
+    async fn stopping_since(&self) -> Result<Option<Timestamp>, Error> {
+        match &self.place {
+            Place::Folder(home) => Ok(home.stopping_since().await?),
+            #[cfg(feature = "aws")]
+            Place::Aws(_) => Ok(None),
         }
     }
 

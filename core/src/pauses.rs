@@ -85,6 +85,12 @@ impl Pause {
         self.until.is_some_and(|until| until <= now)
     }
 
+    /// Whether it ends before another does.
+    #[must_use]
+    pub fn ends_before(&self, other: &Self) -> bool {
+        self.until.is_some_and(|until| other.until.is_none_or(|other| until < other))
+    }
+
     /// The facts for a sentence about it.
     #[must_use]
     pub fn paused_by(&self) -> PausedBy {
@@ -96,6 +102,15 @@ impl Pause {
             reason: self.why.clone(),
         }
     }
+}
+
+/// The way with a scope that is paused already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IfPaused {
+    /// The new pause takes the place of the other.
+    Replace,
+    /// The other stays.
+    Keep,
 }
 
 /// All pauses of a realm.
@@ -137,6 +152,21 @@ impl Pauses {
         self.all.iter().filter(move |pause| !pause.is_over(now))
     }
 
+    /// The pause of a scope that there is.
+    #[must_use]
+    pub fn of_scope(&self, scope: &Scope, now: Timestamp) -> Option<&Pause> {
+        self.live(now).find(|pause| pause.scope == *scope)
+    }
+
+    /// Whether a run is to be looked at now, after a pause of it was changed or taken away: nothing keeps it any more, or it may
+    /// have been put off for longer than the pause that is left lasts.
+    #[must_use]
+    pub fn calls(&self, run: &Run, now: Timestamp) -> bool {
+        // One in a line is called when its turn comes; one that was put off has left it.
+        let is_put_off = run.ts_start.is_none() && !run.status.is_end() && !run.waits_for_permit();
+        is_put_off && self.of(run, now).is_none_or(|left| left.until.is_some())
+    }
+
     /// The next record, with a pause, in place of the one that its scope may have; those that are over are left out. A realm
     /// that stands still goes on doing so for as long as either says: else a pause would set going what had begun.
     #[must_use]
@@ -148,6 +178,14 @@ impl Pauses {
         let others = self.live(now).filter(|other| other.scope != pause.scope).cloned();
         let all = others.chain([pause.clone()]).collect();
         Self { rev: self.rev + 1, all }
+    }
+
+    /// The next record, with pauses.
+    #[must_use]
+    pub fn with_all(&self, pauses: &[Pause], paused: IfPaused, now: Timestamp) -> Self {
+        let is_kept = |pause: &&Pause| paused == IfPaused::Keep && self.of_scope(&pause.scope, now).is_some();
+        let new = pauses.iter().filter(|pause| !is_kept(pause));
+        new.fold(self.clone(), |all, pause| all.with(pause.clone(), now))
     }
 
     /// The next record, without the pauses of a scope.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use pumice_core::Timestamp;
 use pumice_core::ids::{JobId, WorkerName};
 use pumice_core::ports::{StoreError, StoredJob};
 use pumice_core::problem::Problem;
@@ -229,6 +230,28 @@ impl Database {
         let of = json!({ "since": since, "workers": names }).to_string();
         let sql = "INSERT OR REPLACE INTO meta VALUES ('served', ?), ('served_workers', ?)";
         self.run(move |connection| connection.execute(sql, [since, of]).map(drop)).await
+    }
+
+    /// Writes since when the process that serves the realm is stopping.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be written.
+    pub async fn note_stopping(&self, at: Timestamp) -> Result<(), StoreError> {
+        let sql = "INSERT OR REPLACE INTO meta SELECT 'stopping', json_object('since', value, 'at', ?)
+                   FROM meta WHERE name = 'served'";
+        let at = at.timestamp_micros();
+        self.run(move |connection| connection.execute(sql, [at]).map(drop)).await
+    }
+
+    /// Since when the process is stopping which began to serve the realm last; `None` where it is not.
+    pub(crate) async fn stopping_since(&self) -> Result<Option<Timestamp>, StoreError> {
+        let sql = "SELECT stopping.value ->> 'at' FROM meta AS stopping, meta AS served
+                   WHERE stopping.name = 'stopping' AND served.name = 'served'
+                   AND json_valid(stopping.value) AND stopping.value ->> 'since' = served.value";
+        let read = move |connection: &Connection| {
+            connection.query_row(sql, [], |row| row.get::<_, Option<i64>>(0)).optional()
+        };
+        Ok(self.look(read).await?.flatten().and_then(Timestamp::from_timestamp_micros))
     }
 
     /// The workers that the process serves which began to serve the realm last; none means all.

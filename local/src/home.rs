@@ -273,6 +273,14 @@ impl Home {
         if self.is_served() { self.database.served_workers().await } else { Ok(Vec::new()) }
     }
 
+    /// Since when the process that serves the folder is stopping; `None` where it is not, or there is no such process.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be read.
+    pub async fn stopping_since(&self) -> Result<Option<Timestamp>, StoreError> {
+        if self.is_served() { self.database.stopping_since().await } else { Ok(None) }
+    }
+
     /// The folder.
     #[must_use]
     pub fn path(&self) -> &Path {

@@ -7,6 +7,7 @@ use pumice_core::duration::Span;
 use pumice_core::engine::{PAUSES_KEPT, PAUSES_KEPT_ALONE};
 use pumice_core::filter::Filter;
 use pumice_core::ids::{RunKey, WorkerName};
+use pumice_core::pauses::IfPaused;
 use pumice_core::ports::{Clock, RunPage, RunQuery};
 use pumice_core::run::{Run, Status};
 use schemars::JsonSchema;
@@ -72,7 +73,7 @@ impl WorkerDrain {
 }
 
 /// Pauses workers, and says what they have begun and not ended: that goes on, and once it has ended they are drained. They stay
-/// paused until they are resumed.
+/// paused until they are resumed. One that is paused keeps its pause, unless an end or a reason is given.
 ///
 /// # Errors
 /// [`Error`] as [`pause_workers`](crate::pauses::pause_workers), or when runs cannot be read.
@@ -84,7 +85,10 @@ pub async fn drain_workers(realm: &dyn Realm, request: &DrainWorkers) -> Result<
 async fn draining_workers(realm: &dyn Realm, request: &DrainWorkers) -> Result<WorkersDrained, Error> {
     let DrainWorkers { workers, terms } = request;
     let pausing = PauseWorkers { workers: workers.clone(), terms: terms.clone() };
-    let changed = pausing_workers(realm, &pausing).await?;
+    // To drain a worker that is paused needs no other pause, unless one is asked for.
+    let is_bare = terms.until.is_none() && terms.why.is_empty();
+    let paused = if is_bare { IfPaused::Keep } else { IfPaused::Replace };
+    let changed = pausing_workers(realm, &pausing, paused).await?;
     let workers = begun(realm, workers).await?;
     // A process that runs jobs may go for a moment by what it read before, and begin something.
     let drained = !terms.dry_run && realm.is_served() == Some(false) && all_done(&workers);

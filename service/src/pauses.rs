@@ -1,15 +1,18 @@
 //! Pauses of jobs, of workers and of the whole realm; and the workers that there are.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use pumice_core::engine::Dispatcher;
+use pumice_core::engine::{ChangedPauses, Dispatcher};
 use pumice_core::glob::{is_pattern, matches};
-use pumice_core::ids::{RunKey, WorkerName};
-use pumice_core::pauses::{MAX_PAUSE_TEXT, Pause, Pauses, Scope};
-use pumice_core::ports::{RunPage, RunQuery};
+use pumice_core::ids::{JobId, RunKey, WorkerName};
+use pumice_core::job_type::Uses;
+use pumice_core::pauses::{IfPaused, MAX_PAUSE_TEXT, Pause, Pauses, Scope};
+use pumice_core::ports::{Doc, RunPage, RunQuery};
 use pumice_core::problem::did_you_mean;
 use pumice_core::run::{Status, not_served};
+use pumice_core::spec::JobSpec;
 use pumice_core::text::quoted;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,6 +25,8 @@ use crate::time::Instant;
 /// How many runs are read at once, and how many are woken at once.
 const PAGE: usize = 500;
 const AT_ONCE: usize = 64;
+/// Most steps that an answer names.
+const MAX_STEPS: usize = 100;
 
 /// How a pause is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -131,24 +136,52 @@ impl From<&Pause> for PauseDetails {
 }
 
 /// The scopes that were paused or resumed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PausesChanged {
     /// Whether nothing was changed.
     pub dry_run: bool,
     /// The scopes that were paused, or would be.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub paused: Vec<PauseDetails>,
+    /// The pauses of these scopes that others, or the same actor, had made before: they are replaced.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaced: Vec<PauseDetails>,
+    /// The pauses that scopes had already, and keep.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<PauseDetails>,
+    /// Steps of jobs that are not paused with them: as a step a paused job goes on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<PausedStep>,
+    /// How many more such steps there are.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub more_steps: usize,
     /// The scopes that were resumed, or would be, with the pauses that they had.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resumed: Vec<PauseDetails>,
     /// The scopes that were to be resumed and were not paused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unchanged: Vec<Scope>,
-    /// How many runs that waited for it were woken.
+    /// How many runs that waited for it were woken: not those that another pause still keeps.
     #[serde(default)]
     pub woken: u64,
     /// All pauses of the realm after that.
     pub pauses: Vec<PauseDetails>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
+/// A paused job that is a step of one that is not paused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PausedStep {
+    /// The paused job.
+    #[serde(deserialize_with = "JobId::deserialize_stored")]
+    pub job: JobId,
+    /// The job of steps: a chain, a dag, a foreach.
+    #[serde(deserialize_with = "JobId::deserialize_stored")]
+    pub of: JobId,
 }
 
 /// The workers of a realm.
@@ -163,6 +196,9 @@ pub struct WorkerList {
     /// The workers that this process serves, where it does not serve all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub serves: Vec<WorkerName>,
+    /// Since when this process is stopping, and begins nothing more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopping: Option<Instant>,
 }
 
 /// A worker.
@@ -197,17 +233,47 @@ pub async fn pause_jobs(realm: &dyn Realm, request: &PauseJobs) -> Result<Pauses
 }
 
 async fn pausing_jobs(realm: &dyn Realm, request: &PauseJobs) -> Result<PausesChanged, Error> {
-    let known: Vec<String> =
-        realm.catalog().all_jobs().await?.into_iter().map(|(id, _)| id.to_string()).collect();
+    let jobs = realm.catalog().all_jobs().await?;
+    let known: Vec<&str> = jobs.iter().map(|(id, _)| id.as_str()).collect();
     for job in &request.jobs {
         if !known.iter().any(|id| matches(job, id)) {
-            let hint = did_you_mean(job, known.iter().map(String::as_str));
+            let hint = did_you_mean(job, known.iter().copied());
             let hint = hint.map(|hint| format!(": {hint}")).unwrap_or_default();
             let what = if is_pattern(job) { "no job matches" } else { "no such job" };
             return Err(Error::not_found(format!("{what} {}{hint}", quoted(job))));
         }
     }
-    pause(realm, request.jobs.iter().cloned().map(Scope::Job).collect(), &request.terms).await
+    let scopes = request.jobs.iter().cloned().map(Scope::Job).collect();
+    let changed = pause(realm, scopes, &request.terms, IfPaused::Replace).await?;
+    let mut steps = steps_of(realm, jobs, &request.jobs, &changed.pauses);
+    let more_steps = steps.len().saturating_sub(MAX_STEPS);
+    steps.truncate(MAX_STEPS);
+    Ok(PausesChanged { steps, more_steps, ..changed })
+}
+
+/// The jobs of these patterns that are steps of others, which are not paused: a step begins with its run.
+fn steps_of(
+    realm: &dyn Realm,
+    jobs: Vec<(JobId, Doc)>,
+    patterns: &[String],
+    pauses: &[PauseDetails],
+) -> Vec<PausedStep> {
+    let is_meant = |id: &JobId| patterns.iter().any(|pattern| matches(pattern, id.as_str()));
+    let is_paused = |id: &JobId| {
+        let is_of = |scope: &Scope| matches!(scope, Scope::Job(pattern) if matches(pattern, id.as_str()));
+        pauses.iter().any(|pause| is_of(&pause.scope))
+    };
+    let mut steps = BTreeSet::new();
+    for (of, document) in jobs {
+        let Ok(spec) = JobSpec::from_checked(Arc::new(document)) else { continue };
+        if is_paused(&of) {
+            continue;
+        }
+        let named = realm.registry().named_by(&spec).into_iter();
+        let paused = named.filter(|named| named.uses == Uses::Step && is_meant(&named.job_id));
+        steps.extend(paused.map(|named| (named.job_id, of.clone())));
+    }
+    steps.into_iter().map(|(job, of)| PausedStep { job, of }).collect()
 }
 
 /// Resumes jobs: their runs that waited start at once.
@@ -229,13 +295,14 @@ async fn resuming_jobs(realm: &dyn Realm, request: &ResumeJobs) -> Result<Pauses
 /// [`Error`] when no job names one of them, the terms are invalid, or the store cannot be reached.
 pub async fn pause_workers(realm: &dyn Realm, request: &PauseWorkers) -> Result<PausesChanged, Error> {
     let act = Act::new("workers pause", request).on("worker", &request.workers).dry(request.terms.dry_run);
-    act.record(realm, pausing_workers(realm, request)).await
+    act.record(realm, pausing_workers(realm, request, IfPaused::Replace)).await
 }
 
 /// [`pause_workers`], as a part of another act.
 pub(crate) async fn pausing_workers(
     realm: &dyn Realm,
     request: &PauseWorkers,
+    paused: IfPaused,
 ) -> Result<PausesChanged, Error> {
     let known = workers_of_jobs(realm).await?;
     let lavas = realm.site().await?.settings.foreign_workers.clone();
@@ -251,7 +318,8 @@ pub(crate) async fn pausing_workers(
             return Err(Error::not_found(format!("no job is for worker {worker}{hint}")));
         }
     }
-    pause(realm, request.workers.iter().cloned().map(Scope::Worker).collect(), &request.terms).await
+    let scopes = request.workers.iter().cloned().map(Scope::Worker).collect();
+    pause(realm, scopes, &request.terms, paused).await
 }
 
 /// Resumes workers: runs for them that waited start at once.
@@ -277,7 +345,7 @@ pub async fn begin_maintenance(realm: &dyn Realm, terms: &PauseTerms) -> Result<
 }
 
 async fn beginning_maintenance(realm: &dyn Realm, terms: &PauseTerms) -> Result<PausesChanged, Error> {
-    pause(realm, vec![Scope::Realm], terms).await
+    pause(realm, vec![Scope::Realm], terms, IfPaused::Replace).await
 }
 
 /// Ends the pause of the whole realm: runs that waited start at once.
@@ -321,7 +389,8 @@ pub async fn list_workers(realm: &dyn Realm, _: &ListWorkers) -> Result<WorkerLi
         let is_served = served.filter(|served| *served).map(|_| not_served(&worker, &serves).is_none());
         workers.push(WorkerShown { worker, jobs, hosts, is_served, last_seen, ready, delayed, paused });
     }
-    Ok(WorkerList { workers, pauses: live(&pauses, realm), served, serves })
+    let stopping = realm.stopping_since().await?.map(Instant);
+    Ok(WorkerList { workers, pauses: live(&pauses, realm), served, serves, stopping })
 }
 
 /// The workers that jobs name, and how many jobs name each.
@@ -340,7 +409,12 @@ fn live(pauses: &Pauses, realm: &dyn Realm) -> Vec<PauseDetails> {
     pauses.live(realm.now()).map(PauseDetails::from).collect()
 }
 
-async fn pause(realm: &dyn Realm, scopes: Vec<Scope>, terms: &PauseTerms) -> Result<PausesChanged, Error> {
+async fn pause(
+    realm: &dyn Realm,
+    scopes: Vec<Scope>,
+    terms: &PauseTerms,
+    paused: IfPaused,
+) -> Result<PausesChanged, Error> {
     let now = realm.now();
     if let Some(until) = terms.until.filter(|until| until.0 <= now) {
         let at = pumice_core::clock::utc(until.0);
@@ -365,20 +439,49 @@ async fn pause(realm: &dyn Realm, scopes: Vec<Scope>, terms: &PauseTerms) -> Res
     };
     let scopes: BTreeSet<Scope> = scopes.into_iter().collect();
     let asked: Vec<Pause> = scopes.into_iter().map(of).collect();
-    let after = if terms.dry_run {
+    let ChangedPauses { before, after } = if terms.dry_run {
         let before = realm.runs().pauses().await?;
-        asked.iter().fold(before, |all, pause| all.with(pause.clone(), now))
+        ChangedPauses { after: before.with_all(&asked, paused, now), before }
     } else {
-        dispatcher(realm).await?.pause(&asked).await?
+        let dispatcher = dispatcher(realm).await?;
+        let changed = dispatcher.pause(&asked, paused).await?;
+        wake_sooner(realm, &dispatcher, &asked, &changed).await?;
+        changed
     };
-    Ok(PausesChanged {
-        dry_run: terms.dry_run,
-        paused: asked.iter().map(PauseDetails::from).collect(),
-        resumed: Vec::new(),
-        unchanged: Vec::new(),
-        woken: 0,
-        pauses: live(&after, realm),
-    })
+    let mut changed =
+        PausesChanged { dry_run: terms.dry_run, pauses: live(&after, realm), ..PausesChanged::default() };
+    for Pause { scope, .. } in &asked {
+        let was = before.of_scope(scope, now).map(PauseDetails::from);
+        let is = after.of_scope(scope, now).map(PauseDetails::from);
+        if was.is_some() && paused == IfPaused::Keep {
+            changed.kept.extend(was);
+            continue;
+        }
+        changed.replaced.extend(was);
+        changed.paused.extend(is);
+    }
+    Ok(changed)
+}
+
+/// Has runs looked at whose pause was replaced by one that ends sooner: they were put off until the end of that one.
+async fn wake_sooner(
+    realm: &dyn Realm,
+    dispatcher: &Dispatcher,
+    asked: &[Pause],
+    changed: &ChangedPauses,
+) -> Result<(), Error> {
+    let ChangedPauses { before, after } = changed;
+    let now = realm.now();
+    let ends_sooner = |scope: &Scope| {
+        let of_before = before.all.iter().find(|pause| pause.scope == *scope);
+        of_before.zip(after.of_scope(scope, now)).is_some_and(|(was, is)| is.ends_before(was))
+    };
+    let sooner: Vec<Scope> =
+        asked.iter().map(|pause| pause.scope.clone()).filter(|scope| ends_sooner(scope)).collect();
+    if !sooner.is_empty() {
+        wake(realm, dispatcher, &sooner, after).await?;
+    }
+    Ok(())
 }
 
 async fn resume(realm: &dyn Realm, scopes: Vec<Scope>, dry_run: bool) -> Result<PausesChanged, Error> {
@@ -399,10 +502,11 @@ async fn resume(realm: &dyn Realm, scopes: Vec<Scope>, dry_run: bool) -> Result<
         }
     }
     let pauses = live(&after, realm);
-    Ok(PausesChanged { dry_run, paused: Vec::new(), resumed, unchanged, woken, pauses })
+    Ok(PausesChanged { dry_run, resumed, unchanged, woken, pauses, ..PausesChanged::default() })
 }
 
-/// Has the runs looked at that waited for one of the scopes, and wait for no other.
+/// Has the runs looked at that waited for a pause of one of the scopes: those that may start now, and those that another
+/// pause keeps, which ends sooner than they would be looked at. Gives how many may start.
 async fn wake(
     realm: &dyn Realm,
     dispatcher: &Dispatcher,
@@ -415,16 +519,12 @@ async fn wake(
     loop {
         let RunPage { runs, next, .. } = realm.runs().page(&query).await?;
         let now = realm.now();
-        let waited = runs.into_iter().filter(|run| {
-            scopes.iter().any(|scope| scope.has(run))
-                && run.ts_start.is_none()
-                // A run that was put off has left its line; one in a line is called.
-                && !run.is_in_line()
-                && !run.waits_for_permit()
-                && pauses.of(run, now).is_none()
-        });
-        let keys: Vec<RunKey> = waited.map(|run| run.key).collect();
-        let wakes: Vec<_> = keys.into_iter().map(|key| woken_one(dispatcher, key)).collect();
+        let waited = runs
+            .into_iter()
+            .filter(|run| scopes.iter().any(|scope| scope.has(run)) && pauses.calls(run, now));
+        let called: Vec<(RunKey, bool)> =
+            waited.map(|run| (run.key.clone(), pauses.of(&run, now).is_none())).collect();
+        let wakes: Vec<_> = called.into_iter().map(|(key, goes)| woken_one(dispatcher, key, goes)).collect();
         let outcomes: Vec<bool> = stream::iter(wakes).buffer_unordered(AT_ONCE).try_collect().await?;
         woken += u64::try_from(outcomes.into_iter().filter(|woken| *woken).count()).unwrap_or(0);
         match next {
@@ -434,8 +534,9 @@ async fn wake(
     }
 }
 
-async fn woken_one(dispatcher: &Dispatcher, key: RunKey) -> Result<bool, Error> {
-    Ok(dispatcher.wake_resumed(&key).await?)
+/// Has a run looked at; returns whether it was, and goes on.
+async fn woken_one(dispatcher: &Dispatcher, key: RunKey, goes: bool) -> Result<bool, Error> {
+    Ok(dispatcher.wake_resumed(&key).await? && goes)
 }
 
 async fn dispatcher(realm: &dyn Realm) -> Result<Dispatcher, Error> {

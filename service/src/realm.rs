@@ -66,6 +66,13 @@ pub trait Realm: Send + Sync {
     async fn served_workers(&self) -> Result<Vec<WorkerName>, Error> {
         Ok(Vec::new())
     }
+    /// Since when the process that runs its jobs is stopping, and begins nothing more; `None` where it is not, or there is none.
+    ///
+    /// # Errors
+    /// [`Error`] when the store cannot be read.
+    async fn stopping_since(&self) -> Result<Option<Timestamp>, Error> {
+        Ok(None)
+    }
     /// Whether it is on AWS, where no `pumice serve` starts and a path names no folder.
     fn is_aws(&self) -> bool;
     /// The region of AWS that it is in, where that is known.

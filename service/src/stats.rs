@@ -11,7 +11,7 @@ use pumice_core::duration::Span;
 use pumice_core::filter::{Filter, FilterTime, Wanted};
 use pumice_core::ids::JobId;
 use pumice_core::ports::{Order, PastCount, RunPage, RunQuery};
-use pumice_core::run::{Figures, Status};
+use pumice_core::run::{Figures, Status, failures_per_mille};
 use pumice_core::spec::Timezone;
 use pumice_core::text::counted;
 use schemars::JsonSchema;
@@ -174,7 +174,7 @@ impl JobFigures {
             Status::Skipped => self.skipped += runs,
             _ => {}
         }
-        self.failures_per_mille = (self.failed * 1_000).checked_div(self.complete + self.failed);
+        self.failures_per_mille = failures_per_mille(self.complete, self.failed);
     }
 }
 

@@ -9,8 +9,8 @@ use pumice_local::SystemClock;
 use pumice_service::Instant;
 use pumice_service::drain::{DrainWorkers, WorkerDrain, drain_workers, wait_for_drain};
 use pumice_service::pauses::{
-    self, EndMaintenance, ListWorkers, PauseDetails, PauseJobs, PauseTerms, PauseWorkers, PausesChanged,
-    ResumeJobs, ResumeWorkers, WorkerList, WorkerShown,
+    self, EndMaintenance, ListWorkers, PauseDetails, PauseJobs, PauseTerms, PauseWorkers, PausedStep,
+    PausesChanged, ResumeJobs, ResumeWorkers, WorkerList, WorkerShown,
 };
 
 use super::instant;
@@ -138,6 +138,12 @@ fn show(global: &Global, changed: &PausesChanged) -> Result<(), Failure> {
 fn change_lines(changed: &PausesChanged) -> Vec<String> {
     let mut lines: Vec<String> =
         changed.paused.iter().map(|pause| format!("paused {}", line(pause))).collect();
+    lines.extend(changed.replaced.iter().map(|pause| format!("in place of the pause of {}", line(pause))));
+    lines.extend(changed.kept.iter().map(|pause| format!("paused already: {}", line(pause))));
+    lines.extend(changed.steps.iter().map(step_line));
+    if changed.more_steps > 0 {
+        lines.push(format!("and {} more steps", changed.more_steps));
+    }
     lines.extend(changed.resumed.iter().map(|pause| format!("resumed {}", name(&pause.scope))));
     lines.extend(changed.unchanged.iter().map(|scope| format!("{} was not paused", name(scope))));
     if changed.woken > 0 {
@@ -147,14 +153,21 @@ fn change_lines(changed: &PausesChanged) -> Vec<String> {
             counted(usize::try_from(changed.woken).unwrap_or(usize::MAX), "run")
         ));
     }
-    for left in changed.pauses.iter().filter(|left| !changed.paused.iter().any(|one| one.scope == left.scope))
-    {
+    let named =
+        |left: &PauseDetails| changed.paused.iter().chain(&changed.kept).any(|one| one.scope == left.scope);
+    for left in changed.pauses.iter().filter(|left| !named(left)) {
         lines.push(format!("still paused: {}", line(left)));
     }
     if changed.dry_run {
         lines.push("(dry run: nothing was changed)".to_owned());
     }
     lines
+}
+
+/// A paused job that goes on as a step.
+fn step_line(step: &PausedStep) -> String {
+    let (job, of) = (escaped(step.job.as_str()), escaped(step.of.as_str()));
+    format!("job {job} goes on as a step of {of}: pause that, too, where its new runs are to wait")
 }
 
 fn name(scope: &Scope) -> String {
@@ -174,6 +187,7 @@ fn table(format: Format, found: &WorkerList) -> Vec<String> {
     let number = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
     let in_folder = found.served.is_some();
     let alive = |worker: &WorkerShown| match (in_folder, worker.is_served) {
+        (true, Some(true)) if found.stopping.is_some() => "stopping".to_owned(),
         (true, Some(true)) => "served".to_owned(),
         (true, _) => "no".to_owned(),
         (false, _) => number(worker.hosts.and_then(|hosts| u64::try_from(hosts).ok())),
@@ -186,7 +200,10 @@ fn table(format: Format, found: &WorkerList) -> Vec<String> {
                 let serves: Vec<&str> = found.serves.iter().map(WorkerName::as_str).collect();
                 Some(format!("not served: the server serves {}", serves.join(", ")))
             }
-            _ => None,
+            _ => found.stopping.map(|since| {
+                let since = view::local_time(since.0);
+                format!("the server is stopping since {since}, and begins nothing more")
+            }),
         };
         paused.into_iter().chain(unserved).collect::<Vec<_>>().join("; ")
     };

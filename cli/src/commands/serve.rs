@@ -1,9 +1,11 @@
 //! `serve`: the workers of a realm's folder.
 
+use std::time::Duration;
+
 use pumice_core::engine::Limits;
 use pumice_core::ids::WorkerName;
 use pumice_core::ports::Clock;
-use pumice_local::{Durability, Home, SystemClock, Workers};
+use pumice_local::{Database, Durability, Home, SystemClock, Workers};
 
 use super::{prepare_for_commands, runners};
 use crate::args::{Global, Serve};
@@ -11,6 +13,9 @@ use crate::failure::Failure;
 use crate::realm::more_secrets;
 use crate::signals::asked_to_stop;
 use crate::supervisor;
+
+/// How long the note that the server is stopping may take: stopping does not wait for a store that hangs.
+const NOTE: Duration = Duration::from_secs(1);
 
 /// Runs jobs until Ctrl-C, SIGTERM or SIGHUP, which gives running jobs the time of `--drain` to finish; a second one stops them.
 pub(super) async fn serve(global: &Global, options: Serve) -> Result<(), Failure> {
@@ -56,6 +61,7 @@ pub(super) async fn serve(global: &Global, options: Serve) -> Result<(), Failure
     let stop = async {
         stop.await;
         supervisor::stopping();
+        note_stopping(home.database()).await;
     };
     let fault = tokio::select! {
         served = workers.serve(stop, kill) => {
@@ -71,4 +77,13 @@ pub(super) async fn serve(global: &Global, options: Serve) -> Result<(), Failure
     };
     // Nothing that runs can be recorded any more; what was recorded goes on when the realm is served again.
     Err(Failure::store(format!("stopped serving: {fault}")))
+}
+
+/// Has others see that the server is stopping, while what runs may go on.
+async fn note_stopping(database: &Database) {
+    match tokio::time::timeout(NOTE, database.note_stopping(SystemClock.now())).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "cannot note that the server is stopping"),
+        Err(_) => tracing::warn!("cannot note that the server is stopping: the store does not answer"),
+    }
 }

@@ -16,10 +16,10 @@ use pumice_core::trigger::TriggerFields;
 use pumice_local::SystemClock;
 use pumice_service::Realm as _;
 use pumice_service::specs::{
-    Applied, ChangeWord, CheckSpecs, Checked, DeleteJobs, DocumentKind, Documents, EntryShown, FieldChange,
-    JobList, JobName, ListJobs, MovedEntries, NextSlot, Specs, Surroundings, Terms, Warning, all_new,
-    check_in, delete, list, other_realm, plan_new, plan_specs, put_on, read, refuse_warnings, show,
-    show_standing, surroundings, warning_lines, without_workers,
+    Applied, AppliedRealm, ChangeWord, CheckSpecs, Checked, DeleteJobs, DocumentKind, Documents, EntryShown,
+    FieldChange, JobList, JobName, ListJobs, MovedEntries, NextSlot, Specs, Surroundings, Terms, TouchedJob,
+    Warning, all_new, check_in, delete, list, other_realm, plan_new, plan_specs, put_on, read,
+    refuse_warnings, show, show_standing, surroundings, warning_lines, without_workers,
 };
 use serde_json::Value;
 
@@ -58,14 +58,14 @@ pub(super) async fn apply(global: &Global, options: &Apply) -> Result<(), Failur
         (false, _) => {
             let realm = Realm::open(&own, true).await?;
             let applied = put_on(&realm, specs, &terms).await?;
-            let has_changed = applied.realm.as_ref().is_some_and(|one| one.change == ChangeWord::Updated);
-            if has_changed && realm.is_served() == Some(true) {
+            let waits = |realm: &AppliedRealm| realm.fields.iter().any(|one| one.field != POOLS);
+            if applied.realm.as_ref().is_some_and(waits) && realm.is_served() == Some(true) {
                 note(global, &[LATER.to_owned()]);
             }
             applied
         }
     };
-    print(global.output, &applied, || applied_lines(&applied))
+    print(global.output, &applied, || applied_lines(global.output, &applied))
 }
 
 /// Shows what `apply` would do.
@@ -113,7 +113,9 @@ async fn specs_of(global: &Global, sources: &Sources, strict: bool) -> Result<(G
 
 /// The note about a realm's definition that changes while it is served.
 const LATER: &str = "the server of this folder has read the settings at its start: those that changed count when `pumice serve` \
-                     is started anew, those of schedules at once";
+                     is started anew, those of schedules and the pools at once";
+/// The field of a definition that counts at once.
+const POOLS: &str = "pools";
 
 /// The documents of files, built for an environment where one is given.
 fn documents(global: &Global, sources: &Sources, around: &Surroundings) -> Result<Documents, Failure> {
@@ -160,7 +162,7 @@ fn warn_of(global: &Global, warnings: &[Warning]) {
     warn(global, &warning_lines(warnings, most));
 }
 
-fn applied_lines(applied: &Applied) -> Vec<String> {
+fn applied_lines(format: Format, applied: &Applied) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(realm) = &applied.realm {
         lines.push(format!("{:<9} realm {}", realm.change.as_str(), realm.realm));
@@ -180,13 +182,17 @@ fn applied_lines(applied: &Applied) -> Vec<String> {
         lines.push(format!("{:<9} connection {}", one.change.as_str(), escaped(one.conn_id.as_str())));
         lines.extend(one.fields.iter().flat_map(difference));
     }
-    lines.extend(applied.removed.iter().map(|one| {
+    for one in &applied.removed {
         let kind = match one.kind {
             DocumentKind::Job => String::new(),
             other => format!("{} ", other.as_str()),
         };
-        format!("removed   {kind}{}", escaped(&one.id))
-    }));
+        lines.push(format!("removed   {kind}{}", escaped(&one.id)));
+        let is_it = |touched: &&TouchedJob| one.kind == DocumentKind::Job && touched.job_id == one.id;
+        lines.extend(applied.touched.iter().filter(is_it).flat_map(|touched| {
+            plan::touched_lines(format, touched.schedule.as_ref(), touched.unended.as_ref())
+        }));
+    }
     lines.extend(applied.users.iter().map(plan::user_line));
     lines.extend(applied.moved.iter().flat_map(moved_lines));
     let changes: Vec<ChangeWord> = applied

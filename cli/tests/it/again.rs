@@ -308,7 +308,28 @@ fn retry_of_many_checks_each_as_retry_of_one_does() {
     let second = again(&pumice, &first, &[]);
     assert_eq!(steps(&pumice, &second), ["a kept", "b failed"]);
     let id = |run: &str| format!("id:{run}");
-    assert_eq!(pumice.run(&["runs", "delete", "--where", &id(&first)]).status, 0);
+    // The run that kept a step of it would lose its output; of the two, the other goes first.
+    let delete = |more: &[&str]| {
+        pumice.run(&[&["runs", "delete", "--where", &id(&first), "-o", "json"], more].concat())
+    };
+    let looked = delete(&["--dry-run"]).json();
+    let note =
+        format!("1 will be refused, as others need their steps: run {first} is needed by run {second}");
+    assert_eq!((&looked["note"], &looked["count"]), (&json!(note), &json!(1)));
+    let refusal = delete(&[]).json();
+    let said =
+        format!("run {second} has kept steps of it, whose outputs would be gone: delete that one first");
+    assert_eq!(
+        (&refusal["receipts"][0]["outcome"], &refusal["receipts"][0]["error"]),
+        (&json!("refused"), &json!(said))
+    );
+    // A record may expire all the same.
+    let store = rusqlite::Connection::open(pumice.path().join(".pumice/pumice.db")).expect("the store");
+    store.busy_timeout(std::time::Duration::from_secs(10)).expect("a timeout");
+    let removed =
+        store.execute("DELETE FROM runs WHERE key = ?1 OR key LIKE ?1 || '/%'", [&first]).expect("removed");
+    assert_eq!(removed, 3);
+    drop(store);
     let why = pumice.run(&["runs", "retry", &second]);
     refused(&why, "which is to be kept, is gone");
     let many = pumice.run(&["runs", "retry", "--where", &id(&second), "-o", "json"]);
@@ -318,6 +339,9 @@ fn retry_of_many_checks_each_as_retry_of_one_does() {
     assert!(why.err.contains(reported), "{reported}: {why:?}");
     let all = pumice.run(&["runs", "list", "--where", "job:c", "-o", "json"]).json();
     assert_eq!(all["runs"].as_array().map(Vec::len), Some(1), "no other run was made");
+    // Nothing has kept steps of the second.
+    let deleted = pumice.run(&["runs", "delete", "--where", &id(&second), "-o", "json"]).json();
+    assert_eq!(deleted["receipts"][0]["outcome"], "deleted", "{deleted:#}");
 }
 
 #[test]

@@ -143,6 +143,8 @@ fn secret_printed_in_two_parts_is_masked_while_followed() {
     assert_eq!(pumice.run(&["runs", "output", &run]).out, "a ***** b");
     let rest = pumice.run(&["runs", "output", &run, "--from", "22"]);
     assert!(rest.out == " b" && rest.err.contains("go on with --from 24"), "{rest:?}");
+    let beyond = pumice.run(&["runs", "output", &run, "--from", "25"]);
+    assert!(beyond.status == 2 && beyond.err.contains("--from 25: there are 24 bytes"), "{beyond:?}");
 }
 
 #[test]

@@ -28,6 +28,7 @@ mod object_triggers;
 mod odd_schedules;
 mod operating;
 mod outputs;
+mod pausing;
 mod payloads;
 mod people;
 mod plans;

@@ -152,7 +152,9 @@ fn prune_that_is_probably_not_meant_is_refused() {
 
 #[test]
 fn prune_of_a_job_that_runs_is_refused_unless_it_is_meant() {
-    let pumice = realm(&[job("etl/a", json!({})), job("etl/busy", json!({}))]);
+    let hourly = json!({ "schedule": { "every": "1h" } });
+    let pumice =
+        realm(&[job("etl/a", json!({})), job("etl/busy", json!({})), job("etl/hourly", hourly.clone())]);
     assert_eq!(pumice.run(&["dispatch", "etl/busy"]).status, 0);
     pumice.write("a.json", job("etl/a", json!({})).to_string());
     let prune = ["a.json", "--prune", "--scope", "etl/"];
@@ -163,8 +165,26 @@ fn prune_of_a_job_that_runs_is_refused_unless_it_is_meant() {
     let refused = pumice.run(&[&["apply"], &prune[..]].concat());
     let run = plan["documents"][0]["unended"]["runs"][0].as_str().expect("a run").to_owned();
     assert!(refused.status == 2 && refused.err.contains(&run), "{refused:?}");
-    assert_eq!(ids(&pumice).len(), 2);
-    assert_eq!(pumice.run(&[&["apply", "--despite-runs"], &prune[..]].concat()).status, 0);
+    assert_eq!(ids(&pumice).len(), 3);
+    // What is touched is named as in the plan: before it is done, and by the act itself.
+    let despite = [&["apply", "--despite-runs"], &prune[..]].concat();
+    let touched = json!([
+        { "job_id": "etl/busy", "unended": { "count": 1, "runs": [run] } },
+        { "job_id": "etl/hourly", "schedule": hourly["schedule"] },
+    ]);
+    let looked = pumice.run(&[&despite[..], &["--dry-run"]].concat());
+    assert!(
+        looked.out.contains(&format!("removed   etl/busy\n    1 run has not ended: {run}\n")),
+        "{looked:?}"
+    );
+    assert!(
+        looked.out.contains("removed   etl/hourly\n    its schedule starts nothing more: "),
+        "{looked:?}"
+    );
+    let looked = pumice.run(&[&despite[..], &["--dry-run", "-o", "json"]].concat()).json();
+    assert_eq!(looked["touched"], touched);
+    let applied = pumice.run(&[&despite[..], &["-o", "json"]].concat());
+    assert_eq!((applied.status, &applied.json()["touched"]), (0, &touched));
     assert_eq!(ids(&pumice), ["etl/a"]);
 }
 

@@ -107,6 +107,7 @@ fn pool_runs_as_many_as_its_size_in_their_order() {
         let_go(&pumice, run);
     }
     wait_until(|| began(&pumice).contains(&last));
+    waits_are_counted(&pumice, &last);
     // It outlives the server, as what waits does.
     let next = ask(&pumice, "a", &[]);
     wait_until(|| why(&pumice, &next).contains("1 of 1 taken"));
@@ -118,6 +119,24 @@ fn pool_runs_as_many_as_its_size_in_their_order() {
     drop(server);
     let listed = pumice.run(&["pools", "list", "-o", "json"]).json();
     assert_eq!((&listed["pools"][0]["taken"], &listed["pools"][0]["waiting"]), (&json!(0), &json!(0)));
+}
+
+/// The figures have the time for which the last of these runs was in line.
+fn waits_are_counted(pumice: &Pumice, last: &str) {
+    let runs = pumice.run(&["runs", "list", "--job", "b", "-o", "json"]).json();
+    let at = |time: &Value| {
+        time.as_str().expect("a time").parse::<chrono::DateTime<chrono::Utc>>().expect("a time")
+    };
+    let mut waits: Vec<(u64, &Value)> = Vec::new();
+    for run in runs["runs"].as_array().expect("runs").iter().filter(|run| !run["ts_start"].is_null()) {
+        let waited = at(&run["ts_start"]) - at(&run["ts_dispatch"]);
+        waits.push((u64::try_from(waited.num_milliseconds()).expect("a wait"), &run["run_id"]));
+    }
+    assert!(waits.iter().any(|(_, run)| *run == last), "{runs:#}");
+    // Of so few the largest is the 95th of 100.
+    let most = waits.iter().map(|(waited, _)| *waited).max();
+    let stats = pumice.run(&["stats", "--where", "job:b", "-o", "json"]).json();
+    assert_eq!(stats["jobs"][0]["waited_p95_ms"].as_u64(), most, "{stats:#}");
 }
 
 #[test]
@@ -232,6 +251,12 @@ fn drained_worker_ends_its_runs_and_begins_no_more() {
     std::fs::write(&go_on, "").expect("a file");
     let drained = pumice.run(&["workers", "drain", "core", "--wait", "--why", "new disk", "-o", "json"]);
     assert_eq!((drained.status, &drained.json()["drained"]), (0, &json!(true)), "{drained:?}");
+    let changed = &drained.json()["changed"];
+    assert_eq!(
+        (&changed["paused"][0]["why"], &changed["replaced"][0]["scope"]),
+        (&json!("new disk"), &json!({ "worker": "core" })),
+        "{changed:#}"
+    );
     assert!(pumice.run(&["runs", "why", &begun]).out.starts_with("complete"));
     // It outlives the server, and what waited starts when the worker is resumed.
     assert_eq!(server.end_by("TERM"), 0);

@@ -93,6 +93,45 @@ fn chain_rests_at_its_next_step_when_its_server_drains() {
 }
 
 #[test]
+fn server_that_is_stopping_is_reported_by_what_looks_at_it() {
+    let pumice = Pumice::new();
+    let folder = pumice.path().display().to_string();
+    let long =
+        shell("long", &format!("touch {folder}/begun; while ! test -e {folder}/go; do sleep 0.02; done"));
+    let mut other = shell("other", "true");
+    other["worker"] = "idle".into();
+    apply(&pumice, &json!([long, other]));
+    let server = pumice.serve_with(&["--drain", "60s"]);
+    dispatched(&pumice, "long");
+    wait_until(|| pumice.path().join("begun").exists());
+    let said = |words: &[&str]| pumice.run(words).out;
+    assert!(!said(&["workers", "list"]).contains("stopping") && !said(&["doctor"]).contains("stopping"));
+    server.signal("TERM");
+    let run = dispatched(&pumice, "other");
+    let is_stopping = "the server of this folder is stopping since ";
+    wait_until(|| said(&["runs", "why", &run]).contains(is_stopping));
+    let why = said(&["runs", "why", &run]);
+    assert!(why.trim_end().ends_with("and begins nothing more; `pumice serve` runs it after that"), "{why}");
+    let listed = said(&["workers", "list"]);
+    assert!(listed.contains("stopping") && listed.contains("begins nothing more"), "{listed}");
+    let workers = pumice.run(&["workers", "list", "-o", "json"]).json();
+    assert!(workers["served"] == true && workers["stopping"].is_string(), "{workers:#}");
+    let doctor = pumice.run(&["doctor", "-o", "json"]).json();
+    let check = doctor["checks"].as_array().expect("checks").iter().find(|check| check["name"] == "server");
+    let check = check.expect("the server");
+    assert_eq!(check["finding"], "warning", "{check:#}");
+    assert!(check["says"].as_str().is_some_and(|says| says.contains("is stopping since ")), "{check:#}");
+    pumice.write("go", "");
+    assert_eq!(server.end(), 0);
+    let why = said(&["runs", "why", &run]);
+    assert!(why.contains("nothing serves this folder") && !why.contains("stopping"), "{why}");
+    // The note was about that server.
+    let _again = pumice.serve();
+    wait_until(|| said(&["runs", "why", &run]).starts_with("complete"));
+    assert_eq!(pumice.run(&["workers", "list", "-o", "json"]).json()["stopping"], Value::Null);
+}
+
+#[test]
 fn server_that_stalls_longer_than_its_lease_keeps_its_runs() {
     let pumice = Pumice::new();
     let folder = pumice.path().display().to_string();

@@ -61,11 +61,18 @@ fn worker(ask: &Ask) -> Result<Vec<WorkerName>, Fault> {
 fn answer(ask: &Ask, changed: Result<PausesChanged, Error>, page: &str) -> Result<Response, Fault> {
     let changed = changed?;
     let paused = changed.paused.iter().map(|pause| format!("{} paused", pause.scope.words()));
+    let replaced = changed.replaced.iter().map(|pause| {
+        let by = pause.by.as_deref().map(|by| format!(" by {by}")).unwrap_or_default();
+        let why = pause.why.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
+        format!("in place of the pause of {}{by}{why}", pause.scope.words())
+    });
+    let steps = changed.steps.iter().map(|step| format!("job {} goes on as a step of {}", step.job, step.of));
     let resumed = changed.resumed.iter().map(|pause| format!("{} resumed", pause.scope.words()));
     let unchanged = changed.unchanged.iter().map(|scope| format!("{} was not paused", scope.words()));
     let woken = (changed.woken > 0)
         .then(|| format!("{} woken", counted(usize::try_from(changed.woken).unwrap_or(usize::MAX), "run")));
-    let changes: Vec<String> = paused.chain(resumed).chain(unchanged).chain(woken).collect();
+    let changes: Vec<String> =
+        paused.chain(replaced).chain(steps).chain(resumed).chain(unchanged).chain(woken).collect();
     ask.tell(changed.unchanged.is_empty(), escaped(&changes.join("; ")).into_owned());
     Ok(see(&back_to(ask, page)))
 }

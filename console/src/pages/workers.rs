@@ -34,6 +34,7 @@ pub(super) fn health(found: &WorkerList) -> Vec<Value> {
             (Some(0), ..) => ("no host".to_owned(), "bad"),
             (Some(hosts), ..) => (counted(hosts, "host"), "good"),
             (None, Some(true), Some(false)) => ("not served".to_owned(), "bad"),
+            (None, Some(true), _) if found.stopping.is_some() => ("stopping".to_owned(), "bad"),
             (None, Some(true), _) => ("served".to_owned(), "good"),
             (None, Some(false), _) => ("no server".to_owned(), "bad"),
             (None, None, _) => ("unknown".to_owned(), "calm"),

@@ -80,4 +80,11 @@ async fn health_needs_no_login_and_shows_no_names() {
     lock.lock().unwrap();
     let answer = server.send("GET", "/healthz", &[], "").await;
     assert_eq!((answer.status, answer.body.as_str()), (200, r#"{"status":"ok","reasons":[]}"#));
+    // While that process stops, nothing begins.
+    let folder = Folder::new().await;
+    let _lock = folder.stopping().await;
+    let answer = Server::start(folder).await.send("GET", "/healthz", &[], "").await;
+    let reasons = answer.json()["reasons"].to_string();
+    let is_stopping = reasons.contains("the server of this folder is stopping since ");
+    assert!(answer.status == 503 && is_stopping, "{answer:?}");
 }

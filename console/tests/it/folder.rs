@@ -63,6 +63,14 @@ impl Folder {
         folder
     }
 
+    /// Has a process serve it, which is stopping.
+    pub(crate) async fn stopping(&self) -> pumice_local::ServeLock {
+        let now = SystemClock.now();
+        let lock = self.home.lock(now).await.unwrap();
+        self.home.database().note_stopping(now).await.unwrap();
+        lock
+    }
+
     /// Puts a message aside, as a worker does.
     pub(crate) async fn bury(&self, message: Message, reason: &str) {
         let (database, worker) = (self.home.database(), message.worker.clone());
@@ -186,6 +194,10 @@ impl Realm for Folder {
 
     async fn served_workers(&self) -> Result<Vec<WorkerName>, Error> {
         Ok(self.home.served_workers().await?)
+    }
+
+    async fn stopping_since(&self) -> Result<Option<Timestamp>, Error> {
+        Ok(self.home.stopping_since().await?)
     }
 
     fn is_aws(&self) -> bool {

@@ -8,7 +8,7 @@ use crate::Timestamp;
 use crate::duration::Span;
 use crate::ids::RunKey;
 use crate::job_type::Site;
-use crate::pauses::{MAX_PAUSES, Pause, Pauses, Scope};
+use crate::pauses::{IfPaused, MAX_PAUSES, Pause, Pauses, Scope};
 use crate::permits::Gate;
 use crate::ports::{CommitError, StoreError, StoreErrorKind};
 use crate::run::{Input, Run};
@@ -53,16 +53,22 @@ impl KnownPauses {
     }
 }
 
+/// The pauses of a realm before a write and after it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangedPauses {
+    /// Before.
+    pub before: Pauses,
+    /// After.
+    pub after: Pauses,
+}
+
 impl Dispatcher {
-    /// Pauses what the pauses name, in place of the pauses that they have.
+    /// Pauses what the pauses name, unless that is paused and its pause is to be kept.
     ///
     /// # Errors
     /// [`CommitError`] when others write the record again and again, there would be too many, or the store cannot be reached.
-    pub async fn pause(&self, pauses: &[Pause]) -> Result<Pauses, CommitError> {
-        self.change(|before, now| {
-            pauses.iter().fold(before.clone(), |all, pause| all.with(pause.clone(), now))
-        })
-        .await
+    pub async fn pause(&self, pauses: &[Pause], paused: IfPaused) -> Result<ChangedPauses, CommitError> {
+        self.change(|before, now| before.with_all(pauses, paused, now)).await
     }
 
     /// Takes the pauses of scopes away. The runs that waited for it are woken by [`Dispatcher::wake_resumed`].
@@ -70,8 +76,9 @@ impl Dispatcher {
     /// # Errors
     /// [`CommitError`] when others write the record again and again, or the store cannot be reached.
     pub async fn resume(&self, scopes: &[Scope]) -> Result<Pauses, CommitError> {
-        self.change(|before, now| scopes.iter().fold(before.clone(), |all, scope| all.without(scope, now)))
-            .await
+        let without =
+            |before: &Pauses, now| scopes.iter().fold(before.clone(), |all, scope| all.without(scope, now));
+        Ok(self.change(without).await?.after)
     }
 
     /// How many permits the gate of a run has now; `None` where the realm has no such pool, or the run has no gate.
@@ -87,7 +94,10 @@ impl Dispatcher {
         self.ledger().call_waiting(gate).await;
     }
 
-    async fn change(&self, next: impl Fn(&Pauses, Timestamp) -> Pauses) -> Result<Pauses, CommitError> {
+    async fn change(
+        &self,
+        next: impl Fn(&Pauses, Timestamp) -> Pauses,
+    ) -> Result<ChangedPauses, CommitError> {
         let runs = &self.site().ports.runs;
         for _ in 0..MAX_TRIES {
             let before = runs.pauses().await?;
@@ -98,7 +108,7 @@ impl Dispatcher {
             }
             match runs.put_pauses(&next).await {
                 Err(CommitError::Conflict) => {}
-                Ok(()) => return Ok(next),
+                Ok(()) => return Ok(ChangedPauses { before, after: next }),
                 Err(error) => return Err(error),
             }
         }

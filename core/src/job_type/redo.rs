@@ -27,7 +27,8 @@ impl StepRedo {
 
 /// The fate of each step of a plan. `before` is the plan of the run that ended, `ended` the records of the steps of its
 /// last attempt. A step is that of the other plan that has the same job, the same globals of its own (of a foreach: the same
-/// item) and as many such steps before it: where a spec was edited, its steps have other places.
+/// item) and as many such steps before it: where a spec was edited, its steps have other places. A step that came before one
+/// which is run again, and comes after it now, is run again too.
 #[must_use]
 pub fn redone(plan: &Plan, before: Option<&Plan>, ended: &[Run], from: &RedoFrom) -> Vec<StepRedo> {
     let records: BTreeMap<usize, &Run> =
@@ -38,12 +39,14 @@ pub fn redone(plan: &Plan, before: Option<&Plan>, ended: &[Run], from: &RedoFrom
     }
     // The first of those alike is the first there.
     there.values_mut().for_each(|steps| steps.reverse());
-    let mut found: Vec<Option<&Run>> = Vec::with_capacity(plan.steps.len());
-    for planned in &plan.steps {
-        let step = there.get_mut(&identity(planned)).and_then(Vec::pop);
-        found.push(step.and_then(|step| records.get(&step).copied()));
+    let places: Vec<Option<usize>> =
+        plan.steps.iter().map(|planned| there.get_mut(&identity(planned)).and_then(Vec::pop)).collect();
+    let found: Vec<Option<&Run>> =
+        places.iter().map(|place| place.and_then(|step| records.get(&step).copied())).collect();
+    let mut again = anew(plan, &found, from);
+    if let Some(before) = before {
+        turned_round((plan, &places), before, &found, &mut again);
     }
-    let again = anew(plan, &found, from);
     let redo = |(step, run): (usize, &Option<&Run>)| {
         let Some(run) = run else { return StepRedo::Again(None) };
         // A step that was kept there is kept from where it ran.
@@ -54,6 +57,38 @@ pub fn redone(plan: &Plan, before: Option<&Plan>, ended: &[Run], from: &RedoFrom
         }
     };
     found.iter().enumerate().map(redo).collect()
+}
+
+/// Has steps run again that ended well before one which is run again, and come after it now: what they did was done without
+/// it. `places` are the places that the steps have in the plan of before.
+fn turned_round(
+    (plan, places): (&Plan, &[Option<usize>]),
+    before: &Plan,
+    found: &[Option<&Run>],
+    again: &mut [Option<RedoFrom>],
+) {
+    let is_as_it_was = places.iter().enumerate().all(|(step, place)| {
+        let was = place.and_then(|place| before.steps.get(place));
+        *place == Some(step) && was.is_some_and(|was| was.after == plan.steps[step].after)
+    });
+    let has_order = |plan: &Plan| plan.steps.iter().any(|step| !step.after.is_empty());
+    if is_as_it_was || !has_order(plan) || !has_order(before) {
+        return;
+    }
+    let is_kept = |again: &[Option<RedoFrom>], step: usize| {
+        again[step].is_none() && found[step].is_some_and(|run| run.status == Status::Complete)
+    };
+    let mut next: Vec<usize> = (0..plan.steps.len()).filter(|step| !is_kept(again, *step)).collect();
+    while let Some(first) = next.pop() {
+        let Some(was) = places[first] else { continue };
+        for step in plan.after(first) {
+            let came_before = |place: usize| before.after(place).contains(&was);
+            if is_kept(again, step) && places[step].is_some_and(came_before) {
+                again[step] = Some(RedoFrom::All);
+                next.push(step);
+            }
+        }
+    }
 }
 
 /// The identity of a step in another plan.

@@ -19,7 +19,7 @@ use super::reports::{child_ended, has_news};
 use super::status::Status;
 use super::stop::StopRequest;
 use super::waits::{DUTIES, HOLD, POLL, WAKE_GRACE};
-use super::wakes::{lull, plain, wake};
+use super::wakes::{keep_first_due, lull, plain, wake};
 use super::worker::Lease;
 use crate::Timestamp;
 use crate::duration::Span;
@@ -165,7 +165,6 @@ fn claim(run: &Run, lease: Lease, hostname: String, event_log: Option<Value>, no
     next.crashes = crashes_so_far(run);
     if run.ts_start.is_none() {
         next.ts_start = Some(now);
-        next.first_due = None;
         next.log.push(Status::Starting, now, Value::Null);
         if let Some(info) = event_log {
             next.log.push(Status::Logging, now, info);
@@ -215,9 +214,7 @@ fn hold(run: &Run, by: &RunKey, now: Timestamp) -> Decision {
     next.leave_line();
     next.lease = None;
     next.handed_over = None;
-    if run.ts_start.is_none() {
-        next.first_due.get_or_insert(run.not_before);
-    }
+    keep_first_due(&mut next);
     next.not_before = now + HOLD.delta();
     // The run in the way sends a message when it has ended; should it not, the sweeper looks.
     next.due_at = Some(next.not_before);
@@ -270,6 +267,7 @@ fn retry(mut next: Run, on_retry: bool, jitter: f64, now: Timestamp) -> Decision
     let info = next.log_retrying(delay);
     next.log.push(Status::Retrying, now, info);
     next.status = Status::Retrying;
+    keep_first_due(&mut next);
     // Records keep microseconds: a record that is read must equal the one that was written.
     next.not_before = (now + delay.delta()).trunc_subsecs(6);
     if on_retry {
@@ -320,6 +318,7 @@ fn ended(mut next: Run) -> Decision {
 fn suspend(mut next: Run, resume: Option<Span>, ends: Option<Timestamp>, now: Timestamp) -> Decision {
     next.status = Status::Waiting;
     next.lease = None;
+    keep_first_due(&mut next);
     next.not_before = now + resume.unwrap_or_default().delta();
     let about = if resume.is_some() { "goes on in another invocation" } else { "for its children" };
     next.log.push(Status::Waiting, now, Value::String(about.to_owned()));

@@ -48,7 +48,7 @@ impl Figures {
     /// How many of a thousand runs that ended well or failed are failures; `None` where there are none.
     #[must_use]
     pub const fn failures_per_mille(&self) -> Option<u64> {
-        (self.failed * 1_000).checked_div(self.complete + self.failed)
+        failures_per_mille(self.complete, self.failed)
     }
 
     /// The time within which this share of the runs ended that started, in hundredths.
@@ -64,6 +64,13 @@ impl Figures {
     }
 }
 
+/// How many of a thousand runs are failures, rounded; `None` where there are none.
+#[must_use]
+pub const fn failures_per_mille(complete: u64, failed: u64) -> Option<u64> {
+    let all = complete + failed;
+    (failed * 1_000 + all / 2).checked_div(all)
+}
+
 /// How long a run took from its first start to its end.
 fn took(run: &Run) -> Option<Duration> {
     between(run.ts_start?, run.ts_end?)
@@ -71,11 +78,8 @@ fn took(run: &Run) -> Option<Duration> {
 
 /// How long a run waited from the time at which it could have started first.
 fn waited(run: &Run) -> Option<Duration> {
-    // Each look at the lock of its job, and each retry, moves `not_before`.
-    let moved = run.attempt > 1;
-    let due = run.first_due.unwrap_or(if moved { run.ts_dispatch } else { run.not_before });
     let start = run.ts_start?;
-    between(due.max(run.ts_dispatch).min(start), start)
+    between(run.was_due().min(start), start)
 }
 
 /// Clocks of hosts differ: what ended before it began took no time.
@@ -124,7 +128,11 @@ mod tests {
         });
         let counts = (figures.complete, figures.failed, figures.cancelled, figures.skipped, figures.open);
         assert_eq!((figures.runs, counts), (9, (1, 2, 1, 1, 4)));
-        assert_eq!(figures.failures_per_mille(), Some(666));
+        assert_eq!(figures.failures_per_mille(), Some(667));
+        assert_eq!(
+            [(4, 5), (13, 8), (1, 1)].map(|(well, bad)| failures_per_mille(well, bad)),
+            [556, 381, 500].map(Some)
+        );
         assert_eq!((figures.took(50), figures.waited(50)), (None, None));
         assert_eq!(Figures::default().failures_per_mille(), None);
     }
@@ -134,10 +142,8 @@ mod tests {
         let seconds = |run: &Run| waited(run).map(|waited| waited.as_secs());
         assert_eq!(seconds(&run(Status::Running, 10, Some(15), None)), Some(5));
         assert_eq!(seconds(&run(Status::Dispatched, 10, None, None)), None);
-        let locked = Run { first_due: Some(at(3)), ..run(Status::Running, 14, Some(15), None) };
-        assert_eq!(seconds(&locked), Some(12));
-        let tried_again = Run { attempt: 2, ..run(Status::Running, 60, Some(5), None) };
-        assert_eq!(seconds(&tried_again), Some(5));
+        let of_before = Run { attempt: 2, ..run(Status::Running, 60, Some(5), None) };
+        assert_eq!(seconds(&of_before), Some(5), "a version before this one did not keep its first due time");
         let slow_clock = run(Status::Complete, 10, Some(8), Some(7));
         assert_eq!((seconds(&slow_clock), took(&slow_clock)), (Some(0), Some(Duration::ZERO)));
     }

@@ -7,7 +7,7 @@ use super::input::{Decision, IllegalTransition, Wake};
 use super::record::Run;
 use super::status::Status;
 use super::waits::{HOLD, POLL};
-use super::wakes::{lull, plain, wake};
+use super::wakes::{keep_first_due, lull, plain, wake};
 use crate::Timestamp;
 use crate::permits::{Admit, Gate, is_absent};
 
@@ -29,7 +29,7 @@ pub(super) fn queue(
         next.log.push(Status::Waiting, now, Value::String(format!("for a permit of {gate}")));
     }
     next.status = Status::Waiting;
-    next.first_due.get_or_insert(run.not_before);
+    keep_first_due(&mut next);
     let places = i32::try_from(ahead.saturating_add(1)).unwrap_or(i32::MAX);
     let pause = HOLD.delta().checked_mul(places).map_or(POLL.delta(), |pause| pause.min(POLL.delta()));
     next.not_before = now + pause;

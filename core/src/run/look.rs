@@ -110,7 +110,7 @@ pub fn look_on(run: &Run, host: Option<&HostId>, composite: bool, now: Timestamp
 #[must_use]
 pub fn too_late(run: &Run, limit: Option<Span>, now: Timestamp) -> Option<String> {
     let limit = limit.filter(|limit| !limit.is_zero())?;
-    let due = run.ts_dispatch.max(run.first_due.unwrap_or(run.not_before));
+    let due = run.was_due();
     let waited = match (run.first_due, run.gate()) {
         (None, _) => String::new(),
         (Some(_), Some(gate)) => format!(", and waited for a permit of {}", gate.words()),
@@ -129,6 +129,15 @@ pub fn calls_next(run: &Run, now: Timestamp) -> bool {
 }
 
 impl Run {
+    /// When it could have started first: none of the things that it waited for since moves that.
+    #[must_use]
+    pub fn was_due(&self) -> Timestamp {
+        // A version before this one forgot it at the start, and each further attempt moves `not_before`.
+        let moved = self.attempt > 1;
+        let due = self.first_due.unwrap_or(if moved { self.ts_dispatch } else { self.not_before });
+        due.max(self.ts_dispatch)
+    }
+
     /// Whether it waits for what others see to: its queue, which has its message, or the run that holds its job's lock.
     #[must_use]
     pub fn only_waits(&self) -> bool {

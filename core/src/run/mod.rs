@@ -32,7 +32,7 @@ pub use apart::{Offloaded, Part};
 pub use cause::Cause;
 pub use decide::decide;
 pub use event::{MAX_LOG_BYTES, MAX_LOG_ENTRIES, RunEvent, RunLog};
-pub use figures::Figures;
+pub use figures::{Figures, failures_per_mille};
 pub use fingerprint::{Fingerprint, MAX_NORMALISED, NoFingerprint, normalised, normalised_of};
 pub use gathering::Gathering;
 pub use input::{Decision, IllegalTransition, Input, LavaEnd, LockChange, Outcome, Wake};

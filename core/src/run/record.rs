@@ -87,8 +87,7 @@ pub struct Run {
     /// The time before which it does not start.
     #[serde(with = "chrono::serde::ts_microseconds")]
     pub not_before: Timestamp,
-    /// When it was due at first, while it waits for its job's lock: each look at the lock moves
-    /// `not_before`.
+    /// When it was due at first, where `not_before` was moved since, as by each look at its job's lock.
     #[serde(
         default,
         with = "chrono::serde::ts_microseconds_option",

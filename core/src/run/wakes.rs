@@ -3,6 +3,7 @@
 use chrono::TimeDelta;
 
 use super::input::{Decision, Wake};
+use super::look::EARLY;
 use super::record::Run;
 use super::waits::{MAX_LULL, WAKE_GRACE};
 use crate::Timestamp;
@@ -11,6 +12,14 @@ use crate::request::MAX_DELAY;
 /// The record, with nothing that follows.
 pub(super) fn plain(run: Run) -> Decision {
     Decision { run, wake: None, lock: None, permit: None }
+}
+
+/// Keeps the time at which a run was due at first, before `not_before` is moved. In a record of a version that did not keep
+/// it, `not_before` may be that of a later look: a run does not start before its time.
+pub(super) fn keep_first_due(run: &mut Run) {
+    if run.ts_start.is_none_or(|start| run.not_before <= start + EARLY.delta()) {
+        run.first_due.get_or_insert(run.not_before);
+    }
 }
 
 /// Sets the time of the next look, and gives the message for it when a queue can hold it that long.

@@ -1,10 +1,11 @@
 //! Explains the state of a run in one sentence, from its record by the rules that decide, and from facts outside the
 //! record.
 
+use chrono::TimeDelta;
 use chrono_tz::Tz;
 
 use super::cause::{Cause, failed, rejected};
-use super::look::{HOST, Look, NOT_ENABLED, is_early, is_suspended, look_on};
+use super::look::{HOST, Look, NOT_ENABLED, is_suspended, look_on};
 use super::reason::split_way;
 use super::record::Run;
 use super::status::Status;
@@ -52,6 +53,8 @@ pub struct GateFact {
     pub holders: Vec<RunKey>,
     /// The run's place in line, from 1; `None` where it is not among those looked at.
     pub place: Option<usize>,
+    /// The first run in line.
+    pub first: Option<RunKey>,
 }
 
 /// The state of the workers that could take a run.
@@ -61,12 +64,16 @@ pub struct WorkerFacts {
     pub is_served: Option<bool>,
     /// The workers that this process serves; none where it serves all, or that is not known.
     pub serves: Vec<WorkerName>,
+    /// Since when this process is stopping: it begins nothing more.
+    pub stopping: Option<Timestamp>,
     /// How many hosts are alive.
     pub alive: usize,
     /// When the last of those that are not was seen.
     pub last_seen: Option<Timestamp>,
-    /// Messages that are ready on the queue, its own among them.
+    /// Messages that are ready on the queue.
     pub ready: Option<u64>,
+    /// Whether one of the messages, of those in flight too, is about the run; `None` where the queue cannot list them.
+    pub has_message: Option<bool>,
     /// Whether the worker has no queue.
     pub without_queue: bool,
 }
@@ -155,6 +162,11 @@ impl Explainer<'_> {
         format!("{}, {} ago", self.time(at), whole(ago))
     }
 
+    /// Whether its time has not come. A message may come a little before, and have it start: that is no time to speak of.
+    fn is_early(&self) -> bool {
+        self.now < self.run.not_before
+    }
+
     fn attempt(&self) -> String {
         match self.run.retry.limit {
             0 | 1 if self.run.attempt == 1 => "its only attempt".to_owned(),
@@ -212,7 +224,7 @@ impl Explainer<'_> {
         if let Some(line) = self.facts.line.as_ref().filter(|line| self.is_in_line(line)) {
             return self.in_line(line);
         }
-        if is_early(run, self.now) {
+        if self.is_early() {
             return self.early();
         }
         if let Look::Close(status, reason) =
@@ -266,7 +278,7 @@ impl Explainer<'_> {
         if let Some(steps) = self.steps() {
             return explained(Cause::Steps, format!("it waits for its steps: {steps}"));
         }
-        if is_early(self.run, self.now) {
+        if self.is_early() {
             let at = self.run.not_before;
             let sentence = format!("it goes on at {}", self.coming(at));
             return Explained { at: Some(at), ..explained(Cause::NotBefore, sentence) };
@@ -289,7 +301,7 @@ impl Explainer<'_> {
     fn is_in_line(&self, line: &LockLine) -> bool {
         let run = self.run;
         let has_other = line.holder.as_ref().is_some_and(|holder| *holder != run.key);
-        run.overlap != Overlap::Allow && (run.is_in_line() || (has_other && !is_early(run, self.now)))
+        run.overlap != Overlap::Allow && (run.is_in_line() || (has_other && !self.is_early()))
     }
 
     fn in_line(&self, line: &LockLine) -> Explained {
@@ -319,15 +331,25 @@ impl Explainer<'_> {
     }
 
     fn for_permit(&self, gate: &Gate, fact: &GateFact) -> Explained {
-        let GateFact { max, holders, place } = fact;
+        let GateFact { max, holders, place: stands, first } = fact;
         let gate = gate.words();
-        let place = place.map(|place| format!("; it is {} in line", ordinal(place))).unwrap_or_default();
+        let place = stands.map(|place| format!("; it is {} in line", ordinal(place))).unwrap_or_default();
         let Some(max) = max else {
             let sentence = format!("it waits for {gate}, which the realm's definition does not have{place}");
             return explained(Cause::Permit, sentence);
         };
-        let taken = holders.len();
-        let sentence = if taken >= *max as usize {
+        let (taken, most) = (holders.len(), *max as usize);
+        let is_behind = stands.is_some_and(|place| place > most.saturating_sub(taken));
+        if let Some(first) =
+            first.as_ref().filter(|first| is_behind && taken < most && **first != self.run.key)
+        {
+            // Others give the same key with another `max`.
+            let sentence = format!(
+                "it waits for {gate}, of which {taken} of {max} are taken{place}, and run {first}, which is first, goes before it"
+            );
+            return Explained { by: Some(first.clone()), ..explained(Cause::Permit, sentence) };
+        }
+        let sentence = if taken >= most {
             let mut by: Vec<&str> = holders.iter().take(MAX_NAMED).map(RunKey::as_str).collect();
             let more = taken.saturating_sub(MAX_NAMED);
             let and = format!("{more} more");
@@ -369,6 +391,9 @@ impl Explainer<'_> {
         if let Some(sentence) = not_served(&run.worker, &workers.serves) {
             return explained(Cause::NoWorker, sentence);
         }
+        if let Some(stopping) = self.stopping() {
+            return explained(Cause::NoWorker, format!("{stopping}; `pumice serve` runs it after that"));
+        }
         if workers.without_queue {
             let worker = &run.worker;
             return explained(
@@ -393,6 +418,12 @@ impl Explainer<'_> {
         explained(Cause::Queue, format!("it may start: {}", self.taker()))
     }
 
+    /// The server that is stopping, in words.
+    fn stopping(&self) -> Option<String> {
+        let since = self.past(self.facts.workers.stopping?);
+        Some(format!("the server of this folder is stopping since {since}, and begins nothing more"))
+    }
+
     fn for_host(&self, host: &HostId) -> Explained {
         match self.facts.host_alive {
             Some(false) => explained(
@@ -414,19 +445,23 @@ impl Explainer<'_> {
         if let Some(sentence) = not_served(&run.worker, &workers.serves) {
             return sentence;
         }
+        if let Some(stopping) = self.stopping() {
+            return format!("{stopping}; `pumice serve` goes on with it after that");
+        }
+        // Without a message it is looked at when it is due, as after a pause that was cut short.
+        let has_none = match workers.has_message {
+            Some(has) => !has,
+            // A message that was sent for its time may be under way, and is not counted among those that are ready.
+            None => !matches!(workers.ready, Some(1..)) && run.not_before + WAKE_GRACE.delta() < self.now,
+        };
+        let grace = if workers.has_message.is_some() { TimeDelta::zero() } else { WAKE_GRACE.delta() };
+        if let Some(due) = run.due_at.filter(|due| has_none && self.now + grace < *due) {
+            return format!("a worker {} takes it up after {}", run.worker, self.coming(due));
+        }
         match workers.ready {
             // The message that is under way is not among them.
-            Some(ready @ 2..) => {
+            Some(ready @ 2..) if workers.has_message != Some(false) => {
                 format!("{ready} messages are on the queue of worker {}, its own among them", run.worker)
-            }
-            ready
-                if ready != Some(1) && run.due_at.is_some_and(|due| due > self.now + WAKE_GRACE.delta()) =>
-            {
-                format!(
-                    "a worker {} takes it up after {}",
-                    run.worker,
-                    self.coming(run.due_at.unwrap_or(self.now))
-                )
             }
             _ => format!("the next free worker {} takes it", run.worker),
         }

@@ -4,8 +4,9 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use pumice_core::duration::Span;
-use pumice_core::ids::{JobId, RunId, RunKey, WorkerName};
-use pumice_core::pauses::{Pause, Pauses, Scope};
+use pumice_core::ids::{JobId, PoolName, RunId, RunKey, WorkerName};
+use pumice_core::pauses::{IfPaused, Pause, Pauses, Scope};
+use pumice_core::permits::Permit;
 use pumice_core::run::{IllegalTransition, Input, Run, Status, decide};
 
 fn now() -> DateTime<Utc> {
@@ -139,6 +140,78 @@ fn paused_run_is_looked_at_more_rarely_and_at_the_end() {
     assert_eq!(put_off(&begun, None, now()), Err(IllegalTransition::Nothing));
     let ended = Run { status: Status::Cancelled, due_at: None, ..run() };
     assert_eq!(put_off(&ended, None, now()), Err(IllegalTransition::Ended));
+}
+
+/// After a pause was changed or taken away: a run that nothing keeps any more, and one that may have been put off for longer
+/// than the pause that is left lasts.
+#[test]
+fn changed_pause_calls_the_runs_that_it_kept() {
+    let put_off = decide(&run(), Input::Paused { until: None }, now()).unwrap().run;
+    let in_line = Permit { ticket: Some(9), ..Permit::of_pool(PoolName::new("p").unwrap()) };
+    let waits = |permit| Run { status: Status::Waiting, first_due: Some(now()), permit, ..run() };
+    // One that was in line was put off, too, and has left it.
+    let left = waits(Some(Box::new(Permit { ticket: None, ..in_line.clone() })));
+    let lines = waits(Some(Box::new(in_line)));
+    let begun = Run { ts_start: Some(now()), status: Status::Waiting, ..run() };
+    let ended = Run { status: Status::Cancelled, due_at: None, ..run() };
+    for (what, run, calls) in [
+        ("put off", &put_off, true),
+        ("waits for the lock of its job", &waits(None), true),
+        ("was put off in a line", &left, true),
+        ("stands in a line", &lines, false),
+        ("has begun", &begun, false),
+        ("has ended", &ended, false),
+    ] {
+        for (left, pauses, by_pause) in [
+            ("no pause", pauses(Vec::new()), true),
+            ("one of another job", pauses(vec![pause(job("other"), None)]), true),
+            ("one that is over", pauses(vec![pause(worker("core"), Some(0))]), true),
+            ("one that ends", pauses(vec![pause(worker("core"), Some(9))]), true),
+            ("one without an end", pauses(vec![pause(worker("core"), None)]), false),
+            (
+                "one without an end, and one that ends",
+                pauses(vec![pause(Scope::Realm, None), pause(job("*"), Some(9))]),
+                false,
+            ),
+        ] {
+            assert_eq!(pauses.calls(run, now()), calls && by_pause, "{what}, with {left}");
+        }
+    }
+}
+
+/// A run that was put off for long, and whose pause is to end sooner, is looked at again and put off until that end.
+#[test]
+fn run_put_off_for_long_starts_at_a_nearer_end() {
+    let later = now() + TimeDelta::minutes(10);
+    let long = decide(&run(), Input::Paused { until: None }, later).unwrap().run;
+    assert_eq!(long.due_at, Some(later + TimeDelta::minutes(10)));
+    let until = later + TimeDelta::seconds(4);
+    let looked_at = decide(&long, Input::Resumed, later).unwrap();
+    assert_eq!(looked_at.wake.map(|wake| wake.at), Some(later));
+    let anew = decide(&looked_at.run, Input::Paused { until: Some(until) }, later).unwrap().run;
+    assert_eq!((anew.due_at, anew.not_before), (Some(until), run().not_before));
+}
+
+#[test]
+fn pause_of_what_is_paused_is_replaced_or_kept() {
+    let before = pauses(vec![pause(worker("core"), Some(600)), pause(job("old"), Some(-1))]);
+    let new = [pause(worker("core"), None), pause(worker("gpu"), None), pause(job("old"), None)];
+    let of = |after: &Pauses, scope: &Scope| after.of_scope(scope, now()).map(|pause| pause.until);
+    let (replaced, kept) =
+        (before.with_all(&new, IfPaused::Replace, now()), before.with_all(&new, IfPaused::Keep, now()));
+    assert_eq!(of(&replaced, &worker("core")), Some(None));
+    assert_eq!(of(&kept, &worker("core")), Some(before.all[0].until));
+    for after in [&replaced, &kept] {
+        assert_eq!(of(after, &worker("gpu")), Some(None));
+        // What is over is not kept.
+        assert_eq!(of(after, &job("old")), Some(None));
+    }
+    assert_eq!(of(&before, &job("old")), None);
+    let ends = |one: Option<i64>, other: Option<i64>| {
+        pause(Scope::Realm, one).ends_before(&pause(Scope::Realm, other))
+    };
+    assert!(ends(Some(1), None) && ends(Some(1), Some(2)));
+    assert!(!ends(None, Some(2)) && !ends(Some(2), Some(2)) && !ends(None, None));
 }
 
 #[test]

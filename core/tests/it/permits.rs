@@ -9,7 +9,9 @@ use pumice_core::ids::{JobId, PoolName, RunId, RunKey, WorkerName};
 use pumice_core::permits::{
     Admission, Admit, Gate, GateView, MAX_KEY_BYTES, NO_SHOW, Permit, PermitChange, TURN, is_absent, refusal,
 };
-use pumice_core::run::{Decision, HOLD, Input, Outcome, POLL, Run, Status, Worker, decide};
+use pumice_core::run::{
+    Decision, Figures, HOLD, Input, Outcome, POLL, RetryRule, Run, Status, Worker, decide,
+};
 use pumice_core::spec::{JobSpec, Overlap, RealmSpec};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -147,7 +149,7 @@ fn run_in_line_keeps_its_place_until_it_leaves() {
     let admit = Admit { ticket: Some(8), ..ADMIT };
     let passes = apply(&called.run, claim(Some(admit)), 6);
     assert_eq!(passes.permit, Some(PermitChange::Take { gate: pool(), admit }));
-    assert_eq!((passes.run.permit.as_ref().unwrap().ticket, passes.run.first_due), (None, None));
+    assert_eq!((passes.run.permit.as_ref().unwrap().ticket, passes.run.first_due), (None, Some(at(0))));
     let left = Some(PermitChange::Leave { gate: pool(), ticket: Some(8) });
     for (what, input) in [
         ("cancelled", Input::Cancel),
@@ -162,6 +164,67 @@ fn run_in_line_keeps_its_place_until_it_leaves() {
     }
     let never = apply(&run(), Input::Cancel, 1);
     assert_eq!(never.permit, None, "it never stood in line");
+}
+
+/// The time from when a run was due at first to its first start: nothing that it waits for moves that, nor what comes after.
+#[test]
+fn wait_is_counted_whatever_a_run_waited_for() {
+    let waited = |run: &Run| {
+        let mut figures = Figures::default();
+        figures.take(run);
+        figures.waited(50).map(|waited| waited.as_secs())
+    };
+    let bare = || Run { permit: None, retry: RetryRule { limit: 3, ..RetryRule::default() }, ..run() };
+    let held = |run: &Run| apply(run, Input::Hold { by: key(2) }, 21).run;
+    let gated = Run { permit: run().permit, ..bare() };
+    let in_line = apply(&gated, Input::Queue { ticket: 8, ahead: 0 }, 1).run;
+    let worker = || Worker("one".to_owned());
+    let fails = Outcome::Failure { reason: "it broke".to_owned(), result: Value::Null, retryable: true };
+    let fail = |epoch| match finish(false) {
+        Input::Finish { actions, tell_parent, jitter, rendered, work, .. } => {
+            let (worker, outcome) = (worker(), fails.clone());
+            Input::Finish { worker, epoch, outcome, actions, tell_parent, jitter, rendered, work }
+        }
+        other => other,
+    };
+    for (what, run, wait) in [
+        ("its queue", bare(), 60),
+        ("its time", Run { not_before: at(20), ..bare() }, 40),
+        ("the lock", held(&bare()), 60),
+        (
+            "its time, and the lock twice",
+            apply(&held(&Run { not_before: at(20), ..bare() }), Input::Freed, 55).run,
+            40,
+        ),
+        ("a permit", in_line.clone(), 60),
+        ("a permit, and was called", apply(&in_line, Input::Freed, 55).run, 60),
+        ("a pause", apply(&bare(), Input::Paused { until: None }, 1).run, 60),
+        ("a permit, and a pause", apply(&in_line, Input::Paused { until: None }, 40).run, 60),
+    ] {
+        let ticket = run.permit.as_ref().and_then(|permit| permit.ticket);
+        let admit = run.permit.as_ref().map(|_| Admit { ticket, ..ADMIT });
+        let begun = apply(&run, claim(admit), 60).run;
+        let rests = Input::Suspend {
+            worker: worker(),
+            epoch: 1,
+            resume: None,
+            ends: None,
+            gathers: None,
+            work: None,
+        };
+        let rested = apply(&begun, rests, 70).run;
+        let resumed = apply(&apply(&rested, Input::ChildEnded, 80).run, claim(None), 81).run;
+        let failed = apply(&resumed, fail(2), 90).run;
+        let again = apply(&failed, claim(None), 95).run;
+        assert_eq!((failed.status, again.attempt), (Status::Retrying, 2));
+        for (when, run) in [(60, begun), (70, rested), (81, resumed), (90, failed), (95, again)] {
+            assert_eq!(
+                (waited(&run), run.was_due()),
+                (u64::try_from(wait).ok(), at(60 - wait)),
+                "{what}, at {when}"
+            );
+        }
+    }
 }
 
 #[test]

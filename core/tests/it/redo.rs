@@ -114,6 +114,35 @@ fn edited_plan_keeps_the_steps_that_it_still_has() {
     assert!(redone(&chain(&["a"]), None, &all, &RedoFrom::Failed).iter().all(|one| !one.is_kept()));
 }
 
+/// A step that ended before one which is run again is not in place of one that comes after it.
+#[test]
+fn step_turned_round_with_one_that_is_run_again_is_run_too() {
+    use Status::{Complete, Failed};
+    let before = chain(&["ok", "flag", "ok"]);
+    let all = ended(&[(0, "ok", Complete), (1, "flag", Failed)]);
+    for (now, wanted) in [
+        (vec!["ok", "flag", "ok"], "=0 1 +"),
+        (vec!["flag", "ok"], "1 0!"),
+        (vec!["flag", "ok", "ok"], "1 0! +"),
+        (vec!["new", "ok", "flag"], "+ =0 1"),
+    ] {
+        assert_eq!(words(&chain(&now), &before, &all, &RedoFrom::Failed), wanted, "{now:?}");
+    }
+    // By way of another that is run again because of it; those that ended well and changed places stay.
+    let before = chain(&["a", "b", "c", "d"]);
+    let all = ended(&[(0, "a", Complete), (1, "b", Complete), (2, "c", Complete), (3, "d", Failed)]);
+    let now = |jobs: &[&str], from: &RedoFrom| words(&chain(jobs), &before, &all, from);
+    assert_eq!(now(&["b", "a", "d", "c"], &RedoFrom::Failed), "=1 =0 3 2!");
+    assert_eq!(now(&["a", "d", "c", "b"], &RedoFrom::Failed), "=0 3 2! 1!");
+    assert_eq!(now(&["b", "a", "c", "d"], &RedoFrom::Step(root().child(2, 1))), "1! 0! 2! 3!");
+    // Steps that do not follow on each other may stand in any order.
+    let apart = plan(vec![step("a", &[]), step("b", &[])]);
+    let all = ended(&[(0, "a", Complete), (1, "b", Failed)]);
+    assert_eq!(words(&chain(&["b", "a"]), &apart, &all, &RedoFrom::Failed), "1 =0");
+    let turned = plan(vec![step("b", &[]), step("a", &[])]);
+    assert_eq!(words(&turned, &chain(&["a", "b"]), &all, &RedoFrom::Failed), "1 =0");
+}
+
 #[test]
 fn item_of_a_foreach_is_kept_where_it_is_the_same() {
     use Status::{Complete, Failed};

@@ -32,7 +32,7 @@ fn run_waiting_for_its_lock_is_too_late_by_its_first_due() {
     let (worker, hostname) = (Worker("one".to_owned()), "one".to_owned());
     let claim = Input::Claim { worker, hostname, until: at(300), event_log: None, admit: None };
     let started = apply(&freed, claim, 56);
-    assert_eq!((now.first_due, freed.first_due, started.first_due), (None, Some(at(0)), None));
+    assert_eq!((now.first_due, freed.first_due, started.first_due), (None, Some(at(0)), Some(at(0))));
     let mut old = serde_json::to_value(held(&now, 40)).unwrap();
     old.as_object_mut().unwrap().shift_remove("first_due");
     let old: Run = serde_json::from_value(old).unwrap();

@@ -15,6 +15,10 @@ use pumice_core::run::{
 use pumice_core::spec::{ActionsWhen, Overlap};
 use serde_json::{Value, json};
 
+mod over;
+
+use over::over;
+
 fn now() -> DateTime<Utc> {
     "2026-03-10T12:00:00Z".parse().unwrap()
 }
@@ -117,7 +121,21 @@ fn gated() -> Run {
 
 fn at_gate(max: Option<u32>, taken: u32, place: Option<usize>) -> Facts {
     let holders = (2..taken + 2).map(root).collect();
-    Facts { gate: Some(GateFact { max, holders, place }), ..served() }
+    let first = place.map(|place| root(if place == 1 { 1 } else { 9 }));
+    Facts { gate: Some(GateFact { max, holders, place, first }), ..served() }
+}
+
+/// A folder whose server is stopping since a minute.
+fn stopping() -> Facts {
+    let workers = WorkerFacts { is_served: Some(true), stopping: Some(ago(60)), ..WorkerFacts::default() };
+    Facts { workers, ..Facts::default() }
+}
+
+/// A folder whose queue has so many messages, the run's own among them or not.
+fn queued(ready: u64, has_message: bool) -> Facts {
+    let (ready, has_message) = (Some(ready), Some(has_message));
+    let workers = WorkerFacts { is_served: Some(true), ready, has_message, ..WorkerFacts::default() };
+    Facts { workers, ..Facts::default() }
 }
 
 /// Runs that have not ended.
@@ -173,6 +191,36 @@ fn open() -> Vec<(Run, Facts, Cause, &'static str)> {
             "no worker core is alive: the last was seen at 2026-03-10T12:56:00+01:00, 4m ago",
         ),
         (run(), workers(0, None, Some(1)), Cause::Queue, "it may start: the next free worker core takes it"),
+        (
+            run(),
+            stopping(),
+            Cause::NoWorker,
+            "the server of this folder is stopping since 2026-03-10T12:59:00+01:00, 1m ago, and begins nothing more; `pumice serve` runs it after that",
+        ),
+        (
+            Run { due_at: Some(now() + TimeDelta::seconds(20)), ..run() },
+            queued(5, false),
+            Cause::Queue,
+            "it may start: a worker core takes it up after 2026-03-10T13:00:20+01:00, in 20s",
+        ),
+        (
+            Run { due_at: Some(now() + TimeDelta::minutes(15)), ..run() },
+            queued(5, true),
+            Cause::Queue,
+            "it may start: 5 messages are on the queue of worker core, its own among them",
+        ),
+        (
+            Run { due_at: Some(now() + TimeDelta::minutes(15)), ..run() },
+            queued(1, true),
+            Cause::Queue,
+            "it may start: the next free worker core takes it",
+        ),
+        (
+            Run { not_before: ago(300), due_at: Some(now() + TimeDelta::minutes(2)), ..run() },
+            workers(1, None, Some(0)),
+            Cause::Queue,
+            "it may start: a worker core takes it up after 2026-03-10T13:02:00+01:00, in 2m",
+        ),
         (run(), unserved(), Cause::NoWorker, "nothing serves this folder: `pumice serve` runs it"),
         (
             run(),
@@ -192,6 +240,23 @@ fn open() -> Vec<(Run, Facts, Cause, &'static str)> {
             served(),
             Cause::NotBefore,
             "it is not to start before 2026-03-10T13:30:00+01:00, in 30m",
+        ),
+        // A message may start it two seconds before its time: until then it is not late.
+        (
+            Run {
+                not_before: now() + TimeDelta::seconds(1),
+                due_at: Some(now() + TimeDelta::seconds(61)),
+                ..run()
+            },
+            workers(1, None, Some(0)),
+            Cause::NotBefore,
+            "it is not to start before 2026-03-10T13:00:01+01:00, in 1s",
+        ),
+        (
+            Run { not_before: now() + TimeDelta::seconds(1), ..retrying.clone() },
+            served(),
+            Cause::Retry,
+            "attempt 2 of 3 starts at 2026-03-10T13:00:01+01:00, in 1s; the one before failed: exit status 3",
         ),
         (
             early,
@@ -222,6 +287,12 @@ fn open() -> Vec<(Run, Facts, Cause, &'static str)> {
             at_gate(Some(4), 1, Some(1)),
             Cause::Permit,
             "it waits for pool warehouse, of which 1 of 4 are taken; it is first in line; it has been called or looks by itself",
+        ),
+        (
+            gated(),
+            at_gate(Some(2), 1, Some(2)),
+            Cause::Permit,
+            "it waits for pool warehouse, of which 1 of 2 are taken; it is second in line, and run 00000000-0000-0000-0000-000000000009, which is first, goes before it",
         ),
         (
             gated(),
@@ -342,144 +413,6 @@ fn open() -> Vec<(Run, Facts, Cause, &'static str)> {
             served(),
             Cause::Ending,
             "it ends as rejected at the next look: try 3 is more than its max_tries of 2",
-        ),
-    ]
-}
-
-/// Runs that have ended.
-#[expect(clippy::too_many_lines, reason = "a table")]
-fn over() -> Vec<(Run, Facts, Cause, &'static str)> {
-    let by = Some(root(2));
-    let step = Run { key: root(1).child(1, 0), ..ended(Status::Cancelled, Some("cancelled while it ran")) };
-    let parent = Some((Status::Failed, Some("timed out after 5s".to_owned())));
-    let kept = Run { kept: Some(root(2).child(1, 0)), ..unbegun(Status::Complete, "") };
-    let acting = Duties { actions: Some(ActionsWhen::OnFail), done: 1, wake_parent: false };
-    vec![
-        (
-            ended(Status::Complete, None),
-            served(),
-            Cause::Complete,
-            "it ended well in attempt 1 of 3 after 2m",
-        ),
-        (
-            Run { retry: RetryRule::default(), ..ended(Status::Complete, None) },
-            served(),
-            Cause::Complete,
-            "it ended well in its only attempt after 2m",
-        ),
-        (
-            kept,
-            served(),
-            Cause::Kept,
-            "it ended well as 00000000-0000-0000-0000-000000000002/1.0, and was not run again",
-        ),
-        (
-            Run { attempt: 3, ..ended(Status::Failed, Some("exit status 3: disk full")) },
-            served(),
-            Cause::ExitStatus,
-            "it failed in attempt 3, the last that its iteration_limit of 3 allows after 2m: exit status 3: disk full",
-        ),
-        (
-            Run { retry: RetryRule::default(), ..ended(Status::Failed, Some("timed out after 5s")) },
-            served(),
-            Cause::Timeout,
-            "it failed after 2m: timed out after 5s",
-        ),
-        (
-            ended(Status::Failed, Some("no such table")),
-            served(),
-            Cause::Failed,
-            "it failed in attempt 1 of 3, after which no other was to be made after 2m: no such table",
-        ),
-        (
-            Run { attempt: 3, ..ended(Status::Failed, Some("job mid > low: exit status 1: boom")) },
-            served(),
-            Cause::Step,
-            "it failed in attempt 3, the last that its iteration_limit of 3 allows after 2m: its step mid > low ended so: exit status 1: boom",
-        ),
-        (
-            Run { attempt: 3, ..ended(Status::Failed, Some("its worker was lost 6 times")) },
-            served(),
-            Cause::WorkerLost,
-            "it failed in attempt 3, the last that its iteration_limit of 3 allows after 2m: its worker was lost 6 times",
-        ),
-        (
-            unbegun(Status::Failed, "its host h-1 is gone before it ran"),
-            served(),
-            Cause::HostGone,
-            "it failed before it ran: its host h-1 is gone before it ran",
-        ),
-        (
-            Run { duties: Some(acting), ..unbegun(Status::Failed, "enabled: no such filter") },
-            served(),
-            Cause::Failed,
-            "it failed before it ran: enabled: no such filter; its actions are still being done (1 so far)",
-        ),
-        (
-            unbegun(Status::Rejected, "try 3 is more than its max_tries of 2"),
-            served(),
-            Cause::MaxTries,
-            "it was rejected: try 3 is more than its max_tries of 2",
-        ),
-        (
-            unbegun(Status::Rejected, "was due more than its max_run_delay of 5m ago"),
-            served(),
-            Cause::MaxRunDelay,
-            "it was rejected: was due more than its max_run_delay of 5m ago",
-        ),
-        (
-            unbegun(Status::Rejected, "no such job type \"x\""),
-            served(),
-            Cause::Rejected,
-            "it was rejected: no such job type \"x\"",
-        ),
-        (
-            unbegun(Status::Skipped, "the job is not enabled"),
-            served(),
-            Cause::NotEnabled,
-            "it was skipped: the job is not enabled",
-        ),
-        (
-            unbegun(Status::Skipped, "run x of the same job is not done"),
-            served(),
-            Cause::Overlap,
-            "it was skipped: run x of the same job is not done",
-        ),
-        (
-            unbegun(Status::Skipped, "its host h-1 was stopped before it ran"),
-            served(),
-            Cause::HostGone,
-            "it was skipped: its host h-1 was stopped before it ran",
-        ),
-        (
-            Run {
-                replaced_by: by.clone(),
-                ..unbegun(Status::Skipped, "run 2 of the same job came after it")
-            },
-            served(),
-            Cause::Replaced,
-            "it was skipped: run 2 of the same job came after it",
-        ),
-        (
-            unbegun(Status::Cancelled, "cancelled before it ran"),
-            served(),
-            Cause::Cancelled,
-            "it was cancelled before it ran",
-        ),
-        (
-            Run {
-                replaced_by: by,
-                ..ended(Status::Cancelled, Some("cancelled: run 2 of the same job takes its place"))
-            },
-            served(),
-            Cause::Replaced,
-            "it was cancelled: run 2 of the same job takes its place",
-        ),
-        (
-            step,
-            Facts { parent, ..served() },
-            Cause::Cancelled,
-            "it was cancelled while it ran; the run that it is a step of was failed: timed out after 5s",
         ),
     ]
 }

@@ -108,6 +108,10 @@ impl Realm for Acting {
         self.realm.served_workers().await
     }
 
+    async fn stopping_since(&self) -> Result<Option<Timestamp>, Error> {
+        self.realm.stopping_since().await
+    }
+
     fn is_aws(&self) -> bool {
         self.realm.is_aws()
     }

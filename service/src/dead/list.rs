@@ -98,14 +98,18 @@ pub struct DeadShown {
     /// Where the run stands; missing when it has no record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<Status>,
+    /// Whether a message may make a run anew that was turned away: one of lava's dispatch does so on AWS.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub makes_anew: bool,
 }
 
 impl DeadShown {
-    /// Whether its run has ended, so that nothing comes of handing it out again. A run that was turned away is made anew by
-    /// its message.
+    /// Whether its run has ended, so that nothing comes of handing it out again. A run that was turned away may be made anew
+    /// by its message.
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        self.status.is_some_and(|status| status.is_end() && status != Status::Rejected)
+        let is_rejected = self.status == Some(Status::Rejected);
+        self.status.is_some_and(Status::is_end) && !(is_rejected && self.makes_anew)
     }
 
     pub(super) fn queue(&self) -> DeadQueue {
@@ -275,6 +279,7 @@ async fn shown(realm: &dyn Realm, letter: DeadLetter) -> Result<(DeadShown, Stri
         run: None,
         job_id: None,
         status: None,
+        makes_anew: realm.is_aws(),
     };
     match queue {
         DeadQueue::Dispatcher => shown.job_id = job_of_request(&body),
@@ -310,6 +315,30 @@ fn job_of_request(body: &str) -> Option<String> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn letter_of_a_run_turned_away_has_ended_where_none_is_made_anew() {
+        for (status, makes_anew, has_ended) in [
+            (None, false, false),
+            (Some(Status::Waiting), false, false),
+            (Some(Status::Failed), true, true),
+            (Some(Status::Rejected), false, true),
+            (Some(Status::Rejected), true, false),
+        ] {
+            let letter = DeadShown {
+                id: "1".to_owned(),
+                worker: None,
+                at: Instant(pumice_core::Timestamp::UNIX_EPOCH),
+                receives: None,
+                reason: None,
+                run: None,
+                job_id: None,
+                status,
+                makes_anew,
+            };
+            assert_eq!(letter.has_ended(), has_ended, "{status:?} {makes_anew}");
+        }
+    }
 
     #[test]
     fn letter_about_one_request_shows_its_job_by_every_way() {

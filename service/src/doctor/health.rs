@@ -18,6 +18,13 @@ const MAX_DUE: usize = 20;
 pub(super) async fn server(realm: &dyn Realm) -> Result<Check, Error> {
     const NAME: &str = "server";
     let statuses = vec![Status::Dispatched, Status::Waiting, Status::Running, Status::Retrying];
+    if let Some(since) = realm.stopping_since().await? {
+        let says = format!(
+            "the server of the folder is stopping since {}, and begins nothing more: serve it again once that has ended",
+            pumice_core::clock::utc(since)
+        );
+        return Ok(Check::warning(NAME, says));
+    }
     Ok(match realm.is_served() {
         None => Check::skipped(NAME, "functions or `pumice worker` run the jobs of this realm"),
         Some(true) => Check::ok(NAME, "a process serves the folder"),

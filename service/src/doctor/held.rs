@@ -68,15 +68,15 @@ async fn first_waiting(realm: &dyn Realm) -> Result<Vec<(String, (Run, Timestamp
     let (pauses, now) = (realm.runs().pauses().await?, realm.now());
     let mut found: HashMap<String, (Run, Timestamp)> = HashMap::new();
     for run in realm.runs().list(&query).await? {
-        let Some(due) = run.first_due.filter(|_| run.ts_start.is_none() && pauses.of(&run, now).is_none())
-        else {
+        let waits = run.first_due.is_some() && run.ts_start.is_none();
+        if !waits || pauses.of(&run, now).is_some() {
             continue;
-        };
+        }
         let what = match run.gate().filter(|_| run.waits_for_permit()) {
             Some(gate) => format!("a permit of {}", gate.words()),
             None => format!("the lock of job {}", shown(run.job_id.as_str())),
         };
-        let since = due.max(run.ts_dispatch);
+        let since = run.was_due();
         let first = found.entry(what).or_insert_with(|| (run.clone(), since));
         if since < first.1 {
             *first = (run, since);

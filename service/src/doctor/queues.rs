@@ -149,6 +149,9 @@ pub(super) async fn waiting(realm: &dyn Realm) -> Result<Check, Error> {
     if realm.is_served() == Some(false) {
         return Ok(Check::skipped(NAME, "nothing serves the folder"));
     }
+    if realm.stopping_since().await?.is_some() {
+        return Ok(Check::skipped(NAME, "the server of the folder is stopping"));
+    }
     let site = realm.site().await?;
     let mut by_worker = late_starts(realm).await?;
     // The check of workers reports those of no server.

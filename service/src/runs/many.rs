@@ -3,6 +3,7 @@
 
 mod act;
 mod carry;
+mod kept;
 
 use pumice_core::Timestamp;
 use pumice_core::audit::{MAX_NAME, kept_text};
@@ -110,7 +111,7 @@ pub struct ManyDone {
     /// How many further outcomes are not listed one by one.
     #[serde(default)]
     pub more_receipts: u64,
-    /// Parts that the store lacked, such as an index.
+    /// Parts that the store lacked, such as an index; of a look at runs to delete, those that others need.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
     /// The id of its record, by which it can be watched, stopped and resumed; none where nothing was to be done.
@@ -288,6 +289,11 @@ async fn act(realm: &dyn Realm, asking: Asking<'_>, heard: Heard<'_>) -> Result<
                 "{count} runs are meant now, and not {expected}: nothing is done; look again with a dry run"
             ),
         ));
+    }
+    if request.dry_run && matches!(asking.act, Act::Delete) {
+        let needed = kept::note(realm, &in_hand, count).await?;
+        let notes: Vec<String> = done.note.take().into_iter().chain(needed).collect();
+        done.note = Some(notes.join("; ")).filter(|note| !note.is_empty());
     }
     if request.dry_run || count == 0 {
         return Ok(done);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pumice_core::ids::{JobId, RunKey};
 use pumice_core::job_type::{Plan, Registry, Rendered};
 use pumice_core::ports::RunStore;
-use pumice_core::run::Run;
+use pumice_core::run::{Run, Status};
 use pumice_core::spec::JobSpec;
 use pumice_core::text::shown;
 use schemars::JsonSchema;
@@ -71,16 +71,21 @@ fn of_run(run: &Run, plan: &Plan, runs: &HashMap<&RunKey, &Run>) -> Vec<Unstarte
     let child = |step: usize| records[step];
     let missing: Vec<usize> = (0..records.len()).filter(|step| child(*step).is_none()).collect();
     let waits = !run.status.is_end();
-    let failed = (0..records.len())
-        .find(|step| child(*step).is_some_and(|one| one.status.is_failure()) && !plan.forgives(*step))
-        .map(|step| name(&plan.steps[step].job_id));
+    let failed = (0..records.len()).filter(|step| !plan.forgives(*step)).find_map(|step| {
+        let one = child(step).filter(|one| one.status.is_failure())?;
+        let job = name(&plan.steps[step].job_id);
+        Some(match one.status {
+            Status::Failed => format!("{job} failed"),
+            other => format!("{job} was {other}"),
+        })
+    });
     let why = |step: usize| {
         let before = plan.steps[step]
             .after
             .iter()
             .find(|before| child(**before).is_none_or(|one| !one.status.is_end()));
         match (&failed, before) {
-            (Some(failed), _) => format!("{failed} failed"),
+            (Some(failed), _) => failed.clone(),
             (None, Some(before)) if waits => format!("waits for {}", name(&plan.steps[*before].job_id)),
             (None, None) if waits => "waits for its turn".to_owned(),
             _ => format!("the run was {}", run.status),
@@ -120,7 +125,6 @@ mod tests {
     use pumice_core::Timestamp;
     use pumice_core::duration::Span;
     use pumice_core::ids::{RunId, WorkerName};
-    use pumice_core::run::Status;
 
     use super::*;
 
@@ -144,6 +148,7 @@ mod tests {
             (Running, Some(Complete), true, ["waits for its turn", "waits for b"]),
             (Failed, Some(Failed), false, ["a failed", "a failed"]),
             (Cancelled, Some(Complete), false, ["the run was cancelled"; 2]),
+            (Cancelled, Some(Cancelled), false, ["a was cancelled"; 2]),
         ] {
             let parent = run(root.clone(), status);
             let mut runs = vec![parent.clone()];

@@ -19,6 +19,8 @@ use crate::time::Instant;
 
 /// Most runs in line for a job's lock among which a run's place is looked for.
 const MAX_IN_LINE: usize = 10_000;
+/// Most messages of a queue among which a run's is looked for.
+const MAX_MESSAGES: usize = 1_000;
 
 /// Why a run waits, or ended as it did.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -136,14 +138,16 @@ async fn gate_fact(realm: &dyn Realm, run: &Run, gate: &Gate) -> Result<GateFact
     let max = dispatcher.permits_of(run).await?;
     let view = realm.runs().gate(gate, MAX_IN_LINE).await?;
     let place = view.line.iter().position(|(_, key)| *key == run.key).map(|before| before + 1);
-    Ok(GateFact { max, holders: view.holders, place })
+    let first = view.line.into_iter().next().map(|(_, key)| key);
+    Ok(GateFact { max, holders: view.holders, place, first })
 }
 
 /// The workers that could take a run.
 async fn workers(realm: &dyn Realm, run: &Run) -> Result<WorkerFacts, Error> {
     let site = realm.site().await?;
     let serves = realm.served_workers().await?;
-    let mut workers = WorkerFacts { is_served: realm.is_served(), serves, ..WorkerFacts::default() };
+    let (is_served, stopping) = (realm.is_served(), realm.stopping_since().await?);
+    let mut workers = WorkerFacts { is_served, serves, stopping, ..WorkerFacts::default() };
     if let Some(hosts) = &site.ports.hosts {
         let hosts = hosts.hosts(&run.worker).await?;
         workers.alive = hosts.iter().filter(|host| host.is_alive(realm.now())).count();
@@ -154,5 +158,22 @@ async fn workers(realm: &dyn Realm, run: &Run) -> Result<WorkerFacts, Error> {
         Ok(depth) => workers.ready = Some(depth.ready),
         Err(error) => workers.without_queue = error.kind == StoreErrorKind::Missing,
     }
+    workers.has_message = has_message(realm, run).await?;
     Ok(workers)
+}
+
+/// Whether a message about the run is on its worker's queue, where that can be known.
+async fn has_message(realm: &dyn Realm, run: &Run) -> Result<Option<bool>, Error> {
+    // Without the right to ask the rest is shown all the same.
+    let listed = realm.site().await?.ports.queue.runs_on_it(&run.worker, MAX_MESSAGES).await;
+    let Some(listed) = listed.ok().flatten() else { return Ok(None) };
+    if listed.contains(&run.key) {
+        return Ok(Some(true));
+    }
+    if listed.len() >= MAX_MESSAGES {
+        return Ok(None);
+    }
+    // One that was written since it was read had its message then.
+    let is_as_read = realm.runs().peek(&run.key).await?.is_some_and(|now| now.rev == run.rev);
+    Ok(is_as_read.then_some(false))
 }

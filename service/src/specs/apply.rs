@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
 use super::moved::moved;
-use super::plan::look;
+use super::plan::{TouchedJob, look};
 use super::prune::carry_out;
 use super::{
     DocumentName, DocumentUser, Documents, IdScope, MovedEntries, Specs, Surroundings, Warning, places, read,
@@ -82,6 +82,9 @@ pub struct Applied {
     /// The documents that were removed, as they were not given.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub removed: Vec<DocumentName>,
+    /// Removed jobs whose schedules start nothing more, or whose runs have not ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub touched: Vec<TouchedJob>,
     /// Documents that still name one that was removed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub users: Vec<DocumentUser>,
@@ -292,9 +295,10 @@ async fn putting_on(realm: &dyn Realm, specs: Specs, terms: &Terms, act: &Act) -
     look.expect(terms.expect.as_deref())?;
     look.match_with(terms.if_match.as_ref())?;
     if terms.dry_run {
+        let touched = look.planned.touched();
         let removed = look.removed.into_iter().map(|one| one.name).collect();
         let users = look.planned.users;
-        return Ok(Applied { removed, users, ..putting(realm, specs, true, act).await? });
+        return Ok(Applied { removed, touched, users, ..putting(realm, specs, true, act).await? });
     }
     if !terms.despite_runs {
         look.refuse_unended()?;

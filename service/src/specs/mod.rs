@@ -38,8 +38,8 @@ pub use jobs::{
 };
 pub use moved::{MovedEntries, MovedEntry, NextSlot};
 pub use plan::{
-    DocumentKind, DocumentName, DocumentUser, PlanSpecs, Planned, PlannedDocument, UnendedRuns, plan,
-    plan_new, plan_specs,
+    DocumentKind, DocumentName, DocumentUser, PlanSpecs, Planned, PlannedDocument, TouchedJob, UnendedRuns,
+    plan, plan_new, plan_specs,
 };
 pub use scope::{BadScope, IdScope};
 pub use triggers::is_trigger;

@@ -139,6 +139,19 @@ pub struct UnendedRuns {
     pub runs: Vec<RunKey>,
 }
 
+/// A removed job with a schedule, or with runs that have not ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TouchedJob {
+    /// The job.
+    pub job_id: String,
+    /// The schedule, which starts nothing more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Value>,
+    /// The runs that have not ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unended: Option<UnendedRuns>,
+}
+
 /// A document that stays, and names some that are removed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DocumentUser {
@@ -155,6 +168,21 @@ impl Planned {
     #[must_use]
     pub fn count(&self, change: ChangeWord) -> usize {
         self.documents.iter().filter(|one| one.change == change).count()
+    }
+
+    /// The removed jobs with a schedule, or with runs that have not ended.
+    pub(super) fn touched(&self) -> Vec<TouchedJob> {
+        let removed = self.documents.iter().filter(|one| {
+            one.kind == DocumentKind::Job
+                && one.change == ChangeWord::Removed
+                && (one.schedule.is_some() || one.unended.is_some())
+        });
+        let touched = |one: &PlannedDocument| TouchedJob {
+            job_id: one.id.clone(),
+            schedule: one.schedule.clone(),
+            unended: one.unended.clone(),
+        };
+        removed.map(touched).collect()
     }
 
     /// Whether anything would change.

@@ -260,6 +260,7 @@ fn applied(realm: &dyn Realm, specs: &Specs, look: Look) -> Applied {
         triggers: triggers.collect(),
         connections: connections.collect(),
         removed: removed.into_iter().map(|one| one.name).collect(),
+        touched: planned.touched(),
         users: planned.users,
         realm: of_realm,
         moved: planned.moved,

@@ -165,6 +165,10 @@ impl Realm for Folder {
         Ok(self.home.served_workers().await?)
     }
 
+    async fn stopping_since(&self) -> Result<Option<Timestamp>, Error> {
+        Ok(self.home.stopping_since().await?)
+    }
+
     fn is_aws(&self) -> bool {
         false
     }

@@ -1,9 +1,9 @@
 //! Jobs, workers and the realm are paused, and resumed: what has not begun waits meanwhile.
 
 use chrono::TimeDelta;
-use pumice_core::engine::{ApplyError, PAUSES_KEPT};
+use pumice_core::engine::{ApplyError, Dispatcher, PAUSES_KEPT};
 use pumice_core::ids::RunKey;
-use pumice_core::pauses::{Pause, Pauses, Scope};
+use pumice_core::pauses::{IfPaused, Pause, Pauses, Scope};
 use pumice_core::ports::CommitError;
 use pumice_core::run::Run;
 
@@ -11,7 +11,7 @@ use super::audit::APART;
 use super::mutants::Mutant;
 use super::runner::{Done, Runner};
 use super::scenario::{Setup, chain, overlapping, retry, single};
-use super::world::{Role, TaskId, World, lock, worker};
+use super::world::{Role, Shared, TaskId, World, lock, worker};
 use crate::prng::Prng;
 
 /// How often each scope is resumed at the end. Any of them may break off.
@@ -94,10 +94,7 @@ impl Runner {
                             lock(&world).audit.fail("a request is taken", error.to_string());
                         }
                     }
-                    let waiting: Vec<RunKey> = lock(&world).runs.all().map(|run| run.key.clone()).collect();
-                    for key in waiting {
-                        while let Err(ApplyError::Store(_)) = dispatcher.wake_resumed(&key).await {}
-                    }
+                    call(&dispatcher, &world, &scope).await;
                     Done::Nothing
                 })
             });
@@ -115,14 +112,30 @@ impl Runner {
         };
         self.spawn(Role::Pauser, |_| {
             Box::pin(async move {
-                while let Err(error) = dispatcher.pause(std::slice::from_ref(&pause)).await {
+                while let Err(error) = dispatcher.pause(std::slice::from_ref(&pause), IfPaused::Replace).await
+                {
                     if !is_passing(&error) {
                         lock(&world).audit.fail("a request is taken", error.to_string());
                     }
                 }
+                call(&dispatcher, &world, &pause.scope).await;
                 Done::Nothing
             })
         });
+    }
+}
+
+/// Has the runs looked at that a changed pause concerns.
+async fn call(dispatcher: &Dispatcher, shared: &Shared, scope: &Scope) {
+    let mut called: Vec<RunKey> = Vec::new();
+    {
+        let world = lock(shared);
+        let (pauses, now) = (&world.paused.pauses, world.now);
+        let of = world.runs.all().filter(|run| scope.has(run) && pauses.calls(run, now));
+        called.extend(of.map(|run| run.key.clone()));
+    }
+    for key in called {
+        while let Err(ApplyError::Store(_)) = dispatcher.wake_resumed(&key).await {}
     }
 }
 

@@ -136,6 +136,14 @@ async fn print_from(global: &Global, realm: &Target, mut request: ReadOutput) ->
     let mut out = masked_stdout();
     loop {
         let OutputPart { next, size, is_open, text, .. } = realm.ask(read_output, &request).await?;
+        if let Some(from) = request.from.filter(|from| *from > size) {
+            let beyond = format!("--from {from}: there are {size} bytes");
+            if !is_open {
+                return Err(Failure::wrong(beyond));
+            }
+            note(global, &[format!("{beyond} so far")]);
+            return Ok(());
+        }
         match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
             written => written?,

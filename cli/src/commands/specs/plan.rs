@@ -88,14 +88,21 @@ fn document_lines(format: Format, one: &PlannedDocument) -> Vec<String> {
     if one.fields.len() > shown {
         lines.push(format!("    … and {} more: -o wide shows all", one.fields.len() - shown));
     }
-    if let Some(schedule) = &one.schedule {
-        lines.push(fitted(
-            format,
-            escaped(&format!("    its schedule starts nothing more: {schedule}")).into_owned(),
-        ));
-    }
-    lines.extend(one.unended.iter().map(|unended| fitted(format, unended_line(unended))));
+    lines.extend(touched_lines(format, one.schedule.as_ref(), one.unended.as_ref()));
     lines
+}
+
+/// The schedule of a job that is removed, and its runs that have not ended.
+pub(super) fn touched_lines(
+    format: Format,
+    schedule: Option<&Value>,
+    unended: Option<&UnendedRuns>,
+) -> Vec<String> {
+    let schedule = schedule.map(|schedule| {
+        fitted(format, escaped(&format!("    its schedule starts nothing more: {schedule}")).into_owned())
+    });
+    let unended = unended.map(|unended| fitted(format, unended_line(unended)));
+    schedule.into_iter().chain(unended).collect()
 }
 
 fn unended_line(unended: &UnendedRuns) -> String {

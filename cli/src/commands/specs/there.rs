@@ -45,7 +45,7 @@ pub(super) async fn apply(global: &Global, options: &Apply) -> Result<(), Failur
     let mut applied: Applied = console.give(apply_specs, request).await?;
     warnings.append(&mut applied.warnings);
     advise(global, &warnings, false)?;
-    print(global.output, &applied, || applied_lines(&applied))
+    print(global.output, &applied, || applied_lines(global.output, &applied))
 }
 
 /// Has the console say what applying specs would do.

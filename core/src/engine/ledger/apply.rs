@@ -319,7 +319,7 @@ pub(in crate::engine) fn unfit(key: &RunKey, error: IllegalTransition) -> StoreE
 /// How long a run waited for its first attempt, which is over: a retry has a time of its own.
 fn delay(before: &Run, started: Option<Timestamp>) -> Option<chrono::TimeDelta> {
     let start = started.filter(|_| before.attempt == 1)?;
-    Some(start - before.not_before.min(start))
+    Some(start - before.was_due().min(start))
 }
 
 /// One line when a run ends or is tried again, with what one would search for.

@@ -6,6 +6,7 @@ use pumice_core::job_type::DispatchError;
 use pumice_core::ports::RunStore;
 use pumice_core::run::{Redo, RedoFrom, Run, Status, StopRequest};
 
+use super::kept::kept_by_others;
 use super::{ManyOutcome, Receipt, RetryMany};
 use crate::failure::Error;
 use crate::realm::Realm;
@@ -32,7 +33,6 @@ impl Act {
     }
 
     pub(in crate::runs) async fn on(&self, realm: &dyn Realm, run: RunKey) -> Result<Receipt, Error> {
-        let store = realm.runs();
         match self {
             Self::Cancel(dispatcher, asker) => {
                 cancelled(dispatcher.cancel_for(&run, asker.clone()).await, run)
@@ -48,15 +48,21 @@ impl Act {
                 };
                 retry_one(realm, dispatcher, &request, run).await
             }
-            Self::Delete => {
-                let outcome =
-                    if store.remove(&run).await? { ManyOutcome::Deleted } else { kept(store, &run).await? };
-                let error = (outcome == ManyOutcome::Refused)
-                    .then(|| "its actions are still being done: delete it later".to_owned());
-                Ok(Receipt { run, outcome, by: None, error })
-            }
+            Self::Delete => delete_one(realm, run).await,
         }
     }
+}
+
+/// Removes the record of a run, unless others need its steps.
+async fn delete_one(realm: &dyn Realm, run: RunKey) -> Result<Receipt, Error> {
+    if let Some(why) = kept_by_others(realm, &run).await? {
+        return Ok(Receipt { run, outcome: ManyOutcome::Refused, by: None, error: Some(why) });
+    }
+    let store = realm.runs();
+    let outcome = if store.remove(&run).await? { ManyOutcome::Deleted } else { kept(store, &run).await? };
+    let error = (outcome == ManyOutcome::Refused)
+        .then(|| "its actions are still being done: delete it later".to_owned());
+    Ok(Receipt { run, outcome, by: None, error })
 }
 
 /// Does a run again, after the same checks as `retry` makes of one that is named.

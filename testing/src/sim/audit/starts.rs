@@ -42,7 +42,8 @@ impl Audit {
         *self.still.entry(task).or_default() += pause;
     }
 
-    /// A run is started before its `max_run_delay` is over, and rejected after that only.
+    /// A run keeps when it was due at first, through all that it waits for and all its attempts. It is started before its
+    /// `max_run_delay` is over, and rejected after that only.
     pub(super) fn in_time(
         &mut self,
         before: &Run,
@@ -51,13 +52,15 @@ impl Audit {
         now: Timestamp,
         task: TaskId,
     ) {
+        let due = *self.due.entry(after.key.clone()).or_insert(before.was_due());
+        self.expect(after.was_due() == due, "a run keeps when it was due at first", || {
+            format!("{}: {due} -> {}", after.key, after.was_due())
+        });
         let limit = runs
             .get_with_spec(&after.key)
             .and_then(|(_, spec)| Span::parse(spec.job.get("max_run_delay")?.as_str()?).ok());
         let Some(limit) = limit else { return };
-        let due = before.ts_dispatch.max(before.not_before);
-        // Later on it may wait for its job's lock.
-        let waited = now - *self.due.entry(after.key.clone()).or_insert(due);
+        let waited = now - due;
         // Between the look at the clock and the write a host may stand still, and the store refuse.
         let still = self.still.get(&task).copied().unwrap_or_default();
         let started = before.ts_start.is_none() && after.ts_start.is_some();
