@@ -4,6 +4,8 @@ mod aside;
 mod dead;
 mod requests;
 
+pub use requests::CUT_PAYLOAD;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
