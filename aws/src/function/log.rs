@@ -141,6 +141,28 @@ mod tests {
     }
 
     #[test]
+    fn line_with_metrics_has_what_they_are_by() {
+        let lines = Lines { realm: "demo".to_owned(), prefix: "lavb".to_owned() };
+        for target in WITH_METRICS {
+            let line = lines.line(Level::INFO, target, &mut |fields| {
+                for name in ["worker", "status", "reason", "job_id", "namespace"] {
+                    fields.0.insert(name.to_owned(), "x".into());
+                }
+                fields.0.insert("count".to_owned(), 1.into());
+                fields.0.insert("swept".to_owned(), 1.into());
+            });
+            assert_eq!((&line["prefix"], &line["realm"]), (&"lavb".into(), &"demo".into()), "{target}");
+            let directives = line["_aws"]["CloudWatchMetrics"].as_array().unwrap();
+            for directive in directives {
+                let sets = directive["Dimensions"].as_array().unwrap().iter();
+                let names: Vec<&str> =
+                    sets.flat_map(|set| set.as_array().unwrap()).filter_map(Value::as_str).collect();
+                assert!(names.iter().all(|name| line[*name].is_string()), "{target}: {line}");
+            }
+        }
+    }
+
+    #[test]
     fn runtime_logs_no_failure_a_second_time() {
         for asked in [None, Some("info"), Some("trace"), Some("lambda_runtime=debug")] {
             assert!(!targets(asked).would_enable(LOGGED_TWICE, &Level::ERROR), "{asked:?}");
