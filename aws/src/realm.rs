@@ -105,8 +105,8 @@ impl Realm {
     /// functions. Without a key nothing is signed, and nothing that is signed is run.
     ///
     /// # Errors
-    /// [`BadEnvironment`] naming the variable that is invalid, or the key that is missing where the environment says that
-    /// unsigned runs are refused.
+    /// [`BadEnvironment`] naming the variable that is invalid, or the key that is missing where the environment says
+    /// that unsigned runs are refused.
     pub fn with_signing(mut self, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, BadEnvironment> {
         self.store = self.store.with_signing(Signing::from_environment(variable)?);
         Ok(self)
@@ -132,7 +132,8 @@ impl Realm {
     /// Looks for the key with which runs are signed, before the first run. Where there is none, gives a warning.
     ///
     /// # Errors
-    /// [`StoreError`] when there is none and the environment says that unsigned runs are refused, or the secret cannot be read.
+    /// [`StoreError`] when there is none and the environment says that unsigned runs are refused, or the secret cannot
+    /// be read.
     pub async fn look_for_signing_key(&self) -> Result<Option<String>, StoreError> {
         self.store.signing.look_for_key().await
     }

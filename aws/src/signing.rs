@@ -86,7 +86,7 @@ impl Signing {
     /// Signs with the key of the environment, if it has one, and checks what is read.
     ///
     /// # Errors
-    /// [`BadEnvironment`] naming the variable that is invalid, or missing: without a key nothing can be refused for its signature.
+    /// [`BadEnvironment`] naming the variable that is invalid, or missing: without a key no signature can be checked.
     pub(crate) fn from_environment(
         variable: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, BadEnvironment> {

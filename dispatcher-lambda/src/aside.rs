@@ -33,8 +33,8 @@ impl Aside for pumice_aws::Queues {
 }
 
 /// Sends an event to the dead letters, in the form in which Lambda sends one that it gave up (Lambda Developer Guide,
-/// Capturing records of asynchronous invocations). Of an event that is too long for a message the letter has the beginning, and
-/// cannot be handed out once more.
+/// Capturing records of asynchronous invocations). Of an event that is too long for a message the letter has the
+/// beginning, and cannot be handed out once more.
 ///
 /// # Errors
 /// [`Failed`] when it cannot be put there: the invocation fails then, so that Lambda does it.

@@ -30,8 +30,8 @@ const UNSENT: &str = crate::queue::UNSENT;
 const WITH_METRICS: [&str; 6] = [RUN, METRICS, REFUSED, UNREADABLE, SWEEP, UNSENT];
 
 /// Logs to standard output from now on: what `PUMICE_LOG` says, as in `debug` or `pumice_core=trace`;
-/// `info` of Pumice's own unless it says something. The end of a run is logged with its metrics. The realm and the prefix of
-/// its names are those of the environment.
+/// `info` of Pumice's own unless it says something. The end of a run is logged with its metrics. The environment names the
+/// realm and its prefix.
 pub fn start_log(variable: &dyn Fn(&str) -> Option<String>) {
     let asked = variable("PUMICE_LOG");
     let lines = Lines {

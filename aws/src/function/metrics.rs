@@ -26,8 +26,8 @@ pub const METRICS: [Metric; 8] = [
     ("Due", BY_REALM),
 ];
 
-/// Makes a line about a run that ended one that counts it: `Runs`, with `RunTime` and `Delay` in milliseconds where they are
-/// known.
+/// Makes a line about a run that ended one that counts it: `Runs`, with `RunTime` and `Delay` in milliseconds where they
+/// are known.
 pub(super) fn add(line: &mut Map<String, Value>, timestamp: i64) {
     let mut metrics = vec![("Runs", "Count")];
     line.insert("Runs".to_owned(), json!(1));

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use super::Queues;
 use crate::names::LIVE;
 
-/// The field of a dead letter that has the beginning of its event, in place of `requestPayload`, where all of it was too long.
+/// The field of a dead letter that has the beginning of its event, in place of `requestPayload`, where all of it was
+/// too long.
 pub const CUT_PAYLOAD: &str = "requestPayloadCut";
 /// Most characters of what the function answers that are kept.
 const MAX_ANSWER: usize = 2_000;
@@ -50,7 +51,8 @@ fn event_of(body: &str) -> Result<Value, String> {
         return Err("it reports changed jobs, whose schedules are looked at in any case: drop it".to_owned());
     }
     if fields.contains_key(CUT_PAYLOAD) {
-        let why = "its event was too long for a message and is not whole: send it again from where it came, and drop this letter";
+        let why = "its event was too long for a message and is not whole: \
+                   send it again from where it came, and drop this letter";
         return Err(why.to_owned());
     }
     if fields.get("Type").and_then(Value::as_str) == Some("Notification") && fields.contains_key("TopicArn") {

@@ -365,7 +365,10 @@ async fn refused_request_too_long_for_a_letter_is_cut_and_not_redriven() {
 async fn event_without_a_request_is_logged() {
     let queued =
         |body: &str| json!({ "Records": [{ "eventSource": "aws:sqs", "messageId": "m", "body": body }] });
-    let topic = |message: &str| json!({ "Records": [{ "EventSource": "aws:sns", "Sns": { "MessageId": "m", "Message": message } }] });
+    let topic = |message: &str| {
+        let sns = json!({ "MessageId": "m", "Message": message });
+        json!({ "Records": [{ "EventSource": "aws:sns", "Sns": sns }] })
+    };
     let bus = |detail: Value| json!({ "id": "m", "detail-type": "ask", "detail": detail });
     let realm = Realm::new().await;
     for (event, name) in [

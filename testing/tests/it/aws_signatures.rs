@@ -36,6 +36,14 @@ fn deploy_worker(cloud: &Cloud, unsigned: &str) {
     cloud.map_queue(&queue, "worker-core", 1);
 }
 
+/// Makes the realm's secret, with the key.
+fn make_secret(cloud: &Cloud) {
+    // The token is any text of this length.
+    let secret =
+        json!({ "Name": "lava-test-pumice-signing", "SecretString": KEY, "ClientRequestToken": KEY });
+    cloud.call_json("secretsmanager", "secretsmanager.CreateSecret", &secret);
+}
+
 /// A run that is recorded and has no worker yet.
 fn recorded(cloud: &Cloud, job: &str) -> RunKey {
     cloud.dispatch(&json!({ "job_id": job }))
@@ -108,8 +116,7 @@ async fn changed_record_is_not_run_and_says_why() {
 #[tokio::test]
 async fn forged_spec_of_an_ended_run_goes_into_no_new_run() {
     let cloud = Cloud::start(&[cmd("bad", "false good"), cmd("sound", "false sound")]).await;
-    let secret = json!({ "Name": "lava-test-pumice-signing", "SecretString": KEY, "ClientRequestToken": "0123456789abcdef0123456789abcdef" });
-    cloud.call_json("secretsmanager", "secretsmanager.CreateSecret", &secret);
+    make_secret(&cloud);
     deploy_dispatcher(&cloud, Some(KEY));
     deploy_worker(&cloud, "refuse");
     let [forged, bare, sound] = ["bad", "bad", "sound"].map(|job| recorded(&cloud, job));
@@ -120,7 +127,7 @@ async fn forged_spec_of_an_ended_run_goes_into_no_new_run() {
     write(&cloud, &forged, "spec", text(&spec.replace("false good", "echo evil"))).await;
     write(&cloud, &bare, "spec_signature", text("none")).await;
     // People may look at it all the same.
-    assert!(cloud.pumice(&["runs", "show", forged.as_str(), "-o", "json"]).contains(r#""job_id": "bad""#));
+    assert!(cloud.pumice(&["runs", "show", forged.as_str(), "-o", "json"]).contains(forged.as_str()));
     for (key, why) in [(&forged, "its signature is not that of this realm"), (&bare, "it has no signature")] {
         let id = format!("id:{key}");
         for spec in ["pinned", "latest"] {
@@ -187,8 +194,7 @@ async fn steps_jobs_that_jobs_start_and_those_of_people_are_signed() {
     assert!(!refused.status.success(), "there is no key: {refused:?}");
     let given = cloud.pumice_command(&wait).env("PUMICE_SIGNING_KEY", KEY).output().expect("it runs");
     assert!(given.status.success(), "{given:?}");
-    let secret = json!({ "Name": "lava-test-pumice-signing", "SecretString": KEY, "ClientRequestToken": "0123456789abcdef0123456789abcdef" });
-    cloud.call_json("secretsmanager", "secretsmanager.CreateSecret", &secret);
+    make_secret(&cloud);
     let found = cloud.pumice_command(&wait).output().expect("it runs");
     assert!(found.status.success(), "{found:?}");
 }

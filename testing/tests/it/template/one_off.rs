@@ -1,5 +1,6 @@
 //! The schedules of runs that are due long after they are asked for, where the realm has them.
 
+use pumice_testing::cloudformation::Template;
 use serde_json::{Value, json};
 
 use crate::template::{Templates, Wrong, names};
@@ -7,7 +8,8 @@ use crate::template::{Templates, Wrong, names};
 const GROUP: &str = "OneOffScheduleGroup";
 const ROLE: &str = "OneOffScheduleRole";
 /// The dispatcher's ARN by its name, without an alias: a reference to it would be a circle.
-const DISPATCHER: &str = "arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:function:${Prefix}-${Realm}-pumice-dispatcher";
+const DISPATCHER: &str = "arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:function:\
+                          ${Prefix}-${Realm}-pumice-dispatcher";
 
 /// A value that is there only in a realm that has such schedules.
 fn chosen(value: Value) -> Value {
@@ -78,6 +80,12 @@ pub(crate) fn schedules(templates: &Templates) -> Vec<String> {
         wrong.unless(holds, format!("the dispatcher may do more than make them: {inner}"));
     }
 
+    role_only_wakes(realm, &mut wrong);
+    wrong.0
+}
+
+/// The role may send to queues and have the dispatcher look at the clock, and nothing else.
+fn role_only_wakes(realm: &Template, wrong: &mut Wrong) {
     let role = realm.properties(ROLE);
     for statement in statements(role) {
         let statement = statement["Fn::If"].get(1).unwrap_or(statement);
@@ -101,5 +109,4 @@ pub(crate) fn schedules(templates: &Templates) -> Vec<String> {
     }
     let may_all = statements(role).count() == 3;
     wrong.unless(may_all, "the role may not send, also not under the realm's key, or not look at the clock");
-    wrong.0
 }
