@@ -43,7 +43,7 @@ pub use function::is_credential;
 pub use names::{DEFAULT_PREFIX, Names};
 pub use objects::Objects;
 pub use outside::{Outside, caller};
-pub use queue::Queues;
+pub use queue::{CUT_PAYLOAD, Queues};
 pub use realm::{EngineHost, Realm};
 pub use rights::Right;
 pub use schedules::Schedules;

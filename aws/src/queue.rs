@@ -4,6 +4,8 @@ mod aside;
 mod dead;
 mod requests;
 
+pub use requests::CUT_PAYLOAD;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -35,6 +37,9 @@ const MAX_DELAY: u64 = 900;
 const MAX_WAIT: Duration = Duration::from_secs(20);
 /// Longest time that a message stays hidden (SQS, visibility timeout: 12 hours).
 const MAX_HIDDEN: Duration = Duration::from_secs(43_200);
+/// The target of the events about messages that could not be sent, which functions make a metric of.
+pub(crate) const UNSENT: &str = "pumice::unsent";
+
 /// The queues of a realm. Clones share what is known of them.
 #[derive(Clone)]
 pub struct Queues {
@@ -279,6 +284,14 @@ impl Queue for Queues {
             for (place, outcome) in places.into_iter().zip(sent) {
                 outcomes[place] = outcome;
             }
+        }
+        // A message that is refused for what it holds ends its run, which says so.
+        let is_unsent = |outcome: &&Result<(), StoreError>| {
+            outcome.as_ref().is_err_and(|error| error.kind != StoreErrorKind::Invalid)
+        };
+        let count = outcomes.iter().filter(is_unsent).count();
+        if count > 0 {
+            tracing::info!(target: UNSENT, count, "messages could not be sent");
         }
         outcomes
     }

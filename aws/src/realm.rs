@@ -102,20 +102,21 @@ impl Realm {
     }
 
     /// The same, which signs what runs use with the key of the environment, and runs only what is signed by it: for
-    /// functions. Without a key nothing is signed.
+    /// functions. Without a key nothing is signed, and nothing that is signed is run.
     ///
     /// # Errors
-    /// [`BadEnvironment`] naming the variable that is invalid.
+    /// [`BadEnvironment`] naming the variable that is invalid, or the key that is missing where the environment says
+    /// that unsigned runs are refused.
     pub fn with_signing(mut self, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, BadEnvironment> {
         self.store = self.store.with_signing(Signing::from_environment(variable)?);
         Ok(self)
     }
 
     /// The same for people and processes, which look the key up in the realm's secret if the environment has none. A
-    /// process that runs no jobs checks nothing.
+    /// process that runs no jobs shows what it reads, whatever its signature.
     ///
     /// # Errors
-    /// As [`Realm::with_signing`].
+    /// [`BadEnvironment`] naming the variable that is invalid.
     pub fn with_signing_secret(
         mut self,
         config: &SdkConfig,
@@ -126,6 +127,15 @@ impl Realm {
         let signing = if runs_jobs { signing } else { signing.for_people() };
         self.store = self.store.with_signing(signing);
         Ok(self)
+    }
+
+    /// Looks for the key with which runs are signed, before the first run. Where there is none, gives a warning.
+    ///
+    /// # Errors
+    /// [`StoreError`] when there is none and the environment says that unsigned runs are refused, or the secret cannot
+    /// be read.
+    pub async fn look_for_signing_key(&self) -> Result<Option<String>, StoreError> {
+        self.store.signing.look_for_key().await
     }
 
     /// The same with secrets, for a process that runs jobs. A program that never calls this is

@@ -39,12 +39,14 @@ const FORM: &[u8] = b"pumice run spec 1\0";
 pub(crate) struct Signing {
     source: Source,
     checks: Checks,
+    /// Whether this process only shows what it reads.
+    only_shows: bool,
 }
 
 /// Where the key comes from.
 #[derive(Clone, Default)]
 enum Source {
-    /// No key: nothing is signed or checked.
+    /// No key: nothing is signed, and nothing that is signed is run.
     #[default]
     None,
     /// The environment.
@@ -56,11 +58,11 @@ enum Source {
 /// Which specs must have a valid signature when they are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Checks {
-    /// Nothing: this process runs no jobs.
+    /// All of them, as far as there is a key.
     #[default]
-    Nothing,
-    /// All of it.
     All,
+    /// All of them, and there must be a key: the environment says so.
+    Strictly,
     /// Those that have one: for realms with older records that have none.
     Signed,
 }
@@ -84,46 +86,86 @@ impl Signing {
     /// Signs with the key of the environment, if it has one, and checks what is read.
     ///
     /// # Errors
-    /// [`BadEnvironment`] naming the variable that is invalid.
+    /// [`BadEnvironment`] naming the variable that is invalid, or missing: without a key no signature can be checked.
     pub(crate) fn from_environment(
         variable: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, BadEnvironment> {
+        let given = Self::given(variable)?;
+        if matches!(given.source, Source::None) && given.checks == Checks::Strictly {
+            let why =
+                format!("must be set where {UNSIGNED} is \"refuse\": without it no signature can be checked");
+            return Err(BadEnvironment::new(KEY, why));
+        }
+        Ok(given)
+    }
+
+    /// What the environment says.
+    fn given(variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, BadEnvironment> {
         let checks = match variable(UNSIGNED).as_deref() {
-            None | Some("" | "refuse") => Checks::All,
+            None | Some("") => Checks::All,
+            Some("refuse") => Checks::Strictly,
             Some("admit") => Checks::Signed,
             Some(other) => {
                 return Err(BadEnvironment::new(UNSIGNED, format!("{other:?} is neither admit nor refuse")));
             }
         };
-        let Some(text) = variable(KEY).filter(|text| !text.is_empty()) else { return Ok(Self::default()) };
-        let key = Key::new(&text).map_err(|why| BadEnvironment::new(KEY, why))?;
-        Ok(Self { source: Source::Given(Arc::new(key)), checks })
+        let source = match variable(KEY).filter(|text| !text.is_empty()) {
+            None => Source::None,
+            Some(text) => {
+                let key = Key::new(&text).map_err(|why| BadEnvironment::new(KEY, why))?;
+                Source::Given(Arc::new(key))
+            }
+        };
+        Ok(Self { source, checks, only_shows: false })
     }
 
     /// The same, for people and processes: without a key in the environment it is the secret of this name. A realm that has no
     /// such secret signs nothing.
     ///
     /// # Errors
-    /// As [`Signing::from_environment`].
+    /// [`BadEnvironment`] naming the variable that is invalid.
     pub(crate) fn with_secret(
         config: &SdkConfig,
         name: String,
         variable: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, BadEnvironment> {
-        let given = Self::from_environment(variable)?;
-        if matches!(given.source, Source::Given(_)) {
-            return Ok(given);
+        let mut signing = Self::given(variable)?;
+        if matches!(signing.source, Source::None) {
+            let secret = Secret { config: config.clone(), name, found: OnceCell::new() };
+            signing.source = Source::Secret(Arc::new(secret));
         }
-        let secret = Secret { config: config.clone(), name, found: OnceCell::new() };
-        let checks =
-            if variable(UNSIGNED).as_deref() == Some("admit") { Checks::Signed } else { Checks::All };
-        Ok(Self { source: Source::Secret(Arc::new(secret)), checks })
+        Ok(signing)
     }
 
-    /// The same for a process that runs no jobs, and checks nothing.
+    /// The same for a process that runs no jobs, and shows what it reads, whatever its signature.
     pub(crate) fn for_people(mut self) -> Self {
-        self.checks = Checks::Nothing;
+        self.only_shows = true;
         self
+    }
+
+    /// The same for a spec of which another run is made, whose spec is signed anew.
+    pub(crate) fn for_pins(&self) -> Self {
+        Self { only_shows: false, ..self.clone() }
+    }
+
+    /// Looks the key up before the first run. Without one, a warning: records without a signature are run.
+    ///
+    /// # Errors
+    /// [`StoreError`] when there is none and the environment says that there must be, or the secret cannot be read.
+    pub(crate) async fn look_for_key(&self) -> Result<Option<String>, StoreError> {
+        if self.key().await?.is_some() {
+            return Ok(None);
+        }
+        let place = match &self.source {
+            Source::Secret(secret) => format!("neither {KEY} nor secret {} has a key", secret.name),
+            _ => format!("{KEY} is not set"),
+        };
+        if self.checks == Checks::Strictly {
+            let message =
+                format!("{place}, and {UNSIGNED} is \"refuse\": no signature of a run can be checked");
+            return Err(StoreError::of(StoreErrorKind::Invalid, message));
+        }
+        Ok(Some(format!("{place}: no signature of a run can be checked, and runs that have none are run")))
     }
 
     async fn key(&self) -> Result<Option<Arc<Key>>, StoreError> {
@@ -152,10 +194,12 @@ impl Signing {
         spec: &str,
         signature: Option<&[u8]>,
     ) -> Result<Option<&'static str>, StoreError> {
-        if self.checks == Checks::Nothing {
+        if self.only_shows {
             return Ok(None);
         }
-        let Some(signing) = self.key().await? else { return Ok(None) };
+        let Some(signing) = self.key().await? else {
+            return Ok(signature.map(|_| "it is signed, and this process has no key to check that"));
+        };
         Ok(match signature {
             None if self.checks == Checks::Signed => None,
             None => Some("it has no signature"),
@@ -273,9 +317,40 @@ mod tests {
             assert!(forged.is_some(), "{unsigned:?}");
             assert_eq!(signing.for_people().refuse(&realm, &key, "{}", None).await.unwrap(), None);
         }
-        let none = signing(None, None).unwrap();
-        assert_eq!(none.sign(&realm, &key, "{}").await.unwrap(), None);
-        assert_eq!(none.refuse(&realm, &key, "{}", None).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn process_without_a_key_runs_nothing_that_is_signed() {
+        let (realm, key) = names();
+        let signature = signing(Some(SECRET), None).unwrap().sign(&realm, &key, "{}").await.unwrap();
+        for unsigned in [None, Some(""), Some("admit")] {
+            let none = signing(None, unsigned).unwrap();
+            assert_eq!(none.sign(&realm, &key, "{}").await.unwrap(), None);
+            assert_eq!(none.refuse(&realm, &key, "{}", None).await.unwrap(), None);
+            let refused = none.refuse(&realm, &key, "{}", signature.as_deref()).await.unwrap();
+            assert!(refused.is_some_and(|why| why.contains("no key")), "{unsigned:?}: {refused:?}");
+            let warning = none.look_for_key().await.unwrap().unwrap();
+            assert!(warning.contains("PUMICE_SIGNING_KEY is not set"), "{warning}");
+        }
+        // A process that is to refuse needs a key.
+        let error = signing(None, Some("refuse")).unwrap_err().to_string();
+        assert!(error.starts_with("PUMICE_SIGNING_KEY: must be set"), "{error}");
+        let strictly = Signing { checks: Checks::Strictly, ..Signing::default() };
+        let error = strictly.look_for_key().await.unwrap_err();
+        assert_eq!(error.kind, StoreErrorKind::Invalid, "{error}");
+        assert_eq!(signing(Some(SECRET), Some("refuse")).unwrap().look_for_key().await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn spec_that_is_only_shown_is_checked_before_it_is_pinned() {
+        let (realm, key) = names();
+        let shows = signing(Some(SECRET), None).unwrap().for_people();
+        for forged in [None, Some(&[1; KEPT][..])] {
+            assert_eq!(shows.refuse(&realm, &key, "{}", forged).await.unwrap(), None);
+            assert!(shows.for_pins().refuse(&realm, &key, "{}", forged).await.unwrap().is_some());
+        }
+        let good = shows.sign(&realm, &key, "{}").await.unwrap();
+        assert_eq!(shows.for_pins().refuse(&realm, &key, "{}", good.as_deref()).await.unwrap(), None);
     }
 
     #[test]

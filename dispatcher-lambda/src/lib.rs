@@ -175,7 +175,9 @@ async fn direct(
     event: &Value,
     invocation: Invocation<'_>,
 ) -> Result<Value, Failed> {
-    let taken = take(dispatcher, asked.requests, Name::Call(&format!("invocation:{}", invocation.id))).await;
+    let name = format!("invocation:{}", invocation.id);
+    note_if(asked.requests.is_empty(), &name);
+    let taken = take(dispatcher, asked.requests, Name::Call(&name)).await;
     if asked.waits || taken.is_whole() {
         return Ok(taken.json());
     }
@@ -203,6 +205,13 @@ async fn redriven(dispatcher: &Dispatcher, asked: Direct, id: &str) -> Result<Va
     Err(if taken.unreachable > 0 { Failed::NotReached(reasons) } else { Failed::Refused(reasons) })
 }
 
+/// Logs that an event asks for nothing, if it does: it is deleted as one that was taken.
+fn note_if(is_empty: bool, event: &str) {
+    if is_empty {
+        tracing::warn!(event, "there is no request in an event: nothing is done");
+    }
+}
+
 /// Takes each record of a queue by itself. After one of a group that was not taken whole, the others of the group wait for
 /// it: they are in order.
 async fn queued(dispatcher: &Dispatcher, triggers: &Triggers, records: Vec<Record>) -> Value {
@@ -211,6 +220,7 @@ async fn queued(dispatcher: &Dispatcher, triggers: &Triggers, records: Vec<Recor
     for record in records {
         let Record { name, queued, requests, objects } = record;
         let Some(Queued { id, group }) = queued else { continue };
+        note_if(requests.is_empty() && objects.is_empty(), &name);
         if group.as_ref().is_some_and(|group| stopped.contains(group)) {
             failures.push(json!({ "itemIdentifier": id }));
             continue;
@@ -236,6 +246,7 @@ async fn delivered(
 ) -> Result<Value, Failed> {
     let mut all = Taken::default();
     for Record { name, requests, objects, .. } in records {
+        note_if(requests.is_empty() && objects.is_empty(), &name);
         let mut taken = take(dispatcher, requests, Name::Event(&name)).await;
         fire(triggers, objects, &name, &mut taken).await;
         all.add(taken);

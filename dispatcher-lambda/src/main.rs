@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let variable = |name: &str| std::env::var(name).ok();
-    start_log(&variable("LAVA_REALM").unwrap_or_default());
+    start_log(&variable);
     // Boxed: the compiler has a limit to how deep futures may stand within one another.
     let working: Pin<Box<dyn Future<Output = Result<(), Error>> + '_>> = Box::pin(work(&variable));
     working.await.inspect_err(|error| tracing::error!(%error, "the function cannot work"))

@@ -6,47 +6,61 @@ use serde_json::{Map, Value, json};
 /// The namespace of the metrics.
 const NAMESPACE: &str = "Pumice";
 
-/// Makes a line about a run that ended one that counts it: `Runs` by realm, worker and status, with
-/// `RunTime` and `Delay` in milliseconds where they are known.
+/// A metric's name, and the sets of dimensions by which functions write it.
+pub type Metric = (&'static str, &'static [&'static [&'static str]]);
+
+/// By realm. Two realms may have one name, under different prefixes.
+const BY_REALM: &[&[&str]] = &[&["prefix", "realm"]];
+/// By outcome, for runs.
+const BY_OUTCOME: &[&[&str]] = &[&["prefix", "realm", "worker", "status"]];
+
+/// All metrics of the namespace `Pumice`. Alarms and the dashboard of template.yaml find them by these dimensions.
+pub const METRICS: [Metric; 8] = [
+    ("Runs", BY_OUTCOME),
+    ("RunTime", BY_OUTCOME),
+    ("Delay", BY_OUTCOME),
+    ("Refused", &[&["prefix", "realm"], &["prefix", "realm", "reason"]]),
+    ("Unreadable", BY_REALM),
+    ("Unsent", BY_REALM),
+    ("Sweeps", BY_REALM),
+    ("Due", BY_REALM),
+];
+
+/// Makes a line about a run that ended one that counts it: `Runs`, with `RunTime` and `Delay` in milliseconds where they
+/// are known.
 pub(super) fn add(line: &mut Map<String, Value>, timestamp: i64) {
-    let mut metrics = vec![json!({ "Name": "Runs", "Unit": "Count" })];
+    let mut metrics = vec![("Runs", "Count")];
     line.insert("Runs".to_owned(), json!(1));
     for (field, name) in [("took_ms", "RunTime"), ("delay_ms", "Delay")] {
         if let Some(value) = line.remove(field) {
             line.insert(name.to_owned(), value);
-            metrics.push(json!({ "Name": name, "Unit": "Milliseconds" }));
+            metrics.push((name, "Milliseconds"));
         }
     }
-    let directive =
-        json!({ "Namespace": NAMESPACE, "Dimensions": [["realm", "worker", "status"]], "Metrics": metrics });
-    line.insert("_aws".to_owned(), json!({ "Timestamp": timestamp, "CloudWatchMetrics": [directive] }));
+    written(line, timestamp, &metrics);
 }
 
-/// Makes a line about requests that were refused one that counts them: `Refused` by realm, and by realm and reason.
-pub(super) fn add_refused(line: &mut Map<String, Value>, timestamp: i64) {
+/// Makes a line with a `count` one of this metric.
+pub(super) fn add_count(line: &mut Map<String, Value>, name: &str, timestamp: i64) {
     let count = line.remove("count").unwrap_or_default();
-    line.insert("Refused".to_owned(), count);
-    counted(line, timestamp, &["Refused"], &[&["realm"], &["realm", "reason"]]);
+    line.insert(name.to_owned(), count);
+    written(line, timestamp, &[(name, "Count")]);
 }
 
-/// Makes a line about records that cannot be read one that counts them: `Unreadable` by realm.
-pub(super) fn add_unreadable(line: &mut Map<String, Value>, timestamp: i64) {
-    let count = line.remove("count").unwrap_or_default();
-    line.insert("Unreadable".to_owned(), count);
-    counted(line, timestamp, &["Unreadable"], &[&["realm"]]);
-}
-
-/// Makes a line about a sweep that is over one that counts it: `Sweeps`, and `Due` for what it looked at, by realm.
+/// Makes a line about a sweep that is over one that counts it: `Sweeps`, and `Due` for what it looked at.
 pub(super) fn add_sweep(line: &mut Map<String, Value>, timestamp: i64) {
     let swept = line.remove("swept").unwrap_or_default();
     line.insert("Sweeps".to_owned(), json!(1));
     line.insert("Due".to_owned(), swept);
-    counted(line, timestamp, &["Sweeps", "Due"], &[&["realm"]]);
+    written(line, timestamp, &[("Sweeps", "Count"), ("Due", "Count")]);
 }
 
-/// Makes a line one of metrics that it has, by sets of its fields.
-fn counted(line: &mut Map<String, Value>, timestamp: i64, names: &[&str], dimensions: &[&[&str]]) {
-    let metrics: Vec<Value> = names.iter().map(|name| json!({ "Name": name, "Unit": "Count" })).collect();
+/// Makes a line one of metrics that it has, each with its unit, by the dimensions of the first.
+fn written(line: &mut Map<String, Value>, timestamp: i64, metrics: &[(&str, &str)]) {
+    let known = METRICS.iter().find(|(name, _)| metrics.first().is_some_and(|(first, _)| first == name));
+    let dimensions = known.map_or(BY_REALM, |(_, dimensions)| *dimensions);
+    let metrics: Vec<Value> =
+        metrics.iter().map(|(name, unit)| json!({ "Name": name, "Unit": unit })).collect();
     let directive = json!({ "Namespace": NAMESPACE, "Dimensions": dimensions, "Metrics": metrics });
     line.insert("_aws".to_owned(), json!({ "Timestamp": timestamp, "CloudWatchMetrics": [directive] }));
 }
@@ -75,6 +89,8 @@ pub(super) fn add_of_job(line: &mut Map<String, Value>, timestamp: i64) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -93,50 +109,47 @@ mod tests {
         assert_eq!(json!(directives), metrics);
     }
 
-    #[test]
-    fn counts_that_alarms_watch_have_their_values_and_dimensions() {
-        type Add = fn(&mut Map<String, Value>, i64);
-        let cases: [(Value, Add, &[&str]); 3] = [
-            (json!({ "realm": "r", "reason": "bad_request", "count": 3 }), add_refused, &["Refused"]),
-            (json!({ "realm": "r", "count": 1_000 }), add_unreadable, &["Unreadable"]),
-            (json!({ "realm": "r", "swept": 7, "started": 1 }), add_sweep, &["Sweeps", "Due"]),
-        ];
-        for (line, add, names) in cases {
-            let Value::Object(mut line) = line else { panic!("an object") };
+    /// The lines of every kind, with the metrics that they must have.
+    fn lines() -> Vec<(Map<String, Value>, Vec<&'static str>)> {
+        let line = |own: Value, add: &dyn Fn(&mut Map<String, Value>, i64)| {
+            let mut line =
+                Map::from_iter([("realm".to_owned(), json!("r")), ("prefix".to_owned(), json!("p"))]);
+            line.extend(own.as_object().cloned().unwrap());
             add(&mut line, 1_767_225_600_000);
-            let directive = line["_aws"]["CloudWatchMetrics"][0].clone();
-            assert_eq!(directive["Namespace"], "Pumice");
-            let told: Vec<&str> = directive["Metrics"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .filter_map(|it| it["Name"].as_str())
-                .collect();
-            assert_eq!(told, names);
-            assert!(names.iter().all(|name| line[*name].is_number()), "{line:?}");
-            for dimension in
-                directive["Dimensions"].as_array().unwrap().iter().flat_map(|it| it.as_array().unwrap())
-            {
-                assert!(line[dimension.as_str().unwrap()].is_string(), "{dimension}");
-            }
-        }
+            line
+        };
+        let count =
+            |name: &'static str| move |line: &mut Map<String, Value>, at: i64| add_count(line, name, at);
+        let run = json!({ "worker": "w", "status": "complete", "took_ms": 12 });
+        let delayed = json!({ "worker": "w", "status": "complete", "took_ms": 12, "delay_ms": 5 });
+        vec![
+            (line(run, &add), vec!["Runs", "RunTime"]),
+            (line(delayed, &add), vec!["Runs", "RunTime", "Delay"]),
+            (line(json!({ "reason": "bad_request", "count": 3 }), &count("Refused")), vec!["Refused"]),
+            (line(json!({ "count": 1_000 }), &count("Unreadable")), vec!["Unreadable"]),
+            (line(json!({ "count": 2 }), &count("Unsent")), vec!["Unsent"]),
+            (line(json!({ "swept": 7, "started": 1 }), &add_sweep), vec!["Sweeps", "Due"]),
+        ]
     }
 
     #[test]
-    fn every_metric_and_dimension_has_its_value() {
-        let mut line = Map::new();
-        for (name, value) in [("realm", json!("r")), ("worker", json!("w")), ("status", json!("complete"))] {
-            line.insert(name.to_owned(), value);
+    fn every_metric_is_written_with_its_value_and_dimensions() {
+        let mut seen = BTreeSet::new();
+        for (line, names) in lines() {
+            let directive = &line["_aws"]["CloudWatchMetrics"][0];
+            assert_eq!(directive["Namespace"], "Pumice");
+            let metrics = directive["Metrics"].as_array().unwrap();
+            let told: Vec<&str> = metrics.iter().filter_map(|it| it["Name"].as_str()).collect();
+            assert_eq!(told, names);
+            for name in names {
+                assert!(line[name].is_number(), "{name}: {line:?}");
+                let known = METRICS.iter().find(|(known, _)| *known == name).unwrap();
+                assert_eq!(directive["Dimensions"], json!(known.1), "{name}");
+                assert!(known.1.iter().flat_map(|set| *set).all(|it| line[*it].is_string()), "{line:?}");
+                seen.insert(name);
+            }
         }
-        line.insert("took_ms".to_owned(), json!(12));
-        add(&mut line, 1_767_225_600_000);
-        let directive = &line["_aws"]["CloudWatchMetrics"][0];
-        for metric in directive["Metrics"].as_array().unwrap() {
-            assert!(line[metric["Name"].as_str().unwrap()].is_number());
-        }
-        for dimension in directive["Dimensions"][0].as_array().unwrap() {
-            assert!(line[dimension.as_str().unwrap()].is_string());
-        }
-        assert_eq!((line["RunTime"].clone(), line.get("Delay")), (json!(12), None));
+        assert_eq!(seen, BTreeSet::from(METRICS.map(|(name, _)| name)), "each is tried");
+        assert!(METRICS.iter().all(|(_, sets)| sets.iter().all(|set| set.starts_with(&["prefix", "realm"]))));
     }
 }

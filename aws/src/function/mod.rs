@@ -20,6 +20,7 @@ use tokio::sync::Mutex;
 
 pub use environment::{BadEnvironment, Environment, is_credential};
 pub use log::start_log;
+pub use metrics::{METRICS, Metric};
 
 use crate::connect::{Clients, config};
 use crate::realm::{EngineHost, Realm};

@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 use super::Queues;
 use crate::names::LIVE;
 
+/// The field of a dead letter that has the beginning of its event, in place of `requestPayload`, where all of it was
+/// too long.
+pub const CUT_PAYLOAD: &str = "requestPayloadCut";
 /// Most characters of what the function answers that are kept.
 const MAX_ANSWER: usize = 2_000;
 
@@ -47,6 +50,11 @@ fn event_of(body: &str) -> Result<Value, String> {
         // Lambda keeps no event with it.
         return Err("it reports changed jobs, whose schedules are looked at in any case: drop it".to_owned());
     }
+    if fields.contains_key(CUT_PAYLOAD) {
+        let why = "its event was too long for a message and is not whole: \
+                   send it again from where it came, and drop this letter";
+        return Err(why.to_owned());
+    }
     if fields.get("Type").and_then(Value::as_str) == Some("Notification") && fields.contains_key("TopicArn") {
         return Ok(json!({ "Records": [{ "EventSource": "aws:sns", "Sns": letter }] }));
     }
@@ -81,6 +89,7 @@ mod tests {
             ("{", "it cannot be read"),
             ("[1]", "it is not an event"),
             (r#"{"DDBStreamBatchInfo": {}, "requestContext": {}}"#, "drop it"),
+            (r#"{"requestPayloadCut": {}, "requestContext": {}}"#, "drop this letter"),
         ] {
             let error = event_of(body).unwrap_err();
             assert!(error.contains(wanted), "{body}: {error}");

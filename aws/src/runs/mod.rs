@@ -36,6 +36,7 @@ use pumice_core::spec::RunSpec;
 use self::large::SpecText;
 use crate::attribute::Item;
 use crate::failure::store_error;
+use crate::signing::Signing;
 use crate::store::{Store, text_of};
 pub(crate) use record::{DUE_AT, DUE_SHARD, FOR_HOST, key_of};
 use record::{DUE_SHARDS, SIGNATURE, SPEC, read_run, read_spec, run_key, spec_key};
@@ -96,8 +97,8 @@ impl Store {
         Ok((runs, unreadable))
     }
 
-    /// A run's spec, from its record or from an item of its own.
-    async fn spec_of(&self, key: &RunKey, record: &Item) -> Result<PinnedSpec, StoreError> {
+    /// A run's spec, from its record or from an item of its own, if its signature is trusted.
+    async fn spec_of(&self, key: &RunKey, record: &Item, by: &Signing) -> Result<PinnedSpec, StoreError> {
         let missing = |place, unsigned| {
             Ok(PinnedSpec::Missing(Offloaded { part: Part::Spec, place, gone: true, unsigned }))
         };
@@ -118,10 +119,31 @@ impl Store {
             Some(AttributeValue::B(bytes)) => Some(bytes.as_ref()),
             _ => None,
         };
-        match self.signing.refuse(self.names.realm(), key, &text, signature).await? {
+        match by.refuse(self.names.realm(), key, &text, signature).await? {
             Some(why) => missing(why.to_owned(), true),
             None => read_spec(key, &text).map(PinnedSpec::Found),
         }
+    }
+
+    /// A record and its spec, whose signature is checked by this.
+    async fn load_checked(&self, key: &RunKey, by: &Signing) -> Result<Option<(Run, RunSpec)>, StoreError> {
+        let record = match self.take_ahead(key) {
+            Some(record) => record,
+            None => match self.read_runs(std::slice::from_ref(key)).await?.remove(key) {
+                Some(record) => record,
+                None => return Ok(None),
+            },
+        };
+        let spec = self.spec_of(key, &record, by).await?;
+        let mut run = self.whole(record).await?;
+        let spec = match spec {
+            PinnedSpec::Found(spec) => spec,
+            PinnedSpec::Missing(offloaded) => {
+                run.apart.push(offloaded);
+                RunSpec::of_job(Arc::default())
+            }
+        };
+        Ok(Some((run, spec)))
     }
 }
 
@@ -158,23 +180,11 @@ impl RunStore for Store {
     /// One round trip: the record, and the realm with it when it has not been read lately. None for what
     /// was read ahead. One more for a spec that has an item of its own.
     async fn load_with_spec(&self, key: &RunKey) -> Result<Option<(Run, RunSpec)>, StoreError> {
-        let record = match self.take_ahead(key) {
-            Some(record) => record,
-            None => match self.read_runs(std::slice::from_ref(key)).await?.remove(key) {
-                Some(record) => record,
-                None => return Ok(None),
-            },
-        };
-        let spec = self.spec_of(key, &record).await?;
-        let mut run = self.whole(record).await?;
-        let spec = match spec {
-            PinnedSpec::Found(spec) => spec,
-            PinnedSpec::Missing(offloaded) => {
-                run.apart.push(offloaded);
-                RunSpec::of_job(Arc::default())
-            }
-        };
-        Ok(Some((run, spec)))
+        self.load_checked(key, &self.signing).await
+    }
+
+    async fn load_trusted(&self, key: &RunKey) -> Result<Option<(Run, RunSpec)>, StoreError> {
+        self.load_checked(key, &self.signing.for_pins()).await
     }
 
     async fn commit(&self, change: &Change) -> Result<bool, CommitError> {

@@ -23,6 +23,9 @@ pub(super) async fn worker(global: &Global, options: Worker) -> Result<(), Failu
     }
     let remote = Remote::connect(global, true).await?;
     remote.realm().queues().find(&options.name).await?;
+    if let Some(warning) = remote.realm().look_for_signing_key().await? {
+        warn(global, &[warning]);
+    }
     if remote.store().realm().await?.fields.s3_temp.is_none() {
         let why = "the output of commands is not kept: name the realm's bucket with PUMICE_BUCKET, or its s3_temp in its document";
         warn(global, &[why.to_owned()]);

@@ -74,8 +74,8 @@ pub enum RedoError {
         /// Where that one stands.
         status: Status,
     },
-    /// Its pinned spec is gone.
-    #[error("the spec of run {0} is gone: {1}")]
+    /// Its pinned spec is gone, or is not to be used.
+    #[error("run {0} cannot be done again: {1}; dispatch its job anew")]
     SpecGone(RunKey, String),
     /// Its job has no plan of steps now.
     #[error("job {0} has no plan: {1}")]
@@ -145,12 +145,17 @@ impl Dispatcher {
     /// [`RedoError`] when the run may not be done again, or its job or its spec is gone.
     pub async fn again(&self, request: &RedoRequest) -> Result<Again, RedoError> {
         let RedoRequest { redo, parameters, globals, .. } = request;
-        let found = self.site().ports.runs.load_with_spec(&redo.of).await?;
+        // The new run's spec is signed: nothing goes into it that was not.
+        let found = self.site().ports.runs.load_trusted(&redo.of).await?;
         let (run, spec) = found.ok_or_else(|| RedoError::Gone(redo.of.clone()))?;
         match may_redo(&run, &redo.from) {
             // Failures that were forgiven are done again, as they are of a run that failed.
             Err(RedoError::EndedWell(_)) if self.has_forgiven(&run).await? => {}
             outcome => outcome?,
+        }
+        // The values that were asked for are in it, too.
+        if let Some(why) = run.gone(Part::Spec) {
+            return Err(RedoError::SpecGone(run.key, why));
         }
         let job = match redo.spec {
             SpecOf::Latest => match self.jobs().stored(&run.job_id).await? {
@@ -160,10 +165,9 @@ impl Dispatcher {
                 }
                 None => return Err(no_such_job(&*self.site().ports.jobs, &run.job_id).await?.into()),
             },
-            SpecOf::Pinned => self
-                .jobs()
-                .pinned_job(&run.job_id, &spec.job)
-                .map_err(|error| RedoError::SpecGone(run.key.clone(), error.to_string()))?,
+            SpecOf::Pinned => self.jobs().pinned_job(&run.job_id, &spec.job).map_err(|error| {
+                RedoError::SpecGone(run.key.clone(), format!("its spec is invalid: {error}"))
+            })?,
         };
         if self.jobs().check_once(&job)?.worker.is_lavas() {
             return Err(RedoError::Lavas(run.key, run.job_id));
@@ -263,10 +267,9 @@ impl Dispatcher {
             let why = format!("run {of}, which it does again, is gone: dispatch the job anew");
             return Ok(Redone::Impossible(why));
         };
-        if let Some(place) = run.gone(Part::Rendered) {
-            let of = &redo.of;
-            let why =
-                format!("the plan of the steps of run {of} is gone from {place}: dispatch the job anew");
+        // The plan of its steps follows from both.
+        if let Some(why) = run.gone(Part::Rendered).or_else(|| run.gone(Part::Spec)) {
+            let why = format!("run {} cannot be done again: {why}; dispatch the job anew", redo.of);
             return Ok(Redone::Impossible(why));
         }
         let before = self.plan_of(&run, &spec);

@@ -86,10 +86,60 @@ impl Aside for Letters {
         if !body.chars().all(taken) {
             return Err(StoreError::of(StoreErrorKind::Invalid, "characters outside the allowed set"));
         }
+        if body.len() > 1024 * 1024 {
+            return Err(StoreError::of(StoreErrorKind::Invalid, "longer than a message"));
+        }
         let letter = serde_json::from_str(&body).expect("JSON");
         self.letters.lock().expect("no test panics within").push(letter);
         Ok(())
     }
+}
+
+/// The log of this thread.
+#[derive(Clone, Default)]
+struct Heard(Arc<Mutex<Vec<String>>>);
+
+impl Heard {
+    fn listen() -> (Self, tracing::subscriber::DefaultGuard) {
+        let heard = Self::default();
+        (heard.clone(), tracing::subscriber::set_default(heard))
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.0.lock().expect("no test panics within").clone()
+    }
+}
+
+struct Fields(String);
+
+impl tracing::field::Visit for Fields {
+    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+        self.0.push_str(&format!(" {field}={value:?}"));
+    }
+}
+
+impl tracing::Subscriber for Heard {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut line = Fields(event.metadata().level().to_string());
+        event.record(&mut line);
+        self.0.lock().expect("no test panics within").push(line.0);
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
 }
 
 struct Realm {
@@ -286,6 +336,59 @@ async fn ten_thousand_malformed_requests_make_a_short_dead_letter() {
         "Message": lines["request"] } }] });
     let failed = realm.invoke("call", &topic).await.expect_err("nothing is taken");
     assert!(failed.kind() == "Refused" && failed.to_string().len() < 8_192, "{failed}");
+}
+
+#[tokio::test]
+async fn refused_request_too_long_for_a_letter_is_cut_and_not_redriven() {
+    let realm = Realm::new().await;
+    let fits = json!({ "job_id": "no/such", "globals": { "a": "x".repeat(1_040_000) } });
+    realm.invoke("call", &fits).await.expect("it answers");
+    assert_eq!(realm.letters()[0]["requestPayload"], fits, "it is whole");
+    // Near the longest event of a call that does not wait, and longer as messages than as events.
+    for text in ["x".repeat(1_048_400), "\u{fffe}".repeat(200_000), "\"".repeat(540_000)] {
+        let realm = Realm::new().await;
+        let event = json!({ "job_id": "no/such", "globals": { "a": text } });
+        let answer = realm.invoke("call", &event).await.expect("it answers");
+        assert_eq!(count(&answer, "refused"), 1, "{answer}");
+        let letter = realm.letters().remove(0);
+        let told = letter["responsePayload"]["errorMessage"].as_str().expect("a text");
+        assert!(told.contains("no/such"), "{told}");
+        let (whole, cut) = (event.to_string(), &letter["requestPayloadCut"]);
+        let begins = cut["begins"].as_str().expect("a text");
+        assert!(whole.starts_with(begins) && begins.len() > 400_000, "{} bytes", begins.len());
+        assert_eq!((&cut["bytes"], letter.get("requestPayload")), (&json!(whole.len()), None));
+        assert_eq!(realm.invoke("again", &letter).await.expect_err("it is not whole").kind(), "BadEvent");
+    }
+}
+
+#[tokio::test]
+async fn event_without_a_request_is_logged() {
+    let queued =
+        |body: &str| json!({ "Records": [{ "eventSource": "aws:sqs", "messageId": "m", "body": body }] });
+    let topic = |message: &str| {
+        let sns = json!({ "MessageId": "m", "Message": message });
+        json!({ "Records": [{ "EventSource": "aws:sns", "Sns": sns }] })
+    };
+    let bus = |detail: Value| json!({ "id": "m", "detail-type": "ask", "detail": detail });
+    let realm = Realm::new().await;
+    for (event, name) in [
+        (queued(""), "sqs:m"),
+        (queued("[]"), "sqs:m"),
+        (queued("# x"), "sqs:m"),
+        (topic(" "), "sns:m"),
+        (bus(json!({ "request": "" })), "eventbridge:m"),
+        (json!([]), "invocation:call"),
+        (json!({ "request": "", "waits": true }), "invocation:call"),
+    ] {
+        let (heard, _listening) = Heard::listen();
+        realm.invoke("call", &event).await.expect("it is taken");
+        let lines: Vec<String> =
+            heard.lines().into_iter().filter(|line| line.contains("no request")).collect();
+        assert!(matches!(&lines[..], [line] if line.contains(name)), "{event}: {lines:?}");
+    }
+    let (heard, _listening) = Heard::listen();
+    realm.invoke("call", &queued("a")).await.expect("it is taken");
+    assert!(!heard.lines().iter().any(|line| line.contains("no request")));
 }
 
 #[tokio::test]

@@ -21,11 +21,14 @@ pub async fn run_is_read_as_it_was_made(on: &Adapters) {
     assert_eq!(on.get(&run.key).await, run);
     let (found, spec) =
         on.runs.load_with_spec(&run.key).await.expect("the store answers").expect("it is there");
-    assert_eq!((found, spec), (run.clone(), made.spec));
+    assert_eq!((found, spec), (run.clone(), made.spec.clone()));
+    let trusted = on.runs.load_trusted(&run.key).await.expect("the store answers");
+    assert_eq!(trusted, Some((run.clone(), made.spec)));
     assert_eq!(on.runs.peek(&run.key).await.expect("the store answers"), Some(run));
     assert!(on.runs.peek(&key(9)).await.expect("the store answers").is_none());
     assert!(on.runs.load(&key(9)).await.expect("the store answers").is_none());
     assert!(on.runs.load_with_spec(&key(9)).await.expect("the store answers").is_none());
+    assert!(on.runs.load_trusted(&key(9)).await.expect("the store answers").is_none());
 }
 
 pub async fn spec_is_read_as_it_was_made_however_long(on: &Adapters) {

@@ -33,7 +33,7 @@ pub const SCHEDULES: [(&str, &str); 3] = [
     ("PUMICE_SCHEDULE_ROLE_ARN", "arn:aws:iam::000000000000:role/lava-test-one-off-schedules"),
     (
         "PUMICE_CLOCK_FUNCTION",
-        "arn:aws:lambda:eu-west-1:000000000000:function:lava-test-pumice-dispatcher:live",
+        "arn:aws:lambda:eu-west-1:000000000000:function:lava-test-pumice-dispatcher:sweep",
     ),
 ];
 /// The access key, and its secret, of the account itself.
@@ -271,7 +271,7 @@ impl Cloud {
         request.send(body.to_string()).unwrap_or_else(|error| panic!("{target}: {error}"));
     }
 
-    /// Deploys a function with an alias `live`, and gives its ARN.
+    /// Deploys a function with an alias `live`, the dispatcher with `sweep` too, and gives its ARN.
     pub fn deploy(&self, function: &FunctionSpec<'_>) -> String {
         let mut environment: BTreeMap<&str, &str> = BTreeMap::from([("LAVA_REALM", "test")]);
         let urls = format!("https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/");
@@ -288,13 +288,12 @@ impl Cloud {
             "Environment": { "Variables": environment },
         });
         let made = self.call("lambda", "POST", "/2015-03-31/functions", Some(&body));
-        let alias = json!({ "Name": "live", "FunctionVersion": "$LATEST" });
-        self.call(
-            "lambda",
-            "POST",
-            &format!("/2015-03-31/functions/{}/aliases", function.name),
-            Some(&alias),
-        );
+        let aliases = if function.name == DISPATCHER { &["live", "sweep"][..] } else { &["live"] };
+        for name in aliases {
+            let alias = json!({ "Name": name, "FunctionVersion": "$LATEST" });
+            let path = format!("/2015-03-31/functions/{}/aliases", function.name);
+            self.call("lambda", "POST", &path, Some(&alias));
+        }
         made["FunctionArn"].as_str().expect("it has an ARN").to_owned()
     }
 

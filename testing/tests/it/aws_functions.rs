@@ -223,7 +223,7 @@ async fn cancelled_running_job_is_stopped() {
 #[test]
 fn misconfigured_function_says_so_in_its_log() {
     // Each environment, and what is said of it.
-    let cases: [(&[(&str, &str)], &str); 3] = [
+    let cases: [(&[(&str, &str)], &str); 4] = [
         (&[], "LAVA_REALM: must name the realm"),
         (&[("LAVA_REALM", "test"), ("LAVA_WORKER", "no worker")], "LAVA_WORKER: "),
         (
@@ -233,6 +233,10 @@ fn misconfigured_function_says_so_in_its_log() {
                 ("PUMICE_SIGNING_KEY", "{{resolve:secretsmanager:x}}"),
             ],
             "PUMICE_SIGNING_KEY: the key must be",
+        ),
+        (
+            &[("LAVA_REALM", "test"), ("LAVA_WORKER", "core"), ("PUMICE_UNSIGNED_RUNS", "refuse")],
+            "PUMICE_SIGNING_KEY: must be set",
         ),
     ];
     for name in ["dispatcher-lambda", "worker-lambda"] {

@@ -63,6 +63,9 @@ async fn message_not_sent_is_logged_with_its_run() {
     realm.proxy.fail("SendMessageBatch", Fault::Error("AccessDenied"), ALWAYS);
     let unsent = key_of(&dispatch(&dispatcher, request("note")).await.expect("it is recorded"));
     heard.assert_told_once("a message was not sent", &unsent, "note");
+    // What functions make a metric of.
+    let counted = heard.saying("pumice::unsent");
+    assert!(matches!(&counted[..], [line] if line.contains("count=1")), "{counted:?}");
     // The message of a retry goes the other way.
     let (heard, _listening) = Heard::listen();
     engine.handle(&body, 1, None).await;

@@ -2,6 +2,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use pumice_core::ids::{RunKey, WorkerName};
+use pumice_core::ports::{RunQuery, RunStore};
 use pumice_core::run::{Run, Status};
 use pumice_testing::standins::{Cloud, DISPATCHER, FunctionSpec};
 use serde_json::{Value, json};
@@ -33,6 +34,14 @@ fn deploy_worker(cloud: &Cloud, unsigned: &str) {
     cloud.deploy(&function);
     let queue = cloud.names().queue(&WorkerName::new("core").expect("a name"));
     cloud.map_queue(&queue, "worker-core", 1);
+}
+
+/// Makes the realm's secret, with the key.
+fn make_secret(cloud: &Cloud) {
+    // The token is any text of this length.
+    let secret =
+        json!({ "Name": "lava-test-pumice-signing", "SecretString": KEY, "ClientRequestToken": KEY });
+    cloud.call_json("secretsmanager", "secretsmanager.CreateSecret", &secret);
 }
 
 /// A run that is recorded and has no worker yet.
@@ -105,6 +114,56 @@ async fn changed_record_is_not_run_and_says_why() {
 }
 
 #[tokio::test]
+async fn forged_spec_of_an_ended_run_goes_into_no_new_run() {
+    let cloud = Cloud::start(&[cmd("bad", "false good"), cmd("sound", "false sound")]).await;
+    make_secret(&cloud);
+    deploy_dispatcher(&cloud, Some(KEY));
+    deploy_worker(&cloud, "refuse");
+    let [forged, bare, sound] = ["bad", "bad", "sound"].map(|job| recorded(&cloud, job));
+    for key in [&forged, &bare, &sound] {
+        assert_eq!(cloud.ended(key).await.status, Status::Failed, "{}", cloud.logs());
+    }
+    let AttributeValue::S(spec) = read(&cloud, &forged, "spec").await else { panic!("a text") };
+    write(&cloud, &forged, "spec", text(&spec.replace("false good", "echo evil"))).await;
+    write(&cloud, &bare, "spec_signature", text("none")).await;
+    // People may look at it all the same.
+    assert!(cloud.pumice(&["runs", "show", forged.as_str(), "-o", "json"]).contains(forged.as_str()));
+    for (key, why) in [(&forged, "its signature is not that of this realm"), (&bare, "it has no signature")] {
+        let id = format!("id:{key}");
+        for spec in ["pinned", "latest"] {
+            for words in [vec![key.as_str()], vec![key.as_str(), "--dry-run"], vec!["--where", &id]] {
+                let asked = [&["runs", "retry", "-o", "json", "--spec", spec][..], &words].concat();
+                let output = cloud.pumice_command(&asked).output().expect("it runs");
+                let all = [output.stdout, output.stderr].concat();
+                let printed = String::from_utf8_lossy(&all);
+                let wanted = format!("its spec is not trusted: {why}");
+                assert!(!output.status.success() && printed.contains(&wanted), "{asked:?}: {printed}");
+            }
+        }
+    }
+    let again = cloud.pumice(&["runs", "retry", "--spec", "pinned", sound.as_str(), "-o", "json"]);
+    assert!(again.contains("accepted"), "{again}");
+    let query = RunQuery { job: Some("bad".to_owned()), limit: 10, ..RunQuery::default() };
+    let runs = cloud.realm.store().list(&query).await.expect("the store answers");
+    assert_eq!(runs.len(), 2, "no further run of it was made");
+}
+
+#[tokio::test]
+async fn signed_run_is_not_run_by_a_worker_without_the_key() {
+    let cloud = Cloud::start(&[cmd("good", "echo good")]).await;
+    deploy_dispatcher(&cloud, Some(KEY));
+    let signed = recorded(&cloud, "good");
+    cloud.deploy_worker("core", 30, 1);
+    assert_not_run(&cloud.ended(&signed).await, "it is signed, and this process has no key");
+    // A worker that must check does not begin without the key.
+    let worker = ["worker", "core"];
+    let mut refused = cloud.pumice_command(&worker);
+    let refused = refused.env("PUMICE_UNSIGNED_RUNS", "refuse").output().expect("it runs");
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && told.contains("secret lava-test-pumice-signing"), "{told}");
+}
+
+#[tokio::test]
 async fn run_without_a_signature_is_run_where_that_is_admitted() {
     let cloud = Cloud::start(&[cmd("good", "echo good")]).await;
     deploy_dispatcher(&cloud, None);
@@ -135,8 +194,7 @@ async fn steps_jobs_that_jobs_start_and_those_of_people_are_signed() {
     assert!(!refused.status.success(), "there is no key: {refused:?}");
     let given = cloud.pumice_command(&wait).env("PUMICE_SIGNING_KEY", KEY).output().expect("it runs");
     assert!(given.status.success(), "{given:?}");
-    let secret = json!({ "Name": "lava-test-pumice-signing", "SecretString": KEY, "ClientRequestToken": "0123456789abcdef0123456789abcdef" });
-    cloud.call_json("secretsmanager", "secretsmanager.CreateSecret", &secret);
+    make_secret(&cloud);
     let found = cloud.pumice_command(&wait).output().expect("it runs");
     assert!(found.status.success(), "{found:?}");
 }

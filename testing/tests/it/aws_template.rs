@@ -69,6 +69,11 @@ fn sam_shifts_step_by_step_only_when_asked() {
             back["Events"].as_array().is_some_and(|it| it.contains(&json!("DEPLOYMENT_STOP_ON_ALARM")));
         assert!(back["Enabled"] == true && on_alarm, "{template}: {back}");
         assert!(group["DeploymentConfigName"].to_string().contains("Canary10Percent5Minutes"), "{group}");
+        if function == "Dispatcher" {
+            let of_sweeps = &shifting["SweepAlias"]["Properties"]["FunctionVersion"];
+            assert_eq!(*of_sweeps, shifting[&alias]["Properties"]["FunctionVersion"], "{template}");
+            assert_eq!(shifting["SweepAlias"]["DependsOn"], json!(alias), "{template}");
+        }
         // The alarm is of the version that the alias is to have.
         let version = &shifting[alarm]["Properties"]["Dimensions"][2]["Value"];
         assert_eq!(*version, shifting[&alias]["Properties"]["FunctionVersion"], "{template}");

@@ -10,7 +10,11 @@ const WORKER: &str = "lava-test-pumice-worker-core";
 const FUNCTIONS: [&str; 2] = [DISPATCHER, WORKER];
 
 fn alias(realm: &Deployed, function: &str) -> String {
-    let path = format!("/2015-03-31/functions/{function}/aliases/live");
+    alias_named(realm, function, "live")
+}
+
+fn alias_named(realm: &Deployed, function: &str, name: &str) -> String {
+    let path = format!("/2015-03-31/functions/{function}/aliases/{name}");
     let alias = realm.cloud.call("lambda", "GET", &path, None);
     alias["FunctionVersion"].as_str().unwrap_or_else(|| panic!("{alias}")).to_owned()
 }
@@ -53,6 +57,7 @@ async fn update_publishes_versions_and_runs_go_on() {
     });
     begun.await.unwrap_or_else(|| panic!("it does not begin\n{}", cloud.logs()));
     realm.update(&["LogLevel=debug"]);
+    assert_eq!(alias_named(&realm, DISPATCHER, "sweep"), "2", "sweeps are of the same version");
     for function in FUNCTIONS {
         assert_eq!(alias(&realm, function), "2", "{function}");
         let described = |number: &str| {

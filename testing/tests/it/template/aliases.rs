@@ -9,6 +9,8 @@ use crate::template::{Templates, Wrong, functions_of};
 
 /// The alias of each function.
 const ALIAS: &str = "live";
+/// The alias by which sweeps invoke the dispatcher.
+const OF_SWEEPS: &str = "sweep";
 /// The most characters of a version's description (Lambda API Reference, PublishVersion).
 const MAX_DESCRIPTION: usize = 256;
 /// The most characters that each parameter adds to a description: of a key and a stream the last part is there.
@@ -67,7 +69,8 @@ fn is_of_all_versions(path: &str, used: &Value) -> bool {
     let of_before = path.contains("MayDispatchByName/Properties/FunctionName")
         || path.ends_with("OperatorPolicy/Properties/PolicyDocument/Statement/Resource");
     let by_alias = used["Fn::Sub"].as_str().is_some_and(|it| it.ends_with(&format!("}}:{ALIAS}")));
-    is_alarm || is_config || of_before || by_alias || path == "/Outputs/Function/Value"
+    let is_alias = path.contains("SweepAlias/Properties/FunctionName");
+    is_alarm || is_config || is_alias || of_before || by_alias || path == "/Outputs/Function/Value"
 }
 
 pub(crate) fn invoked(templates: &Templates) -> Vec<String> {
@@ -88,11 +91,15 @@ pub(crate) fn invoked(templates: &Templates) -> Vec<String> {
             // Without a reference, where that would be a circle.
             let by_name = function["Properties"]["FunctionName"]["Fn::Sub"].as_str().unwrap_or("?");
             let text = template.document["Resources"].to_string();
-            for after in text.split(&format!(":function:{by_name}")).skip(1) {
+            let ends: Vec<&str> = text.split(&format!(":function:{by_name}")).skip(1).collect();
+            let has = |after: &str, alias: &str| after.starts_with(&format!(":{alias}\""));
+            for (place, after) in ends.iter().enumerate() {
                 // A right to invoke what was made before there was an alias has both, one behind the other.
-                let has_both = after.starts_with("\"},{\"Fn::Sub\":\"arn:") && after.len() < MAX_BETWEEN;
+                let is_near = after.starts_with("\"},{\"Fn::Sub\":\"arn:") && after.len() < MAX_BETWEEN;
+                let has_both = is_near && ends.get(place + 1).is_some_and(|next| has(next, ALIAS));
+                let of_sweeps = name == "Dispatcher" && has(after, OF_SWEEPS);
                 wrong.unless(
-                    after.starts_with(&format!(":{ALIAS}\"")) || has_both,
+                    has(after, ALIAS) || of_sweeps || has_both,
                     format!("an ARN of {name} has no alias"),
                 );
             }
@@ -100,6 +107,17 @@ pub(crate) fn invoked(templates: &Templates) -> Vec<String> {
     }
     let mapped = &templates.worker.properties("FunctionRuns")["FunctionName"];
     wrong.unless(*mapped == json!({"Ref": "Function.Alias"}), format!("the queue is mapped to {mapped}"));
+    // After the other alias has moved, so that the sweeper is the last to have a version that is shifted to.
+    let alias = &templates.realm.document["Resources"]["SweepAlias"];
+    let wanted = json!({
+        "FunctionName": { "Ref": "Dispatcher" },
+        "FunctionVersion": { "Fn::GetAtt": "Dispatcher.Version.Version" },
+        "Name": OF_SWEEPS,
+    });
+    wrong.unless(
+        alias["DependsOn"] == "DispatcherAliaslive" && alias["Properties"] == wanted,
+        format!("the alias of sweeps: {alias}"),
+    );
     let arn = &templates.realm.document["Outputs"]["DispatcherArn"]["Value"];
     wrong.unless(*arn == json!({"Ref": "Dispatcher.Alias"}), format!("output DispatcherArn: {arn}"));
     wrong.0

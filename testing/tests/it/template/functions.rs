@@ -133,8 +133,8 @@ pub(crate) fn schedules(templates: &Templates) -> Vec<String> {
     );
     let named = &target["InputTransformer"]["InputPathsMap"];
     wrong.unless(*named == json!({"time": "$.time"}), format!("the rule's time is {named}"));
-    for target in [&sweep["Target"], target] {
-        wrong.unless(target["Arn"] == json!({"Ref": "Dispatcher.Alias"}), "another function is invoked");
+    for (target, alias) in [(&sweep["Target"], "SweepAlias"), (target, "Dispatcher.Alias")] {
+        wrong.unless(target["Arn"] == json!({"Ref": alias}), format!("not invoked by {alias}"));
     }
     let objects = realm.properties("ObjectRule");
     let pattern = json!({"source": ["aws.s3"], "detail-type": ["Object Created"],

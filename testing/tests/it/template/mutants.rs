@@ -12,6 +12,7 @@ const MUTANTS: &[Mutant] = &[
     ("worker", "/Parameters/Worker/AllowedPattern", r#""^[A-Za-z][A-Za-z0-9_-]{0,23}$""#, "never too long"),
     ("worker", "/Parameters/Realm/AllowedPattern", r#""^[a-z][a-z0-9_]{1,23}$""#, "never too long"),
     ("realm", "/Parameters/Prefix/AllowedPattern", r#""^[a-z][a-z0-9]*$""#, "never too long"),
+    ("realm", "/Parameters/Prefix/AllowedPattern", r#""^[a-z][a-z0-9]{1,7}$""#, "fail later"),
     ("realm", "/Parameters/WorkerPolicyArn/AllowedPattern", "null", "fail later"),
     ("realm", "/Parameters/DispatcherPolicyArn/AllowedPattern", r#""^$|^arn:.+$""#, "fail later"),
     (
@@ -38,6 +39,10 @@ const MUTANTS: &[Mutant] = &[
     ("realm", "/Resources/SweepAlarm/Properties/TreatMissingData", r#""notBreaching""#, "alarms watch"),
     ("realm", "/Resources/SweepAlarm/Properties/EvaluationPeriods", "60", "alarms watch"),
     ("realm", "/Resources/RefusedAlarm", "null", "alarms watch"),
+    ("realm", "/Resources/SweepAlarm/Properties/Dimensions/0", "null", "alarms watch"),
+    ("realm", "/Resources/RefusedAlarm/Properties/Dimensions/1/Name", r#""Realm""#, "alarms watch"),
+    ("realm", "/Resources/UnreadableAlarm/Properties/Dimensions/0/Value", r#""lava""#, "alarms watch"),
+    ("realm", "/Resources/UnsentAlarm/Properties/MetricName", r#""Unsend""#, "alarms watch"),
     ("worker", "/Resources/QueueAgeAlarm/Properties/Threshold", "0", "alarms watch"),
     ("realm", "/Resources/Dashboard/Properties/DashboardBody/Fn::Sub", r#""{}""#, "the dashboard"),
     (
@@ -66,6 +71,9 @@ const MUTANTS: &[Mutant] = &[
         "null",
         "tried five times",
     ),
+    ("realm", "/Resources/SweepInvokeConfig", "null", "tried five times"),
+    ("realm", "/Resources/SweepInvokeConfig/Properties/MaximumRetryAttempts", "2", "tried five times"),
+    ("realm", "/Resources/SweepInvokeConfig/Properties/Qualifier", r#""live""#, "tried five times"),
     ("worker", "/Resources/Function/Properties/RecursiveLoop", r#""Terminate""#, "takes messages"),
     ("worker", "/Parameters/Concurrency/MinValue", "1", "takes messages"),
     ("worker", "/Parameters/Takes/Default", r#""process""#, "takes messages"),
@@ -274,6 +282,9 @@ const MUTANTS: &[Mutant] = &[
         r#"{"Fn::GetAtt": "Dispatcher.Arn"}"#,
         "by their alias",
     ),
+    ("realm", "/Resources/Sweep/Properties/Target/Arn", r#"{"Ref": "Dispatcher.Alias"}"#, "the clock"),
+    ("realm", "/Resources/SweepAlias/DependsOn", "null", "by their alias"),
+    ("realm", "/Resources/SweepAlias/Properties/FunctionVersion", r#""$LATEST""#, "by their alias"),
     (
         "realm",
         "/Resources/ScheduledJobRule/Properties/Targets/0/Arn",

@@ -94,7 +94,7 @@ pub(crate) fn lengths(templates: &Templates) -> Vec<String> {
 const FREE: [&str; 2] = ["ScheduledJob", "ScheduleExpression"];
 /// Parameters by the end of their names, with values that AWS takes and values that it refuses much later, or takes for
 /// something else.
-const VALUES: [(&str, &[&str], &[&str]); 9] = [
+const VALUES: [(&str, &[&str], &[&str]); 10] = [
     (
         "PolicyArn",
         &["", "arn:aws:iam::123456789012:policy/team/jobs", "arn:aws-cn:iam::aws:policy/ReadOnly"],
@@ -132,6 +132,8 @@ const VALUES: [(&str, &[&str], &[&str]); 9] = [
         &["", "core-dlq", "pumice-dispatcher", "2x", "a b", "-dlq"],
     ),
     ("SecretPrefix", &["lava", "team/lava"], &["", "/lava", "lava/", "a b"]),
+    // The name of a bucket that is made begins with it.
+    ("Prefix", &[], &["sthree", "Lava", "la-va", "l", "lavalavax"]),
 ];
 
 pub(crate) fn patterns(templates: &Templates) -> Vec<String> {
@@ -157,7 +159,8 @@ pub(crate) fn patterns(templates: &Templates) -> Vec<String> {
             );
             let default = parameter["Default"].as_str();
             wrong.unless(default.is_none_or(admits), format!("{name} refuses its default"));
-            for (_, good, bad) in VALUES.iter().filter(|(end, ..)| name.ends_with(end)) {
+            let known = VALUES.iter().filter(|(end, ..)| name.ends_with(end));
+            if let Some((_, good, bad)) = known.max_by_key(|(end, ..)| end.len()) {
                 for value in good.iter().filter(|value| !admits(value)) {
                     wrong.0.push(format!("{name} refuses {value:?}"));
                 }

@@ -1,13 +1,15 @@
 //! The schedules of runs that are due long after they are asked for, where the realm has them.
 
+use pumice_testing::cloudformation::Template;
 use serde_json::{Value, json};
 
 use crate::template::{Templates, Wrong, names};
 
 const GROUP: &str = "OneOffScheduleGroup";
 const ROLE: &str = "OneOffScheduleRole";
-/// The dispatcher's ARN by its name: a reference to it would be a circle.
-const DISPATCHER: &str = "arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:function:${Prefix}-${Realm}-pumice-dispatcher:live";
+/// The dispatcher's ARN by its name, without an alias: a reference to it would be a circle.
+const DISPATCHER: &str = "arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:function:\
+                          ${Prefix}-${Realm}-pumice-dispatcher";
 
 /// A value that is there only in a realm that has such schedules.
 fn chosen(value: Value) -> Value {
@@ -45,10 +47,10 @@ pub(crate) fn schedules(templates: &Templates) -> Vec<String> {
     let role = chosen(json!({ "Fn::GetAtt": format!("{ROLE}.Arn") }));
     wrong.unless(variables["PUMICE_SCHEDULE_ROLE_ARN"] == role, "the dispatcher is given another role");
 
-    let clock = chosen(json!({ "Fn::Sub": DISPATCHER }));
+    let clock = chosen(json!({ "Fn::Sub": format!("{DISPATCHER}:sweep") }));
     wrong.unless(variables["PUMICE_CLOCK_FUNCTION"] == clock, "the dispatcher is given another function");
     let name = &realm.properties("Dispatcher")["FunctionName"]["Fn::Sub"];
-    let is_it = name.as_str().is_some_and(|name| DISPATCHER.ends_with(&format!(":function:{name}:live")));
+    let is_it = name.as_str().is_some_and(|name| DISPATCHER.ends_with(&format!(":function:{name}")));
     wrong.unless(is_it, format!("the dispatcher is {name}"));
 
     let dispatcher = realm.properties("DispatcherRole");
@@ -78,6 +80,12 @@ pub(crate) fn schedules(templates: &Templates) -> Vec<String> {
         wrong.unless(holds, format!("the dispatcher may do more than make them: {inner}"));
     }
 
+    role_only_wakes(realm, &mut wrong);
+    wrong.0
+}
+
+/// The role may send to queues and have the dispatcher look at the clock, and nothing else.
+fn role_only_wakes(realm: &Template, wrong: &mut Wrong) {
     let role = realm.properties(ROLE);
     for statement in statements(role) {
         let statement = statement["Fn::If"].get(1).unwrap_or(statement);
@@ -89,8 +97,9 @@ pub(crate) fn schedules(templates: &Templates) -> Vec<String> {
             }
             // Those that were made before there was an alias name the function alone.
             ["lambda:InvokeFunction"] => {
-                let of_before = DISPATCHER.trim_end_matches(":live");
-                statement["Resource"] == json!([{ "Fn::Sub": of_before }, { "Fn::Sub": DISPATCHER }])
+                let arns =
+                    ["", ":live", ":sweep"].map(|alias| json!({ "Fn::Sub": format!("{DISPATCHER}{alias}") }));
+                statement["Resource"] == json!(arns)
             }
             // SQS requires both to send to a queue under a key of the user's.
             ["kms:Decrypt", "kms:GenerateDataKey"] => statement["Resource"] == json!({ "Ref": "KeyArn" }),
@@ -100,5 +109,4 @@ pub(crate) fn schedules(templates: &Templates) -> Vec<String> {
     }
     let may_all = statements(role).count() == 3;
     wrong.unless(may_all, "the role may not send, also not under the realm's key, or not look at the clock");
-    wrong.0
 }

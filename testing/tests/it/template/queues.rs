@@ -61,6 +61,11 @@ pub(crate) fn dead_letters(templates: &Templates) -> Vec<String> {
             format!("requests that the dispatcher fails at are lost: {qualifier}"),
         );
     }
+    // A sweep that fails would fill the dead letters within hours.
+    let wanted = json!({"FunctionName": {"Ref": "Dispatcher"}, "Qualifier": "sweep",
+        "MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60});
+    let sweeps = templates.realm.properties("SweepInvokeConfig");
+    wrong.unless(*sweeps == wanted, format!("sweeps that fail are dead letters, or come again: {sweeps}"));
     wrong.0
 }
 

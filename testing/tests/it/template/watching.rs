@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::template::{Templates, Wrong};
 
 /// Each alarm with its metric, its threshold, and what no data means.
-const ALARMS: [(&str, &str, &str, &str); 13] = [
+const ALARMS: [(&str, &str, &str, &str); 14] = [
     ("DeadLettersAlarm", "ApproximateNumberOfMessagesVisible", "0", "notBreaching"),
     ("DispatcherAlarm", "ApproximateNumberOfMessagesVisible", "0", "notBreaching"),
     ("QueueAgeAlarm", "ApproximateAgeOfOldestMessage", "AlarmQueueAge", "notBreaching"),
@@ -19,18 +19,63 @@ const ALARMS: [(&str, &str, &str, &str); 13] = [
     ("SweepAlarm", "Sweeps", "1", "breaching"),
     ("RefusedAlarm", "Refused", "AlarmRefused", "notBreaching"),
     ("UnreadableAlarm", "Unreadable", "0", "notBreaching"),
+    ("UnsentAlarm", "Unsent", "0", "notBreaching"),
 ];
 /// The dashboard's rows name these metrics.
-const SHOWN: [&str; 8] = [
+const SHOWN: [&str; 9] = [
     "Runs",
     "Delay",
     "RunTime",
     "ApproximateNumberOfMessagesVisible",
     "ApproximateAgeOfOldestMessage",
     "Refused",
+    "Unsent",
     "Sweeps",
     "Due",
 ];
+
+/// The metrics of the namespace `Pumice`, with the sets of dimensions by which functions write them:
+/// `functions_write_these_dimensions` compares.
+const WRITTEN: [(&str, &[&[&str]]); 8] = [
+    ("Runs", &[&["prefix", "realm", "worker", "status"]]),
+    ("RunTime", &[&["prefix", "realm", "worker", "status"]]),
+    ("Delay", &[&["prefix", "realm", "worker", "status"]]),
+    ("Refused", &[&["prefix", "realm"], &["prefix", "realm", "reason"]]),
+    ("Unreadable", &[&["prefix", "realm"]]),
+    ("Unsent", &[&["prefix", "realm"]]),
+    ("Sweeps", &[&["prefix", "realm"]]),
+    ("Due", &[&["prefix", "realm"]]),
+];
+
+#[cfg(feature = "standins")]
+#[test]
+fn functions_write_these_dimensions() {
+    assert_eq!(WRITTEN, pumice_aws::function::METRICS);
+}
+
+/// Whether functions write a metric by these dimensions, in whatever order.
+fn is_written(metric: &str, dimensions: &[&str]) -> bool {
+    let sorted = |set: &[&str]| {
+        let mut set: Vec<String> = set.iter().map(|it| (*it).to_owned()).collect();
+        set.sort();
+        set
+    };
+    let wanted = sorted(dimensions);
+    WRITTEN.iter().any(|(name, sets)| *name == metric && sets.iter().any(|set| sorted(set) == wanted))
+}
+
+/// Whether an alarm watches its metric of this realm alone: `None` for metrics of AWS's own.
+fn is_of_realm(alarm: &Value) -> Option<bool> {
+    if alarm["Namespace"] != "Pumice" {
+        return None;
+    }
+    let all = alarm["Dimensions"].as_array()?;
+    let names: Vec<&str> = all.iter().filter_map(|it| it["Name"].as_str()).collect();
+    let value_of = |name: &str| all.iter().find(|it| it["Name"] == name).map(|it| it["Value"].clone());
+    let (prefix, realm) = (Some(json!({"Ref": "Prefix"})), Some(json!({"Ref": "Realm"})));
+    let is_own = value_of("prefix") == prefix && value_of("realm") == realm;
+    Some(is_own && is_written(alarm["MetricName"].as_str().unwrap_or_default(), &names))
+}
 
 pub(crate) fn alarms(templates: &Templates) -> Vec<String> {
     let mut wrong = Wrong::default();
@@ -46,6 +91,10 @@ pub(crate) fn alarms(templates: &Templates) -> Vec<String> {
             threshold.parse::<u64>().map_or_else(|_| json!({"Ref": threshold}), |number| json!(number));
         wrong.unless(alarm["Threshold"] == wanted, format!("{name}: {}", alarm["Threshold"]));
         wrong.unless(alarm["TreatMissingData"] == missing, format!("{name}: no data"));
+        wrong.unless(
+            is_of_realm(alarm).is_none_or(|is_own| is_own),
+            format!("{name} does not watch what functions of this realm write: {}", alarm["Dimensions"]),
+        );
         let told = json!({"Fn::If": ["HasAlarmTopic", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]});
         wrong.unless(
             alarm["AlarmActions"] == told && alarm["OKActions"] == told,
@@ -81,9 +130,12 @@ pub(crate) fn dashboard(templates: &Templates) -> Vec<String> {
     for metric in SHOWN {
         let finds = |row: &&Value| match row[0]["expression"].as_str() {
             Some(search) => Search::read(search).is_some_and(|search| search.finds(metric)),
-            None => row[1] == metric,
+            None => row[1] == metric && names_realm(row),
         };
         wrong.unless(rows.iter().any(finds), format!("the dashboard does not show {metric}"));
+    }
+    for search in rows.iter().filter_map(|row| Search::read(row[0]["expression"].as_str()?)) {
+        wrong.unless(!search.finds_others(), format!("a search finds another realm's {}", search.schema));
     }
     for (row, queues) in
         rows.iter().filter_map(|row| Some((row, Search::read(row[0]["expression"].as_str()?)?.queues()?)))
@@ -95,6 +147,16 @@ pub(crate) fn dashboard(templates: &Templates) -> Vec<String> {
         wrong.unless(queues.iter().eq(wanted), format!("{row} finds queues {queues:?}"));
     }
     wrong.0
+}
+
+/// Whether a row names a metric as functions of the realm `demo` under the prefix `lava` write it.
+fn names_realm(row: &Value) -> bool {
+    let words: Vec<&str> = row.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let ["Pumice", metric, dimensions @ ..] = &words[..] else { return false };
+    let (pairs, rest) = dimensions.as_chunks::<2>();
+    let names: Vec<&str> = pairs.iter().map(|[name, _]| *name).collect();
+    let is_own = pairs.contains(&["prefix", "lava"]) && pairs.contains(&["realm", "demo"]);
+    rest.is_empty() && is_own && is_written(metric, &names)
 }
 
 /// Names of queues: those of a realm with two workers, and one of another realm.
@@ -112,11 +174,15 @@ type Metrics = (&'static str, &'static [&'static str], &'static [(&'static str, 
 /// The metrics by their schemas; the names of queues are [`QUEUES`].
 const METRICS: [Metrics; 3] = [
     (
-        "Pumice,realm,status,worker",
+        "Pumice,prefix,realm,status,worker",
         &["Runs", "Delay", "RunTime"],
-        &[("realm", "demo"), ("status", "complete"), ("worker", "core")],
+        &[("prefix", "lava"), ("realm", "demo"), ("status", "complete"), ("worker", "core")],
     ),
-    ("Pumice,realm,reason", &["Refused"], &[("realm", "demo"), ("reason", "bad_request")]),
+    (
+        "Pumice,prefix,realm,reason",
+        &["Refused"],
+        &[("prefix", "lava"), ("realm", "demo"), ("reason", "bad_request")],
+    ),
     ("AWS/SQS,QueueName", &["ApproximateNumberOfMessagesVisible", "ApproximateAgeOfOldestMessage"], &[]),
 ];
 
@@ -172,6 +238,22 @@ impl Search {
         })
     }
 
+    /// Whether it finds a metric of another realm, or of a realm of this name under another prefix.
+    fn finds_others(&self) -> bool {
+        METRICS.iter().any(|(schema, metrics, dimensions)| {
+            let of_other = |own: &str, value| {
+                let with =
+                    |&(name, it): &(&'static str, &'static str)| (name, if name == own { value } else { it });
+                let has = dimensions.iter().any(|(name, _)| *name == own);
+                let others: Vec<(&str, &str)> = dimensions.iter().map(with).collect();
+                let found =
+                    |metric: &&str| self.matches(schema, &[&[("MetricName", *metric)], &others[..]].concat());
+                has && metrics.iter().any(found)
+            };
+            of_other("prefix", "lavb") || of_other("realm", "other")
+        })
+    }
+
     /// The queues that it finds; `None` when it searches for something else.
     fn queues(&self) -> Option<Vec<&'static str>> {
         let (schema, metrics, _) = METRICS[2];
@@ -204,8 +286,11 @@ fn search_that_finds_other_queues_is_noticed() {
         (" NOT dlq", ""),
         (" QueueName=dlq", ""),
         ("QueueName=${Prefix}-${Realm} NOT", "QueueName=${Prefix} NOT"),
-        ("{Pumice,realm,status,worker}", "{Pumice,realm,status}"),
+        ("{Pumice,prefix,realm,status,worker}", "{Pumice,prefix,realm,status}"),
         (r#"realm=\"${Realm}\""#, r#"realm=\"Realm\""#),
+        (r#""Sweeps", "prefix", "${Prefix}", "#, r#""Sweeps", "#),
+        (r#""Unsent", "prefix", "${Prefix}""#, r#""Unsent", "prefix", "lavb""#),
+        (r#" prefix=\"${Prefix}\""#, ""),
     ] {
         let mut templates = Templates::read();
         let body =
