@@ -43,6 +43,16 @@ impl Fault {
         self
     }
 
+    /// The same, with a field of its form left empty: a secret is typed anew.
+    pub(crate) fn without(mut self, field: &str) -> Self {
+        for (name, _, value) in self.form.iter_mut().flat_map(|form| &mut form.shown) {
+            if *name == field {
+                value.clear();
+            }
+        }
+        self
+    }
+
     /// The request is wrong.
     pub(crate) fn bad(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, message)

@@ -197,17 +197,33 @@ async fn keep_types(ask: &Ask, run: &RunKey, request: &RetryRun) -> Result<(), F
     let Some((_, spec)) = ask.realm().runs().load_with_spec(run).await? else { return Ok(()) };
     let of_spec = spec.job.get("globals").and_then(Value::as_object);
     let of_run = spec.asked.as_ref().map(|asked| &asked.globals);
-    for (name, value) in &request.globals {
-        let had = of_run.and_then(|all| all.get(name)).or_else(|| of_spec.and_then(|all| all.get(name)));
-        let is_typed = |had: &Value| !matches!(had, Value::String(_) | Value::Null);
-        if value.is_string() && had.is_some_and(is_typed) {
-            let name = escaped(name);
-            return Err(Fault::bad(format!(
+    match mistyped(&request.globals, &[of_run, of_spec]) {
+        None => Ok(()),
+        Some(name) => {
+            let name = escaped(&name);
+            Err(Fault::bad(format!(
                 "globals: {name} was not a text, and {name}=VALUE is one: write {name}:=VALUE for a number, true, false or a list"
-            )));
+            )))
         }
     }
-    Ok(())
+}
+
+/// The dotted name of a text that takes the place of a value of another type; `had` has these values, the first one counts.
+fn mistyped(given: &Map<String, Value>, had: &[Option<&Map<String, Value>>; 2]) -> Option<String> {
+    given.iter().find_map(|(name, value)| {
+        let before = had.map(|all| all.and_then(|all| all.get(name)));
+        match value {
+            Value::Object(fields) => {
+                let below = before.map(|value| value.and_then(Value::as_object));
+                Some(format!("{name}.{}", mistyped(fields, &below)?))
+            }
+            Value::String(_) => {
+                let before = before.into_iter().flatten().next()?;
+                (!matches!(before, Value::String(_) | Value::Null)).then(|| name.clone())
+            }
+            _ => None,
+        }
+    })
 }
 
 /// The names of the steps, as the form takes them.
@@ -304,6 +320,25 @@ mod tests {
         for wrong in ["", "id=x&from=step", "id=x&from=some", "id=x&spec=old", "id=x&globals=day"] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn text_in_place_of_another_type_is_found() {
+        let map = |value: Value| value.as_object().unwrap().clone();
+        let run = map(json!({ "n": 7, "vars": { "a": "x", "b": 1 }, "t": "x" }));
+        let spec = map(json!({ "n": "x", "on": true, "list": [1], "none": null, "vars": { "c": false } }));
+        for (given, found) in [
+            (json!({ "n": "8" }), Some("n")),
+            (json!({ "n": 8, "on": false, "t": "y", "none": "x", "new": "x" }), None),
+            (json!({ "on": "false" }), Some("on")),
+            (json!({ "list": "[2]" }), Some("list")),
+            (json!({ "vars": { "a": "y", "b": "2" } }), Some("vars.b")),
+            (json!({ "vars": { "c": "true" } }), Some("vars.c")),
+            (json!({ "vars": "x" }), Some("vars")),
+        ] {
+            assert_eq!(mistyped(&map(given), &[Some(&run), Some(&spec)]).as_deref(), found);
+        }
+        assert_eq!(mistyped(&run, &[None, None]), None);
     }
 
     #[test]

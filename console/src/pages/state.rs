@@ -58,7 +58,11 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
 pub(crate) async fn put(ask: Ask) -> Result<Response, Fault> {
     ask.act(Role::Editor)?;
     let answer = putting(&ask).await;
-    ask.kept(answer, &FIELDS)
+    let answer = ask.kept(answer, &FIELDS);
+    match ask.form.get("kind") {
+        Some("secure") => answer.map_err(|fault| fault.without("value")),
+        _ => answer,
+    }
 }
 
 async fn putting(ask: &Ask) -> Result<Response, Fault> {

@@ -32,6 +32,10 @@ async fn refused_form_is_shown_as_it_was_filled_in() {
         }
         assert!(!answer.body.contains("<b>late"), "{path}");
     }
+    let form = [("id", "x"), ("value", "typed-canary-88"), ("ttl", "soon"), ("kind", "secure")];
+    let refused = server.post_as(&session, "/state/put", &form).await;
+    assert!(refused.status == 400 && refused.body.contains("soon"), "{refused:?}");
+    assert!(!refused.body.contains("typed-canary"), "{refused:?}");
     // For a role there is nothing to be corrected.
     let viewer = server.session(VIEWER).await;
     let refused = server.post_as(&viewer, "/maintenance/on", &[until]).await;
