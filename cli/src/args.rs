@@ -183,10 +183,10 @@ pub(crate) struct Containment {
 /// Input of a job in addition to its spec.
 #[derive(Debug, Default, Args)]
 pub(crate) struct Given {
-    /// A global; dots in the name nest
+    /// A global, a text; NAME:=JSON gives a number, true, false or a list; dots in the name nest
     #[arg(short, long = "global", value_name = "NAME=VALUE")]
     pub(crate) globals: Vec<String>,
-    /// A parameter; dots in the name nest
+    /// A parameter in the same way
     #[arg(short, long = "param", value_name = "NAME=VALUE")]
     pub(crate) params: Vec<String>,
 }

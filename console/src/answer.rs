@@ -17,16 +17,39 @@ pub(crate) struct Fault {
     pub(crate) current: Option<Box<Current>>,
     /// The methods that there are, where the request's is none of them.
     pub(crate) allow: Option<&'static str>,
+    /// The form that was refused, to be corrected.
+    pub(crate) form: Option<Box<RefusedForm>>,
+}
+
+/// A form that was refused, as it was filled in.
+#[derive(Clone, Debug)]
+pub(crate) struct RefusedForm {
+    /// Where it is sent.
+    pub(crate) path: String,
+    /// The fields that a user may correct: name, label and value.
+    pub(crate) shown: Vec<(&'static str, &'static str, String)>,
+    /// The others.
+    pub(crate) hidden: Vec<(String, String)>,
 }
 
 impl Fault {
     pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), kind: None, current: None, allow: None }
+        Self { status, message: message.into(), kind: None, current: None, allow: None, form: None }
     }
 
     /// The same, with the methods that there are.
     pub(crate) const fn allowing(mut self, methods: &'static str) -> Self {
         self.allow = Some(methods);
+        self
+    }
+
+    /// The same, with a field of its form left empty: a secret is typed anew.
+    pub(crate) fn without(mut self, field: &str) -> Self {
+        for (name, _, value) in self.form.iter_mut().flat_map(|form| &mut form.shown) {
+            if *name == field {
+                value.clear();
+            }
+        }
         self
     }
 
@@ -58,6 +81,7 @@ impl Fault {
             kind: Some(error.kind()),
             current: error.current().cloned().map(Box::new),
             allow: None,
+            form: None,
         }
     }
 }

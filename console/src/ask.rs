@@ -1,19 +1,22 @@
 //! The request of a page: the caller, the fields of the query or the form, how times are shown.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::response::Response;
 use chrono_tz::Tz;
 use pumice_core::audit::{Actor, Origin};
 use pumice_service::Realm;
 use pumice_service::audit::Acting;
 
 use crate::access::{Caller, LINK_NAME, Notice, Role};
-use crate::answer::Fault;
+use crate::answer::{Fault, RefusedForm, see};
 use crate::app::App;
 use crate::pages::views::{View, saved};
+use crate::view::link;
 
 /// The cookie of the zone in which times are shown.
 pub(crate) const ZONE_COOKIE: &str = "pumice-zone";
@@ -37,6 +40,12 @@ impl Fields {
         if fields.len() > MAX_FIELDS {
             return Err(Fault::bad(format!("more than {MAX_FIELDS} fields")));
         }
+        // Bytes that are not UTF-8 are read as this character, which would mean something else.
+        let replaced =
+            fields.iter().map(|(name, value)| replacements(name) + replacements(value)).sum::<usize>();
+        if replaced > 0 && replaced != written_replacements(text) {
+            return Err(Fault::bad("a field is not UTF-8"));
+        }
         Ok(Self(fields))
     }
 
@@ -49,6 +58,13 @@ impl Fields {
     pub(crate) fn all<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a str> + use<'a, 'n> {
         let named = self.0.iter().filter(move |(field, value)| field == name && !value.trim().is_empty());
         named.map(|(_, value)| value.trim())
+    }
+
+    /// The value of a field as it was typed, with blanks at its ends and lines that end as they do in files, where it is not empty.
+    pub(crate) fn typed(&self, name: &str) -> Option<Cow<'_, str>> {
+        let (_, value) = self.0.iter().find(|(field, value)| field == name && !value.is_empty())?;
+        // Browsers send the end of a line as CR LF.
+        Some(if value.contains('\r') { value.replace("\r\n", "\n").into() } else { value.as_str().into() })
     }
 
     /// The value of a field that must have one.
@@ -79,6 +95,19 @@ impl Fields {
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
+}
+
+/// How often a text has the character that takes the place of bytes which are not UTF-8.
+fn replacements(text: &str) -> usize {
+    text.matches(char::REPLACEMENT_CHARACTER).count()
+}
+
+/// How often fields name that character themselves, as it is or by its three bytes.
+fn written_replacements(text: &[u8]) -> usize {
+    let written = String::from_utf8_lossy(text);
+    let is_utf8 = std::str::from_utf8(text).is_ok();
+    let plain = if is_utf8 { replacements(&written) } else { 0 };
+    plain + written.to_ascii_lowercase().matches("%ef%bf%bd").count()
 }
 
 /// The zone in which times are shown.
@@ -171,6 +200,39 @@ impl Ask {
     /// [`Fault`] when it is not enough, or nothing can be changed here.
     pub(crate) fn act(&self, role: Role) -> Result<(), Fault> {
         allowed(&self.app, &self.caller, role)
+    }
+
+    /// Where the same page is whose filter has an offset behind each time that names no zone, which is one of the page's; `None`
+    /// where no time lacks one. So the URL and the command mean the same runs in every zone.
+    pub(crate) fn with_offsets(&self, zone: Tz, written: fn(&str, Tz) -> String) -> Option<Response> {
+        let filter = self.query.get("where")?;
+        let zoned = Some(written(filter, zone)).filter(|zoned| zoned != filter)?;
+        let fields = self.query.iter().filter(|(name, _)| *name != "where");
+        let fields: Vec<(&str, &str)> = fields.chain([("where", zoned.as_str())]).collect();
+        Some(see(&link(self.here.split('?').next().unwrap_or("/"), &fields)))
+    }
+
+    /// The same answer, where it refuses the form for what is in it with the form as it was filled in: `shown` names the fields that
+    /// a user may correct, with their labels.
+    pub(crate) fn kept(
+        &self,
+        answer: Result<Response, Fault>,
+        shown: &[(&'static str, &'static str)],
+    ) -> Result<Response, Fault> {
+        answer.map_err(|fault| {
+            if !matches!(fault.status, StatusCode::BAD_REQUEST | StatusCode::CONFLICT) {
+                return fault;
+            }
+            let typed = |name: &str| self.form.typed(name).map(Cow::into_owned).unwrap_or_default();
+            let is_shown = |name: &str| shown.iter().any(|(one, _)| *one == name);
+            let hidden = self.form.iter().filter(|(name, _)| !is_shown(name));
+            let form = RefusedForm {
+                path: self.here.split('?').next().unwrap_or_default().to_owned(),
+                shown: shown.iter().map(|(name, label)| (*name, *label, typed(name))).collect(),
+                hidden: hidden.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            };
+            Fault { form: Some(Box::new(form)), ..fault }
+        })
     }
 
     /// Keeps what became of an act, for the next page.
@@ -273,6 +335,14 @@ mod tests {
         assert!(fields.need("x").is_err_and(|fault| fault.message == "the field x is missing"));
         assert!(fields.parsed::<u8>("job").is_err_and(|fault| fault.message.starts_with("job: ")));
         assert!(Fields::read("a=1&".repeat(MAX_FIELDS + 1).as_bytes()).is_err());
+        for wrong in [&b"a=%FF"[..], b"a%FF=1", b"a=\xff", b"a=%EF%BF%BD%FF", b"a=%C3"] {
+            assert!(Fields::read(wrong).is_err(), "{wrong:?}");
+        }
+        for (fine, value) in
+            [(&b"a=%EF%BF%BD"[..], "\u{fffd}"), ("a=\u{fffd}".as_bytes(), "\u{fffd}"), (b"a=%C3%A9", "é")]
+        {
+            assert_eq!(Fields::read(fine).unwrap().get("a"), Some(value));
+        }
     }
 
     #[test]

@@ -11,7 +11,15 @@ use flate2::write::GzEncoder;
 /// The sizes of what is compressed, in bytes: less gains nothing, and more would keep the others waiting.
 const SIZES: std::ops::RangeInclusive<u64> = 1_024..=4 * 1024 * 1024;
 /// What compresses well.
-const KINDS: [&str; 4] = ["text/html", "application/json", "application/problem+json", "text/plain"];
+const KINDS: [&str; 7] = [
+    "text/html",
+    "application/json",
+    "application/problem+json",
+    "text/plain",
+    "text/css",
+    "text/javascript",
+    "image/svg+xml",
+];
 
 /// Whether a client accepts gzip.
 pub(crate) fn is_accepted(headers: &HeaderMap) -> bool {
@@ -23,13 +31,15 @@ pub(crate) fn is_accepted(headers: &HeaderMap) -> bool {
     })
 }
 
-/// An answer whose body is whole, compressed. Streams stay as they are, and so does what has a tag: it is that of its bytes.
+/// An answer whose body is whole, compressed. Streams stay as they are, and so does what has a strong tag: it is that of its
+/// bytes. A weak one is that of what they say (RFC 9110, 8.8.1).
 pub(crate) async fn compressed(mut response: Response) -> Response {
     let headers = response.headers();
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let is_kind = KINDS.iter().any(|one| kind.starts_with(one));
     let size = response.body().size_hint().exact().filter(|size| SIZES.contains(size));
-    let (true, false, Some(size)) = (is_kind, headers.contains_key(header::ETAG), size) else {
+    let is_of_bytes = headers.get(header::ETAG).is_some_and(|tag| !tag.as_bytes().starts_with(b"W/"));
+    let (true, false, Some(size)) = (is_kind, is_of_bytes, size) else {
         return response;
     };
     let body = std::mem::take(response.body_mut());

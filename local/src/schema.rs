@@ -171,7 +171,7 @@ const STEPS: [&str; 16] = [
     "
     CREATE TABLE run_minutes (minute INTEGER PRIMARY KEY, runs INTEGER NOT NULL, failed INTEGER NOT NULL);
     INSERT INTO run_minutes
-        SELECT id / 60000000 AS minute, count(*), sum(status IN ('cancelled', 'failed', 'rejected')) FROM runs
+        SELECT id / 60000000 AS minute, count(*), sum(status IN ('failed', 'rejected')) FROM runs
         WHERE id >= (unixepoch() - 10800) * 1000000 AND instr(key, '/') = 0
         AND status IN ('complete', 'cancelled', 'failed', 'rejected', 'skipped') GROUP BY minute;
 ",

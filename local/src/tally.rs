@@ -57,7 +57,7 @@ impl Tally {
         if !is_step {
             let minute = self.minutes.entry(id / MINUTE).or_default();
             minute.runs += by;
-            minute.failed += if status.is_failure() { by } else { 0 };
+            minute.failed += if MinuteCount::FAILED.contains(&status) { by } else { 0 };
         }
     }
 

@@ -24,6 +24,7 @@ pub mod stats;
 pub mod triggers;
 
 mod calls;
+mod expect;
 mod failure;
 mod if_match;
 mod operations;
@@ -31,6 +32,7 @@ mod realm;
 mod time;
 
 pub use calls::{Borrows, Takes};
+pub use expect::{BadExpected, Expected};
 pub use failure::{Error, ErrorKind};
 pub use if_match::{BadIfMatch, Current, IfMatch, tag};
 pub use operations::{APART, Access, LocalCommand, Operation, operations};

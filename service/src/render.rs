@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use pumice_core::engine::{Dispatcher, Preview};
+use pumice_core::engine::{Dispatcher, Hidden, Preview};
 use pumice_core::ids::JobId;
 use pumice_core::job_type::Site;
 use pumice_core::request::DispatchRequest;
+use pumice_core::secret::MASK;
 use pumice_core::spec::Timezone;
+use pumice_core::text::shown;
 use pumice_template::Zone;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -47,9 +49,13 @@ pub struct RenderedJob {
     /// When a run is rendered, and why then, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<String>,
+    /// The values in whose place the templates had `*****`, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<String>,
 }
 
-/// Renders a job; nothing is dispatched.
+/// Renders a job; nothing is dispatched. Templates have `*****` in place of secrets, for every caller: a
+/// template of the caller's own could change a secret so that the mask does not know it.
 ///
 /// # Errors
 /// [`Error`] when there is no such job, a template fails, with its lines, or the store cannot be read.
@@ -65,13 +71,26 @@ pub async fn render(realm: &dyn Realm, request: RenderJob) -> Result<RenderedJob
     }
     let request = DispatchRequest { globals, parameters, ..DispatchRequest::new(job.clone()) };
     let now = now.map_or_else(|| realm.now(), |now| now.0);
-    let (rendered, rendering) = match dispatcher.preview(&request, now).await? {
-        Preview::Rendered(rendered, rendering) => (rendered, rendering),
-        Preview::Failed(error) => {
+    match dispatcher.preview(&request, now).await? {
+        Preview::Rendered { rendered, when, hidden } => Ok(RenderedJob {
+            payload: rendered.payload,
+            parameters: rendered.parameters,
+            when: Some(rendering_words(&when)),
+            hidden: hidden_words(&hidden),
+        }),
+        Preview::Failed(error, hidden) => {
             let lines = error.data.get("template").and_then(Value::as_str).unwrap_or_default();
-            return Err(Error::invalid(format!("job {job}: {error}\n{lines}").trim_end()));
+            let hidden = hidden_words(&hidden).map(|words| format!(" ({words})")).unwrap_or_default();
+            Err(Error::invalid(format!("job {job}: {error}{hidden}\n{lines}").trim_end()))
         }
-    };
-    let when = Some(rendering_words(&rendering));
-    Ok(RenderedJob { payload: rendered.payload, parameters: rendered.parameters, when })
+    }
+}
+
+/// What the templates of a rendering that is shown did not see, in words.
+fn hidden_words(hidden: &Hidden) -> Option<String> {
+    let items: Vec<_> = hidden.state.iter().map(|id| shown(id)).collect();
+    let items = (!items.is_empty()).then(|| format!("secure state items ({})", items.join(", ")));
+    let marked = hidden.marked.then(|| "values of job and realm that are masked".to_owned());
+    let parts: Vec<String> = items.into_iter().chain(marked).collect();
+    (!parts.is_empty()).then(|| format!("templates have {MASK} here in place of {}", parts.join(" and ")))
 }

@@ -1,7 +1,6 @@
 //! How many runs were dispatched in each minute: counted by their keys in the index on jobs, which need no records.
 
 use pumice_core::ports::{Minute, MinuteCount, Order, RunQuery, Starts, StoreError};
-use pumice_core::run::Status;
 
 use super::newest::{Found, Index, Runs};
 use super::record::micros;
@@ -44,7 +43,7 @@ impl Store {
     async fn add_failed(&self, starts: &mut Starts, until: Minute) -> Result<(), StoreError> {
         let query = RunQuery {
             since: Some(starts.since.begin()),
-            statuses: Status::ALL.into_iter().filter(|status| status.is_failure()).collect(),
+            statuses: MinuteCount::FAILED.to_vec(),
             limit: MAX_FAILED,
             look_limit: Some(MAX_LOOKED_FOR_FAILED),
             ..RunQuery::default()

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use pumice_core::duration::Span;
 use pumice_core::ids::WorkerName;
 use pumice_core::run::{Fingerprint, SpecOf};
+use pumice_service::Expected;
 
 use super::runs::spec_of;
 
@@ -65,9 +66,9 @@ pub(crate) struct Failures {
     /// Only show how many would be done again, and the first of them
     #[arg(long, requires = "retry")]
     pub(crate) dry_run: bool,
-    /// How many there were at a look: nothing is done where there are more or fewer now
-    #[arg(long, value_name = "N", requires = "retry")]
-    pub(crate) expect: Option<u64>,
+    /// How many there were at a look, with its digest as it shows it: nothing is done where others are meant now
+    #[arg(long, value_name = "N[:DIGEST]", requires = "retry")]
+    pub(crate) expect: Option<Expected>,
     /// Only runs that were dispatched before this, as a look shows it: ISO 8601, local time unless it names a zone
     #[arg(long, value_name = "TIME", requires = "retry")]
     pub(crate) before: Option<String>,
@@ -128,9 +129,9 @@ pub(crate) struct DeadLetters {
     /// Only show how many there are, and the first of them
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// How many there were at a look: nothing is done where there are more or fewer now
-    #[arg(long, value_name = "N", requires = "filter")]
-    pub(crate) expect: Option<u64>,
+    /// How many there were at a look, with its digest as it shows it: nothing is done where others are meant now
+    #[arg(long, value_name = "N[:DIGEST]", requires = "filter")]
+    pub(crate) expect: Option<Expected>,
     #[command(flatten)]
     pub(crate) queues: Queues,
 }

@@ -6,6 +6,7 @@ use pumice_core::duration::Span;
 use pumice_core::ports::PageCursor;
 use pumice_core::run::{SpecOf, Status};
 use pumice_core::size::parse_size;
+use pumice_service::Expected;
 
 use super::Given;
 
@@ -187,9 +188,9 @@ pub(crate) struct Bulk {
     /// Only show how many there are, and the first of them
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// How many there were at a look: nothing is done where there are more or fewer now
-    #[arg(long, value_name = "N", requires = "bulk_filter")]
-    pub(crate) expect: Option<u64>,
+    /// How many there were at a look, with its digest as it shows it: nothing is done where others are meant now
+    #[arg(long, value_name = "N[:DIGEST]", requires = "bulk_filter")]
+    pub(crate) expect: Option<Expected>,
     /// Only runs that were dispatched before this, as a look shows it: ISO 8601, local time unless it names a zone
     #[arg(long, value_name = "TIME", requires = "bulk_filter")]
     pub(crate) before: Option<String>,

@@ -33,7 +33,7 @@ use pumice_core::Timestamp;
 use std::sync::Arc;
 
 use pumice_core::job_type::Runners;
-use pumice_core::request::{parse_end, parse_instant, set_dotted};
+use pumice_core::request::{BadGiven, parse_end, parse_instant, set_given};
 use pumice_core::spec::Timezone;
 use pumice_core::text::shown;
 use pumice_host::processes;
@@ -176,12 +176,13 @@ fn given(given: &Given) -> Result<GlobalsAndParameters, Failure> {
     let read = |option: &str, texts: &[String]| -> Result<Map<String, Value>, Failure> {
         let mut map = Map::new();
         for text in texts {
-            let (name, value) = text.split_once('=').ok_or_else(|| {
-                let message = "expected NAME=VALUE, as in";
-                of_option(&format!("{option} {}", shown(text)), format!("{message} {option} day=2026-03-01"))
+            set_given(&mut map, text).map_err(|error| {
+                let example = match &error {
+                    BadGiven::NoValue => format!(", as in {option} day=2026-03-01"),
+                    _ => String::new(),
+                };
+                of_option(&format!("{option} {}", shown(text)), format!("{error}{example}"))
             })?;
-            set_dotted(&mut map, name, value.into())
-                .map_err(|error| of_option(&format!("{option} {}", shown(text)), error))?;
         }
         Ok(map)
     };

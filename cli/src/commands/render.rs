@@ -56,7 +56,7 @@ pub(super) async fn render(global: &Global, options: Render) -> Result<(), Failu
     let now = Some(Instant(now));
     let rendered =
         realm.give(service::render, RenderJob { job: options.job, globals, parameters, now, zone }).await?;
-    note(global, &rendered.when.iter().cloned().collect::<Vec<_>>());
+    note(global, &rendered.when.iter().chain(&rendered.hidden).cloned().collect::<Vec<_>>());
     match global.output {
         Format::Yaml => print(Format::Yaml, &rendered, Vec::new),
         _ => print(Format::Json, &rendered, Vec::new),

@@ -228,6 +228,13 @@ fn broken_rules(browser: &Browser, axe: &str) -> Vec<String> {
     found.iter().map(|one| one.as_str().unwrap_or_default().to_owned()).collect()
 }
 
+/// How much of a page is outside the window, where it is: none may need to be scrolled sideways (WCAG 2.2, 1.4.10).
+fn outside(browser: &Browser) -> Option<String> {
+    let wide =
+        browser.run("return document.documentElement.scrollWidth - document.documentElement.clientWidth");
+    (wide.as_i64() != Some(0)).then(|| format!("{wide} pixels are outside the window"))
+}
+
 /// Every page is reached by links, in both colour schemes, wide and narrow.
 #[test]
 #[cfg_attr(
@@ -243,6 +250,11 @@ fn pages_keep_no_one_from_using_them() {
     let axe = python.path().join("site-packages/axe_playwright_python/axe.min.js");
     let axe = std::fs::read_to_string(&axe).unwrap_or_else(|error| panic!("{}: {error}", axe.display()));
     let pumice = realm();
+    // Long values without a blank.
+    let wide = json!({ "job_id": "wide", "type": "cmd", "worker": "core", "enabled": true, "payload": "x".repeat(300),
+        "schedule": "0 3 1 1 *", "globals": { "g".repeat(100): "v".repeat(200), "n": 1 } });
+    pumice.write("wide.json", wide.to_string());
+    assert_eq!(pumice.run(&["apply", "wide.json"]).status, 0);
     let console = shown(&pumice, &["serve", "--console"]);
     assert_eq!(pumice.run(&["dispatch", "etl/night", "--wait"]).status, 1);
     assert_eq!(pumice.run(&["dispatch", "etl/later", "--delay", "5m"]).status, 0);
@@ -265,18 +277,22 @@ fn pages_keep_no_one_from_using_them() {
              .map((one) => one.pathname + one.search)",
         );
         open.extend(links.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned));
-        for (scheme, width) in [("light", 1280), ("dark", 1280), ("light", 360)] {
+        for (scheme, width) in [("light", 1280), ("dark", 1280), ("light", 320)] {
             let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
             let metrics = json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false });
             browser.devtools("Emulation.setEmulatedMedia", &features);
             browser.devtools("Emulation.setDeviceMetricsOverride", &metrics);
             let rules = broken_rules(&browser, &axe);
             broken.extend(rules.into_iter().map(|rule| format!("{page} ({scheme}, {width}): {rule}")));
-            let wide = browser
-                .run("return document.documentElement.scrollWidth - document.documentElement.clientWidth");
-            if wide.as_i64().is_none_or(|wide| wide > 0) {
-                broken.push(format!("{page} ({scheme}, {width}): {wide} pixels are outside the window"));
-            }
+            broken.extend(outside(&browser).map(|wide| format!("{page} ({scheme}, {width}): {wide}")));
+        }
+    }
+    for width in [1280, 320] {
+        let metrics = json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false });
+        browser.devtools("Emulation.setDeviceMetricsOverride", &metrics);
+        for page in ["/job?id=wide", "/runs?where=job:wide", "/schedules?job=wide"] {
+            browser.go(&format!("{home}{page}"));
+            broken.extend(outside(&browser).map(|wide| format!("{page} ({width}): {wide}")));
         }
     }
     assert!(seen.len() >= 20, "{seen:?}");

@@ -68,7 +68,9 @@ impl Hosts {
         let mut names = Vec::new();
         if listen.ip().is_loopback() {
             names.extend(["127.0.0.1".to_owned(), "localhost".to_owned(), "[::1]".to_owned()]);
-        } else if !listen.ip().is_unspecified() {
+        }
+        // Loopback has many addresses: the link that is printed has the one that it listens at.
+        if !listen.ip().is_unspecified() {
             names.push(match listen.ip() {
                 IpAddr::V4(ip) => ip.to_string(),
                 IpAddr::V6(ip) => format!("[{ip}]"),
@@ -236,6 +238,17 @@ mod tests {
         let absolute = "http://evil.example/";
         assert_eq!(seen(&local, Method::GET, absolute, &two[..1]), Err(421));
         assert!(hosts("0.0.0.0:8377", &[]).is_empty());
+        for (listen, other) in [("127.0.0.2:8377", "127.0.0.3:8377"), ("127.9.9.9:8377", "127.0.0.2:8377")] {
+            let hosts = hosts(listen, &[]);
+            for (host, expected) in
+                [(listen, Ok(Seen::Read)), ("localhost:8377", Ok(Seen::Read)), (other, Err(421))]
+            {
+                assert_eq!(seen(&hosts, Method::GET, "/", &[("host", host)]), expected, "{listen}: {host}");
+            }
+            let own = format!("http://{listen}");
+            let write = [("host", listen), ("origin", own.as_str())];
+            assert_eq!(seen(&hosts, Method::POST, "/logout", &write), Ok(Seen::OwnWrite), "{listen}");
+        }
     }
 
     #[test]

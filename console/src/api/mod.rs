@@ -88,6 +88,11 @@ async fn operate(
     if is_try {
         set(&mut asked, &fields, "dry_run", json!(true), &operation)?;
     }
+    if parts.headers.contains_key(header::IF_NONE_MATCH) && !Role::only_looks(&operation) {
+        let why =
+            "if-none-match: no write takes it: nothing was done; if-match names the document that is meant";
+        return Err(Fault::bad(why));
+    }
     if let Some(condition) = condition(&parts.headers)? {
         set(&mut asked, &fields, "if_match", json!(condition), &operation)?;
     }

@@ -2,6 +2,7 @@
 
 use axum::response::Response;
 use pumice_core::audit::{ActOutcome, Target};
+use pumice_core::filter::AuditFilter;
 use pumice_core::spec::Timezone;
 use pumice_core::text::escaped;
 use pumice_service::audit::{AuditList, AuditShown, ListAudit, ShowAudit, list, show as show_entry};
@@ -20,6 +21,9 @@ const MAX_NAMED: usize = 3;
 /// The page.
 pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     let clock = ask.clock().await?;
+    if let Some(place) = ask.with_offsets(clock.zone, AuditFilter::with_offsets) {
+        return Ok(place);
+    }
     let filter = ask.query.get("where");
     let request = ListAudit {
         filter: filter.map(str::to_owned),

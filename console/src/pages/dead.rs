@@ -2,6 +2,7 @@
 
 use axum::response::Response;
 use pumice_core::document::parse_json;
+use pumice_core::filter::Filter;
 use pumice_core::ids::WorkerName;
 use pumice_core::run::Status;
 use pumice_core::spec::Timezone;
@@ -24,6 +25,9 @@ const SHOWN: usize = 100;
 /// The page.
 pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     let clock = ask.clock().await?;
+    if let Some(place) = ask.with_offsets(clock.zone, Filter::with_offsets) {
+        return Ok(place);
+    }
     let filter = ask.query.get("where").map(str::to_owned);
     let zone = Some(Timezone(clock.zone));
     let request = ListDead { filter: filter.clone(), zone, limit: SHOWN, ..ListDead::default() };
@@ -94,7 +98,7 @@ pub(crate) async fn one(ask: Ask) -> Result<Response, Fault> {
         "facts": facts,
         "fate": fate,
         "body": body(&found.body),
-        "may_redrive": !ask.app.is_read_only && ask.caller.role >= Role::Operator && !letter.has_ended(),
+        "may_redrive": !ask.app.is_read_only && ask.caller.role >= Role::Editor && !letter.has_ended(),
         "may_drop": !ask.app.is_read_only && ask.caller.role >= Role::Editor,
     });
     let command = ask.words(&["dead", "show", &letter.id]);
@@ -114,7 +118,7 @@ fn meant(ask: &Ask) -> Result<ActOnDead, Fault> {
 
 /// Hands a letter out once more.
 pub(crate) async fn redrive(ask: Ask) -> Result<Response, Fault> {
-    ask.act(Role::Operator)?;
+    ask.act(Role::Editor)?;
     let done = redrive_letters(ask.realm(), &meant(&ask)?).await?;
     Ok(notify(&ask, &done))
 }

@@ -1,6 +1,7 @@
 //! Failures by cause: what failed lately, grouped by what their reasons have in common, and a way to do a group again.
 
 use axum::response::Response;
+use pumice_core::filter::Filter;
 use pumice_core::spec::Timezone;
 use pumice_core::text::escaped;
 use pumice_service::runs::{FailureGroup, FailureList, ListFailures, failures};
@@ -25,6 +26,9 @@ const MAX_VALUE: usize = 120;
 /// The page.
 pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     let clock = ask.clock().await?;
+    if let Some(place) = ask.with_offsets(clock.zone, Filter::with_offsets) {
+        return Ok(place);
+    }
     let filter = ask.query.get("where").map(str::to_owned);
     let request = ListFailures { filter: filter.clone(), zone: Some(Timezone(clock.zone)), limit: SHOWN };
     // A fault of the filter is shown where it can be corrected.

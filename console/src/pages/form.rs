@@ -2,7 +2,7 @@
 
 use pumice_core::document::parse_json;
 use pumice_core::ports::Doc;
-use pumice_core::request::set_dotted;
+use pumice_core::request::set_given;
 use pumice_core::secret::{mask_value, value_holds_secret};
 use pumice_core::text::{escaped, quoted};
 use serde_json::{Map, Value, json};
@@ -111,7 +111,7 @@ pub(super) fn shown(spec: &Doc, schema: Option<&Value>, form: &Fields) -> Value 
             Kind::Choice(choices) => choices.clone(),
             Kind::Text | Kind::Number | Kind::Json => Vec::new(),
         };
-        let typed = form.get(&field.input).unwrap_or_default();
+        let typed = form.typed(&field.input).unwrap_or_default();
         json!({ "input": field.input, "name": escaped(&field.name), "choices": choices, "is_json": field.kind == Kind::Json,
             "is_number": field.kind == Kind::Number, "default": default_of(field), "value": typed, "about": field.about })
     };
@@ -149,7 +149,12 @@ pub(super) struct Inputs {
 pub(super) fn read(spec: &Doc, schema: Option<&Value>, form: &Fields) -> Result<Inputs, Fault> {
     let mut inputs = Inputs { globals: given(form, "globals")?, parameters: given(form, "params")? };
     for field in fields_of(spec, schema) {
-        let Some(text) = form.get(&field.input) else { continue };
+        let Some(typed) = form.typed(&field.input) else { continue };
+        // Of a text blanks are a part.
+        let text = if field.kind == Kind::Text { &*typed } else { typed.trim() };
+        if text.is_empty() {
+            continue;
+        }
         let wrong = |why: &str| Fault::bad(format!("{}: {} {why}", field.name, quoted(text)));
         let value = match &field.kind {
             Kind::Text => Value::from(text),
@@ -174,25 +179,28 @@ pub(super) fn read(spec: &Doc, schema: Option<&Value>, form: &Fields) -> Result<
     Ok(inputs)
 }
 
-/// The lines of a field, without those that are empty.
-fn lines<'a>(fields: &'a Fields, name: &str) -> impl Iterator<Item = &'a str> {
-    fields.get(name).unwrap_or_default().lines().map(str::trim).filter(|line| !line.is_empty())
+/// The lines of a field, without those that are empty. Blanks behind a value are a part of it.
+fn lines(fields: &Fields, name: &str) -> Vec<String> {
+    let text = fields.typed(name).unwrap_or_default();
+    let lines = text.lines().map(str::trim_start).filter(|line| !line.is_empty());
+    lines.map(str::to_owned).collect()
 }
 
-/// The lines NAME=VALUE of a field, as the options `-g` and `-p` take them.
+/// The lines NAME=VALUE and NAME:=JSON of a field, as the options `-g` and `-p` take them.
 pub(super) fn given(fields: &Fields, name: &str) -> Result<Map<String, Value>, Fault> {
     let mut map = Map::new();
     for line in lines(fields, name) {
-        let wrong = |why: &str| Fault::bad(format!("{name}: {}: {why}", quoted(line)));
-        let (field, value) = line.split_once('=').ok_or_else(|| wrong("expected NAME=VALUE"))?;
-        set_dotted(&mut map, field.trim(), value.into()).map_err(|error| wrong(&error.to_string()))?;
+        set_given(&mut map, &line)
+            .map_err(|error| Fault::bad(format!("{name}: {}: {error}", quoted(&line))))?;
     }
     Ok(map)
 }
 
 /// A command with the globals and parameters of a form's lines.
 pub(super) fn with_inputs(words: Words, fields: &Fields) -> Words {
-    words.each("--global", lines(fields, "globals")).each("--param", lines(fields, "params"))
+    let (globals, parameters) = (lines(fields, "globals"), lines(fields, "params"));
+    let words = words.each("--global", globals.iter().map(String::as_str));
+    words.each("--param", parameters.iter().map(String::as_str))
 }
 
 /// A command with the input of a form, where options can have it: they are texts, and a dot in a name nests.
@@ -213,7 +221,7 @@ fn flatten(
     options: &mut Vec<(&'static str, String)>,
 ) -> Option<()> {
     let last = name.rsplit('.').next().unwrap_or_default();
-    if last.is_empty() || last.contains('=') {
+    if last.is_empty() || last.contains('=') || last.ends_with(':') || last.trim() != last {
         return None;
     }
     match value {

@@ -6,7 +6,7 @@ use pumice_core::duration::Span;
 use pumice_core::glob::{literal, matches};
 use pumice_core::ids::JobId;
 use pumice_core::pauses::{Pause, Scope};
-use pumice_core::ports::Doc;
+use pumice_core::ports::{Doc, MinuteCount};
 use pumice_core::run::Status;
 use pumice_core::text::escaped;
 use pumice_service::dispatch::{Dispatch, dispatch};
@@ -57,7 +57,7 @@ impl Tried {
         match self {
             Self::Nothing => Value::Null,
             Self::Preview(one) => {
-                json!({ "payload": document(&one.payload), "when": one.when, "trouble": Value::Null,
+                json!({ "payload": document(&one.payload), "when": one.when, "hidden": one.hidden, "trouble": Value::Null,
                 "parameters": document(&Value::Object(one.parameters.clone())) })
             }
             Self::Trouble(fault) => json!({ "trouble": fault.message }),
@@ -85,7 +85,7 @@ async fn page(ask: Ask, id: &str, tried: Tried) -> Result<Response, Fault> {
     let rows: Vec<RunRow> =
         history.runs.iter().take(LISTED).map(|run| RunRow::of(run, &clock, length)).collect();
     let graph = spec.as_ref().map_or(Value::Null, |spec| crate::svg::graph_of_job(ask.realm(), spec));
-    let text = |name: &str| ask.form.get(name).unwrap_or_default();
+    let text = |name: &str| ask.form.typed(name).unwrap_or_default();
     let form = json!({ "globals": text("globals"), "params": text("params"), "delay": text("delay") });
     let schema = spec.as_ref().and_then(|spec| schema_of(&ask, spec));
     let fields = spec.as_ref().map(|spec| form::shown(spec, schema.as_ref(), &ask.form));
@@ -233,7 +233,8 @@ fn stats(runs: &[RunShown], clock: &Clock) -> Value {
         "p50": percentile(50),
         "p95": percentile(95),
         "ended": ended,
-        "failed": runs.iter().filter(|run| run.status.is_failure()).count(),
+        "failed": runs.iter().filter(|run| MinuteCount::FAILED.contains(&run.status)).count(),
+        "cancelled": runs.iter().filter(|run| run.status == Status::Cancelled).count(),
     })
 }
 

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::response::Response;
+use pumice_core::filter::Filter;
 use pumice_core::spec::Timezone;
 use pumice_core::text::escaped;
 use pumice_service::runs::{
     Heard, ManyDone, ManyOutcome, ManyRuns, RetryMany, Step, cancel_many_heard, delete_many_heard,
     retry_many_heard,
 };
-use pumice_service::{Error, Instant};
+use pumice_service::{Error, Expected, Instant};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinHandle};
@@ -95,6 +96,9 @@ fn meant(fields: &Fields, clock: &Clock) -> Result<ManyRuns, Fault> {
 /// The page: how many runs are meant, and the first of them.
 pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     let (act, clock) = (Act::of(&ask.query)?, ask.clock().await?);
+    if let Some(place) = ask.with_offsets(clock.zone, Filter::with_offsets) {
+        return Ok(place);
+    }
     let request = meant(&ask.query, &clock)?;
     let filter = request.filter.clone();
     // A fault of the filter is shown where it can be corrected.
@@ -116,7 +120,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         "about": act.about(),
         "where": filter,
         "terms": found.filter,
-        "count": found.count,
+        "expect": found.expect,
         "summary": counted(count, "run"),
         "before": before,
         "more": count.saturating_sub(first.len()),
@@ -150,8 +154,11 @@ pub(crate) async fn act(ask: Ask) -> Result<Response, Fault> {
     let clock = ask.clock().await?;
     let before: Instant = serde_json::from_value(json!(ask.form.need("before")?))
         .map_err(|error| Fault::bad(format!("before: {error}")))?;
-    let expect =
-        ask.form.parsed::<u64>("expect")?.ok_or_else(|| Fault::bad("the field expect is missing"))?;
+    let expect: Expected =
+        ask.form.parsed("expect")?.ok_or_else(|| Fault::bad("the field expect is missing"))?;
+    if expect.digest.is_none() {
+        return Err(Fault::bad("expect: the digest of the runs that the page has shown is missing"));
+    }
     let request = ManyRuns { expect: Some(expect), before: Some(before), ..meant(&ask.form, &clock)? };
     let filter = request.filter.clone();
     let ask = Arc::new(ask);

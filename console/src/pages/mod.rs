@@ -86,11 +86,27 @@ const QUERIES: [(&str, &[&str]); 23] = [
 pub(crate) fn only_known(path: &str, query: &Fields) -> Result<(), Fault> {
     let known = QUERIES.iter().find(|(page, _)| *page == path).map_or(&[][..], |(_, names)| names);
     let unknown = query.iter().map(|(name, _)| name).find(|name| !known.contains(name));
-    let Some(name) = unknown else { return Ok(()) };
+    let Some(name) = unknown else { return only_once(query) };
     let hint = did_you_mean(name, known.iter().copied());
     let hint = hint.or_else(|| (!known.is_empty()).then(|| format!("there is {}", known.join(", "))));
     let hint = hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
     Err(Fault::bad(format!("this page has no field {}{hint}", quoted(name))))
+}
+
+/// Refuses a field that is there twice with different values: one of them would have no effect. A list of statuses may be several
+/// fields.
+fn only_once(query: &Fields) -> Result<(), Fault> {
+    let mut seen: Vec<(&str, &str)> = Vec::new();
+    for (name, value) in query.iter().filter(|(name, _)| *name != "status") {
+        match seen.iter().find(|(known, _)| *known == name) {
+            Some((_, known)) if *known != value => {
+                return Err(Fault::bad(format!("{name}: it is there twice, with different values")));
+            }
+            Some(_) => {}
+            None => seen.push((name, value)),
+        }
+    }
+    Ok(())
 }
 
 /// The routes of all pages but the login.

@@ -23,7 +23,7 @@ const SHOWN: usize = 10;
 const MAX_COUNTED: usize = 200;
 /// How many next starts are shown.
 const COMING: usize = 6;
-/// For how many minutes the starts are counted, the present one among them.
+/// For how many minutes the runs dispatched are counted, the present one among them.
 const MINUTES: i64 = 60;
 /// How far back failures are shown.
 const LATELY: Span = Span::from_days(1);
@@ -54,8 +54,8 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         "failed": panel(&failed, &clocks, "failed,rejected", Some("1d")),
         "workers": health(&workers),
         "coming": next_of_each(&scheduled, COMING, &clock),
-        "starts": { "count": counted(usize::try_from(hour.all()).unwrap_or(usize::MAX), "start"), "is_cut": hour.is_cut, "since": clock.moment(hour.since.begin()),
-            "svg": sparkline(&bars, "starts a minute, the last hour") },
+        "starts": { "count": counted(usize::try_from(hour.all()).unwrap_or(usize::MAX), "run"), "is_cut": hour.is_cut, "since": clock.moment(hour.since.begin()),
+            "svg": sparkline(&bars, "runs dispatched a minute, the last hour") },
         "is_empty": hour.all() == 0 && running.runs.is_empty() && waiting.runs.is_empty() && failed.runs.is_empty(),
     });
     let command = ask.words(&["runs", "list", "--status", "running,dispatched,waiting,retrying"]);
@@ -96,7 +96,7 @@ fn panel(found: &RunList, clocks: &Clocks, statuses: &str, since: Option<&str>) 
     })
 }
 
-/// The starts of each minute, the failures among them, the oldest minute first.
+/// The runs dispatched in each minute, the failures among them, the oldest minute first.
 fn bars(hour: &Starts, present: Minute) -> Vec<Bar> {
     let number = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
     let bar = |minute: i64| {

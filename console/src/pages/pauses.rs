@@ -20,6 +20,9 @@ use crate::answer::{Fault, see};
 use crate::ask::Ask;
 use crate::view::{Clock, counted};
 
+/// The fields of a form that pauses, with their labels.
+pub(super) const TERMS: [(&str, &str); 2] =
+    [("why", "Why"), ("until", "Until (2h, or a time; empty: until it is resumed)")];
 /// Most pauses of a page.
 pub(super) const MAX_PAUSES: usize = 100;
 
@@ -80,9 +83,15 @@ fn answer(ask: &Ask, changed: Result<PausesChanged, Error>, page: &str) -> Resul
 /// Pauses the jobs that a pattern matches.
 pub(crate) async fn jobs_pause(ask: Ask) -> Result<Response, Fault> {
     ask.act(Role::Operator)?;
+    let answer = pausing_jobs(&ask).await;
+    let [why, until] = TERMS;
+    ask.kept(answer, &[("jobs", "Jobs"), why, until])
+}
+
+async fn pausing_jobs(ask: &Ask) -> Result<Response, Fault> {
     let jobs = vec![ask.form.need("jobs")?.to_owned()];
-    let request = PauseJobs { jobs, terms: terms(&ask).await? };
-    answer(&ask, pause_jobs(ask.realm(), &request).await, "/jobs")
+    let request = PauseJobs { jobs, terms: terms(ask).await? };
+    answer(ask, pause_jobs(ask.realm(), &request).await, "/jobs")
 }
 
 /// Resumes the jobs that were paused by a pattern.
@@ -95,8 +104,13 @@ pub(crate) async fn jobs_resume(ask: Ask) -> Result<Response, Fault> {
 /// Pauses a worker.
 pub(crate) async fn workers_pause(ask: Ask) -> Result<Response, Fault> {
     ask.act(Role::Operator)?;
-    let request = PauseWorkers { workers: worker(&ask)?, terms: terms(&ask).await? };
-    answer(&ask, pause_workers(ask.realm(), &request).await, "/workers")
+    let answer = pausing_workers(&ask).await;
+    ask.kept(answer, &TERMS)
+}
+
+async fn pausing_workers(ask: &Ask) -> Result<Response, Fault> {
+    let request = PauseWorkers { workers: worker(ask)?, terms: terms(ask).await? };
+    answer(ask, pause_workers(ask.realm(), &request).await, "/workers")
 }
 
 /// Resumes a worker.
@@ -109,11 +123,16 @@ pub(crate) async fn workers_resume(ask: Ask) -> Result<Response, Fault> {
 /// Pauses a worker, and says what it has begun and not ended.
 pub(crate) async fn workers_drain(ask: Ask) -> Result<Response, Fault> {
     ask.act(Role::Operator)?;
-    let request = DrainWorkers { workers: worker(&ask)?, terms: terms(&ask).await? };
+    let answer = draining(&ask).await;
+    ask.kept(answer, &TERMS)
+}
+
+async fn draining(ask: &Ask) -> Result<Response, Fault> {
+    let request = DrainWorkers { workers: worker(ask)?, terms: terms(ask).await? };
     let drained = drain_workers(ask.realm(), &request).await?;
     let changes: Vec<String> = drained.workers.iter().map(left_of).collect();
     ask.tell(true, changes.join("; "));
-    Ok(see(&back_to(&ask, "/workers")))
+    Ok(see(&back_to(ask, "/workers")))
 }
 
 /// The runs that a draining worker has left, in words.
@@ -130,8 +149,13 @@ fn left_of(left: &WorkerDrain) -> String {
 /// Pauses the whole realm.
 pub(crate) async fn maintenance_on(ask: Ask) -> Result<Response, Fault> {
     ask.act(Role::Operator)?;
-    let terms = terms(&ask).await?;
-    answer(&ask, begin_maintenance(ask.realm(), &terms).await, "/workers")
+    let answer = stopping_realm(&ask).await;
+    ask.kept(answer, &TERMS)
+}
+
+async fn stopping_realm(ask: &Ask) -> Result<Response, Fault> {
+    let terms = terms(ask).await?;
+    answer(ask, begin_maintenance(ask.realm(), &terms).await, "/workers")
 }
 
 /// Ends the pause of the whole realm.

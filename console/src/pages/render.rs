@@ -14,7 +14,7 @@ use pumice_core::text::escaped;
 use serde_json::{Map, Value, json};
 
 use crate::access::{Caller, Role};
-use crate::answer::{Fault, html};
+use crate::answer::{Fault, RefusedForm, html};
 use crate::app::App;
 use crate::ask::{Ask, Taste, ZoneChoice};
 use crate::assets;
@@ -22,6 +22,8 @@ use crate::view::{Clock, Words, mask_texts, run_link};
 
 /// How many characters the id of a run has, without its steps.
 const UUID: usize = 36;
+/// The fields of forms that may have several lines.
+const LONG_FIELDS: [&str; 3] = ["value", "globals", "params"];
 /// The templates, by name.
 const TEMPLATES: [(&str, &str); 36] = [
     ("base.html", include_str!("../../templates/base.html")),
@@ -261,6 +263,17 @@ fn words(line: &str, is_linked: bool) -> Vec<Value> {
     parts
 }
 
+/// A form that was refused, to be corrected. A value in which something is masked is left out: it would be sent masked.
+fn refused_form(form: &RefusedForm) -> Value {
+    let unmasked = |value: &str| if mask(value) == value { value.to_owned() } else { String::new() };
+    let shown = form.shown.iter().map(|(name, label, value)| {
+        json!({ "name": name, "label": label, "value": unmasked(value),
+            "is_long": value.contains('\n') || LONG_FIELDS.contains(name) })
+    });
+    let hidden = form.hidden.iter().map(|(name, value)| json!({ "name": name, "value": unmasked(value) }));
+    json!({ "path": form.path, "shown": shown.collect::<Vec<_>>(), "hidden": hidden.collect::<Vec<_>>() })
+}
+
 /// The page for what could not be answered.
 pub(crate) fn fault(app: &Arc<App>, caller: Option<Caller>, fault: &Fault) -> Response {
     let title = fault.status.canonical_reason().unwrap_or("Error");
@@ -272,7 +285,9 @@ pub(crate) fn fault(app: &Arc<App>, caller: Option<Caller>, fault: &Fault) -> Re
     }
     let is_linked = caller.is_some();
     let lines: Vec<Vec<Value>> = fault.message.lines().map(|line| words(&mask(line), is_linked)).collect();
-    context.insert("fault".to_owned(), json!({ "status": fault.status.as_u16(), "lines": lines }));
+    let form = fault.form.as_deref().map(refused_form);
+    context
+        .insert("fault".to_owned(), json!({ "status": fault.status.as_u16(), "lines": lines, "form": form }));
     match text_of(app, "fault.html", context) {
         Ok(text) => html(fault.status, text),
         Err(_) => html(StatusCode::INTERNAL_SERVER_ERROR, "the page cannot be made".to_owned()),

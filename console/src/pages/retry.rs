@@ -3,7 +3,7 @@
 use axum::response::Response;
 use pumice_core::ids::RunKey;
 use pumice_core::run::SpecOf;
-use pumice_core::secret::{holds_secret, is_marked};
+use pumice_core::secret::{is_marked, mask_value};
 use pumice_core::text::escaped;
 use pumice_service::runs::{RetriedRun, RetryAction, RetryFrom, RetryRun, RetryStep, retry};
 use pumice_service::specs::FieldChange;
@@ -17,6 +17,8 @@ use crate::answer::{Fault, see};
 use crate::ask::{Ask, Fields};
 use crate::view::{Words, counted, document, run_link};
 
+/// The fields of a run's input, with their labels.
+const INPUT: [(&str, &str); 2] = [("globals", "Globals"), ("params", "Parameters")];
 /// Most steps of a plan on a page.
 const MAX_STEPS: usize = 200;
 
@@ -83,16 +85,24 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         Err(fault) => (unchanged(id), Err(fault.message)),
     };
     // The steps are offered although the request was refused.
-    let plain = match &found {
+    let mut plain = match &found {
         Ok(_) => None,
         Err(_) => match planned(&ask, &unchanged(id)).await? {
             Ok(plain) => Some(plain),
             Err(_) => planned(&ask, &RetryRun { from: RetryFrom::All, ..unchanged(id) }).await?.ok(),
         },
     };
-    let (found, trouble) = match found {
-        Ok(found) => (Some(found), None),
-        Err(trouble) => (None, Some(trouble)),
+    let refused = match found.as_ref().ok().or(plain.as_ref()) {
+        Some(of) => keep_types(&ask, &of.of, &request).await.err(),
+        None => None,
+    };
+    let (found, trouble) = match (found, refused) {
+        (Ok(found), None) => (Some(found), None),
+        (Ok(found), Some(refused)) => {
+            plain = Some(found);
+            (None, Some(refused.message))
+        }
+        (Err(trouble), _) => (None, Some(trouble)),
     };
     let of = found.as_ref().or(plain.as_ref());
     // Of `latest` another run may be meant by the time that the form is sent.
@@ -102,7 +112,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         (Some(of), false) => had(&ask, &of.of).await?,
         _ => Had::default(),
     };
-    let text = |name: &str, else_: &str| ask.query.get(name).unwrap_or(else_).to_owned();
+    let text = |name: &str, else_: &str| ask.query.typed(name).unwrap_or(else_.into()).into_owned();
     let own = json!({
         "id": request.run,
         "run_href": run_link(&request.run),
@@ -124,7 +134,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
 struct Had {
     globals: String,
     parameters: String,
-    /// The names of values that a line cannot have: other types than texts, secrets, several lines. They stay as they were.
+    /// The names of values that a line cannot have: secrets, and names with a dot. They stay as they were.
     kept: Vec<String>,
 }
 
@@ -150,22 +160,70 @@ fn written(globals: &Map<String, Value>, parameters: &Map<String, Value>) -> Had
     Had { globals, parameters, kept }
 }
 
-/// Writes a value as lines NAME=VALUE that are read as the same value; says whether that is possible.
+/// Writes a value as lines NAME=VALUE, or NAME:=JSON where it is not a text, that are read as the same value; says whether that
+/// is possible.
 fn as_lines(name: &str, value: &Value, lines: &mut Vec<String>) -> bool {
     let last = name.rsplit('.').next().unwrap_or_default();
-    if last.is_empty() || last.trim() != last || last.contains(['=', '\n', '\r']) || is_marked(last) {
+    let is_odd = last.is_empty() || last.trim() != last || last.ends_with(':');
+    if is_odd || last.contains(['=', '\n', '\r']) || is_marked(last) || is_masked(value) {
         return false;
     }
     match value {
-        Value::String(text) if text.trim() == text && !text.contains(['\n', '\r']) && !holds_secret(text) => {
-            lines.push(format!("{name}={text}"));
-            true
+        Value::String(text) if !text.contains(['\n', '\r']) => lines.push(format!("{name}={text}")),
+        Value::Object(fields) if !fields.is_empty() => {
+            let mut own = Vec::new();
+            let mut each = fields.iter();
+            match each.all(|(field, value)| {
+                !field.contains('.') && as_lines(&format!("{name}.{field}"), value, &mut own)
+            }) {
+                true => lines.append(&mut own),
+                false => lines.push(format!("{name}:={value}")),
+            }
         }
-        Value::Object(fields) if !fields.is_empty() => fields
-            .iter()
-            .all(|(field, value)| !field.contains('.') && as_lines(&format!("{name}.{field}"), value, lines)),
-        _ => false,
+        other => lines.push(format!("{name}:={other}")),
     }
+    true
+}
+
+/// Whether a page would show something else in place of a value, or of a part of it.
+fn is_masked(value: &Value) -> bool {
+    let mut shown = value.clone();
+    mask_value(&mut shown);
+    shown != *value
+}
+
+/// Refuses a text in place of a value of another type, which a template would take for a text.
+async fn keep_types(ask: &Ask, run: &RunKey, request: &RetryRun) -> Result<(), Fault> {
+    let Some((_, spec)) = ask.realm().runs().load_with_spec(run).await? else { return Ok(()) };
+    let of_spec = spec.job.get("globals").and_then(Value::as_object);
+    let of_run = spec.asked.as_ref().map(|asked| &asked.globals);
+    match mistyped(&request.globals, &[of_run, of_spec]) {
+        None => Ok(()),
+        Some(name) => {
+            let name = escaped(&name);
+            Err(Fault::bad(format!(
+                "globals: {name} was not a text, and {name}=VALUE is one: write {name}:=VALUE for a number, true, false or a list"
+            )))
+        }
+    }
+}
+
+/// The dotted name of a text that takes the place of a value of another type; `had` has these values, the first one counts.
+fn mistyped(given: &Map<String, Value>, had: &[Option<&Map<String, Value>>; 2]) -> Option<String> {
+    given.iter().find_map(|(name, value)| {
+        let before = had.map(|all| all.and_then(|all| all.get(name)));
+        match value {
+            Value::Object(fields) => {
+                let below = before.map(|value| value.and_then(Value::as_object));
+                Some(format!("{name}.{}", mistyped(fields, &below)?))
+            }
+            Value::String(_) => {
+                let before = before.into_iter().flatten().next()?;
+                (!matches!(before, Value::String(_) | Value::Null)).then(|| name.clone())
+            }
+            _ => None,
+        }
+    })
 }
 
 /// The names of the steps, as the form takes them.
@@ -225,7 +283,16 @@ fn command(ask: &Ask, request: &RetryRun, fields: &Fields) -> Words {
 /// Does the run again.
 pub(crate) async fn act(ask: Ask) -> Result<Response, Fault> {
     ask.act(Role::Operator)?;
-    let done = retry(ask.realm(), &asked(&ask.form)?).await?;
+    let answer = redoing(&ask).await;
+    ask.kept(answer, &INPUT)
+}
+
+async fn redoing(ask: &Ask) -> Result<Response, Fault> {
+    let request = asked(&ask.form)?;
+    if let Ok(run) = request.run.parse::<RunKey>() {
+        keep_types(ask, &run, &request).await?;
+    }
+    let done = retry(ask.realm(), &request).await?;
     let run = done.accepted.ok_or_else(|| Fault::bad("nothing was done"))?;
     let word = if run.existing { "does it again already" } else { "does it again" };
     ask.tell(true, format!("run {} {word}", run.run_id));
@@ -256,20 +323,40 @@ mod tests {
     }
 
     #[test]
+    fn text_in_place_of_another_type_is_found() {
+        let map = |value: Value| value.as_object().unwrap().clone();
+        let run = map(json!({ "n": 7, "vars": { "a": "x", "b": 1 }, "t": "x" }));
+        let spec = map(json!({ "n": "x", "on": true, "list": [1], "none": null, "vars": { "c": false } }));
+        for (given, found) in [
+            (json!({ "n": "8" }), Some("n")),
+            (json!({ "n": 8, "on": false, "t": "y", "none": "x", "new": "x" }), None),
+            (json!({ "on": "false" }), Some("on")),
+            (json!({ "list": "[2]" }), Some("list")),
+            (json!({ "vars": { "a": "y", "b": "2" } }), Some("vars.b")),
+            (json!({ "vars": { "c": "true" } }), Some("vars.c")),
+            (json!({ "vars": "x" }), Some("vars")),
+        ] {
+            assert_eq!(mistyped(&map(given), &[Some(&run), Some(&spec)]).as_deref(), found);
+        }
+        assert_eq!(mistyped(&run, &[None, None]), None);
+    }
+
+    #[test]
     fn input_of_a_run_is_written_so_that_it_is_read_back() {
         pumice_core::secret::remember("retry-canary-31");
         let globals = json!({ "day": "2026-03-01", "vars": { "a": "x y", "b": { "c": "1=2" } }, "n": 5, "e": "",
-            "mixed": { "a": "x", "n": 1 }, "key": "retry-canary-31", "two": "a\nb", "a.b": "x", "sp": " x" });
+            "mixed": { "a": "x", "n": 1 }, "key": "retry-canary-31", "two": "a\nb", "a.b": "x", "sp": " x ",
+            "on": false, "list": [1, "x"], "none": null, "dots": { "a.b": 1 }, "empty": {} });
         let had = written(globals.as_object().unwrap(), &Map::new());
         let fields = [("globals", had.globals.as_str())];
         let mut text = form_urlencoded::Serializer::new(String::new());
         text.extend_pairs(fields);
         let read = given(&Fields::read(text.finish().as_bytes()).unwrap(), "globals").unwrap();
-        let same = json!({ "day": "2026-03-01", "vars": { "a": "x y", "b": { "c": "1=2" } }, "e": "" });
+        let mut same = globals.clone();
+        for kept in ["key", "a.b"] {
+            same.as_object_mut().unwrap().remove(kept);
+        }
         assert_eq!(Value::Object(read), same);
-        assert_eq!(
-            had.kept,
-            ["global n", "global mixed", "global key", "global two", "global a.b", "global sp"]
-        );
+        assert_eq!(had.kept, ["global key", "global a.b"]);
     }
 }

@@ -229,6 +229,11 @@ async fn outputs(realm: &dyn Realm, records: &[Run], is_open: bool) -> Result<Ve
 /// Cancels a run.
 pub(crate) async fn cancel(ask: Ask) -> Result<Response, Fault> {
     ask.act(Role::Operator)?;
+    let answer = cancelling(&ask).await;
+    ask.kept(answer, &[("why", "Why")])
+}
+
+async fn cancelling(ask: &Ask) -> Result<Response, Fault> {
     let id = ask.form.need("id")?.to_owned();
     let cancelled = cancel_runs(
         ask.realm(),

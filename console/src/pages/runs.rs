@@ -2,6 +2,7 @@
 
 use axum::response::Response;
 use pumice_core::duration::Span;
+use pumice_core::filter::Filter;
 use pumice_core::ports::{Order, PageCursor};
 use pumice_core::run::Status;
 use pumice_core::spec::Timezone;
@@ -100,6 +101,9 @@ fn filters(fields: &Fields) -> Vec<(&str, &str)> {
 /// The page.
 pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     let clock = ask.clock().await?;
+    if let Some(place) = ask.with_offsets(clock.zone, Filter::with_offsets) {
+        return Ok(place);
+    }
     // A fault of the filter is shown where it can be corrected.
     let (request, found, trouble) = match asked(&ask.query) {
         Ok(request) => {
@@ -125,17 +129,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         let cursor = cursor.to_string();
         link("/runs", &[filters.as_slice(), &[("cursor", cursor.as_str())]].concat())
     };
-    let mut summary = vec![match found.all {
-        Some(all) if all > rows.len() => format!("{} of {}", rows.len(), counted(all, "run")),
-        _ => counted(rows.len(), "run"),
-    }];
-    if found.is_cut {
-        summary.push(format!("only {} records were looked at, and there may be more", found.looked_at));
-    }
-    summary.extend(found.note.clone());
-    if trouble.is_some() {
-        summary.clear();
-    }
+    let summary = if trouble.is_some() { String::new() } else { summary(&found) };
     let is_chosen = |status: Status| request.statuses.contains(&status);
     let views = VIEWS.iter().map(
         |(name, query)| json!({ "name": name, "href": link("/runs", query), "is_here": filters == *query }),
@@ -144,7 +138,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     let own = json!({
         "rows": rows,
         "trouble": trouble.as_ref().map(|fault| &fault.message),
-        "summary": summary.join("; "),
+        "summary": summary,
         "next": found.next.as_ref().map(with_cursor),
         "first": request.cursor.is_some().then(|| link("/runs", &filters)),
         "views": views.collect::<Vec<_>>(),
@@ -171,6 +165,19 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     Ok(response)
 }
 
+/// How many runs there are, and what is to be known of that.
+fn summary(found: &RunList) -> String {
+    let mut summary = vec![match found.all {
+        Some(all) if all > found.runs.len() => format!("{} of {}", found.runs.len(), counted(all, "run")),
+        _ => counted(found.runs.len(), "run"),
+    }];
+    if found.is_cut {
+        summary.push(format!("only {} records were looked at, and there may be more", found.looked_at));
+    }
+    summary.extend(found.note.clone());
+    summary.join("; ")
+}
+
 /// A list without runs.
 const fn none() -> RunList {
     RunList {
@@ -185,8 +192,12 @@ const fn none() -> RunList {
 }
 
 /// The filter of the page as one text, for acts on all runs that it means: the list and the act read the same. `null` of a
-/// list of all runs.
+/// list of all runs, or of steps.
 fn many(request: &ListRuns) -> Option<String> {
+    // Steps go with their runs: no act is done to them alone.
+    if request.children {
+        return None;
+    }
     // A filter knows no status that only an entry of a log has.
     if !request.statuses.iter().all(|status| Status::of_runs().any(|one| one == *status)) {
         return None;

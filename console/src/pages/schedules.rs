@@ -1,6 +1,6 @@
 //! Schedules: what the clock starts, and when next; pause, resume, start now, backfill.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use axum::response::Response;
 use chrono::{TimeDelta, Timelike};
@@ -15,11 +15,12 @@ use pumice_service::Instant;
 use pumice_service::schedules::{
     EntryStanding, Held, ListBackfills, ListSchedules, NextStarts, PauseEntries, ResumeEntries, RunEntry,
     ScheduleList, ScheduleRow, UpcomingSlot, list, list_all, next, pause as pause_entries,
-    resume as resume_entries, run as run_entry,
+    resume as resume_entries, run as run_entry, touched,
 };
 use serde_json::{Value, json};
 
 use super::backfills::row as backfill_row;
+use super::pauses::TERMS;
 use super::runs::back_to;
 use super::{Head, render};
 use crate::access::Role;
@@ -39,7 +40,7 @@ const HOURS: i64 = 25;
 /// How far ahead a job's starts are looked through for what is to be known of them: over both changes of the clock.
 const AHEAD: TimeDelta = TimeDelta::days(426);
 /// Most starts that are shown of those.
-const MAX_NOTED: usize = 20;
+const MAX_NOTED: usize = 80;
 
 /// The page.
 pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
@@ -146,7 +147,7 @@ fn row_of(entry: &EntryStanding, clock: &Clock) -> Value {
     json!({
         "id": id, "job": escaped(id), "href": job_link(id), "entry": entry.entry,
         "what": entry.what.clone().unwrap_or_default(), "zone": entry.zone, "state": entry.state,
-        "next": moment(entry.next), "last": moment(entry.last), "started": entry.started, "notes": notes,
+        "next": moment(entry.starts.or(entry.next)), "last": moment(entry.last), "started": entry.started, "notes": notes,
         "can_pause": matches!(entry.state.as_str(), "active" | "halted"),
         "can_resume": matches!(entry.state.as_str(), "paused" | "halted"),
     })
@@ -156,18 +157,27 @@ fn row_of(entry: &EntryStanding, clock: &Clock) -> Value {
 pub(super) async fn upcoming(ask: &Ask, job: &str, number: usize, clock: &Clock) -> Result<Value, Fault> {
     let request = NextStarts { job: Some(job.to_owned()), number: Some(number), ..NextStarts::default() };
     let found = next(ask.realm(), &request).await?;
+    let mut slots = found.slots;
+    slots.sort_by_key(|slot| slot.starts.unwrap_or(slot.slot));
     let start = |slot: &UpcomingSlot| {
-        start_shown((slot.job_id.as_str(), slot.entry), slot.slot.0, Some(&slot.zone), &slot.notes, clock)
+        let mut notes = slot.notes.clone();
+        if slot.starts.is_some() {
+            notes.retain(|note| !note.ends_with("(jitter)"));
+            notes.push(format!("its slot is {}, and its jitter makes it later", slot.local));
+        }
+        let at = slot.starts.unwrap_or(slot.slot).0;
+        start_shown((slot.job_id.as_str(), slot.entry), at, Some(&slot.zone), &notes, clock)
     };
-    Ok(Value::Array(found.slots.iter().map(start).collect()))
+    Ok(Value::Array(slots.iter().map(start).collect()))
 }
 
 /// How many starts there are in each minute of the next day: whether many come at once shows.
 async fn next_day(ask: &Ask, job: Option<&str>, clock: &Clock) -> Result<Value, Fault> {
+    let to = clock.now + TimeDelta::days(1);
     let request = NextStarts {
         job: job.map(str::to_owned),
         number: Some(MAX_COUNTED),
-        to: Some(Instant(clock.now + TimeDelta::days(1))),
+        to: Some(Instant(to)),
         ..NextStarts::default()
     };
     let found = next(ask.realm(), &request).await?;
@@ -175,8 +185,11 @@ async fn next_day(ask: &Ask, job: Option<&str>, clock: &Clock) -> Result<Value, 
     let is_cut = found.cut || found.slots.len() >= MAX_COUNTED;
     let begin = hour_of(clock);
     let mut counts: BTreeMap<usize, u64> = BTreeMap::new();
-    for slot in &found.slots {
-        if let Ok(minute) = usize::try_from((slot.slot.0 - begin).num_minutes()) {
+    // A start is later than its slot by the jitter of its entry.
+    let starts = found.slots.iter().map(|slot| slot.starts.unwrap_or(slot.slot).0).filter(|at| *at <= to);
+    let starts: Vec<Timestamp> = starts.collect();
+    for at in &starts {
+        if let Ok(minute) = usize::try_from((*at - begin).num_minutes()) {
             *counts.entry(minute).or_default() += 1;
         }
     }
@@ -190,7 +203,7 @@ async fn next_day(ask: &Ask, job: Option<&str>, clock: &Clock) -> Result<Value, 
     });
     Ok(json!({
         "svg": heat(&counts, &hours, "starts in each minute of the next 24 hours"),
-        "count": counted(found.slots.len(), "start"),
+        "count": counted(starts.len(), "start"),
         "most": most,
         "until": is_cut.then(|| clock.moment(last)),
     }))
@@ -207,50 +220,23 @@ fn hour_of(clock: &Clock) -> Timestamp {
 /// entry that is paused or halted is taken as if it were active.
 async fn noted(ask: &Ask, job: &str, is_active: bool, clock: &Clock) -> Result<Value, Fault> {
     let until = clock.now + AHEAD;
-    let request = NextStarts {
-        job: Some(job.to_owned()),
-        from: Some(Instant(clock.now)),
-        to: Some(Instant(until)),
-        ..NextStarts::default()
-    };
-    let mut found = next(ask.realm(), &request).await?;
-    let count = found.slots.len();
-    without_constants(&mut found.slots);
-    let last = found.slots.last().map(|slot| slot.slot.0).filter(|_| found.cut);
-    let noted = found.slots.iter().filter(|slot| !slot.notes.is_empty()).take(MAX_NOTED);
+    let found = touched(ask.realm(), job, Instant(clock.now), Instant(until)).await?;
+    let noted = found.slots.iter().take(MAX_NOTED);
     let start = |slot: &UpcomingSlot| {
         start_shown((slot.job_id.as_str(), slot.entry), slot.slot.0, Some(&slot.zone), &slot.notes, clock)
     };
     Ok(json!({
         "starts": noted.map(start).collect::<Vec<_>>(),
-        "count": counted(count, "start"),
+        "more": found.slots.len().saturating_sub(MAX_NOTED),
         "is_active": is_active,
-        "until": clock.moment(last.unwrap_or(until)),
+        "until": clock.moment(found.looked_to.map_or(until, |at| at.0)),
     }))
-}
-
-/// Drops the notes that every slot of an entry has, as that it is paused or starts later by a jitter: no change is among them.
-fn without_constants(slots: &mut [UpcomingSlot]) {
-    let mut of_entry: HashMap<usize, usize> = HashMap::new();
-    let mut noted: HashMap<(usize, String), usize> = HashMap::new();
-    for slot in &*slots {
-        *of_entry.entry(slot.entry).or_default() += 1;
-        for note in &slot.notes {
-            *noted.entry((slot.entry, note.clone())).or_default() += 1;
-        }
-    }
-    for slot in slots {
-        let all = of_entry.get(&slot.entry).copied().unwrap_or_default();
-        let entry = slot.entry;
-        slot.notes
-            .retain(|note| all == 1 || noted.get(&(entry, note.clone())).is_none_or(|count| *count < all));
-    }
 }
 
 /// The next start of each entry of all jobs that match: one that starts often does not hide the others.
 pub(super) fn next_of_each(found: &ScheduleList, number: usize, clock: &Clock) -> Value {
     let entries = found.schedules.iter().filter_map(|row| match row {
-        ScheduleRow::Entry(entry) => Some((entry.next?.0, &**entry)),
+        ScheduleRow::Entry(entry) => Some((entry.starts.or(entry.next)?.0, &**entry)),
         ScheduleRow::Unread(_) => None,
     });
     let mut entries: Vec<_> = entries.collect();
@@ -317,8 +303,13 @@ fn tell(ask: &Ask, held: &Held) {
 /// Pauses an entry.
 pub(crate) async fn pause(ask: Ask) -> Result<Response, Fault> {
     ask.act(Role::Operator)?;
-    let (id, entry) = entry(&ask)?;
-    let until = time(&ask, "until").await?.map(Instant);
+    let answer = pausing(&ask).await;
+    ask.kept(answer, &TERMS)
+}
+
+async fn pausing(ask: &Ask) -> Result<Response, Fault> {
+    let (id, entry) = entry(ask)?;
+    let until = time(ask, "until").await?.map(Instant);
     let why = ask.form.get("why").unwrap_or_default().to_owned();
     let request = PauseEntries {
         jobs: vec![literal(&id)],
@@ -328,8 +319,8 @@ pub(crate) async fn pause(ask: Ask) -> Result<Response, Fault> {
         why,
         dry_run: false,
     };
-    tell(&ask, &pause_entries(ask.realm(), &request).await?);
-    Ok(see(&back_to(&ask, "/schedules")))
+    tell(ask, &pause_entries(ask.realm(), &request).await?);
+    Ok(see(&back_to(ask, "/schedules")))
 }
 
 /// Resumes an entry.

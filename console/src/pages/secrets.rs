@@ -1,6 +1,5 @@
 //! Secrets: their names. No page, like no function, gives a secret back.
 
-use axum::http::StatusCode;
 use axum::response::Response;
 use pumice_core::ids::SecretName;
 use pumice_core::secret::SecretText;
@@ -37,9 +36,11 @@ fn name(ask: &Ask) -> Result<SecretName, Fault> {
 pub(crate) async fn set(ask: Ask) -> Result<Response, Fault> {
     ask.act(Role::Editor)?;
     let name = name(&ask)?;
+    if !ask.form.is_there("value") {
+        return Err(Fault::bad("the field value is missing"));
+    }
     // Blanks at its ends are part of it.
-    let value = ask.form.iter().find(|(field, _)| *field == "value").map(|(_, value)| value.to_owned());
-    let value = value.ok_or_else(|| Fault::new(StatusCode::BAD_REQUEST, "the field value is missing"))?;
+    let value = ask.form.typed("value").unwrap_or_default().into_owned();
     let request = SetSecret { name: name.clone(), value: SecretValue(SecretText::new(value)) };
     let set = set_secret(ask.realm(), request).await?;
     ask.tell(true, format!("secret {name} {}", if set.replaced { "replaced" } else { "set" }));

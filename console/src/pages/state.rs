@@ -17,6 +17,9 @@ use crate::answer::{Fault, see};
 use crate::ask::Ask;
 use crate::view::{counted, document};
 
+/// The fields of the form that puts an item, with their labels.
+const FIELDS: [(&str, &str); 3] =
+    [("id", "Item"), ("value", "Value (JSON, else taken as a text)"), ("ttl", "Lives (7d)")];
 /// Most items of a page.
 const SHOWN: usize = 200;
 /// Most characters of a value in the list.
@@ -54,12 +57,22 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
 /// Puts an item, whole.
 pub(crate) async fn put(ask: Ask) -> Result<Response, Fault> {
     ask.act(Role::Editor)?;
+    let answer = putting(&ask).await;
+    let answer = ask.kept(answer, &FIELDS);
+    match ask.form.get("kind") {
+        Some("secure") => answer.map_err(|fault| fault.without("value")),
+        _ => answer,
+    }
+}
+
+async fn putting(ask: &Ask) -> Result<Response, Fault> {
     let id: StateId = ask
         .form
         .need("id")?
         .parse()
         .map_err(|error: pumice_core::ids::BadName| Fault::bad(error.to_string()))?;
-    let text = ask.form.get("value").unwrap_or_default();
+    let typed = ask.form.typed("value").unwrap_or_default();
+    let text = &*typed;
     let ttl = ask.form.get("ttl").map(Span::parse).transpose();
     let ttl = ttl.map_err(|error| Fault::bad(format!("ttl: {error}")))?;
     // JSON, else taken as a text, as the command does.

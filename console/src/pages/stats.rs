@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::response::Response;
+use pumice_core::filter::Filter;
 use pumice_core::spec::Timezone;
 use pumice_core::text::escaped;
 use pumice_service::stats::cost::{Cost, CostBasis};
@@ -20,6 +21,9 @@ const SHOWN: usize = 100;
 /// The page.
 pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     let clock = ask.clock().await?;
+    if let Some(place) = ask.with_offsets(clock.zone, Filter::with_offsets) {
+        return Ok(place);
+    }
     let filter = ask.query.get("where").map(str::to_owned);
     let request = AskStats { filter: filter.clone(), zone: Some(Timezone(clock.zone)), limit: SHOWN };
     let (found, trouble) = match stats(ask.realm(), &request).await {

@@ -40,6 +40,11 @@ fn checked(query: &str) -> Result<String, Fault> {
 
 /// Saves the list of a form under a name, in place of another one of that name; without a list forgets it.
 pub(crate) async fn keep(ask: Ask) -> Result<Response, Fault> {
+    let answer = keeping(&ask).await;
+    ask.kept(answer, &[("name", "Name")])
+}
+
+async fn keeping(ask: &Ask) -> Result<Response, Fault> {
     let name = ask.form.need("name")?;
     if name.chars().count() > MAX_NAME || name.chars().any(char::is_control) {
         return Err(Fault::bad(format!("name: at most {MAX_NAME} characters, on one line")));

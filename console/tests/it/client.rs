@@ -149,13 +149,18 @@ impl Server {
 
     /// Sends a form as a page of the console does.
     pub(crate) async fn post_as(&self, session: &str, path: &str, form: &[(&str, &str)]) -> Answer {
+        self.post_form(session, path, &encoded(form)).await
+    }
+
+    /// Sends a form that is encoded already.
+    pub(crate) async fn post_form(&self, session: &str, path: &str, form: &str) -> Answer {
         let cookie = format!("{}={session}", self.cookie());
         let headers = [
             ("cookie", cookie.as_str()),
             ("sec-fetch-site", "same-origin"),
             ("content-type", "application/x-www-form-urlencoded"),
         ];
-        self.send("POST", path, &headers, &encoded(form)).await
+        self.send("POST", path, &headers, form).await
     }
 
     /// Asks for a page with a session.

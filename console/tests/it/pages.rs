@@ -249,14 +249,24 @@ async fn act_on_many_is_counted_first_and_done_to_those_alone() {
         after.and_then(|rest| rest.split('"').next()).unwrap_or_default().to_owned()
     };
     let before = field("before");
-    let form = |expect: &'static str| {
-        [("act", "cancel"), ("where", filter), ("expect", expect), ("before", before.as_str())]
+    let expect = field("expect");
+    let form = |expect: &str| {
+        encoded(&[("act", "cancel"), ("where", filter), ("expect", expect), ("before", before.as_str())])
     };
-    let refused = server.post_as(&session, "/runs/many", &form("3")).await;
-    assert!(refused.status == 409 && refused.body.contains("nothing is done"), "{refused:?}");
+    let send = async |expect: &str| server.post_form(&session, "/runs/many", &form(expect)).await;
+    for (wrong, status) in [
+        (expect.replacen('2', "3", 1), 409),
+        ("2:0123456789abcdef".to_owned(), 409),
+        // A number does not say which they are.
+        ("2".to_owned(), 400),
+    ] {
+        let refused = send(&wrong).await;
+        assert_eq!(refused.status, status, "{wrong}: {refused:?}");
+        assert!(status == 400 || refused.body.contains("nothing is done"), "{wrong}: {refused:?}");
+    }
     // Runs since then are not meant.
     let more = server.post_as(&session, "/job/run", &[("id", "nightly")]).await;
-    let done = server.post_as(&session, "/runs/many", &form("2")).await;
+    let done = send(&expect).await;
     assert_eq!(done.status, 303, "{done:?}");
     assert!(
         server

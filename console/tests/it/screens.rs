@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pumice_console::{SCREENS, WITHOUT_SCREEN};
+use pumice_console::{Role, SCREENS, WITHOUT_SCREEN};
 use pumice_service::{APART, operations};
 
-use crate::client::{EDITOR, Server};
+use crate::client::{EDITOR, OPERATOR, Server, VIEWER};
 use crate::folder::Folder;
 
 /// Where forms are sent that are not in the list of screens, with the reason.
@@ -41,6 +41,42 @@ async fn screen_of_each_command_is_there() {
         assert!(is_there(&got) && is_there(&posted), "{}", screen.path);
         assert!(got.status != 405 || posted.status != 405, "{}", screen.path);
     }
+}
+
+/// The form that a page sends for a command, as far as its role is looked at.
+fn form_of(command: &str) -> Vec<(&'static str, &'static str)> {
+    match command {
+        "dispatch" => vec![("id", "nightly")],
+        "runs cancel --where" => vec![("act", "cancel")],
+        "runs retry --where" => vec![("act", "retry")],
+        "runs delete" => vec![("act", "delete")],
+        _ => Vec::new(),
+    }
+}
+
+#[tokio::test]
+async fn page_asks_for_the_role_that_the_api_asks_for() {
+    let server = Server::start(Folder::lively().await).await;
+    let mut roles = Vec::new();
+    for (role, token) in [(Role::Viewer, VIEWER), (Role::Operator, OPERATOR), (Role::Editor, EDITOR)] {
+        roles.push((role, server.session(token).await));
+    }
+    let operations = operations();
+    let mut tried = 0;
+    for screen in SCREENS {
+        let operation = operations.iter().find(|one| one.command == screen.command).unwrap();
+        if Role::only_looks(operation) {
+            continue;
+        }
+        let needed = Role::needed_for(operation);
+        for (role, session) in &roles {
+            let answer = server.post_as(session, screen.path, &form_of(screen.command)).await;
+            let is_refused = answer.status == 403 && answer.body.contains("asks for the role");
+            assert_eq!(is_refused, *role < needed, "{} as {role}: {answer:?}", screen.command);
+            tried += 1;
+        }
+    }
+    assert!(tried > 90, "{tried}");
 }
 
 #[test]

@@ -28,7 +28,7 @@ pub use outage::{Recovery, after_outage};
 pub use planned::{
     BadEntry, JobSchedule, PlannedEntry, digest, is_clock_changed, is_schedule, is_scheduled, rules_of,
 };
-pub use preview::{Standing, Upcoming, local, standings, utc};
+pub use preview::{Standing, Touched, Upcoming, local, standings, utc};
 pub use superseded::Superseded;
 pub use timetable::{Looked, Start, Timetable};
 pub use watch::{Alert, Broken, MAX_OPEN, Open, Silence, Watch};

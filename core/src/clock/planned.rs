@@ -126,6 +126,11 @@ impl JobSchedule {
 }
 
 impl PlannedEntry {
+    /// Whether calendars move its slots.
+    pub(super) const fn has_calendars(&self) -> bool {
+        self.calendars.is_some()
+    }
+
     fn new(
         spec: ScheduleEntry,
         job: &JobSpec,

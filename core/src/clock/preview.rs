@@ -1,6 +1,6 @@
 //! The coming starts of a schedule: pure rules, over the functions that fire.
 
-use chrono::{SecondsFormat, TimeDelta};
+use chrono::{Offset, SecondsFormat, TimeDelta, TimeZone};
 use chrono_tz::Tz;
 
 use super::cron::{ClockChange, Slot};
@@ -146,9 +146,30 @@ impl<'a> Standing<'a> {
         Upcoming { overdue: self.overdue.clone().into_iter(), entry: Some(entry), next, left }
     }
 
+    /// How much later than a slot its start is.
+    #[must_use]
+    pub fn later(&self, slot: Timestamp) -> TimeDelta {
+        let jitter = self.planned.map_or(TimeDelta::zero(), |planned| planned.jitter);
+        if self.at_once == Some(slot) { TimeDelta::zero() } else { jitter }
+    }
+
     /// Notes on a slot: a change of clock, a move by calendars, jitter.
     #[must_use]
     pub fn notes(&self, slot: &Slot) -> Vec<String> {
+        let mut notes = self.changes(slot);
+        if self.planned.is_some_and(PlannedEntry::is_for_all_nodes) {
+            notes.push("on each host".to_owned());
+        }
+        let later = self.later(slot.at);
+        if later > TimeDelta::zero() {
+            notes.push(format!("starts {}s later (jitter)", later.num_seconds()));
+        }
+        notes
+    }
+
+    /// What a change of clock and calendars do to a slot.
+    #[must_use]
+    pub fn changes(&self, slot: &Slot) -> Vec<String> {
         let mut notes = Vec::new();
         let Some(planned) = self.planned else { return notes };
         let local =
@@ -170,14 +191,33 @@ impl<'a> Standing<'a> {
             None => {}
         }
         notes.extend(slot.moved_from.map(|from| format!("moved from {from} by its calendars")));
-        if planned.is_for_all_nodes() {
-            notes.push("on each host".to_owned());
-        }
-        if planned.jitter > TimeDelta::zero() && self.at_once != Some(slot.at) {
-            let later = planned.jitter.num_seconds();
-            notes.push(format!("starts {later}s later (jitter)"));
-        }
         notes
+    }
+
+    /// The slots from one instant to another, whatever the entry's state is, which a change of clock or its calendars touch.
+    /// Where no calendar moves slots, only the days around changes of the clock are looked at.
+    #[must_use]
+    pub fn touched(&self, from: Timestamp, to: Timestamp) -> Touched {
+        let (mut touched, mut looked_at) = (Touched::default(), 0);
+        let Some(planned) = self.planned else { return touched };
+        let windows = match planned.has_calendars() {
+            true => vec![(from, to)],
+            false => around_changes(planned.zone, from, to),
+        };
+        for (begin, end) in windows {
+            let slots = self.named_after(begin - TimeDelta::microseconds(1));
+            for slot in slots.take_while(|slot| slot.at <= end) {
+                looked_at += 1;
+                if looked_at > MAX_COUNTED {
+                    touched.looked_to = Some(slot.at);
+                    return touched;
+                }
+                if slot.change.is_some() || slot.moved_from.is_some() {
+                    touched.slots.push(slot);
+                }
+            }
+        }
+        touched
     }
 
     /// The slots that the entry names after an instant, whatever its state is.
@@ -187,6 +227,15 @@ impl<'a> Standing<'a> {
         let next = entry.as_ref().and_then(|entry| entry.next(after));
         Upcoming { overdue: Vec::new().into_iter(), entry, next, left: None }
     }
+}
+
+/// The slots that a change of clock or calendars touch, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Touched {
+    /// The slots.
+    pub slots: Vec<Slot>,
+    /// Up to when slots were looked at, where there are too many to look at all.
+    pub looked_to: Option<Timestamp>,
 }
 
 /// The slots of an entry, in order.
@@ -233,6 +282,19 @@ impl Upcoming {
         }
         self
     }
+}
+
+/// The times around changes of a zone's clock, with a day before and after each: they do not overlap.
+fn around_changes(zone: Tz, from: Timestamp, to: Timestamp) -> Vec<(Timestamp, Timestamp)> {
+    let day = TimeDelta::days(1);
+    let offset = |at: Timestamp| zone.offset_from_utc_datetime(&at.naive_utc()).fix();
+    let days = std::iter::successors(Some(from - day), |at| Some(*at + day)).take_while(|at| *at <= to);
+    let mut windows: Vec<(Timestamp, Timestamp)> = Vec::new();
+    for at in days.filter(|at| offset(*at) != offset(*at + day)) {
+        let begin = windows.last().map_or(from, |(_, end)| *end + TimeDelta::microseconds(1)).max(at - day);
+        windows.push((begin, to.min(at + day * 2)));
+    }
+    windows
 }
 
 /// An instant in UTC: `2026-11-29T01:30:00Z`.

@@ -11,7 +11,7 @@ use super::lava::WorkerKind;
 use super::lava::follow::{hand_over, may_give, refused};
 use super::ledger::apply::{ApplyError, unfit};
 use super::ledger::{Ledger, Sent};
-use super::rendered::{AtDispatch, WhenRendered};
+use super::rendered::{AtDispatch, Hidden, WhenRendered};
 use crate::Timestamp;
 use crate::ids::{JobId, RunId, RunKey};
 use crate::job_type::{DispatchError, JobError, OriginRun, Registry, Rendered, Site, Templates};
@@ -116,10 +116,17 @@ struct Made {
 /// A job as a run of it would see it, before anything is recorded.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Preview {
-    /// Its payload and parameters, and when a run of it is rendered.
-    Rendered(Rendered, WhenRendered),
-    /// Why a template fails.
-    Failed(JobError),
+    /// It can be rendered.
+    Rendered {
+        /// Its payload and parameters.
+        rendered: Rendered,
+        /// When a run of it is rendered.
+        when: WhenRendered,
+        /// What its templates did not see.
+        hidden: Hidden,
+    },
+    /// Why a template fails, and what it did not see.
+    Failed(JobError, Hidden),
 }
 
 impl Dispatcher {
@@ -444,7 +451,7 @@ impl Dispatcher {
         Ok(existing.and_then(|existing| taken_by(&existing, Some(&keyed), &request.job_id)))
     }
 
-    /// Payload and parameters as they would run at `start`, with nothing recorded or sent.
+    /// Payload and parameters as they would run at `start`, with nothing recorded or sent, and with placeholders for secrets.
     ///
     /// # Errors
     /// [`DispatchError`] when there is no such job, its spec is invalid, or a store cannot be reached.
@@ -473,14 +480,14 @@ impl Dispatcher {
         let realm = self.site().ports.jobs.realm().await?;
         let run_id = self.run_id(request, Asker::Caller, 0, start);
         let run = record(job, RunKey::root(run_id), run_id, start, start, None);
-        let (scene, _) = self.jobs.scene(&run, job, &realm, start).await?;
+        let (shown, scene, hidden) = self.jobs.scene_to_show(&run, job, &realm, start).await?;
         let templates = Templates::new(self.jobs.registry().renderer().clone(), scene);
-        Ok(match self.jobs.render(job, &templates).await {
+        Ok(match self.jobs.render(&shown, &templates).await {
             Ok(rendered) => {
-                let rendering = self.rendering(job).having_asked(templates.asked_for_the_moment());
-                Preview::Rendered(rendered, rendering)
+                let when = self.rendering(job).having_asked(templates.asked_for_the_moment());
+                Preview::Rendered { rendered, when, hidden }
             }
-            Err(error) => Preview::Failed(error),
+            Err(error) => Preview::Failed(error, hidden),
         })
     }
 

@@ -33,7 +33,7 @@ pub use ledger::apply::ApplyError;
 pub use limits::{LEASE_MARGIN, Limits, MAX_DEPTH, MAX_STEPS};
 pub use pausing::{ChangedPauses, KEPT as PAUSES_KEPT, KEPT_ALONE as PAUSES_KEPT_ALONE};
 pub use redo::{Again, RedoError, RedoRequest, may_redo};
-pub use rendered::WhenRendered;
+pub use rendered::{Hidden, WhenRendered};
 pub use replays::{done_again, has_replay, replays};
 pub use triggers::{Fired, NotFired, Triggers, receive};
 pub use work::Engine;

@@ -14,6 +14,7 @@ use crate::job_type::{DispatchError, JobError, Plan, Rendered, StepRedo, redone}
 use crate::ports::StoreError;
 use crate::request::DispatchRequest;
 use crate::run::{Part, Redo, RedoFrom, Run, SpecOf, Status, replay_key};
+use crate::secret::MASK;
 use crate::spec::{Asked, JobSpec, RunSpec, is_reserved_global};
 
 /// Most times that the name of a new run is chosen while others take it.
@@ -249,8 +250,14 @@ impl Dispatcher {
         let bad = |error: JobError| RedoError::NoPlan(job.fields.job_id.clone(), error.message);
         match self.preview_job(&again.request, job, self.ledger().now()).await? {
             // The worker may render it well.
-            Preview::Failed(_) => Ok(None),
-            Preview::Rendered(rendered, _) => planner.plan(job, &rendered).map(Some).map_err(bad),
+            Preview::Failed(..) => Ok(None),
+            // With placeholders in place of secrets the steps may be others than the worker's.
+            Preview::Rendered { hidden, .. } if !hidden.state.is_empty() => Ok(None),
+            Preview::Rendered { rendered, hidden, .. } => match planner.plan(job, &rendered) {
+                Ok(plan) => Ok(Some(plan).filter(|plan| !hidden.marked || !names_masked(plan))),
+                Err(_) if hidden.marked => Ok(None),
+                Err(error) => Err(bad(error)),
+            },
         }
     }
 
@@ -288,6 +295,11 @@ impl Dispatcher {
         let planner = self.jobs().registry().job_type(&run.job_type)?.planner()?;
         planner.plan(&job, &rendered).ok()
     }
+}
+
+/// Whether a plan has a step whose job is named by a value that is masked.
+fn names_masked(plan: &Plan) -> bool {
+    plan.steps.iter().any(|step| step.job_id.as_str().contains(MASK))
 }
 
 /// The request of the run that ended. A record of before does not have it: its new run has all that the old one had.

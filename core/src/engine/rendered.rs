@@ -1,6 +1,8 @@
 //! Builds and renders a run's templates, apart from the threads that look after runs: a job can slow down its own
 //! rendering, and no other's.
 
+use std::sync::Arc;
+
 use chrono::SubsecRound;
 use serde_json::{Map, Value};
 
@@ -16,7 +18,7 @@ use crate::permits::Permit;
 use crate::ports::{StateType, StoreError};
 use crate::problem::Invalid;
 use crate::run::{Late, Run, Scheduled};
-use crate::secret::{is_any_known, mask, remember_marked, remember_value};
+use crate::secret::{MASK, is_any_known, mask, mask_fields, mask_value, remember_marked, remember_value};
 use crate::spec::{JobSpec, RealmSpec, RenderAt};
 
 /// The outcome of rendering a job at dispatch.
@@ -30,16 +32,33 @@ pub(super) struct AtDispatch {
     pub(super) error: Option<String>,
 }
 
+/// The values in whose place a rendering that is shown has [`MASK`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hidden {
+    /// The ids of secure state items.
+    pub state: Vec<String>,
+    /// Whether the documents of job and realm have values that are masked, as under a name that the setting `REDACT` marks.
+    pub marked: bool,
+}
+
+impl Hidden {
+    /// Whether nothing is hidden.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.state.is_empty() && !self.marked
+    }
+}
+
 impl Jobs {
-    /// The template context of a run that starts at `start`, and whether a secret is in it.
+    /// The template context of a run that starts at `start`, and the secure state items in it.
     pub(super) async fn scene(
         &self,
         run: &Run,
         job: &JobSpec,
         realm: &RealmSpec,
         start: Timestamp,
-    ) -> Result<(TemplateContext, bool), StoreError> {
-        let (state, secret) = self.state(job).await?;
+    ) -> Result<(TemplateContext, Vec<String>), StoreError> {
+        let (state, secure) = self.state(job).await?;
         for document in [&*job.document, &*realm.document, &state] {
             remember_marked(document);
         }
@@ -71,26 +90,56 @@ impl Jobs {
             late: run.late.as_deref().cloned(),
             zone,
         };
-        Ok((scene, secret))
+        Ok((scene, secure))
     }
 
-    /// The state items that a job declares: what is stored, else the default.
-    async fn state(&self, job: &JobSpec) -> Result<(Map<String, Value>, bool), StoreError> {
+    /// A job and its template context for a rendering that is only shown: a caller's own template could change a value so
+    /// that the mask does not know it, so that [`MASK`] takes the place of each that is secret before anything is rendered.
+    pub(super) async fn scene_to_show(
+        &self,
+        run: &Run,
+        job: &JobSpec,
+        realm: &RealmSpec,
+        start: Timestamp,
+    ) -> Result<(JobSpec, TemplateContext, Hidden), StoreError> {
+        let (mut scene, secure) = self.scene(run, job, realm, start).await?;
+        for id in &secure {
+            scene.state.insert(id.clone(), MASK.into());
+        }
+        let mut hidden = Hidden { state: secure, marked: false };
+        for document in [&mut scene.job, &mut scene.realm] {
+            if let Some(masked) = masked(document) {
+                (*document, hidden.marked) = (Arc::new(masked), true);
+            }
+        }
+        if let Some(masked) = masked(&scene.state) {
+            (scene.state, hidden.marked) = (masked, true);
+        }
+        let mut job = job.clone();
+        // Templates see these as variables, too.
+        if let Some(vars) = job.fields.parameters.as_mut().and_then(|parameters| parameters.get_mut("vars")) {
+            mask_value(vars);
+        }
+        Ok((job, scene, hidden))
+    }
+
+    /// The state items that a job declares: what is stored, else the default. With the ids of those that are secure.
+    async fn state(&self, job: &JobSpec) -> Result<(Map<String, Value>, Vec<String>), StoreError> {
         let Some(declared) = job.fields.state.as_ref().filter(|state| !state.is_empty()) else {
-            return Ok((Map::new(), false));
+            return Ok((Map::new(), Vec::new()));
         };
         let ids: Vec<StateId> = declared.keys().filter_map(|id| StateId::stored(id).ok()).collect();
         let found = self.site().ports.state.get(&ids, self.site().ports.clock.now()).await?;
         let mut state = declared.clone();
-        let mut secret = false;
+        let mut secure = Vec::new();
         for item in found.into_iter().flatten() {
             if item.r#type == StateType::Secure {
-                secret = true;
+                secure.push(item.state_id.to_string());
                 remember_value(&item.value);
             }
             state.insert(item.state_id.to_string(), item.value);
         }
-        Ok((state, secret))
+        Ok((state, secure))
     }
 
     /// Payload and parameters filled in. Values without templates are done at once.
@@ -127,8 +176,8 @@ impl Jobs {
         if render_at == RenderAt::Run || worker.is_lavas() {
             return Ok(AtDispatch::default());
         }
-        let (scene, secret) = self.scene(run, job, realm, run.not_before).await?;
-        if secret {
+        let (scene, secure) = self.scene(run, job, realm, run.not_before).await?;
+        if !secure.is_empty() {
             return Ok(AtDispatch::default());
         }
         let templates = Templates::new(self.registry().renderer().clone(), scene);
@@ -196,6 +245,13 @@ impl Jobs {
 fn slot_of(late: &Late) -> Option<Scheduled> {
     let (entry, zone, previous) = (late.entry, late.zone, late.previous);
     late.slot.map(|slot| Scheduled { entry, slot, zone, previous, missed: None, backfill: None })
+}
+
+/// A document with [`MASK`] in it, where something in it is masked.
+fn masked(document: &Map<String, Value>) -> Option<Map<String, Value>> {
+    let mut masked = document.clone();
+    mask_fields(&mut masked);
+    (masked != *document).then_some(masked)
 }
 
 /// When a job is rendered, and why then.

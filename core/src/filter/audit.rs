@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::parse::{BadFilter, Mistake, Part, Vocabulary, mistake, terms, when};
+use super::parse::{BadFilter, Mistake, Part, Vocabulary, mistake, terms, when, with_offsets};
 use super::term::{FilterTime, written};
 use super::zoned;
 use crate::Timestamp;
@@ -192,6 +192,13 @@ impl AuditFilter {
         let terms = terms::<AuditWord>(text)?;
         let terms = terms.into_iter().map(|(is_negated, wanted)| AuditTerm { is_negated, wanted });
         Ok(Self { terms: terms.collect() })
+    }
+
+    /// The text of a filter with the offset of a zone behind each time that names none; a text that is not a filter stays as
+    /// it is.
+    #[must_use]
+    pub fn with_offsets(text: &str, zone: chrono_tz::Tz) -> String {
+        with_offsets::<AuditWord>(text, zone)
     }
 
     /// The same with one more term that must hold.

@@ -52,6 +52,13 @@ impl Filter {
         parse::parse(text).map(|terms| Self { terms })
     }
 
+    /// The text of a filter with the offset of a zone behind each time that names none, so that it means the same wherever it
+    /// is read. A text that is not a filter stays as it is.
+    #[must_use]
+    pub fn with_offsets(text: &str, zone: chrono_tz::Tz) -> String {
+        parse::with_offsets::<Word>(text, zone)
+    }
+
     /// Whether it has no terms, so that every run is meant.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -1,9 +1,12 @@
 //! Reads a filter, and shows where it is wrong. A [`Vocabulary`] has the words, and the values of each.
 
+use chrono::{Offset, TimeZone, Timelike};
+
 use super::term::{FilterTime, Tag, Term, Wanted, Word};
+use crate::Timestamp;
 use crate::duration::Span;
 use crate::problem::{did_you_mean, nearest};
-use crate::request::parse_instant;
+use crate::request::{Instant, parse_instant};
 use crate::run::{Fingerprint, Status, Trigger};
 use crate::text::{escaped, quoted};
 
@@ -46,6 +49,8 @@ pub(super) fn mistake<T>(at: usize, message: impl Into<String>) -> Result<T, Mis
 /// A value with its place.
 pub(super) struct Part {
     pub(super) at: usize,
+    /// Where it ends.
+    end: usize,
     pub(super) text: String,
 }
 
@@ -124,6 +129,47 @@ pub(super) fn terms<V: Vocabulary>(text: &str) -> Result<Vec<(bool, V::Wanted)>,
     })
 }
 
+/// The text of a filter with the offset of a zone behind each time that names none. A text that is not a filter stays as it is.
+pub(super) fn with_offsets<V: Vocabulary>(text: &str, zone: chrono_tz::Tz) -> String {
+    if terms::<V>(text).is_err() {
+        return text.to_owned();
+    }
+    let mut reader = Reader { text, at: 0 };
+    let (mut whole, mut copied) = (String::with_capacity(text.len()), 0);
+    loop {
+        reader.skip_blanks();
+        if reader.rest().is_empty() {
+            break;
+        }
+        let Ok((_, word, parts)) = reader.parts::<V>() else { return text.to_owned() };
+        if word.opposite().is_none() {
+            continue;
+        }
+        for part in parts {
+            let (at, end) = (part.at, part.end);
+            let Ok(FilterTime::At(time @ Instant::Wall(_))) = when(word.word(), vec![part]) else { continue };
+            whole.push_str(text.get(copied..at).unwrap_or_default());
+            whole.push_str(&with_offset(time.in_zone(zone), zone));
+            copied = end;
+        }
+    }
+    whole.push_str(text.get(copied..).unwrap_or_default());
+    whole
+}
+
+/// A time with its offset in a zone, in as few parts as say it.
+fn with_offset(at: Timestamp, zone: chrono_tz::Tz) -> String {
+    // Before there were zones, clocks were off by seconds.
+    let is_written = zone.offset_from_utc_datetime(&at.naive_utc()).fix().local_minus_utc() % 60 == 0;
+    let local = at.with_timezone(if is_written { &zone } else { &chrono_tz::UTC });
+    let form = match (local.second(), local.nanosecond()) {
+        (0, 0) => "%Y-%m-%dT%H:%M%:z",
+        (_, 0) => "%Y-%m-%dT%H:%M:%S%:z",
+        _ => "%Y-%m-%dT%H:%M:%S%.6f%:z",
+    };
+    local.format(form).to_string()
+}
+
 /// Reads a text from its beginning to its end.
 struct Reader<'t> {
     text: &'t str,
@@ -152,6 +198,12 @@ impl<'t> Reader<'t> {
     }
 
     fn term<V: Vocabulary>(&mut self) -> Result<(bool, V::Wanted), Mistake> {
+        let (is_negated, word, parts) = self.parts::<V>()?;
+        Ok((is_negated, word.wanted(parts)?))
+    }
+
+    /// Whether a term is negated, its word, and its values.
+    fn parts<V: Vocabulary>(&mut self) -> Result<(bool, V, Vec<Part>), Mistake> {
         let begin = self.at;
         let is_negated = self.peek() == Some('-');
         self.at += usize::from(is_negated);
@@ -175,7 +227,7 @@ impl<'t> Reader<'t> {
             }
             self.at += 1;
         }
-        Ok((is_negated, word.wanted(parts)?))
+        Ok((is_negated, word, parts))
     }
 
     fn value(&mut self, word: &str) -> Result<Part, Mistake> {
@@ -185,7 +237,11 @@ impl<'t> Reader<'t> {
             if !self.rest().is_empty() && !self.rest().starts_with(|c: char| c == ',' || c.is_whitespace()) {
                 return mistake(self.at, "a blank or a comma is missing after the closing quotation mark");
             }
-            return if text.is_empty() { mistake(at, empty(word)) } else { Ok(Part { at, text }) };
+            return if text.is_empty() {
+                mistake(at, empty(word))
+            } else {
+                Ok(Part { at, end: self.at, text })
+            };
         }
         let text = self.until(&[',', '"']);
         if self.peek() == Some('"') {
@@ -194,7 +250,11 @@ impl<'t> Reader<'t> {
                 "a quotation mark within a value: put the whole value in quotation marks, and \\ before this one",
             );
         }
-        if text.is_empty() { mistake(at, empty(word)) } else { Ok(Part { at, text: text.to_owned() }) }
+        if text.is_empty() {
+            mistake(at, empty(word))
+        } else {
+            Ok(Part { at, end: self.at, text: text.to_owned() })
+        }
     }
 
     /// A value in quotation marks, of which only `\"` and `\\` are written otherwise.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Order, RunQuery, RunStore, StoreError};
 use crate::Timestamp;
+use crate::run::Status;
 
 /// Most runs that are read to be counted, and most records that are looked at for them.
 const MAX_READ: usize = 2_000;
@@ -34,8 +35,19 @@ impl Minute {
 pub struct MinuteCount {
     /// All of them.
     pub runs: u64,
-    /// Those that ended in a failure.
+    /// Those that failed or were rejected. A run that was cancelled ended by request.
     pub failed: u64,
+}
+
+impl MinuteCount {
+    /// The statuses of runs that count as failed.
+    pub const FAILED: [Status; 2] = [Status::Failed, Status::Rejected];
+
+    /// The count of one run.
+    #[must_use]
+    pub fn of(status: Status) -> Self {
+        Self { runs: 1, failed: u64::from(Self::FAILED.contains(&status)) }
+    }
 }
 
 /// How many runs of their own were dispatched in each minute.
@@ -92,8 +104,7 @@ pub(super) async fn read(
     let page = store.page(&query).await?;
     let mut starts = Starts::from(since);
     for run in &page.runs {
-        let failed = u64::from(run.status.is_failure());
-        starts.add(Minute::of(run.ts_dispatch).min(until), MinuteCount { runs: 1, failed });
+        starts.add(Minute::of(run.ts_dispatch).min(until), MinuteCount::of(run.status));
     }
     if page.next.is_some() {
         // Of the minute of the last one more may follow.

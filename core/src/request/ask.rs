@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::Timestamp;
+use crate::document::parse_json;
 use crate::duration::Span;
 use crate::ids::{HostId, JobId};
 use crate::problem::{JsonPath, Problem, SpecError};
@@ -162,6 +163,41 @@ pub const fn check_key(key: &str) -> Result<(), BadKey> {
     } else {
         Ok(())
     }
+}
+
+/// A value that a person gives with its name and that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadGiven {
+    /// It has no equals sign.
+    #[error("expected NAME=VALUE")]
+    NoValue,
+    /// What is behind `:=` is not JSON.
+    #[error("{} is not JSON, which is expected behind :=: {error}", quoted(value))]
+    NotJson {
+        /// The text behind it.
+        value: String,
+        /// The mistake.
+        error: String,
+    },
+    /// The name does not fit.
+    #[error(transparent)]
+    Name(#[from] BadDottedName),
+}
+
+/// Puts what `NAME=VALUE` says, a text, or `NAME:=JSON`, a value of any type, at a dotted name.
+///
+/// # Errors
+/// [`BadGiven`] when it says neither, or its name does not fit to those before.
+pub fn set_given(into: &mut Map<String, Value>, text: &str) -> Result<(), BadGiven> {
+    let (name, value) = text.split_once('=').ok_or(BadGiven::NoValue)?;
+    let (name, value) = match name.strip_suffix(':') {
+        None => (name, Value::from(value)),
+        Some(name) => {
+            let not_json = |error: String| BadGiven::NotJson { value: value.to_owned(), error };
+            (name, parse_json(value).map_err(|error| not_json(error.to_string()))?)
+        }
+    };
+    Ok(set_dotted(into, name.trim(), value)?)
 }
 
 /// Puts `value` at a dotted name: `vars.name` nests.

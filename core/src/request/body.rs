@@ -142,7 +142,7 @@ pub fn parse_object(item: &Value, zone: chrono_tz::Tz) -> Result<DispatchRequest
 
 #[cfg(test)]
 mod tests {
-    use super::super::ask::set_dotted;
+    use super::super::ask::{set_dotted, set_given};
     use super::*;
     use serde_json::json;
 
@@ -217,6 +217,15 @@ mod tests {
         set_dotted(&mut map, "a.c", json!("2")).unwrap();
         assert_eq!(Value::Object(map.clone()), json!({"a": {"b": "1", "c": "2"}}));
         assert!(set_dotted(&mut map, "a.b.c", json!("3")).is_err());
+        let mut given = Map::new();
+        for text in ["n:=8", "on:=false", "vars.list:=[1,\"x\"]", "t= x=y ", "two:=\"a\\nb\""] {
+            set_given(&mut given, text).unwrap();
+        }
+        let all = json!({ "n": 8, "on": false, "vars": { "list": [1, "x"] }, "t": " x=y ", "two": "a\nb" });
+        assert_eq!(Value::Object(given.clone()), all);
+        for wrong in ["n", "n:=", "n:=x", "n:={\"a\":1,\"a\":2}", ":=1", "vars.list.x:=1"] {
+            assert!(set_given(&mut given, wrong).is_err(), "{wrong}");
+        }
         assert!(set_dotted(&mut map, "a", json!("3")).is_err());
         assert!(set_dotted(&mut map, "x..y", json!("3")).is_err());
     }

@@ -7,8 +7,8 @@ mod slot;
 mod text;
 
 pub use ask::{
-    BadDottedName, BadKey, BadRequest, DelayTooLong, DispatchRequest, MAX_BATCH, MAX_DELAY, MAX_KEY_BYTES,
-    Parsed, When, check_globals, check_key, set_dotted,
+    BadDottedName, BadGiven, BadKey, BadRequest, DelayTooLong, DispatchRequest, MAX_BATCH, MAX_DELAY,
+    MAX_KEY_BYTES, Parsed, When, check_globals, check_key, set_dotted, set_given,
 };
 pub use body::{RequestFields, is_json, parse_body, parse_bytes, parse_object, parse_value};
 pub use instant::{BadInstant, Instant, parse_end, parse_instant};

@@ -300,3 +300,34 @@ fn any_text_is_read_and_printed_again_or_refused_at_its_place() {
     }
     assert!(read > 50, "{read}");
 }
+
+#[test]
+fn time_without_a_zone_is_written_with_its_offset() {
+    use chrono_tz::{America::New_York, Asia::Kathmandu, Europe::Berlin, UTC};
+    for (text, zone, written) in [
+        ("job:a since:2026-11-29T13:30", New_York, "job:a since:2026-11-29T13:30-05:00"),
+        ("since:2026-11-30T00:05  until:2h", Kathmandu, "since:2026-11-30T00:05+05:45  until:2h"),
+        ("until:\"2026-07-01 06:00\" job:\"a b\"", Berlin, "until:2026-07-01T06:00+02:00 job:\"a b\""),
+        ("UNTIL:2026-07", UTC, "UNTIL:2026-07-01T00:00+00:00"),
+        ("since:2026-03-29T02:30", Berlin, "since:2026-03-29T03:30+02:00"),
+        ("since:\"2026-10-25T02:30:05,5\"", Berlin, "since:2026-10-25T02:30:05.500000+02:00"),
+        ("since:2026-10-25T02:30:05,5", Berlin, "since:2026-10-25T02:30:05,5"),
+        ("since:1880-01-01T00:00", Berlin, "since:1879-12-31T23:06:32+00:00"),
+        ("reason:2026-07-01 since:2026-07-01T00:00Z", Berlin, "reason:2026-07-01 since:2026-07-01T00:00Z"),
+        ("since:1d status:failed", Berlin, "since:1d status:failed"),
+        ("since:2026-07-01 sttus:failed", Berlin, "since:2026-07-01 sttus:failed"),
+        ("since:", Berlin, "since:"),
+    ] {
+        assert_eq!(Filter::with_offsets(text, zone), written, "{text}");
+        assert_eq!(Filter::with_offsets(written, UTC), written, "it is read alike in any zone");
+        if let Ok(filter) = Filter::parse(text) {
+            let of = |filter: Filter, zone| {
+                let query = RunQuery::of(filter, now(), zone);
+                query.map(|query| (query.since, query.until)).map_err(|error| error.to_string())
+            };
+            assert_eq!(of(Filter::parse(written).unwrap(), UTC), of(filter, zone), "{text}");
+        }
+    }
+    let audit = pumice_core::filter::AuditFilter::with_offsets("who:ada since:2026-07-01", Berlin);
+    assert_eq!(audit, "who:ada since:2026-07-01T00:00+02:00");
+}

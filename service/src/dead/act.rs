@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::asked::Asked;
 use super::list::{DeadShown, find, named};
 use crate::audit::Act;
+use crate::expect::{Expected, Tallied};
 use crate::failure::{Error, ErrorKind};
 use crate::realm::Realm;
 
@@ -35,9 +36,9 @@ pub struct ActOnDead {
     /// Further workers, which jobs do not name.
     #[serde(default)]
     pub workers: Vec<WorkerName>,
-    /// How many a look has shown: where there are more or fewer now, nothing is done.
+    /// The `expect` of a look, or the number alone: where others are meant now, nothing is done.
     #[serde(default)]
-    pub expect: Option<u64>,
+    pub expect: Option<Expected>,
     /// Only count them, and show the first.
     #[serde(default)]
     pub dry_run: bool,
@@ -61,6 +62,9 @@ pub struct DeadDone {
     pub count: u64,
     /// Whether nothing was done.
     pub dry_run: bool,
+    /// Their number and a digest of which they are, to be given as `expect`; of a look at what terms mean alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expect: Option<Expected>,
     /// The first of them, of a look alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub first: Vec<DeadShown>,
@@ -140,16 +144,25 @@ async fn dropping(realm: &dyn Realm, request: &DropDead) -> Result<DeadDone, Err
 
 async fn act(realm: &dyn Realm, request: &ActOnDead, puts_back: bool) -> Result<DeadDone, Error> {
     let (letters, cut) = meant(realm, request).await?;
-    let count = letters.len() as u64;
-    let mut done =
-        DeadDone { count, dry_run: request.dry_run, first: Vec::new(), cut, done: 0, receipts: Vec::new() };
-    if let Some(expected) = request.expect.filter(|expected| *expected != count) {
-        let message = format!(
-            "{count} dead letters are meant now, and not {expected}: nothing is done; look again with a dry run"
-        );
-        return Err(Error::new(ErrorKind::Conflict, message));
+    let mut ids: Vec<&str> = letters.iter().map(|letter| letter.id.as_str()).collect();
+    // Queues give letters in any order.
+    ids.sort_unstable();
+    let meant = Tallied::of(ids).expected();
+    let count = meant.count;
+    let mut done = DeadDone {
+        count,
+        dry_run: request.dry_run,
+        expect: None,
+        first: Vec::new(),
+        cut,
+        done: 0,
+        receipts: Vec::new(),
+    };
+    if let Some(why) = request.expect.as_ref().and_then(|expected| expected.differs(&meant, "dead letters")) {
+        return Err(Error::new(ErrorKind::Conflict, why));
     }
     if request.dry_run {
+        done.expect = request.filter.is_some().then_some(meant);
         done.first = letters.into_iter().take(FIRST).collect();
         return Ok(done);
     }

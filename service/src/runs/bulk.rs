@@ -317,11 +317,11 @@ async fn resuming(realm: &dyn Realm, request: &ResumeBulk, heard: Heard<'_>) -> 
     let (act, runs) = asked_for(realm, &record).await?;
     let filter = asked::parsed(Some(&record.terms))?;
     let filter = asked::with_tagged(filter, &record.tagged);
-    let query = bounded(realm, filter, runs.zone, record.begun, record.before).await?;
+    let query = bounded(realm, filter, runs.zone, runs.times_from(record.begun), record.before).await?;
     // Of two that resume it one writes first, and the other is refused.
     realm.bulk().put_bulk(&record, None).await.map_err(|error| unwritten(id, error))?;
     heard(Step::Begun { id, count: record.count.saturating_sub(record.tally.dealt_with()) });
-    let carrier = Carrier { realm, act, query, keep, record };
+    let carrier = Carrier { realm, act, query, keep, record, seen: None };
     let last = carrier.carry(&mut ManyDone::default(), heard).await?;
     Ok(shown(&last))
 }

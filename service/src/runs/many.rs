@@ -23,12 +23,13 @@ use serde_json::{Map, Value};
 pub use pumice_core::bulk::{BulkOutcome as ManyOutcome, Receipt};
 
 pub(in crate::runs) use act::Act;
-pub(in crate::runs) use carry::Carrier;
+pub(in crate::runs) use carry::{Carrier, Seen};
 
 use super::asked;
 use super::bulk::BulkStop;
 use super::cancel::stop_request;
 use crate::audit;
+use crate::expect::{Expected, Tallied};
 use crate::failure::{Error, ErrorKind};
 use crate::realm::Realm;
 use crate::time::Instant;
@@ -50,9 +51,10 @@ pub struct ManyRuns {
     /// The zone of times in it that name none, in place of the realm's.
     #[serde(default)]
     pub zone: Option<Timezone>,
-    /// How many a look has shown: where there are more or fewer now, nothing is done.
+    /// The `expect` of a look, or the number alone: where others are meant now, nothing is done. Spans of time in the terms, as
+    /// `since:1d`, then count from `before`, as they did at the look.
     #[serde(default)]
-    pub expect: Option<u64>,
+    pub expect: Option<Expected>,
     /// Only runs that were dispatched before this, as a look says it; those of now where it is missing.
     #[serde(default)]
     pub before: Option<Instant>,
@@ -96,6 +98,9 @@ pub struct ManyDone {
     pub count: u64,
     /// Whether nothing was done.
     pub dry_run: bool,
+    /// Their number and a digest of which they are, to be given as `expect`; of a look alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expect: Option<Expected>,
     /// The first of them, the oldest first; of a look alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub first: Vec<ManyRun>,
@@ -270,9 +275,10 @@ async fn act(realm: &dyn Realm, asking: Asking<'_>, heard: Heard<'_>) -> Result<
     let filter = filter.and(Wanted::Status(asking.act.statuses()));
     let terms = filter.to_string();
     let (filter, tagged) = asked::tags_replaced(realm, filter).await?;
-    let query = bounded(realm, filter, request.zone, now, before).await?;
-    let Counted { count, note, first, in_hand, next } =
+    let query = bounded(realm, filter, request.zone, request.times_from(now), before).await?;
+    let Counted { tallied, seen, note, first, in_hand, next } =
         counted(realm.runs(), &query, request.dry_run).await?;
+    let (count, meant) = (tallied.count(), tallied.expected());
     let mut done = ManyDone {
         filter: terms,
         before: Some(Instant(before)),
@@ -282,13 +288,8 @@ async fn act(realm: &dyn Realm, asking: Asking<'_>, heard: Heard<'_>) -> Result<
         first,
         ..ManyDone::default()
     };
-    if let Some(expected) = request.expect.filter(|expected| *expected != count) {
-        return Err(Error::new(
-            ErrorKind::Conflict,
-            format!(
-                "{count} runs are meant now, and not {expected}: nothing is done; look again with a dry run"
-            ),
-        ));
+    if let Some(why) = request.expect.as_ref().and_then(|expected| expected.differs(&meant, "runs")) {
+        return Err(Error::new(ErrorKind::Conflict, why));
     }
     if request.dry_run && matches!(asking.act, Act::Delete) {
         let needed = kept::note(realm, &in_hand, count).await?;
@@ -296,6 +297,7 @@ async fn act(realm: &dyn Realm, asking: Asking<'_>, heard: Heard<'_>) -> Result<
         done.note = Some(notes.join("; ")).filter(|note| !note.is_empty());
     }
     if request.dry_run || count == 0 {
+        done.expect = request.dry_run.then_some(meant);
         return Ok(done);
     }
     let (actor, keep) = (realm.actor().await?, keep(realm).await);
@@ -325,7 +327,7 @@ async fn act(realm: &dyn Realm, asking: Asking<'_>, heard: Heard<'_>) -> Result<
     asking.audited.touched("bulk act", record.id.as_str());
     done.bulk = Some(record.id.clone());
     heard(Step::Begun { id: &record.id, count });
-    Carrier { realm, act: asking.act, query, keep, record }.carry(&mut done, heard).await?;
+    Carrier { realm, act: asking.act, query, keep, record, seen: Some(seen) }.carry(&mut done, heard).await?;
     Ok(done)
 }
 
@@ -374,10 +376,20 @@ pub(super) async fn bounded(
     Ok(RunQuery { until: Some(until), order: Order::Oldest, limit: PAGE, without_alerts: true, ..query })
 }
 
+impl ManyRuns {
+    /// From when spans of time in the terms count: where the runs of a look are meant, from that look.
+    pub(super) fn times_from(&self, now: Timestamp) -> Timestamp {
+        let is_of_look = self.expect.as_ref().is_some_and(|expected| expected.digest.is_some());
+        self.before.filter(|_| is_of_look).map_or(now, |before| before.0)
+    }
+}
+
 /// The result of a count.
 #[derive(Default)]
 struct Counted {
-    count: u64,
+    tallied: Tallied,
+    /// All of them, unless they are only looked at.
+    seen: Seen,
     note: Option<String>,
     /// The first, where they are asked for.
     first: Vec<ManyRun>,
@@ -393,11 +405,16 @@ async fn counted(store: &dyn RunStore, query: &RunQuery, shows: bool) -> Result<
     loop {
         let RunPage { runs, next, note, .. } = store.page(&query).await?;
         counted.note = counted.note.or(note);
-        if counted.count == 0 {
+        if counted.tallied.count() == 0 {
             counted.in_hand = runs.iter().map(|run| run.key.clone()).collect();
             counted.next.clone_from(&next);
         }
-        counted.count += u64::try_from(runs.len()).unwrap_or(u64::MAX);
+        for run in &runs {
+            counted.tallied.add(run.key.as_str());
+            if !shows {
+                counted.seen.add(&run.key);
+            }
+        }
         if shows && counted.first.len() < FIRST {
             let rest = FIRST - counted.first.len();
             counted.first.extend(runs.into_iter().take(rest).map(|run| ManyRun {

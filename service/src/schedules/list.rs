@@ -80,6 +80,9 @@ pub struct EntryStanding {
     pub state: String,
     /// The next slot that is started.
     pub next: Option<Slot>,
+    /// When the run of that slot starts, where the entry's jitter makes that later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starts: Option<Slot>,
     /// The last slot that was started or passed over.
     pub last: Option<Slot>,
     /// How many slots are due and wait for a server.
@@ -161,6 +164,12 @@ fn next(standing: &Standing<'_>) -> Option<Timestamp> {
     }
 }
 
+/// When the run of a slot starts, where that is later by the entry's jitter.
+pub(super) fn later(standing: &Standing<'_>, slot: Timestamp) -> Option<Slot> {
+    let later = standing.later(slot);
+    (later > chrono::TimeDelta::zero()).then(|| Slot(slot + later))
+}
+
 fn entry_standing(one: &Scheduled, standing: &Standing<'_>) -> EntryStanding {
     let words =
         standing.planned.map(|planned| starts_in_words(&planned.spec) + &limits_in_words(&planned.spec));
@@ -181,6 +190,7 @@ fn entry_standing(one: &Scheduled, standing: &Standing<'_>) -> EntryStanding {
         what: words,
         zone: standing.planned.map(|planned| planned.zone.name().to_owned()),
         state: standing.word().to_owned(),
+        starts: next(standing).and_then(|slot| later(standing, slot)),
         next: next(standing).map(Slot),
         last: standing.last.map(Slot),
         overdue: standing.overdue.len(),

@@ -38,7 +38,9 @@ pub use hold::{EntryOutcome, Held, HeldEntry, PauseEntries, ResumeEntries, pause
 pub use list::{
     EntryStanding, LateEntry, ListSchedules, PauseShown, ScheduleList, ScheduleRow, UnreadRow, list,
 };
-pub use next::{MAX_SHOWN, NextStarts, SilentEntry, UpcomingSlot, UpcomingStarts, next};
+pub use next::{
+    MAX_SHOWN, NextStarts, SilentEntry, TouchedSlots, UpcomingSlot, UpcomingStarts, next, touched,
+};
 pub use simulate::{EntryRecovery, SimulateOutage, Simulated, simulate};
 pub use start::{ForeseenRun, ForeseenStart, RunEntry, StartedRuns, run};
 

@@ -10,7 +10,7 @@ use pumice_core::spec::Timezone;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::list::stands_still;
+use super::list::{later, stands_still};
 use super::{Scheduled, UnreadJob, Which, find};
 use crate::failure::Error;
 use crate::realm::Realm;
@@ -77,7 +77,10 @@ pub struct UpcomingSlot {
     pub entry: usize,
     /// The slot.
     pub slot: Slot,
-    /// The same in the zone.
+    /// When its run starts, where that is later than the slot by the jitter of its entry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starts: Option<Slot>,
+    /// The slot in the zone.
     pub local: String,
     /// The zone.
     pub zone: String,
@@ -153,10 +156,52 @@ fn upcoming(row: &Row<'_>, slot: &ClockSlot, asked: &NextStarts, is_still: bool)
         job_id: row.job.job_id.clone(),
         entry: row.standing.entry,
         slot: Slot(slot.at),
+        starts: later(&row.standing, slot.at),
         local: local(slot.at, zone),
         zone: zone.name().to_owned(),
         notes: all_notes(row, slot, asked, is_still),
     }
+}
+
+/// The slots of a job that changes of the clock and calendars touch, in the order of time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TouchedSlots {
+    /// The slots, with what is done to them as notes.
+    pub slots: Vec<UpcomingSlot>,
+    /// Up to when slots were looked at, where there are too many to look at all.
+    pub looked_to: Option<Instant>,
+}
+
+/// Shows the slots of a job from one time to another that a change of the clock or its calendars touch, whatever the state of
+/// its entries is.
+///
+/// # Errors
+/// [`Error`] when there is no such job, or the store cannot be read.
+pub async fn touched(
+    realm: &dyn Realm,
+    job: &str,
+    from: Instant,
+    to: Instant,
+) -> Result<TouchedSlots, Error> {
+    let found = find(realm, Which::Named(job)).await?;
+    let asked = NextStarts { from: Some(from), to: Some(to), ..NextStarts::default() };
+    let (mut slots, mut looked_to) = (Vec::new(), None);
+    for job in &found.scheduled {
+        for standing in standings(&job.plan, &job.timetable, found.now) {
+            let touched = standing.touched(from.0, to.0);
+            looked_to = looked_to.into_iter().chain(touched.looked_to).min();
+            let row = Row { job, slots: standing.named_after(to.0), standing };
+            slots.extend(touched.slots.iter().map(|slot| UpcomingSlot {
+                notes: row.standing.changes(slot),
+                ..upcoming(&row, slot, &asked, false)
+            }));
+        }
+    }
+    slots.sort_by_key(|slot: &UpcomingSlot| slot.slot);
+    if let Some(end) = looked_to {
+        slots.retain(|slot| slot.slot.0 <= end);
+    }
+    Ok(TouchedSlots { slots, looked_to: looked_to.map(Instant) })
 }
 
 /// The slots of all entries in the order of time, and whether there are more than may be shown.

@@ -303,3 +303,67 @@ async fn act_is_named_by_the_beginning_of_its_id() {
     let entry = serde_json::to_value(&entries.entries[0]).unwrap();
     assert!(entry["what"].to_string().contains(ids[1]), "the audit has the whole id: {entry}");
 }
+
+/// The same number of runs, of which one is another.
+#[tokio::test]
+async fn act_on_others_of_the_same_number_is_refused() {
+    let realm = Folder::new().await;
+    waiting(&realm, 4).await;
+    for one in [0, 1] {
+        let cancelled = runs::CancelRuns { runs: vec![key(one).to_string()], why: None, dry_run: false };
+        runs::cancel(&realm, &cancelled).await.unwrap();
+    }
+    let of = |filter: &str, more: Value| -> ManyRuns {
+        let mut request = json!({ "where": filter });
+        request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        serde_json::from_value(request).unwrap()
+    };
+    let retry = |runs: ManyRuns| runs::RetryMany { runs, ..runs::RetryMany::default() };
+    let dry = || json!({ "dry_run": true });
+    let (open, ended) = ("job:late status:dispatched", "job:late status:cancelled");
+    let looks = [
+        runs::cancel_many(&realm, &of(open, dry())).await.unwrap(),
+        runs::retry_many(&realm, &retry(of(ended, dry()))).await.unwrap(),
+        runs::delete_many(&realm, &of(ended, dry())).await.unwrap(),
+    ];
+    assert!(looks.iter().all(|look| look.count == 2), "{looks:?}");
+    // Run 2 is cancelled and run 0 is gone: two are open with a new one, and two have ended.
+    let cancelled = runs::CancelRuns { runs: vec![key(2).to_string()], why: None, dry_run: false };
+    runs::cancel(&realm, &cancelled).await.unwrap();
+    realm.change(&format!("DELETE FROM runs WHERE key = '{}'", key(0)));
+    let at = realm.now() - TimeDelta::minutes(2);
+    let about = (JobId::new("late").unwrap(), "cmd".to_owned(), WorkerName::new("core").unwrap());
+    let run = Run::dispatched(key(9), key(9).run_id().unwrap(), about, at, at, Span::from_days(30));
+    let spec = RunSpec::of_job(Arc::new(job("late", json!({})).as_object().unwrap().clone()));
+    assert!(realm.runs().create(&[(NewRun { run, spec }, None)]).await.unwrap()[0].is_new());
+    let as_shown = |look: &runs::ManyDone| json!({ "expect": look.expect, "before": look.before });
+    let refused = [
+        runs::cancel_many(&realm, &of(open, as_shown(&looks[0]))).await.unwrap_err(),
+        runs::retry_many(&realm, &retry(of(ended, as_shown(&looks[1])))).await.unwrap_err(),
+        runs::delete_many(&realm, &of(ended, as_shown(&looks[2]))).await.unwrap_err(),
+    ];
+    for error in refused {
+        assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+        assert!(error.message().contains("2 runs are meant now as before, but others"), "{error}");
+    }
+    assert!(realm.runs().peek(&key(1)).await.unwrap().is_some());
+}
+
+/// A span of time in the terms counts from the look.
+#[tokio::test]
+async fn span_of_an_act_counts_from_its_look() {
+    let realm = Folder::new().await;
+    waiting(&realm, 3).await;
+    let before = pumice_core::message::iso(realm.now() - TimeDelta::seconds(50));
+    let asked = |more: Value| -> ManyRuns {
+        let mut request = json!({ "where": "job:late since:30s", "before": before });
+        request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        serde_json::from_value(request).unwrap()
+    };
+    let all = asked(json!({ "where": "job:late", "dry_run": true }));
+    let shown = runs::cancel_many(&realm, &all).await.unwrap().expect.unwrap();
+    assert_eq!(runs::cancel_many(&realm, &asked(json!({ "dry_run": true }))).await.unwrap().count, 0);
+    // They were dispatched within the 30 seconds before the look.
+    let done = runs::cancel_many(&realm, &asked(json!({ "expect": shown }))).await.unwrap();
+    assert_eq!((done.count, done.done), (3, 3));
+}

@@ -246,6 +246,9 @@ async fn many(api: &Api, realm: &Folder) {
         (&look["count"], &look["first"][0]["job_id"], &look["done"]),
         (&json!(1), &json!("once"), &json!(0))
     );
+    let others = cancel(json!({ "expect": "1:0123456789abcdef" }));
+    let others = runs::cancel_many(realm, &others).await.unwrap_err();
+    assert!(others.message().contains("1 runs are meant now as before, but others"), "{others}");
     let other = runs::cancel_many(realm, &cancel(json!({ "expect": 2 }))).await.unwrap_err();
     assert_eq!(other.kind(), ErrorKind::Conflict);
     assert!(other.message().contains("1 runs are meant now, and not 2: nothing is done"), "{other}");
@@ -256,7 +259,7 @@ async fn many(api: &Api, realm: &Folder) {
     let listed = runs::list(realm, &api.request("runs list", listed)).await.unwrap();
     assert_eq!(listed.runs.len(), 1);
     // Runs that were made after the look are left alone.
-    let before = cancel(json!({ "before": look["before"], "expect": 1 }));
+    let before = cancel(json!({ "before": look["before"], "expect": look["expect"] }));
     let done = api.response("runs cancel --where", &runs::cancel_many(realm, &before).await.unwrap());
     assert_eq!((&done["done"], &done["receipts"][0]["outcome"]), (&json!(1), &json!("cancelled")));
     let again = runs::cancel_many(realm, &cancel(json!({}))).await.unwrap();

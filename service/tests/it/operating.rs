@@ -177,7 +177,11 @@ async fn redriven(api: &Api, realm: &Folder) {
     assert_eq!((&dry["count"], &dry["done"]), (&json!(3), &json!(0)));
     let other = redrive(json!({ "where": "worker:core", "expect": 2 }));
     assert_eq!(dead::redrive(realm, &other).await.unwrap_err().kind(), ErrorKind::Conflict);
-    let done = dead::redrive(realm, &redrive(json!({ "where": "worker:core", "expect": 3 }))).await.unwrap();
+    let others = redrive(json!({ "where": "worker:core", "expect": "3:0123456789abcdef" }));
+    let others = dead::redrive(realm, &others).await.unwrap_err();
+    assert!(others.message().contains("3 dead letters are meant now as before, but others"), "{others}");
+    let same = redrive(json!({ "where": "worker:core", "expect": dry["expect"] }));
+    let done = dead::redrive(realm, &same).await.unwrap();
     assert_eq!((done.done, outcomes(&done)), (2, vec![Ended, Redriven, Redriven]));
     let again = dead::redrive(realm, &redrive(json!({ "where": "worker:core" }))).await.unwrap();
     assert_eq!((again.count, outcomes(&again)), (1, vec![Ended]));

@@ -360,6 +360,8 @@ pub async fn starts_are_counted_by_their_minute(on: &Adapters) {
         on.make([run.clone(), child_of(&run, 1, 0)]).await;
         let ends = match number {
             10 | 70 | 200 => Some(Status::Failed),
+            // It ended by request.
+            220 => Some(Status::Cancelled),
             390 => None,
             _ => Some(Status::Complete),
         };

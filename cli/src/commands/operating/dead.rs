@@ -145,9 +145,9 @@ fn lines(format: Format, done: &DeadDone, act: &str) -> Vec<String> {
             lines.push(format!("and {} more", count - done.first.len() as u64));
         }
         if count > 0 {
-            lines.push(format!(
-                "to {act} these {count} {letters} and no others: with terms, add --expect {count}"
-            ));
+            let expect = done.expect.as_ref().map(|expect| format!(": add --expect {expect}"));
+            let expect = expect.unwrap_or_default();
+            lines.push(format!("to {act} these {count} {letters} and no others{expect}"));
         }
         return lines;
     }

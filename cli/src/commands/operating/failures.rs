@@ -32,7 +32,7 @@ pub(super) async fn failures(global: &Global, options: Failures) -> Result<(), F
         Some(text) => Some(Instant(instant("--before", text, realm.zone().await?)?)),
         None => None,
     };
-    let (expect, dry_run) = (options.expect, options.dry_run);
+    let (expect, dry_run) = (options.expect.clone(), options.dry_run);
     let runs = ManyRuns { filter, zone: None, expect, before, dry_run, why: None };
     let request = RetryMany { runs, all: options.all, spec: options.spec, ..RetryMany::default() };
     let request = of_cause(fingerprint, &request)?;

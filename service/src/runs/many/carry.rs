@@ -1,5 +1,8 @@
 //! Carries an act out on its runs, page by page, and keeps its record.
 
+use std::collections::HashSet;
+use std::hash::{BuildHasher as _, RandomState};
+
 use chrono::TimeDelta;
 use futures_util::stream::{self, StreamExt};
 use pumice_core::bulk::{BulkAct, BulkOutcome, BulkState, ReceiptPage};
@@ -31,6 +34,25 @@ pub(in crate::runs) struct Carrier<'c> {
     pub(in crate::runs) keep: Option<Span>,
     /// Its record, as it is stored: the runs of its page are to be dealt with.
     pub(in crate::runs) record: BulkAct,
+    /// The runs that were counted, where this process has counted them: no others are acted on.
+    pub(in crate::runs) seen: Option<Seen>,
+}
+
+/// Runs that were counted, by a hash of each: a million takes 8 MB.
+#[derive(Default)]
+pub(in crate::runs) struct Seen {
+    hashes: HashSet<u64>,
+    state: RandomState,
+}
+
+impl Seen {
+    pub(in crate::runs) fn add(&mut self, run: &RunKey) {
+        self.hashes.insert(self.state.hash_one(run.as_str()));
+    }
+
+    fn has(&self, run: &RunKey) -> bool {
+        self.hashes.contains(&self.state.hash_one(run.as_str()))
+    }
 }
 
 impl Carrier<'_> {
@@ -120,7 +142,8 @@ impl Carrier<'_> {
             let page = self.realm.runs().page(&query).await;
             let RunPage { runs, next, .. } = page.inspect_err(|_| record.next = Some(cursor))?;
             let left = usize::try_from(record.count - record.tally.dealt_with()).unwrap_or(usize::MAX);
-            record.in_hand = runs.into_iter().map(|run| run.key).take(left).collect();
+            let is_meant = |run: &RunKey| self.seen.as_ref().is_none_or(|seen| seen.has(run));
+            record.in_hand = runs.into_iter().map(|run| run.key).filter(is_meant).take(left).collect();
             record.next = next;
         }
         Ok(())
