@@ -459,6 +459,17 @@ impl Masker {
         let (mut given, mut at) = (Vec::with_capacity(held.len()), 0);
         while at < held.len() {
             let rest = &held[at..];
+            // Most bytes begin no secret.
+            let plain = rest.iter().take_while(|byte| self.candidates(&[**byte]).is_empty()).count();
+            if plain > 0 {
+                let skipped = usize::try_from(self.skipped).unwrap_or(plain).min(plain);
+                let shown = usize::try_from(self.left).unwrap_or(plain).min(plain - skipped);
+                given.extend_from_slice(&rest[skipped..skipped + shown]);
+                self.skipped -= skipped as u64;
+                self.left = self.left.saturating_sub((plain - skipped) as u64);
+                at += plain;
+                continue;
+            }
             if !is_end && rest.len() < self.longest && self.may_begin(rest) {
                 break;
             }

@@ -167,7 +167,10 @@ mod tests {
             let error = values(&format!("{begun} {write}")).await.unwrap_err();
             assert!(error.message.contains("readonly"), "{write}: {error}");
         }
-        assert_eq!(values(&format!("{begun} select a from t")).await.unwrap(), [Cell::Number("1".to_owned())]);
+        assert_eq!(
+            values(&format!("{begun} select a from t")).await.unwrap(),
+            [Cell::Number("1".to_owned())]
+        );
     }
 
     #[tokio::test]

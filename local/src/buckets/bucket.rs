@@ -138,10 +138,14 @@ impl Bucket {
         if known.mark.as_deref().is_some_and(|mark| seen.is_known(mark, due.stage == Stage::Whole)) {
             return Ok(Taken::Done);
         }
+        let mark = seen.event_mark(due.mark.as_deref());
+        let failed = |error: String| Ok(Taken::Failed { error, mark: Some(mark.clone()) });
         if !self.is_old(&known, &seen) {
-            let mark = seen.event_mark(due.mark.as_deref());
             let event = event_of(&self.name, &due.key, path, &seen, &mark);
-            let fired = self.triggers.fire(&event).await?;
+            let fired = match self.triggers.fire(&event).await {
+                Ok(fired) => fired,
+                Err(error) => return failed(error.to_string()),
+            };
             let mut failures = Vec::new();
             for fired in &fired {
                 match &fired.outcome {
@@ -153,12 +157,14 @@ impl Bucket {
                 }
             }
             if !failures.is_empty() {
-                return Ok(Taken::Failed { error: failures.join("; "), mark: Some(mark) });
+                return failed(failures.join("; "));
             }
         }
         // A file that is written meanwhile has another mark, and is news of its own.
-        self.database.objects_done(&self.name, vec![(due.key.clone(), seen.mark)]).await?;
-        Ok(Taken::Done)
+        match self.database.objects_done(&self.name, vec![(due.key.clone(), seen.mark)]).await {
+            Ok(()) => Ok(Taken::Done),
+            Err(error) => failed(error.to_string()),
+        }
     }
 }
 
