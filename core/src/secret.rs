@@ -22,6 +22,25 @@ pub const MIN_MASKED: usize = 6;
 const MIN_LINE: usize = 12;
 /// Most texts that are remembered of secrets, and of values that the realm marks; the ones that were remembered first go.
 const MAX_REMEMBERED: usize = 4096;
+/// How many bytes there are that a text may begin with.
+const FIRST_BYTES: usize = 256;
+/// Shortest half of a secret `ID,KEY` that is masked by itself, in bytes: the length of AWS's shortest ID of a key.
+const MIN_HALF: usize = 16;
+/// Fields of a secret that is a JSON object which say where to log in, as Secrets Manager writes them for databases: documents and
+/// logs show these, and masking words such as `postgres` would spoil every record.
+const OPEN_FIELDS: [&str; 11] = [
+    "database",
+    "dbClusterIdentifier",
+    "dbInstanceIdentifier",
+    "dbname",
+    "engine",
+    "host",
+    "port",
+    "serviceName",
+    "sid",
+    "user",
+    "username",
+];
 
 /// A text that is never shown: neither `Debug` nor `Serialize` gives it away.
 #[derive(Clone, PartialEq, Eq)]
@@ -175,6 +194,24 @@ fn remember_value_as(value: &Value, is_secret: bool) {
     }
 }
 
+/// Has the parts of a secret masked that programs print by themselves: the fields of a JSON object, but for those that only say where
+/// to log in, and both halves of `ID,KEY`, as a connection to AWS takes it.
+pub fn remember_parts(secret: &str) {
+    if let Ok(Value::Object(fields)) = serde_json::from_str(secret) {
+        let closed = fields.iter().filter(|(name, _)| !OPEN_FIELDS.contains(&name.as_str()));
+        closed.for_each(|(_, value)| remember_value(value));
+        return;
+    }
+    let is_half = |half: &str| half.len() >= MIN_HALF && half.bytes().all(|byte| byte.is_ascii_graphic());
+    if let Some((id, key)) = secret.trim().split_once(',').map(|(id, key)| (id.trim(), key.trim()))
+        && is_half(id)
+        && is_half(key)
+    {
+        remember(id);
+        remember(key);
+    }
+}
+
 /// Has values masked that stand under these names, which are patterns of any case (realm setting `REDACT`).
 pub fn mark_names(patterns: &[String]) {
     if patterns.is_empty() {
@@ -318,18 +355,11 @@ pub fn longest() -> usize {
     read(|remembered| remembered.by_length.first().map_or(0, |secret| secret.len())).unwrap_or(0)
 }
 
-/// How many bytes at the end may be the beginning of a secret: a text that is cut there would show them.
-#[must_use]
-pub fn begun(bytes: &[u8]) -> usize {
-    let masker = Masker::new();
-    let first = bytes.len().saturating_sub(masker.longest().saturating_sub(1));
-    (first..bytes.len()).find(|at| masker.may_begin(&bytes[*at..])).map_or(0, |at| bytes.len() - at)
-}
-
 /// Masks a stream of bytes, in which a secret may come in parts. Bytes that cannot be part of one are given at once.
 pub struct Masker {
-    secrets: Vec<Arc<str>>,
-    begins: [bool; 256],
+    /// The texts by their first byte, the longest first; empty where nothing is masked.
+    secrets: Vec<Vec<Arc<str>>>,
+    longest: usize,
     held: Vec<u8>,
     /// How many of the next bytes are read and not given, and how many after those are given.
     skipped: u64,
@@ -350,7 +380,7 @@ impl Masker {
     pub fn new() -> Self {
         let mut masker = Self {
             secrets: Vec::new(),
-            begins: [false; 256],
+            longest: 0,
             held: Vec::new(),
             skipped: 0,
             left: u64::MAX,
@@ -377,24 +407,26 @@ impl Masker {
     }
 
     fn learn(&mut self) {
-        self.secrets = read(|remembered| remembered.by_length.clone()).unwrap_or_default();
-        self.begins = [false; 256];
-        for first in self.secrets.iter().filter_map(|secret| secret.bytes().next()) {
-            self.begins[usize::from(first)] = true;
+        let known = read(|remembered| remembered.by_length.clone()).unwrap_or_default();
+        self.longest = known.first().map_or(0, |secret| secret.len());
+        self.secrets = if known.is_empty() { Vec::new() } else { vec![Vec::new(); FIRST_BYTES] };
+        for secret in known {
+            if let Some(first) = secret.bytes().next() {
+                self.secrets[usize::from(first)].push(secret);
+            }
         }
     }
 
-    fn longest(&self) -> usize {
-        self.secrets.first().map_or(0, |secret| secret.len())
+    /// The texts that begin with the first of these bytes.
+    fn candidates(&self, rest: &[u8]) -> &[Arc<str>] {
+        let first = rest.first().copied().map_or(FIRST_BYTES, usize::from);
+        self.secrets.get(first).map_or(&[], Vec::as_slice)
     }
 
     /// Whether a secret may begin with all of these bytes, and go on.
     fn may_begin(&self, rest: &[u8]) -> bool {
-        self.begins[usize::from(rest[0])]
-            && self
-                .secrets
-                .iter()
-                .any(|secret| secret.len() > rest.len() && secret.as_bytes().starts_with(rest))
+        let goes_on = |secret: &Arc<str>| secret.len() > rest.len() && secret.as_bytes().starts_with(rest);
+        self.candidates(rest).iter().any(goes_on)
     }
 
     /// Takes bytes, and gives those that cannot be part of a secret any more, masked.
@@ -423,17 +455,25 @@ impl Masker {
     }
 
     fn take(&mut self, is_end: bool) -> Vec<u8> {
-        let longest = self.longest();
         let held = std::mem::take(&mut self.held);
         let (mut given, mut at) = (Vec::with_capacity(held.len()), 0);
         while at < held.len() {
             let rest = &held[at..];
-            if !is_end && rest.len() < longest && self.may_begin(rest) {
+            // Most bytes begin no secret.
+            let plain = rest.iter().take_while(|byte| self.candidates(&[**byte]).is_empty()).count();
+            if plain > 0 {
+                let skipped = usize::try_from(self.skipped).unwrap_or(plain).min(plain);
+                let shown = usize::try_from(self.left).unwrap_or(plain).min(plain - skipped);
+                given.extend_from_slice(&rest[skipped..skipped + shown]);
+                self.skipped -= skipped as u64;
+                self.left = self.left.saturating_sub((plain - skipped) as u64);
+                at += plain;
+                continue;
+            }
+            if !is_end && rest.len() < self.longest && self.may_begin(rest) {
                 break;
             }
-            let found = self.begins[usize::from(rest[0])]
-                .then(|| self.secrets.iter().find(|secret| rest.starts_with(secret.as_bytes())))
-                .flatten();
+            let found = self.candidates(rest).iter().find(|secret| rest.starts_with(secret.as_bytes()));
             let taken = found.map_or(1, |secret| secret.len());
             let shown = (taken as u64).saturating_sub(self.skipped);
             if shown > 0 && self.left > 0 {

@@ -3,6 +3,9 @@
 //! The command writes into a pipe, as it would for `ssh` or `docker`, so that `> /dev/stdout` empties nothing. The file
 //! that the worker writes to lies outside the command's directory, and is opened once. A job may do anything to its
 //! name, so all that is read later is read through the file that was opened.
+//!
+//! Secrets are masked before they are written: this process has opened the connections and rendered the templates, and no
+//! other process need know the values.
 
 use std::convert::Infallible;
 use std::fs::{File, OpenOptions};
@@ -11,13 +14,13 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use pumice_core::duration::Span;
 use pumice_core::job_type::{JobContext, JobError, PIECE_BYTES, is_exhausted, live_output};
 use pumice_core::ports::Clock;
-use pumice_core::secret::{begun, longest};
+use pumice_core::secret::Masker;
 use pumice_host::OwnFolder;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
@@ -56,6 +59,8 @@ pub(crate) struct Capture<'a> {
     clock: &'a dyn Clock,
     /// Whether something was read that is not written yet.
     pending: AtomicBool,
+    /// Masks secrets, which may come in parts.
+    masker: Mutex<Masker>,
     /// How many bytes are kept at most, and how many the file has.
     limit: u64,
     size: AtomicU64,
@@ -91,6 +96,7 @@ impl<'a> Capture<'a> {
             file: OnceLock::new(),
             clock,
             pending: AtomicBool::new(false),
+            masker: Mutex::new(Masker::new()),
             limit,
             size: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
@@ -118,8 +124,8 @@ impl<'a> Capture<'a> {
         self.size.load(Ordering::Relaxed)
     }
 
-    /// Writes down the command's output until no process can write any more. Output that cannot be written is read
-    /// all the same, or else the command would wait for ever; the error reports it.
+    /// Writes down the command's output, with secrets masked, until no process can write any more. Output that cannot be
+    /// written is read all the same, or else the command would wait for ever; the error reports it.
     pub(crate) async fn record(&self, mut from: impl AsyncRead + Unpin) -> io::Result<()> {
         let mut outcome = Ok(());
         let mut chunk = Vec::new();
@@ -127,16 +133,35 @@ impl<'a> Capture<'a> {
             chunk.clear();
             chunk.reserve(CHUNK);
             if from.read_buf(&mut chunk).await? == 0 {
-                return outcome;
+                outcome?;
+                return self.finish().await;
             }
             if self.dropped() > 0 {
                 self.dropped.fetch_add(chunk.len() as u64, Ordering::Relaxed);
             } else if outcome.is_ok() {
                 self.pending.store(true, Ordering::Relaxed);
-                outcome = self.take(&mut chunk).await;
+                let masked = self.masker().push(&chunk);
+                outcome = self.take(masked).await;
                 self.pending.store(false, Ordering::Relaxed);
             }
         }
+    }
+
+    /// Writes the last bytes down, which could have begun a secret: nothing comes behind them.
+    pub(crate) async fn finish(&self) -> io::Result<()> {
+        let rest = self.masker().finish();
+        if rest.is_empty() || self.dropped() > 0 {
+            self.dropped.fetch_add(rest.len() as u64, Ordering::Relaxed);
+            return Ok(());
+        }
+        self.pending.store(true, Ordering::Relaxed);
+        let outcome = self.take(rest).await;
+        self.pending.store(false, Ordering::Relaxed);
+        outcome
+    }
+
+    fn masker(&self) -> MutexGuard<'_, Masker> {
+        self.masker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps pieces of what is written elsewhere, for as long as the command runs.
@@ -151,14 +176,14 @@ impl<'a> Capture<'a> {
     }
 
     /// Writes as much of a chunk as may be kept.
-    async fn take(&self, chunk: &mut Vec<u8>) -> io::Result<()> {
+    async fn take(&self, mut chunk: Vec<u8>) -> io::Result<()> {
         let room = self.limit - self.size();
         let over = (chunk.len() as u64).saturating_sub(room);
         chunk.truncate(chunk.len() - usize::try_from(over).unwrap_or(chunk.len()));
         self.make_room().await;
         if !chunk.is_empty() {
             let length = chunk.len() as u64;
-            self.write(chunk).await?;
+            self.write(&mut chunk).await?;
             let size = self.size.fetch_add(length, Ordering::Relaxed) + length;
             if let Some(shipment) = &self.shipment {
                 shipment.has_grown(size);
@@ -176,8 +201,7 @@ impl<'a> Capture<'a> {
         }
     }
 
-    /// Notes in the output that it ends here, although the command goes on. A possible beginning of a secret is cut
-    /// off, since a reader of the output could not see the rest.
+    /// Notes in the output that it ends here, although the command goes on.
     async fn cut(&self, over: u64) -> io::Result<()> {
         self.dropped.store(over, Ordering::Relaxed);
         let mut note = format!(
@@ -186,10 +210,6 @@ impl<'a> Capture<'a> {
         )
         .into_bytes();
         let length = note.len() as u64;
-        if let Some(file) = self.file.get().cloned() {
-            let cutting = tokio::task::spawn_blocking(move || without_begun_secret(&file));
-            self.size.store(cutting.await.map_err(io::Error::other)??, Ordering::Relaxed);
-        }
         self.write(&mut note).await?;
         self.size.fetch_add(length, Ordering::Relaxed);
         Ok(())
@@ -324,17 +344,6 @@ fn read_at(file: &File, mut at: u64, length: u64) -> io::Result<Vec<u8>> {
     }
     part.truncate(filled);
     Ok(part)
-}
-
-/// Takes from the end of a file what may be the beginning of a secret, and gives the bytes that it has then.
-fn without_begun_secret(file: &File) -> io::Result<u64> {
-    let size = file.metadata()?.len();
-    let from = size.saturating_sub(longest() as u64);
-    let begun = begun(&read_at(file, from, size - from)?) as u64;
-    if begun > 0 {
-        file.set_len(size - begun)?;
-    }
-    Ok(size - begun)
 }
 
 /// Writes bytes to the end of a file, and takes away those that were written.
@@ -498,9 +507,11 @@ mod tests {
             ("abcdef", 6, "abcdef", 0),
             ("abcdef", 5, "abcde", 1),
             ("abcdef", 0, "", 6),
-            // A secret that is cut shows nothing of itself.
-            ("ab cut-canary-7761 cd", 12, "ab ", 9),
-            ("ab cut-canary-7761 cd", 18, "ab cut-canary-7761", 3),
+            // The limit counts what is kept, with secrets masked.
+            ("ab cut-canary-7761 cd", 12, "ab ***** cd", 0),
+            ("ab cut-canary-7761 cd", 9, "ab ***** ", 2),
+            ("ab cut-canary-7761 cd", 5, "ab **", 6),
+            ("ab cut-canary-776", 12, "ab cut-canar", 5),
         ] {
             let clock = clock();
             let path = folder.path().join("out");
@@ -512,6 +523,50 @@ mod tests {
             assert_eq!(std::fs::read_to_string(&path).unwrap(), wanted, "{limit}");
             assert_eq!((capture.dropped(), capture.size()), (dropped, wanted.len() as u64), "{limit}");
         }
+    }
+
+    #[tokio::test]
+    async fn secret_is_masked_wherever_a_read_cuts_it() {
+        use std::io::Cursor;
+        pumice_core::secret::remember("read-canary-7762");
+        let folder = tempfile::tempdir().unwrap();
+        let printed = b"ab read-canary-7762 cd read-canary-776";
+        for cut in 0..printed.len() {
+            let clock = clock();
+            let path = folder.path().join("out");
+            let capture = capture(&path, &clock);
+            let (first, second) = printed.split_at(cut);
+            capture.record(Cursor::new(first).chain(Cursor::new(second))).await.unwrap();
+            let kept = std::fs::read_to_string(&path).unwrap();
+            assert_eq!(kept, "ab ***** cd read-canary-776", "{cut}");
+            assert_eq!(capture.size(), kept.len() as u64, "{cut}");
+            assert_eq!(capture.part(7), "ab ****", "{cut}");
+        }
+    }
+
+    #[tokio::test]
+    async fn output_that_stays_open_ends_with_what_could_have_begun_a_secret() {
+        pumice_core::secret::remember("open-canary-7763");
+        let folder = tempfile::tempdir().unwrap();
+        let (clock, path) = (clock(), folder.path().join("out"));
+        let capture = capture(&path, &clock);
+        let (mut writer, reader) = tokio::io::duplex(64);
+        tokio::io::AsyncWriteExt::write_all(&mut writer, b"ab open-can").await.unwrap();
+        let recording = capture.record(reader);
+        let mut recording = std::pin::pin!(recording);
+        let kept = || std::fs::read_to_string(&path).unwrap_or_default();
+        // Its writer stays: it is not waited for.
+        let first_part = async {
+            while capture.is_pending() || kept() != "ab " {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            recorded = recording.as_mut() => panic!("{recorded:?}"),
+            () = first_part => {}
+        }
+        capture.finish().await.unwrap();
+        assert_eq!(kept(), "ab open-can");
     }
 
     #[test]

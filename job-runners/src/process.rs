@@ -243,7 +243,7 @@ async fn run_process(
                 };
                 let recorded = match select(recording, std::pin::pin!(late)).await {
                     Either::Left((recorded, _)) => recorded,
-                    Either::Right(_) => Ok(()),
+                    Either::Right(_) => stdout.finish().await.and(stderr.finish().await),
                 };
                 (exit, recorded)
             }

@@ -160,6 +160,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn session_of_sqlite_that_only_reads_refuses_to_write() {
+        // As a query of items begins (`job-runners/src/sql/query.rs`).
+        let begun = "create table t (a); insert into t values (1); PRAGMA query_only = ON;";
+        for write in ["delete from t returning a", "with q as (select 1) delete from t", "drop table t"] {
+            let error = values(&format!("{begun} {write}")).await.unwrap_err();
+            assert!(error.message.contains("readonly"), "{write}: {error}");
+        }
+        assert_eq!(
+            values(&format!("{begun} select a from t")).await.unwrap(),
+            [Cell::Number("1".to_owned())]
+        );
+    }
+
+    #[tokio::test]
     async fn text_of_sqlite_that_is_not_utf8_is_refused() {
         let error = values("select 1, cast(x'ff41' as text)").await.unwrap_err();
         assert!(error.message.contains("column 2 has a text that is not UTF-8, \\xff41"), "{error}");

@@ -7,6 +7,7 @@ mod bad_input;
 mod batches;
 mod browser;
 mod canary;
+mod canary_outputs;
 mod changed;
 mod clock_details;
 mod clock_edges;

@@ -155,6 +155,38 @@ fn file_being_written_is_taken_once_it_is_closed() {
 }
 
 #[test]
+fn file_that_no_writer_closes_or_that_comes_again_is_taken() {
+    let pumice = given(&[trigger("t", &json!({}))]);
+    let folder = bucket(&pumice);
+    let _server = pumice.serve();
+    put(&folder, "a", "xxx");
+    wait_until(|| keys(&pumice) == ["a"]);
+    // A further name that is read before it has settled.
+    let source = pumice.write("source", "x");
+    std::fs::hard_link(&source, folder.join("link")).expect("a link");
+    assert_eq!(std::fs::read(folder.join("link")).expect("it is read"), b"x");
+    wait_until(|| keys(&pumice) == ["a", "link"]);
+    // One that was moved away and back.
+    std::fs::rename(folder.join("a"), pumice.path().join("away")).expect("it is moved");
+    std::fs::rename(pumice.path().join("away"), folder.join("a")).expect("it is moved");
+    wait_until(|| keys(&pumice) == ["a", "a", "link"]);
+    // One that is written with its old time and size.
+    let time = std::fs::metadata(folder.join("a")).and_then(|found| found.modified()).expect("its time");
+    let mut file = std::fs::File::options().write(true).open(folder.join("a")).expect("a file");
+    std::io::Write::write_all(&mut file, b"yyy").expect("written");
+    file.set_modified(time).expect("its time");
+    drop(file);
+    wait_until(|| keys(&pumice) == ["a", "a", "a", "link"]);
+    // Other rights and a further name elsewhere are not news.
+    let rights = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(folder.join("a"), rights).expect("its rights");
+    std::fs::hard_link(folder.join("a"), pumice.path().join("second")).expect("a link");
+    put(&folder, "last", "x");
+    wait_until(|| keys(&pumice).iter().any(|key| key == "last"));
+    assert_eq!(keys(&pumice), ["a", "a", "a", "last", "link"]);
+}
+
+#[test]
 fn failure_of_a_trigger_stops_no_other_and_is_tried_again() {
     let pumice = given(&[trigger("a", &json!({ "job_id": "missing" })), trigger("b", &json!({}))]);
     let folder = bucket(&pumice);

@@ -110,8 +110,15 @@ impl Pumice {
 
     /// The same with these options.
     pub(crate) fn serve_with(&self, options: &[&str]) -> Server {
+        self.serve_under(options, &[])
+    }
+
+    /// The same, with variables.
+    pub(crate) fn serve_under(&self, options: &[&str], variables: &[(&str, &str)]) -> Server {
         use std::io::{BufRead, BufReader};
-        let mut child = self.command(&["serve"]).args(options).stderr(Stdio::piped()).spawn().expect("serve");
+        let mut command = self.command(&["serve"]);
+        command.args(options).envs(variables.iter().copied());
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("serve");
         let mut lines = BufReader::new(child.stderr.take().expect("stderr")).lines();
         let serves = lines.by_ref().map_while(Result::ok).any(|line| line.contains("serving"));
         assert!(serves, "serve did not come up: {:?}", child.try_wait());

@@ -14,7 +14,7 @@ use crate::duration::Span;
 use crate::ids::{ConnId, FieldText, SecretName};
 use crate::ports::StoreError;
 use crate::problem::{SpecError, did_you_mean};
-use crate::secret::SecretText;
+use crate::secret::{SecretText, remember_parts};
 use crate::text::quoted;
 
 /// How long the session of a role holds by default (lava guide, Connection type: aws).
@@ -460,6 +460,7 @@ impl Connections<'_> {
     /// The fields of a secret of Secrets Manager.
     async fn managed(&self, name: &SecretName) -> Result<Map<String, Value>, Why> {
         let text = self.secrets.managed(name).await?;
+        remember_parts(text.reveal());
         match serde_json::from_str(text.reveal()) {
             Ok(Value::Object(fields)) => Ok(fields),
             _ => Err(Why::Incomplete(format!("secret {name} is not a JSON object"))),

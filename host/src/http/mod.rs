@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
-use hyper::header::{HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, USER_AGENT};
+use hyper::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, USER_AGENT};
 use hyper::{Method, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use pumice_core::ports::{Http, HttpError, HttpRequest, HttpResponse, MAX_REDIRECTS, MAX_RESPONSE};
@@ -122,6 +122,10 @@ impl Prepared {
         if !self.headers.contains_key(HOST) {
             let host = HeaderValue::from_str(&self.target.authority()).map_err(|error| unfit(&error))?;
             request.headers_mut().insert(HOST, host);
+        }
+        // A server may ask for the length of what these methods can have (RFC 9110, 8.6).
+        if self.body.is_empty() && [Method::POST, Method::PUT, Method::PATCH].contains(&self.method) {
+            request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         Ok(request)
     }

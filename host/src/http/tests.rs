@@ -133,6 +133,19 @@ async fn request_reaches_the_server_as_given() {
 }
 
 #[tokio::test]
+async fn request_without_a_body_says_so_where_it_could_have_one() {
+    for (method, wanted) in
+        [("POST", true), ("PUT", true), ("PATCH", true), ("GET", false), ("DELETE", false)]
+    {
+        let mut server = Server::start(vec![say("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")]).await;
+        let request = HttpRequest { body: Vec::new(), ..request(method, &server.url()) };
+        Web::default().send(request).await.unwrap();
+        let sent = server.next().await;
+        assert_eq!(sent.contains("\r\ncontent-length: 0\r\n"), wanted, "{method}: {sent}");
+    }
+}
+
+#[tokio::test]
 async fn response_of_any_framing_is_read_whole() {
     for answer in [
         "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nwhole",

@@ -10,6 +10,7 @@ mod tests;
 mod tree;
 mod zipped;
 
+use std::fmt;
 use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 
@@ -24,9 +25,25 @@ pub(crate) struct Unpacked {
     pub(crate) launchers: Vec<PathBuf>,
 }
 
-/// Why an archive is refused.
+/// Why an archive is refused: completes "the package NAME …".
+#[derive(Debug)]
+struct Refused(String);
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Refused {}
+
 fn refused(why: impl Into<String>) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, why.into())
+    io::Error::new(io::ErrorKind::InvalidData, Refused(why.into()))
+}
+
+/// Whether an error has a reason in the words of this module.
+fn is_refused(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<Refused>())
 }
 
 /// Unpacks an archive of `size` bytes into an empty folder, whatever its name is: its first bytes decide its format.

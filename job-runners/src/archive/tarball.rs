@@ -5,8 +5,8 @@ use std::io::{self, Read};
 use pumice_core::text::quoted;
 use tar::{Archive, Entry, EntryType};
 
-use super::refused;
 use super::tree::Tree;
+use super::{is_refused, refused};
 
 /// Where the mark of a tar archive is, and the mark (IEEE 1003.1, pax, ustar).
 const MARK_AT: usize = 257;
@@ -79,9 +79,11 @@ fn put(entry: &mut Entry<'_, impl Read>, tree: &mut Tree<'_>) -> io::Result<()> 
 /// An error of the archive's own; those of the limits and of the system stay as they are.
 fn broken(error: io::Error) -> io::Error {
     match error.kind() {
-        io::ErrorKind::Other | io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidInput => {
-            refused(format!("is broken: {error}"))
-        }
+        _ if is_refused(&error) => error,
+        io::ErrorKind::Other
+        | io::ErrorKind::UnexpectedEof
+        | io::ErrorKind::InvalidInput
+        | io::ErrorKind::InvalidData => refused(format!("is broken: {error}")),
         _ => error,
     }
 }

@@ -356,6 +356,13 @@ fn archive_that_is_torn_or_spoilt_is_refused() {
         let (done, _outside) = unpacked(&archive, bounds(&archive));
         assert!(done.is_err(), "{compression:?}");
     }
+    // That of a zip stands in its list.
+    let mut archive = zip_of(&members).unwrap();
+    let at = archive.windows(4).position(|four| four == b"PK\x01\x02").unwrap() + 16;
+    archive[at] ^= 0x55;
+    let (done, _outside) = unpacked(&archive, bounds(&archive));
+    let error = done.unwrap_err();
+    assert!(error.to_string().starts_with("is broken: "), "{error}");
     for (archive, why) in [
         (b"".to_vec(), "neither a tar nor a zip"),
         (b"#!/bin/sh\necho x".to_vec(), "neither a tar nor a zip"),

@@ -7,8 +7,8 @@ use pumice_core::text::quoted;
 use zip::ZipArchive;
 use zip::result::ZipError;
 
-use super::refused;
 use super::tree::Tree;
+use super::{is_refused, refused};
 
 /// How an archive begins: with its first entry, or with its end when it holds none.
 const MARKS: [&[u8]; 2] = [b"PK\x03\x04", b"PK\x05\x06"];
@@ -111,7 +111,7 @@ impl<R: Read> Read for Unread<R> {
 fn unreadable(error: io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::TimedOut | io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted => error,
-        io::ErrorKind::InvalidData if error.get_ref().is_some_and(|inner| !inner.is::<ZipError>()) => error,
+        _ if is_refused(&error) => error,
         _ => refused(format!("is broken: {error}")),
     }
 }

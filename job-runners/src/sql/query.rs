@@ -1,23 +1,35 @@
 //! The items of a `foreach` that are the rows of a query (lava guide, Foreach type: query).
 
+use pumice_core::connection::Family;
 use pumice_core::duration::Span;
 use pumice_core::ids::ConnId;
 use pumice_core::job_type::{JobContext, JobError};
 use pumice_core::ports::{Cell, Rows};
 use pumice_core::problem::Invalid;
 use pumice_job_types::foreach::Item;
+use pumice_job_types::sql::is_select;
 use serde_json::{Number, Value};
 
-use super::{connect, login, of_database};
+use super::{NoRows, connect, dialect, login, of_database};
 use crate::answer::within;
 
 /// How long a query may take.
 const MAX_TIME: Span = Span::from_mins(10);
 
-/// The rows of a query, one more than `limit` at most.
+/// The statement after which a session only reads, until it ends.
+const fn reading(family: Family) -> Option<&'static str> {
+    match family {
+        Family::Postgres | Family::Redshift => Some("BEGIN READ ONLY"),
+        Family::Mysql => Some("START TRANSACTION READ ONLY"),
+        Family::Sqlite => Some("PRAGMA query_only = ON"),
+        Family::Oracle | Family::Mssql => None,
+    }
+}
+
+/// The rows of a query, one more than `limit` at most. It is carried out where it cannot write.
 ///
 /// # Errors
-/// [`JobError`] when the database cannot be reached or refuses the query, or two columns have one name.
+/// [`JobError`] when it is not a single select, the database cannot be reached or refuses it, or two columns have one name.
 pub(crate) async fn items(
     context: &JobContext<'_>,
     conn_id: &ConnId,
@@ -26,15 +38,24 @@ pub(crate) async fn items(
 ) -> Result<Vec<Item>, JobError> {
     let asking = async {
         let login = login(context, conn_id).await?;
+        if !is_select(query, dialect(login.family)) {
+            return Err(JobError::permanent(
+                "the query of the items must be a single select, and not a statement that may write",
+            ));
+        }
+        let of_query = |error: &_| of_database("the query of the items: ".to_owned(), error);
         let mut session = connect(context, conn_id, &login).await?;
         let mut rows =
             Items { names: Vec::new(), items: Vec::new(), most: limit.saturating_add(1), fault: None };
+        if let Some(reading) = reading(login.family) {
+            session.execute(reading, &mut NoRows).await.map_err(|error| of_query(&error))?;
+        }
         let asked = session.execute(query.trim().trim_end_matches(';'), &mut rows).await;
         match (asked, rows.fault) {
             (_, Some(fault)) => Err(JobError::permanent(format!("the query of the items: {fault}"))),
             // Where there are more rows than may be, no further one was taken.
             (Err(_), None) if rows.items.len() == rows.most => Ok(rows.items),
-            (Err(error), None) => Err(of_database("the query of the items: ".to_owned(), &error)),
+            (Err(error), None) => Err(of_query(&error)),
             (Ok(()), None) if rows.names.is_empty() => {
                 Err(JobError::permanent("the query of the items gives no columns: it must be a select"))
             }

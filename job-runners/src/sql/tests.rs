@@ -51,6 +51,7 @@ fn world(kind: &str, payload: Value, parameters: Value) -> World {
                 retryable: false,
             }),
         ),
+        ("select bad", Err(DatabaseError::lasting("syntax error for canary-of-sql"))),
         ("busy", Err(DatabaseError::passing("too busy"))),
     ];
     world
@@ -211,8 +212,11 @@ async fn link_in_place_of_a_file_of_rows_leads_nowhere() {
 }
 
 async fn resolved(query: &str, limit: usize) -> Result<Value, JobError> {
+    resolved_in(&world("foreach", json!("one"), json!({})), query, limit).await
+}
+
+async fn resolved_in(world: &World, query: &str, limit: usize) -> Result<Value, JobError> {
     let foreach = json!({ "type": "query", "conn_id": "db", "query": query });
-    let world = world("foreach", json!("one"), json!({}));
     let rendered = Rendered {
         payload: json!("one"),
         parameters: json!({ "foreach": foreach, "limit": limit }).as_object().unwrap().clone(),
@@ -238,10 +242,25 @@ async fn rows_of_a_query_are_the_items_of_a_foreach() {
         ("select nan", 2, "column n: nan is not a number"),
         ("select none && select a", 2, "it gives the rows of several statements"),
         ("select a", 1, "there are more than 1 items"),
-        ("insert 1", 2, "gives no columns"),
-        ("bad", 2, "the query of the items: syntax error for *****"),
+        ("select into t", 2, "gives no columns"),
+        ("select bad", 2, "the query of the items: syntax error for *****"),
     ] {
         let error = resolved(query, limit).await.unwrap_err();
         assert!(error.message.contains(wanted), "{error}");
     }
+}
+
+#[tokio::test]
+async fn query_of_items_only_reads() {
+    let world = world("foreach", json!("one"), json!({}));
+    resolved_in(&world, "select a;", 2).await.unwrap();
+    let given = world.database.given();
+    assert_eq!(given[1..], ["BEGIN READ ONLY", "select a"], "{given:?}");
+    for query in
+        ["insert into t values (1)", "delete from t returning a", "select a; delete from t", "call p()", ""]
+    {
+        let error = resolved_in(&world, query, 2).await.unwrap_err();
+        assert!(error.message.contains("must be a single select") && !error.retryable, "{query}: {error}");
+    }
+    assert_eq!(world.database.given(), given, "nothing is asked of the database");
 }

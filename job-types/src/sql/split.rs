@@ -30,14 +30,70 @@ const BODILESS: [&str; 8] = ["database", "index", "role", "schema", "sequence", 
 /// statements, as in `drop table if exists` or `select … for update`, or functions.
 const OPENING: [&str; 6] = ["begin", "for", "if", "loop", "repeat", "while"];
 /// Words after which a statement begins within a body.
-const BEFORE: [&str; 6] = ["atomic", "begin", "do", "else", "loop", "then"];
+const BEFORE: [&str; 7] = ["atomic", "begin", "do", "else", "loop", "repeat", "then"];
+/// Words that begin a block outside of a routine (MariaDB, BEGIN END). A `begin` without them begins a transaction.
+const ANONYMOUS: [&str; 3] = ["begin", "not", "atomic"];
+/// The kinds of handlers (MySQL, DECLARE ... HANDLER).
+const HANDLERS: [&str; 3] = ["continue", "exit", "undo"];
+
+/// How far the head of a handler was read, behind which a statement begins.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Head {
+    /// It is not one.
+    #[default]
+    None,
+    /// `declare`.
+    Declare,
+    /// The kind.
+    Kind,
+    /// `handler`.
+    Handler,
+    /// `for`, a comma or `not`: a condition follows.
+    For,
+    /// A condition.
+    Condition,
+}
+
+impl Head {
+    /// Reads a word; says whether the handler's statement begins with it. `starts` says whether a statement of the body does.
+    fn word(&mut self, word: &str, starts: bool) -> bool {
+        let (next, is_statement) = match (*self, word) {
+            (Self::None, "declare") if starts => (Self::Declare, false),
+            (Self::Declare, kind) if HANDLERS.contains(&kind) => (Self::Kind, false),
+            (Self::Kind, "handler") => (Self::Handler, false),
+            (Self::Handler, "for") => (Self::For, false),
+            (Self::For, "not") => (Self::For, false),
+            // Before it stood a condition in quotes.
+            (Self::For, word) if OPENING.contains(&word) => (Self::None, true),
+            (Self::For, _) => (Self::Condition, false),
+            // The text after `sqlstate` is quoted.
+            (Self::Condition, "value") => (Self::Condition, false),
+            (Self::Condition, _) => (Self::None, true),
+            _ => (Self::None, false),
+        };
+        *self = next;
+        is_statement
+    }
+
+    /// Reads a character between words.
+    const fn mark(&mut self, byte: u8) {
+        match (*self, byte) {
+            (Self::Condition, b',') => *self = Self::For,
+            (_, b';') => *self = Self::None,
+            _ => {}
+        }
+    }
+}
 
 /// The state of the statement under way.
 #[derive(Default)]
 struct Under {
     /// Whether its first word is `create`.
     creates: bool,
-    has_words: bool,
+    /// How many words there were.
+    words: usize,
+    /// Whether all of them were those of [`ANONYMOUS`].
+    is_anonymous: bool,
     /// Whether it creates what may have a body; `None` until it says so.
     is_bodied: Option<bool>,
     /// Open parentheses.
@@ -50,17 +106,21 @@ struct Under {
     after_end: bool,
     /// Whether the next word begins a statement of the body.
     starts: bool,
+    /// The handler that is being declared.
+    head: Head,
 }
 
 impl Under {
     fn word(&mut self, word: &str) {
         let word = word.to_ascii_lowercase();
         let word = word.as_str();
-        let first = !std::mem::replace(&mut self.has_words, true);
-        self.creates |= first && word == "create";
+        let index = self.words;
+        self.words += 1;
+        self.creates |= index == 0 && word == "create";
         let (after_end, starts) = (std::mem::take(&mut self.after_end), self.starts);
         self.starts = BEFORE.contains(&word);
         if !self.creates {
+            self.word_outside(index, word);
             return;
         }
         if self.is_bodied.is_none() {
@@ -68,6 +128,8 @@ impl Under {
                 .into_iter()
                 .find_map(|(words, is_bodied)| words.contains(&word).then_some(is_bodied));
         }
+        // The head of a handler ends in any word, as that of a body does.
+        let starts = self.head.word(word, starts && self.blocks > 0) || starts;
         let opens = match word {
             _ if self.is_bodied != Some(true) || after_end => false,
             // The first one, before which the head of the body ends in any word.
@@ -85,8 +147,19 @@ impl Under {
         }
     }
 
+    /// A word of a statement that creates nothing.
+    fn word_outside(&mut self, index: usize, word: &str) {
+        self.is_anonymous = (index == 0 || self.is_anonymous) && ANONYMOUS.get(index) == Some(&word);
+        if self.is_anonymous && index + 1 == ANONYMOUS.len() {
+            // From here on it is as the body of a routine.
+            (self.creates, self.is_bodied) = (true, Some(true));
+            (self.has_body, self.blocks) = (true, 1);
+        }
+    }
+
     /// A character between words.
     const fn mark(&mut self, byte: u8) {
+        self.head.mark(byte);
         match byte {
             b'(' => self.parentheses += 1,
             b')' => self.parentheses = self.parentheses.saturating_sub(1),
@@ -136,15 +209,33 @@ pub fn split(text: &str, dialect: Dialect) -> Vec<Statement<'_>> {
     found
 }
 
-/// The first word of a statement, in small letters; empty when it begins with anything else.
-#[must_use]
-pub fn first_word(text: &str, dialect: Dialect) -> String {
+/// A text without the blanks and comments at its beginning.
+fn behind_comments(text: &str, dialect: Dialect) -> &str {
     let mut rest = text.trim_start();
     while rest.starts_with(['-', '#', '/'])
         && let Some(length) = quoted(rest, dialect, false)
     {
         rest = rest[length..].trim_start();
     }
+    rest
+}
+
+/// Whether a text is a single statement that gives rows and begins as one that only reads: with `select`, `with`, `values`, `table` or a
+/// parenthesis. What it calls may write all the same.
+#[must_use]
+pub fn is_select(text: &str, dialect: Dialect) -> bool {
+    let is_empty =
+        |one: &Statement<'_>| behind_comments(one.text, dialect).trim_start_matches(';').is_empty();
+    let mut statements = split(text, dialect).into_iter().filter(|one| !is_empty(one));
+    let (Some(first), None) = (statements.next(), statements.next()) else { return false };
+    let reads = ["select", "table", "values", "with"].contains(&&*first_word(first.text, dialect));
+    reads || behind_comments(first.text, dialect).starts_with('(')
+}
+
+/// The first word of a statement, in small letters; empty when it begins with anything else.
+#[must_use]
+pub fn first_word(text: &str, dialect: Dialect) -> String {
+    let rest = behind_comments(text, dialect);
     let length = rest.bytes().take_while(|byte| is_of_word(*byte)).count();
     rest[..length].to_ascii_lowercase()
 }
@@ -324,6 +415,10 @@ mod tests {
                 "create event e on schedule every 1 day do begin select 1; for i in (select 1) do select 2; end for; end;",
                 MYSQL,
             ),
+            (
+                "create procedure p() begin repeat if a then select 1; end if; until a end repeat; repeat begin end; until a end repeat; end;",
+                MYSQL,
+            ),
             ("create function f() returns int as $$ begin return 1; end; $$ language plpgsql;", POSTGRES),
             ("do $$ begin perform 1; end $$;", POSTGRES),
         ] {
@@ -340,6 +435,73 @@ mod tests {
             "create view v as select case when a then 1 end from t; select 1",
         ] {
             assert_eq!(split(sql, POSTGRES).len(), 2, "{sql}");
+        }
+    }
+
+    #[test]
+    fn handler_of_a_body_may_have_statements_of_its_own() {
+        for handler in [
+            "declare exit handler for sqlexception begin rollback; end;",
+            "declare continue handler for sqlstate '23000' begin end;",
+            "declare continue handler for sqlstate value '23000', not found, 1062 begin select 1; end;",
+            "declare undo handler for `of mine`, `b` begin select 1; end;",
+            "declare exit handler for not found begin begin select 1; end; end;",
+            "DECLARE EXIT HANDLER FOR SQLWARNING IF a THEN SELECT 1; END IF;",
+            "declare exit handler for sqlexception case a when 1 then select 1; end case;",
+            "declare exit handler for sqlexception loop leave top; end loop;",
+            "declare exit handler for sqlexception while a do select 1; end while;",
+            "declare exit handler for mine repeat select 1; until a end repeat;",
+            // One of a statement without a block.
+            "declare exit handler for sqlexception set @a = if(1, 2, 3);",
+            "declare continue handler for not found set done = true; if done then select 1; end if;",
+            "declare begin_of, handler int; declare c cursor for select 1; declare v condition for sqlstate '1';",
+        ] {
+            for routine in [
+                "create procedure p1()\nbegin",
+                "create or replace function f() returns int begin",
+                "begin not atomic",
+            ] {
+                let sql = format!("{routine} {handler} set @a=1; select @a; end; call p1();\nselect 9");
+                let found = texts(&sql, MYSQL);
+                let rest: Vec<&str> = found.iter().skip(1).map(|(text, _)| *text).collect();
+                assert_eq!(rest, ["call p1();", "select 9"], "{sql}: {found:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn block_outside_of_a_routine_is_one_statement_and_a_transaction_is_not() {
+        let block = "begin not atomic select 1; if a then select 2; end if; end;";
+        assert_eq!(texts(&format!("{block} select 3;"), MYSQL), [(block, 1), ("select 3;", 1)]);
+        for begin in [
+            "begin",
+            "BEGIN WORK",
+            "begin transaction",
+            "begin not deferrable",
+            "begin isolation level serializable",
+        ] {
+            assert_eq!(split(&format!("{begin}; select 1; commit;"), POSTGRES).len(), 3, "{begin}");
+        }
+    }
+
+    #[test]
+    fn single_select_is_known_by_its_beginning() {
+        for (sql, wanted) in [
+            ("select 1", true),
+            ("  -- rows\nSELECT ';' ; -- of today\n", true),
+            ("with q as (select 1) select * from q;;", true),
+            ("(select 1) union (select 2)", true),
+            ("values (1)", true),
+            ("table t", true),
+            ("delete from t returning a", false),
+            ("insert into t select 1", false),
+            ("call p()", false),
+            ("select 1; delete from t", false),
+            ("/* select */ drop table t", false),
+            ("; -- nothing", false),
+            ("", false),
+        ] {
+            assert_eq!(is_select(sql, POSTGRES), wanted, "{sql}");
         }
     }
 

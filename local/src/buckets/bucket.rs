@@ -15,9 +15,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::files::{NoKey, Seen, event_of, key_of, look_at, walk};
+use super::files::{NoKey, Readiness, Seen, event_of, key_of, look_at, readiness, walk};
 use super::news::{Feed, News};
-use super::waiting::{Due, Waiting};
+use super::waiting::{Due, Stage, Waiting};
+use super::writers::is_open_for_writing;
 use crate::database::Database;
 use crate::triggers::Known;
 
@@ -33,8 +34,10 @@ const LOOK_BELOW: Duration = Duration::from_millis(100);
 const FORGET: Duration = Duration::from_mins(10);
 /// Most files whose triggers are fired at the same time.
 const AT_ONCE: usize = 64;
-/// Most files that wait at a time; the others are found by a later look.
+/// Most files of looks that wait at a time; the others are found by the next look, once half of them are done with.
 const MAX_WAITING: usize = 50_000;
+/// Most files that wait at a time with those that the system reported.
+const MAX_HEARD_OF: usize = 2 * MAX_WAITING;
 /// How many files of a look are asked about at once.
 const PIECE: usize = 512;
 /// How much earlier than the clock says the file system may have a file: it takes the time of its last tick.
@@ -65,8 +68,12 @@ enum Taken {
     Done,
     /// It may not be whole yet.
     Unsettled,
-    /// Its triggers did not start all that they should.
-    Failed(String),
+    /// The process that made it has it open.
+    Open,
+    /// A process has it open for writing, perhaps by another name, so that its end may not be reported.
+    InUse,
+    /// Its triggers did not start all that they should, for an event with this mark.
+    Failed { error: String, mark: Option<String> },
 }
 
 /// Does something with files on a thread that may wait for them.
@@ -86,6 +93,7 @@ impl Bucket {
             next_look: Instant::now(),
             below: Vec::new(),
             next_forget: Instant::now() + FORGET,
+            has_left_some: false,
             has_files: false,
             firing: HashSet::new(),
             bucket: self,
@@ -111,24 +119,33 @@ impl Bucket {
             // It is gone, or no file: a job may have moved it away.
             Ok(None) => return Ok(Taken::Done),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Taken::Done),
-            Err(error) => return Ok(Taken::Failed(error.to_string())),
+            Err(error) => return Ok(Taken::Failed { error: error.to_string(), mark: due.mark.clone() }),
         };
         let quiet = SystemClock.now() - seen.changed.max(seen.written);
-        // A clock that was put back must not make a file wait for ever.
-        if !due.is_whole
-            && quiet >= TimeDelta::zero()
-            && quiet < TimeDelta::from_std(self.settle).unwrap_or_default()
-        {
-            return Ok(Taken::Unsettled);
+        match readiness(due.stage, &seen, quiet, self.settle) {
+            Readiness::Ready => {}
+            Readiness::Unsettled => return Ok(Taken::Unsettled),
+            Readiness::Open => return Ok(Taken::Open),
+            Readiness::UnlessOpen => {
+                let id = seen.id;
+                if apart(move || is_open_for_writing(id)).await? {
+                    return Ok(Taken::InUse);
+                }
+            }
         }
         let known = self.database.known_objects(&self.name, vec![due.key.clone()]).await?.pop();
         let known = known.unwrap_or_default();
-        if known.mark.as_deref() == Some(&*seen.mark) {
+        if known.mark.as_deref().is_some_and(|mark| seen.is_known(mark, due.stage == Stage::Whole)) {
             return Ok(Taken::Done);
         }
+        let mark = seen.event_mark(due.mark.as_deref());
+        let failed = |error: String| Ok(Taken::Failed { error, mark: Some(mark.clone()) });
         if !self.is_old(&known, &seen) {
-            let event = event_of(&self.name, &due.key, path, &seen);
-            let fired = self.triggers.fire(&event).await?;
+            let event = event_of(&self.name, &due.key, path, &seen, &mark);
+            let fired = match self.triggers.fire(&event).await {
+                Ok(fired) => fired,
+                Err(error) => return failed(error.to_string()),
+            };
             let mut failures = Vec::new();
             for fired in &fired {
                 match &fired.outcome {
@@ -140,12 +157,14 @@ impl Bucket {
                 }
             }
             if !failures.is_empty() {
-                return Ok(Taken::Failed(failures.join("; ")));
+                return failed(failures.join("; "));
             }
         }
         // A file that is written meanwhile has another mark, and is news of its own.
-        self.database.objects_done(&self.name, vec![(due.key.clone(), seen.mark)]).await?;
-        Ok(Taken::Done)
+        match self.database.objects_done(&self.name, vec![(due.key.clone(), seen.mark)]).await {
+            Ok(()) => Ok(Taken::Done),
+            Err(error) => failed(error.to_string()),
+        }
     }
 }
 
@@ -162,6 +181,8 @@ struct Watcher {
     /// Folders to be looked through, and when.
     below: Vec<(Instant, PathBuf)>,
     next_forget: Instant,
+    /// Whether more files came than may wait.
+    has_left_some: bool,
     /// Whether the last look found any file. An empty folder may be where a disk is missing.
     has_files: bool,
     /// The keys whose triggers are being fired: news of them waits.
@@ -182,6 +203,10 @@ impl Watcher {
             let now = Instant::now();
             if self.feed.as_ref().is_some_and(Feed::has_missed) {
                 self.waiting.forget_writers(now);
+                self.next_look = now;
+            }
+            if self.has_left_some && self.waiting.len() < MAX_WAITING / 2 {
+                self.has_left_some = false;
                 self.next_look = now;
             }
             if self.next_look <= now {
@@ -230,16 +255,21 @@ impl Watcher {
     fn done(&mut self, due: &Due, taken: Result<Taken, StoreError>) {
         self.firing.remove(&due.key);
         let now = Instant::now();
-        let error = match taken {
+        let (error, mark) = match taken {
             Ok(Taken::Done) => return,
+            Ok(Taken::Open) => return self.waiting.open(due),
+            Ok(Taken::InUse) => {
+                self.waiting.again(due, now + self.bucket.settle.max(LOOK_WITHOUT_NEWS));
+                return;
+            }
             Ok(Taken::Unsettled) => {
                 self.waiting.again(due, now + self.bucket.settle.min(LOOK_WITHOUT_NEWS));
                 return;
             }
-            Ok(Taken::Failed(error)) => error,
-            Err(error) => error.to_string(),
+            Ok(Taken::Failed { error, mark }) => (error, mark),
+            Err(error) => (error.to_string(), due.mark.clone()),
         };
-        let again = self.waiting.failed(due, now);
+        let again = self.waiting.failed(due, mark, now);
         let again = pumice_core::duration::Span::from_secs(again.as_secs());
         let (bucket, key) = (&self.bucket.name, &due.key);
         tracing::error!(bucket, key, error, %again, "triggers failed; they are tried again");
@@ -264,28 +294,11 @@ impl Watcher {
 
     fn hear(&mut self, news: News) {
         let now = Instant::now();
-        if self.waiting.len() >= MAX_WAITING {
-            // A later look finds what is left.
-            return;
-        }
+        let settle = self.bucket.settle;
         match news {
-            News::Made(path) | News::Moved(path) if path.is_dir() && !path.is_symlink() => {
-                self.below.push((now + LOOK_BELOW, path));
-            }
-            News::Made(path) => {
-                let settle = self.bucket.settle;
-                if let Some(key) = self.key(&path) {
-                    self.waiting.made(key, now, settle);
-                }
-            }
             News::Opened(path) => {
                 if let Ok(key) = key_of(&self.bucket.root, &path) {
-                    self.waiting.opened(&key);
-                }
-            }
-            News::Written(path) => {
-                if let Some(key) = self.key(&path) {
-                    self.waiting.written(key);
+                    self.waiting.opened(&key, now, settle);
                 }
             }
             News::Gone(path) => {
@@ -293,12 +306,33 @@ impl Watcher {
                     self.waiting.gone(&key);
                 }
             }
+            News::Made(path) | News::Moved(path) if path.is_dir() && !path.is_symlink() => {
+                self.below.push((now + LOOK_BELOW, path));
+            }
+            News::Made(path) => {
+                if let Some(key) = self.key_with_room(&path) {
+                    self.waiting.made(key, now, settle);
+                }
+            }
+            News::Written(path) => {
+                if let Some(key) = self.key_with_room(&path) {
+                    self.waiting.written(key, now, settle);
+                }
+            }
             News::Closed(path) | News::Moved(path) => {
-                if let Some(key) = self.key(&path) {
+                if let Some(key) = self.key_with_room(&path) {
                     self.waiting.whole(key, now);
                 }
             }
         }
+    }
+
+    /// The key of a file that may wait. Where there are too many, a look finds what is left once there is room.
+    fn key_with_room(&mut self, path: &Path) -> Option<String> {
+        let key = self.key(path)?;
+        let has_room = self.waiting.len() < MAX_HEARD_OF || self.waiting.has(&key);
+        self.has_left_some |= !has_room;
+        has_room.then_some(key)
     }
 
     /// Watches the folder, unless it is watched already.
@@ -378,6 +412,7 @@ impl Watcher {
                 break;
             }
             if self.waiting.len() >= MAX_WAITING {
+                self.has_left_some = true;
                 is_whole = false;
                 break;
             }
@@ -413,7 +448,7 @@ impl Watcher {
             let (mut new, mut old) = (Vec::new(), Vec::new());
             for (key, known) in keys.into_iter().zip(known) {
                 let Ok(Some(seen)) = look_at(&bucket.path(&key)) else { continue };
-                if known.mark.as_deref() == Some(&*seen.mark) {
+                if known.mark.as_deref().is_some_and(|mark| seen.is_known(mark, false)) {
                 } else if bucket.is_old(&known, &seen) {
                     old.push((key, seen.mark));
                 } else {

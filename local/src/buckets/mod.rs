@@ -4,6 +4,7 @@ mod bucket;
 mod files;
 mod news;
 mod waiting;
+mod writers;
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use pumice_core::Timestamp;
 use pumice_core::ids::SecretName;
-use pumice_core::secret::SecretText;
+use pumice_core::secret::{SecretText, remember_parts};
 use serde::{Deserialize, Serialize};
 
 use super::key::{Seal, SealError};
@@ -115,7 +115,10 @@ impl SecretFile {
     }
 
     pub(super) fn get(&self, seal: &Seal, name: &SecretName) -> Result<Option<SecretText>, SealError> {
-        self.secrets.get(name.as_str()).map(|entry| seal.open(&about(name), &entry.sealed)).transpose()
+        let Some(entry) = self.secrets.get(name.as_str()) else { return Ok(None) };
+        let secret = seal.open(&about(name), &entry.sealed)?;
+        remember_parts(secret.reveal());
+        Ok(Some(secret))
     }
 
     /// Decrypts every secret: each is masked from then on.

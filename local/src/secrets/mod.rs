@@ -113,6 +113,7 @@ impl FolderSecrets {
         for (name, value) in std::env::vars() {
             if name.starts_with(SECRET_VARIABLE) {
                 pumice_core::secret::remember(&value);
+                pumice_core::secret::remember_parts(&value);
             }
         }
         self.apart(|folder| {
@@ -130,6 +131,7 @@ impl FolderSecrets {
         let variable = variable_of(name);
         if let Ok(value) = std::env::var(&variable) {
             self.check_variable(&variable, name).await?;
+            pumice_core::secret::remember_parts(&value);
             return Ok(Some(SecretText::new(value)));
         }
         let name = name.clone();

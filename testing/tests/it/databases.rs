@@ -259,6 +259,22 @@ fn serves_jobs(server: &Server) {
         job("one", "cmd", json!("echo {{globals.a+1}} {{globals.b}}"), json!({})),
     ]);
     assert_eq!(printed(&run(&specs, "each")), "2 one\n3 two;\n");
+    // Items are read: a query writes nothing, not even one that begins as a select does.
+    let writes = if server.kind == "postgres" {
+        "with q as (delete from t where a = 1 returning a) select a from q"
+    } else {
+        let function = "create function w() returns int modifies sql data begin delete from t where a = 1; return 1; end";
+        let made = run(&json!([connection, sqli(json!(function), json!({}))]), "load");
+        assert!(made.status.success(), "{made:?}");
+        "select w() as a"
+    };
+    for (query, wanted) in [(writes, "read only"), ("delete from t where a = 1", "must be a single select")] {
+        let query = json!({ "foreach": { "type": "query", "conn_id": "db", "query": query } });
+        let one = job("one", "cmd", json!("echo {{globals.a}}"), json!({}));
+        let why = reason(&json!([connection, job("load", "foreach", json!("one"), query), one]));
+        assert!(why.to_lowercase().replace('-', " ").contains(wanted), "{why}");
+    }
+    assert_eq!(rows(server, "select count(*) as n from t"), "n\n3\n");
     // Every byte of a text comes through.
     assert_eq!(rows(server, "select 'ü€😀' as u"), "u\nü€😀\n");
     // Logins that fail say why.
