@@ -4,8 +4,6 @@ mod aside;
 mod dead;
 mod requests;
 
-pub use requests::CUT_PAYLOAD;
-
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -37,6 +35,9 @@ const MAX_DELAY: u64 = 900;
 const MAX_WAIT: Duration = Duration::from_secs(20);
 /// Longest time that a message stays hidden (SQS, visibility timeout: 12 hours).
 const MAX_HIDDEN: Duration = Duration::from_secs(43_200);
+/// The field of a dead letter of the dispatcher that has the beginning of its event, in place of `requestPayload`, where
+/// all of it was too long.
+pub const CUT_PAYLOAD: &str = "requestPayloadCut";
 /// The target of the events about messages that could not be sent, which functions make a metric of.
 pub(crate) const UNSENT: &str = "pumice::unsent";
 

@@ -7,12 +7,9 @@ use pumice_core::document::parse_json;
 use pumice_core::ports::{FunctionCall, StoreError, StoreErrorKind};
 use serde_json::{Value, json};
 
-use super::Queues;
+use super::{CUT_PAYLOAD, Queues};
 use crate::names::LIVE;
 
-/// The field of a dead letter that has the beginning of its event, in place of `requestPayload`, where all of it was
-/// too long.
-pub const CUT_PAYLOAD: &str = "requestPayloadCut";
 /// Most characters of what the function answers that are kept.
 const MAX_ANSWER: usize = 2_000;
 

@@ -130,6 +130,8 @@ fn steady(value: &Value) -> Value {
                     (name, _) if MOVING.contains(&name) => json!("…"),
                     // The actor has another name at a console.
                     ("reason", Value::String(text)) => json!(text.split(", by ").next()),
+                    // The ids of the runs are others.
+                    ("expect", Value::String(text)) => json!(text.split(':').next()),
                     _ => steady(value),
                 };
                 (name.clone(), value)

@@ -113,7 +113,7 @@ fn server_that_is_stopping_is_reported_by_what_looks_at_it() {
     let why = said(&["runs", "why", &run]);
     assert!(why.trim_end().ends_with("and begins nothing more; `pumice serve` runs it after that"), "{why}");
     let listed = said(&["workers", "list"]);
-    assert!(listed.contains("stopping") && listed.contains("begins nothing more"), "{listed}");
+    assert!(listed.contains("stopping") && listed.contains("the server is stopping since"), "{listed}");
     let workers = pumice.run(&["workers", "list", "-o", "json"]).json();
     assert!(workers["served"] == true && workers["stopping"].is_string(), "{workers:#}");
     let doctor = pumice.run(&["doctor", "-o", "json"]).json();

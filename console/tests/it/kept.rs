@@ -84,7 +84,7 @@ async fn run_again_has_values_of_their_types() {
     let server = Server::start(Folder::new().await).await;
     let session = server.session(EDITOR).await;
     let job = json!({ "job_id": "sum", "type": "cmd", "worker": "core", "enabled": true,
-        "payload": "echo {{ globals.n * 2 }}", "globals": { "n": 1, "m": 1, "t": "" } });
+        "payload": "echo '{{ globals.n * 2 }}'", "globals": { "n": 1, "m": 1, "t": "" } });
     apply(&server, &job).await;
     let form = [("id", "sum"), ("global:n", "7"), ("global:t", " x "), ("globals", "on:=true\nlist:=[1,2]")];
     let run = id_of(&server.post_as(&session, "/job/run", &form).await);

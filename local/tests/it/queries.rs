@@ -153,7 +153,7 @@ async fn store_of_the_version_before_is_listed_and_counted() {
             "UPDATE runs SET id = (SELECT count(*) FROM runs AS earlier WHERE earlier.id <= runs.id);
              DELETE FROM meta; DROP TABLE connections; DROP TABLE pauses; DROP TABLE audit; DROP TABLE permits; DROP TABLE gates; DROP TABLE past_counts; DROP TABLE bulk_acts; DROP TABLE bulk_receipts; DROP TABLE run_minutes; DROP TABLE run_counts; DROP INDEX runs_bad;
              ALTER TABLE runs RENAME COLUMN pinned TO spec; DROP TABLE triggers;
-             DROP TABLE objects_seen; ALTER TABLE schedules DROP COLUMN rules; PRAGMA user_version = 5;",
+             DROP TABLE objects_seen; ALTER TABLE schedules DROP COLUMN rules; ALTER TABLE schedules DROP COLUMN superseded; PRAGMA user_version = 5;",
         )
         .unwrap();
     let insert = "INSERT INTO runs (key, rev, status, job_id, expires, record, spec) VALUES ('x', 1, '', '', 0, '', '')";

@@ -358,7 +358,7 @@ async fn runs_in_a_backlog_get_no_second_message_and_are_left_alone() {
 /// Its queue did not take its message, and has others ever since.
 #[tokio::test]
 async fn unsent_run_is_sent_by_the_next_sweep_whatever_waits() {
-    let realm = Realm::new(TimeDelta::zero());
+    let realm = Realm::with(TimeDelta::zero(), true);
     realm.memory.put_job(job("a"));
     realm.dispatch(150, TimeDelta::zero()).await;
     let trouble = |kind| *realm.trouble.lock().expect("no test panics within") = kind;

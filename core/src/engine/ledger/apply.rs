@@ -137,6 +137,20 @@ impl Ledger {
         }
     }
 
+    /// Notes in a run's record that its message was not sent, so that the next sweep sends it, whatever else waits. Where
+    /// that cannot be written, it is found as one whose message was lost.
+    pub(super) async fn note_unsent(&self, key: &RunKey) {
+        let noted = match self.site().ports.runs.load(key).await {
+            Ok(Some(run)) => self.apply_once(&run, Input::Unsent).await.map(drop),
+            Ok(None) => Ok(()),
+            Err(error) => return tracing::debug!(%key, %error, "it is not noted that a message was not sent"),
+        };
+        // Its message may have come all the same: then the run is under way.
+        if let Err(NotApplied::Commit(error, _)) = noted {
+            tracing::debug!(%key, %error, "it is not noted that a message was not sent");
+        }
+    }
+
     /// Carries out an input on a record exactly as given.
     pub(in crate::engine) async fn apply_once(&self, run: &Run, input: Input) -> Result<Run, NotApplied> {
         let now = self.now();

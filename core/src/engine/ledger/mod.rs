@@ -10,7 +10,6 @@ mod span;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use apply::NotApplied;
 use futures_util::future::join_all;
 use live::Live;
 
@@ -20,7 +19,7 @@ use crate::ids::{JobId, RunId, RunKey, WorkerName};
 use crate::job_type::Site;
 use crate::message::Message;
 use crate::ports::{Outgoing, StoreErrorKind};
-use crate::run::{Decision, Input};
+use crate::run::Decision;
 
 /// The records of a realm's runs, and what follows from their changes. Cheap to clone; all clones are one.
 #[derive(Clone, Debug)]
@@ -113,20 +112,6 @@ impl Ledger {
         let sent = sent.collect();
         join_all(late.iter().map(|key| self.note_unsent(key))).await;
         sent
-    }
-
-    /// Notes in a run's record that its message was not sent, so that the next sweep sends it, whatever else waits. Where
-    /// that cannot be written, it is found as one whose message was lost.
-    async fn note_unsent(&self, key: &RunKey) {
-        let noted = match self.site().ports.runs.load(key).await {
-            Ok(Some(run)) => self.apply_once(&run, Input::Unsent).await.map(drop),
-            Ok(None) => Ok(()),
-            Err(error) => return tracing::debug!(%key, %error, "it is not noted that a message was not sent"),
-        };
-        // Its message may have come all the same: then the run is under way.
-        if let Err(NotApplied::Commit(error, _)) = noted {
-            tracing::debug!(%key, %error, "it is not noted that a message was not sent");
-        }
     }
 
     /// Schedules messages for their time, where the realm has the port for it. One that is not costs the second way of

@@ -167,6 +167,7 @@ pub(crate) fn clock(prng: &mut Prng) -> Setup {
     setup.jobs.clear();
     // Last: the rest of a scenario stays as it was.
     zones(prng, &mut clock);
+    come_back(prng, &mut clock);
     setup.clock = Some(clock);
     setup
 }
@@ -192,6 +193,32 @@ fn zones(prng: &mut Prng, clock: &mut Clock) {
         let at = prng.within(60_000, (LASTS - 600) * 1_000);
         clock.acts.push((at, Act::Zone(zone(prng))));
     }
+}
+
+/// A job that is deleted and put again while nothing looks at the clock.
+fn come_back(prng: &mut Prng, clock: &mut Clock) {
+    let Some((from, to)) = clock.gap.filter(|(from, to)| to - from >= 3_000) else { return };
+    let put = clock.acts.iter().find_map(|(_, act)| match act {
+        Act::Put(document) => Some(document.clone()),
+        _ => None,
+    });
+    let Some(mut document) = put.filter(|_| clock.ahead == 0 && from > 600 && prng.below(2) == 0) else {
+        return;
+    };
+    let id = document["job_id"].as_str().map(str::to_owned).unwrap_or_default();
+    document["enabled"] = json!(true);
+    document["schedule"] =
+        json!([{ "crontab": "*/10 * * * *", "catch_up": "all", "max": 100_000, "window": 30 * 86_400 }]);
+    let act = if prng.below(2) == 0 {
+        Act::Delete(id)
+    } else {
+        let mut off = document.clone();
+        off["enabled"] = json!(false);
+        Act::Put(off)
+    };
+    clock.acts.push(((from - 500) * 1_000, Act::Put(document.clone())));
+    clock.acts.push(((from + 100) * 1_000, act));
+    clock.acts.push(((to - 100) * 1_000, Act::Put(document)));
 }
 
 /// Backfills of a job, which are cancelled and go on.
