@@ -42,7 +42,9 @@ impl World {
         let is_enabled = job.fields.enabled != Enabled::Static(false);
         // Where runs are made ahead of their time, a schedule that was put and replaced between two looks was never there.
         let looked = self.clocks.looked.get(&job.fields.job_id).copied().unwrap_or(BEGIN);
-        let known_from = if self.clocks.setup.ahead > 0 { looked } else { from };
+        // So are two zones of the realm.
+        let is_one = self.clocks.setup.ahead > 0 || self.clocks.zoned.is_some_and(|zoned| zoned >= looked);
+        let known_from = if is_one { looked } else { from };
         let before = self.phases_within(&job.fields.job_id, known_from, from);
         let before: Vec<Entry> =
             before.iter().rev().flat_map(|phase| phase.entries.iter().cloned()).collect();
@@ -181,25 +183,30 @@ impl World {
         }
         let next = timetable.clone();
         self.timetables.put(timetable)?;
-        self.clocks.looked.insert(next.job_id.clone(), self.now);
+        let looked = self.clocks.looked.insert(next.job_id.clone(), self.now).unwrap_or(BEGIN);
+        let meanwhile = self.phases_within(&next.job_id, looked, self.now);
         self.note(|| format!("  {} is due {:?}: {:?}", next.job_id, next.due_at, next.cursors));
         next.cursors.iter().for_each(|cursor| self.opens(&next.job_id, cursor));
         self.is_withdrawn(before.as_ref(), &next);
-        let known = before.map_or_else(Vec::new, |before| before.cursors);
+        // A job that was deleted meanwhile begins anew, and so does an entry that one of several edits had taken out.
+        let was_gone = meanwhile.len() > 2 || meanwhile.iter().any(|phase| phase.entries.is_empty());
+        let known = before.filter(|_| !was_gone).map_or_else(Vec::new, |before| before.cursors);
+        let was_off = meanwhile.iter().any(|phase| !phase.is_enabled);
         for (index, cursor) in next.cursors.iter().enumerate() {
             let is_same = |known: &&Cursor| known.fingerprint == cursor.fingerprint;
             // Of two entries that are due at the same times, which is which?
             let mut others = known.iter().filter(is_same);
             let is_one = next.cursors.iter().filter(is_same).count() == 1;
             if let (Some(known), None, true) = (others.next(), others.next(), is_one) {
-                self.moved(&next.job_id, index, known, cursor);
+                self.moved(&next.job_id, index, (known, cursor), was_off);
             }
         }
         Ok(())
     }
 
-    /// A cursor was moved.
-    fn moved(&mut self, job_id: &JobId, index: usize, before: &Cursor, after: &Cursor) {
+    /// A cursor was moved from one to another; `was_off` where its job was not enabled since the look before.
+    fn moved(&mut self, job_id: &JobId, index: usize, cursors: (&Cursor, &Cursor), was_off: bool) {
+        let (before, after) = cursors;
         let goes_back = after.last < before.last || (after.next.is_some() && after.next < before.next);
         if goes_back {
             self.audit.fail("a cursor never goes back", format!("{job_id}: {before:?}, then {after:?}"));
@@ -222,9 +229,11 @@ impl World {
         }
         let in_time = self.now - IN_TIME + SLACK;
         // Slots that were due during a pause that is over, or before the job was enabled, are not made up for.
+        let began_last = phases.last().map_or(self.now, |phase| phase.from + SLACK);
         let paused = match before.state {
             State::Paused { until: Some(until), .. } => until + SLACK,
-            State::Disabled => phases.last().map_or(self.now, |phase| phase.from + SLACK),
+            State::Disabled => began_last,
+            _ if was_off => began_last,
             _ => BEGIN - TimeDelta::days(1),
         };
         for entry in entries.iter().take(1).filter(|_| entries.iter().all(|entry| entry.max_runs.is_none())) {

@@ -90,6 +90,8 @@ pub(crate) struct Clocks {
     own_pauses: BTreeMap<JobId, Timestamp>,
     /// The realm before it got another zone, and until when a process may remember it.
     realm_before: Option<(Arc<RealmSpec>, Timestamp)>,
+    /// When the realm got another zone last.
+    zoned: Option<Timestamp>,
     /// The realm with its first zone.
     first_realm: Option<Arc<RealmSpec>>,
 }
@@ -197,7 +199,8 @@ fn zones(prng: &mut Prng, clock: &mut Clock) {
 
 /// A job that is deleted and put again while nothing looks at the clock.
 fn come_back(prng: &mut Prng, clock: &mut Clock) {
-    let Some((from, to)) = clock.gap.filter(|(from, to)| to - from >= 3_000) else { return };
+    let is_long = |(from, to): &(u64, u64)| to - from >= 3_000 && *to < LASTS - 600;
+    let Some((from, to)) = clock.gap.filter(is_long) else { return };
     let put = clock.acts.iter().find_map(|(_, act)| match act {
         Act::Put(document) => Some(document.clone()),
         _ => None,
@@ -369,6 +372,7 @@ impl World {
         let realm = Arc::new(RealmSpec::parse(&realm).expect("a realm"));
         let before = std::mem::replace(&mut self.realm, realm);
         self.clocks.realm_before = Some((before, self.now + REMEMBERED));
+        self.clocks.zoned = Some(self.now);
         self.clocks.first_realm.get_or_insert_with(|| self.realm.clone());
         let all: Vec<JobId> = self.timetables.all().into_iter().map(|one| one.job_id).collect();
         let now = self.now;
