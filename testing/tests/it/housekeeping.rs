@@ -63,6 +63,10 @@ impl RunStore for Slow {
 
     async fn commit(&self, change: &Change) -> Result<bool, CommitError> {
         self.clock.advance_to(self.clock.now() + self.write);
+        if self.apart {
+            let bare = Change { message: None, ..change.clone() };
+            return self.memory.commit(&bare).await.map(|_| false);
+        }
         self.memory.commit(change).await
     }
 
