@@ -56,13 +56,10 @@ async fn troubles(realm: &dyn Realm) -> Vec<String> {
     if realm.is_served() == Some(false) {
         reasons.push("no process runs the jobs of this folder".to_owned());
     }
-    match realm.stopping_since().await {
-        Ok(Some(since)) => reasons.push(format!(
-            "the server of this folder is stopping since {}, and begins nothing more",
-            pumice_core::clock::utc(since)
-        )),
-        // The next question finds that the store does not answer.
-        Ok(None) | Err(_) => {}
+    // Where the store does not answer, the next question finds so.
+    if let Ok(Some(since)) = realm.stopping_since().await {
+        let since = pumice_core::clock::utc(since);
+        reasons.push(format!("the server of this folder is stopping since {since}, and begins nothing more"));
     }
     match realm.runs().due(realm.now() - SWEPT, 1).await {
         Ok(due) if due.is_empty() => {}
