@@ -345,6 +345,9 @@ pub(crate) struct Dispatch {
     /// With --wait: a skipped run counts as complete
     #[arg(long, requires = "wait")]
     pub(crate) allow_skipped: bool,
+    /// Check every request and show the runs that would be made; dispatch nothing
+    #[arg(long, conflicts_with_all = ["wait", "resume"])]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, Subcommand)]

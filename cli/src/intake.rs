@@ -52,6 +52,7 @@ pub(crate) struct Sender<'a> {
     target: &'a Target,
     /// Gives keys to requests without one, where the same may be sent again.
     keys: Option<Keys>,
+    dry_run: bool,
     counts: IntakeCounts,
 }
 
@@ -64,8 +65,8 @@ struct Sending {
 }
 
 impl<'a> Sender<'a> {
-    pub(crate) fn new(target: &'a Target, keys: Option<Keys>) -> Self {
-        Self { target, keys, counts: IntakeCounts::default() }
+    pub(crate) fn new(target: &'a Target, keys: Option<Keys>, dry_run: bool) -> Self {
+        Self { target, keys, dry_run, counts: IntakeCounts::default() }
     }
 
     async fn take(&mut self, batch: Vec<Placed>) -> Batch {
@@ -104,13 +105,17 @@ impl<'a> Sender<'a> {
 
     async fn send(&mut self, sending: Sending, done: &mut Batch) {
         let Sending { requests, places, .. } = sending;
-        match self.target.ask(dispatch, &Dispatch { requests, key: None, places }).await {
-            Ok(Outcomes { accepted, refused, .. }) => {
-                let existing = accepted.iter().filter(|one| one.existing).count();
+        let request = Dispatch { requests, key: None, places, dry_run: self.dry_run };
+        match self.target.ask(dispatch, &request).await {
+            Ok(Outcomes { accepted, refused, foreseen, .. }) => {
+                let existing = accepted.iter().map(|one| one.existing);
+                let existing =
+                    existing.chain(foreseen.iter().map(|one| one.existing)).filter(|one| *one).count();
                 self.counts.existing += existing;
-                self.counts.taken += accepted.len() - existing;
+                self.counts.taken += accepted.len() + foreseen.len() - existing;
                 self.counts.refused += refused.len();
                 done.outcomes.accepted.extend(accepted);
+                done.outcomes.foreseen.extend(foreseen);
                 done.outcomes.refused.extend(refused);
             }
             Err(error) => done.failed = Some(error),

@@ -76,7 +76,9 @@ pub(crate) fn edit(
 
 /// The same of all that there are, and of the jobs with a schedule that have none: others started them so far.
 pub(crate) fn touch_all(connection: &Connection, at: Timestamp) -> Result<(), rusqlite::Error> {
-    let sql = "UPDATE schedules SET rev = rev + 1, due_at = ?1, changed = ?1";
+    // As `Timetable::under_other_rules` has it.
+    let sql = r#"UPDATE schedules SET rev = rev + 1, due_at = ?1, changed = ?1, superseded = CASE
+        WHEN superseded LIKE '%"job":null%' THEN json_array(json_object('since', ?1, 'job', NULL)) END"#;
     connection.execute(sql, [micros(at)])?;
     make_missing(connection, at).map(drop)
 }

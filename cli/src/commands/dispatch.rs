@@ -14,8 +14,8 @@ use pumice_local::SystemClock;
 use pumice_service::Realm as _;
 use pumice_service::audit::Act;
 use pumice_service::dispatch::{
-    AcceptedRun, BATCH, Batch, Batches, FileDigest, Giver, Intake, IntakeCounts, Keys, ListName, Outcomes,
-    RefusedRequest, Repeats, Source, Unchanged, batches, read,
+    AcceptedRun, BATCH, Batch, Batches, FileDigest, ForeseenRun, Giver, Intake, IntakeCounts, Keys, ListName,
+    Outcomes, RefusedRequest, Repeats, Source, Unchanged, batches, read,
 };
 use serde_json::{Value, json};
 
@@ -40,7 +40,7 @@ pub(super) async fn dispatch(global: &Global, options: Dispatch) -> Result<(), F
         Some(file) => List::of(file, &options, &target).await?,
         None => List::default(),
     };
-    if let Some(name) = &list.name {
+    if let Some(name) = list.name.as_ref().filter(|_| !options.dry_run) {
         let file = options.file.as_deref().unwrap_or(Path::new("-")).display();
         let how = format!("pumice dispatch --file {file} --resume {}", name.as_str());
         note(global, &[format!("should it be interrupted, it goes on with: {how}")]);
@@ -50,7 +50,8 @@ pub(super) async fn dispatch(global: &Global, options: Dispatch) -> Result<(), F
         global,
         intake: list.taker(&target, &options, batches).await?,
         // Those that are followed are shown together, and so is YAML.
-        keeps: options.wait || global.output == Format::Yaml,
+        keeps: options.wait || options.dry_run || global.output == Format::Yaml,
+        dry_run: options.dry_run,
         outcomes: Outcomes::default(),
         refusals: Refusals::default(),
         kept: KeptRefusals::new(),
@@ -59,6 +60,7 @@ pub(super) async fn dispatch(global: &Global, options: Dispatch) -> Result<(), F
     };
     let act = Act::new("dispatch", &recorded(&options)).on("job", &options.jobs);
     let entry = match &target {
+        Target::Here(_) if options.dry_run => None,
         Target::Here(realm) => act.begin(&**realm).await?,
         // The console writes an entry for each batch.
         Target::There(_) => None,
@@ -200,7 +202,7 @@ impl List {
         let keys = key.map(Keys::new).transpose().map_err(|error| of_option("--key", error))?;
         let realm = match target {
             Target::Here(realm) => realm,
-            Target::There(_) => return Ok(Taker::There(Sender::new(target, keys), batches)),
+            Target::There(_) => return Ok(Taker::There(Sender::new(target, keys, options.dry_run), batches)),
         };
         let again = match (keys, &self.name) {
             (Some(keys), _) => Repeats::Keyed(keys),
@@ -208,7 +210,7 @@ impl List {
             (None, None) => Repeats::Never,
         };
         let (intake, preparer) = Intake::new(&**realm, again).await?;
-        Ok(Taker::Here(Box::new(intake), preparer.ahead(batches)))
+        Ok(Taker::Here(Box::new(intake.dry(options.dry_run)), preparer.ahead(batches)))
     }
 
     /// Has the file read, batch by batch.
@@ -229,6 +231,7 @@ struct Taking<'a> {
     global: &'a Global,
     intake: Taker<'a>,
     keeps: bool,
+    dry_run: bool,
     outcomes: Outcomes,
     /// The refused requests that are reported.
     refusals: Refusals,
@@ -266,7 +269,11 @@ impl Taking<'_> {
         if self.counts().all() == 0 {
             return Err(Failure::wrong(format!("{} holds no request", file.display())));
         }
-        if self.counts().all() > BATCH || self.counts().existing > 0 {
+        if self.dry_run {
+            let counts = self.counts();
+            let fine = counts.taken + counts.existing;
+            note(self.global, &[format!("{fine} of {} requests would be taken; none was", counts.all())]);
+        } else if self.counts().all() > BATCH || self.counts().existing > 0 {
             note(self.global, &[self.counts().summary()]);
         }
         Ok(())
@@ -286,6 +293,9 @@ impl Taking<'_> {
         let mut lines = String::new();
         for accepted in outcomes.accepted {
             self.accept(accepted, &mut lines);
+        }
+        for foreseen in outcomes.foreseen {
+            self.foresee(foreseen, &mut lines);
         }
         if !lines.is_empty() {
             self.clear();
@@ -318,6 +328,27 @@ impl Taking<'_> {
             self.roots.push(RunKey::root(accepted.run_id));
             self.outcomes.accepted.push(accepted);
         }
+    }
+
+    /// Keeps a run that would be made, or adds the line to print for it.
+    fn foresee(&mut self, run: ForeseenRun, lines: &mut String) {
+        if let Some(warning) = &run.warning {
+            self.clear();
+            warn(self.global, &[format!("{}: {warning}", escaped(run.job_id.as_str()))]);
+        }
+        if !matches!(self.global.output, Format::Table | Format::Wide) {
+            self.outcomes.foreseen.push(run);
+            return;
+        }
+        let at = pumice_core::clock::utc(run.at.0);
+        let what = match (&run.run_id, run.existing, run.enabled) {
+            (Some(id), ..) => format!("is there already: run {id}"),
+            (None, true, _) => "would be one run with that of an earlier request".to_owned(),
+            (None, false, false) => "would be skipped: the job is not enabled".to_owned(),
+            (None, false, true) => format!("would be dispatched to worker {}, due {at}", run.worker),
+        };
+        // Writing to a text never fails.
+        let _ = writeln!(lines, "{}  {what}", escaped(run.job_id.as_str()));
     }
 
     fn refuse(&mut self, refused: RefusedRequest) -> Result<(), Failure> {

@@ -214,3 +214,54 @@ fn another_file_does_not_go_on_where_one_was_interrupted() {
     }
     assert_eq!(count(&pumice), 2);
 }
+
+#[test]
+fn dry_run_shows_the_runs_that_requests_would_make_and_makes_none() {
+    let pumice = realm();
+    let off = json!({ "job_id": "off", "type": "log", "worker": "w", "enabled": false, "payload": null });
+    pumice.write("off.json", off.to_string());
+    assert_eq!(pumice.run(&["apply", "off.json"]).status, 0);
+    let id = pumice.run(&["dispatch", "a", "--key", "monday", "-o", "json"]).json();
+    let id = id["accepted"][0]["run_id"].as_str().expect("a run").to_owned();
+    let request = |job: &str, key: &str| json!({ "job_id": job, "idempotency_key": key }).to_string();
+    let list = [
+        "a -g x=1".to_owned(),
+        "b -d 5m".to_owned(),
+        "off".to_owned(),
+        request("a", "monday"),
+        request("b", "monday"),
+        request("b", "monday"),
+        json!({ "job_id": "b", "idempotency_key": "monday", "globals": { "x": 1 } }).to_string(),
+        "nowhere".to_owned(),
+    ];
+    pumice.write("list", list.join("\n"));
+    let shown = pumice.run(&["dispatch", "--file", "list", "--dry-run"]);
+    let lines: Vec<&str> = shown.out.lines().collect();
+    assert!(shown.status == 2 && lines.len() == 6, "{shown:?}");
+    for (line, wanted) in lines.iter().zip([
+        "a  would be dispatched to worker w, due 2",
+        "b  would be dispatched to worker w, due 2",
+        "off  would be skipped: the job is not enabled",
+        &format!("a  is there already: run {id}"),
+        "b  would be dispatched to worker w, due 2",
+        "b  would be one run with that of an earlier request",
+    ]) {
+        assert!(line.starts_with(wanted), "{line}: {wanted}");
+    }
+    for wanted in
+        ["line 8: no such job nowhere", "line 7: ", "monday", "6 of 8 requests would be taken; none was"]
+    {
+        assert!(shown.err.contains(wanted), "{wanted}: {}", shown.err);
+    }
+    let json = pumice.run(&["dispatch", "a", "b", "--dry-run", "-o", "json"]).json();
+    let foreseen = json["foreseen"].as_array().expect("runs");
+    assert!(foreseen.len() == 2 && json["accepted"] == json!([]), "{json:#}");
+    assert!(foreseen.iter().all(|one| one["worker"] == "w" && one.get("run_id").is_none()), "{json:#}");
+    assert_eq!(count(&pumice), 1, "the one that was asked for");
+    // Nor is it in the audit.
+    let audit = pumice.run(&["audit", "list", "--where", "act:dispatch", "-o", "json"]).json();
+    assert_eq!(audit["entries"].as_array().map(Vec::len), Some(1), "{audit:#}");
+    for other in ["--wait", "--resume=x"] {
+        assert_eq!(pumice.run(&["dispatch", "--file", "list", "--dry-run", other]).status, 2);
+    }
+}

@@ -281,8 +281,11 @@ async fn start(ask: &Ask, id: &str, job: &JobId) -> Result<Response, Fault> {
     if let Some(key) = ask.form.get("key") {
         asked["idempotency_key"] = json!(format!("console:{key}"));
     }
-    let outcomes =
-        dispatch(ask.realm(), &Dispatch { requests: vec![asked], key: None, places: Vec::new() }).await?;
+    let outcomes = dispatch(
+        ask.realm(),
+        &Dispatch { requests: vec![asked], key: None, places: Vec::new(), dry_run: false },
+    )
+    .await?;
     match (outcomes.accepted.first(), outcomes.refused.first()) {
         (Some(run), _) => {
             let warning = run.warning.as_ref().map(|one| format!(": {one}")).unwrap_or_default();

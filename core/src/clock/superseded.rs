@@ -54,6 +54,15 @@ impl Timetable {
         Self { superseded, ..self.touched(at) }
     }
 
+    /// To be looked at, as the realm's rules for schedules are others from a time on. When the job was due meanwhile, by the
+    /// rules before, cannot be known any more; that it was gone can.
+    #[must_use]
+    pub fn under_other_rules(&self, at: Timestamp) -> Self {
+        let was_gone = self.superseded.iter().any(|one| one.job.is_none());
+        let superseded = was_gone.then_some(Superseded { since: at, job: None }).into_iter().collect();
+        Self { superseded, ..self.touched(at) }
+    }
+
     /// The job's schedule, with those that were superseded since the last look.
     #[must_use]
     pub fn schedule_of(&self, job: &JobSpec, realm: &RealmSpec, settings: &Settings) -> JobSchedule {

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use crate::ids::{JobId, RunId};
+use crate::Timestamp;
+use crate::ids::{JobId, RunId, WorkerName};
 use crate::job_type::DispatchError;
 use crate::ports::Created;
 use crate::request::{DispatchRequest, When};
@@ -20,6 +21,25 @@ pub struct Accepted {
     /// Whether the run was there already, under the same idempotency key.
     pub existing: bool,
     /// A warning for its caller, as why its templates could not be rendered yet.
+    pub warning: Option<String>,
+}
+
+/// A run that a request would make.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Foreseen {
+    /// The job.
+    pub job_id: JobId,
+    /// The worker that it would be for.
+    pub worker: WorkerName,
+    /// When it would be due.
+    pub at: Timestamp,
+    /// Whether it would run: one of a job that is not enabled is skipped.
+    pub is_enabled: bool,
+    /// Whether the run is there already under the same idempotency key, or an earlier request would make it.
+    pub existing: bool,
+    /// The run, where it is there.
+    pub run_id: Option<RunId>,
+    /// A warning for the caller, as why its templates cannot be rendered yet.
     pub warning: Option<String>,
 }
 

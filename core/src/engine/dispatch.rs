@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 
-use super::answer::{Accepted, answer, keyed, taken_by};
+use super::answer::{Accepted, answer, keyed};
 use super::fresh::{First, asked, first_message, keyed_run, not_before, record, skipped};
 use super::jobs::{Checked, Jobs, no_such_job};
 use super::lava::WorkerKind;
@@ -90,20 +90,20 @@ enum Taking {
 
 /// A run about to be made, with its message.
 #[derive(Debug)]
-struct Prepared {
-    new: NewRun,
+pub(super) struct Prepared {
+    pub(super) new: NewRun,
     first: First,
     worker: WorkerKind,
-    warning: Option<String>,
+    pub(super) warning: Option<String>,
 }
 
 /// Requests that were read, checked and rendered, of which nothing is recorded yet.
 #[derive(Debug)]
 pub struct PreparedBatch {
     /// The runs that are to be made.
-    runs: Vec<Prepared>,
+    pub(super) runs: Vec<Prepared>,
     /// Of each request why it is refused, if it is.
-    refused: Vec<Option<DispatchError>>,
+    pub(super) refused: Vec<Option<DispatchError>>,
 }
 
 /// Work that is left when a run has been made.
@@ -438,17 +438,6 @@ impl Dispatcher {
             worker,
             warning,
         })
-    }
-
-    /// Why a request with an idempotency key would be refused for another that has the key; `None` where it would not.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the store cannot be reached.
-    pub async fn key_taken(&self, request: &DispatchRequest) -> Result<Option<DispatchError>, StoreError> {
-        let Some(keyed) = keyed(request) else { return Ok(None) };
-        let run_id = keyed_run(&self.site().realm, &request.job_id, &keyed.key);
-        let existing = self.site().ports.runs.peek(&RunKey::root(run_id)).await?;
-        Ok(existing.and_then(|existing| taken_by(&existing, Some(&keyed), &request.job_id)))
     }
 
     /// Payload and parameters as they would run at `start`, with nothing recorded or sent, and with placeholders for secrets.

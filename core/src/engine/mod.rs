@@ -6,6 +6,7 @@
 
 mod answer;
 mod dispatch;
+mod foresee;
 mod fresh;
 mod halt;
 mod housekeeping;
@@ -21,7 +22,7 @@ mod triggers;
 mod trouble;
 mod work;
 
-pub use answer::Accepted;
+pub use answer::{Accepted, Foreseen};
 pub use dispatch::{Dispatcher, PreparedBatch, Preview};
 pub use halt::Halt;
 pub use housekeeping::Housekeeper;

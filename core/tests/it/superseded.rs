@@ -269,3 +269,19 @@ fn backfill_goes_on_with_its_entry_or_stops() {
     edited.put("00:30:00", json!([region("us")]));
     assert_eq!(earlier.coming(&edited.plan()).map(Iterator::count), Ok(4));
 }
+
+#[test]
+fn other_rules_of_the_realm_meanwhile_start_nothing_that_is_past() {
+    let mut folder = Folder::default();
+    let every_hour = hourly();
+    folder.put("00:30:00", json!([hourly()])).put("00:31:00", json!([every_hour, "15 12 * * *"]));
+    folder.timetable = folder.timetable.map(|one| one.under_other_rules(instant("03:30:00")));
+    assert_eq!(folder.starts("04:00:01"), ["0 04:00"]);
+    // A job that was gone begins anew all the same.
+    let mut gone = Folder::default();
+    gone.put("00:30:00", hourly()).look("00:30:01");
+    gone.change("01:30:00", None).put("02:30:00", hourly());
+    gone.timetable = gone.timetable.map(|one| one.under_other_rules(instant("03:30:00")));
+    assert_eq!(gone.timetable.as_ref().unwrap().superseded.len(), 1);
+    assert_eq!(gone.starts("04:00:01"), ["0 04:00"]);
+}

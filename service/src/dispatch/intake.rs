@@ -2,18 +2,19 @@
 
 use std::collections::HashMap;
 
-use pumice_core::engine::{Dispatcher, PreparedBatch};
+use pumice_core::engine::{Accepted, Dispatcher, Foreseen, PreparedBatch};
 use pumice_core::ids::RunId;
 use pumice_core::job_type::DispatchError;
 use pumice_core::ports::StoreError;
 use pumice_core::request::{BadRequest, DispatchRequest, parse_value};
+use pumice_core::run::Keyed;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::mpsc::{Receiver, channel};
 
 use super::file::{Keys, Placed, check_list_key};
-use super::{AcceptedRun, Outcomes, RefusedRequest};
+use super::{AcceptedRun, ForeseenRun, Outcomes, RefusedRequest};
 use crate::audit::Act;
 use crate::failure::Error;
 use crate::realm::Realm;
@@ -32,6 +33,9 @@ pub struct Dispatch {
     /// The name of each request in a refusal, as `line 3` of a file; default: its job.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub places: Vec<String>,
+    /// Show what would be dispatched, and dispatch nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
 }
 
 /// The outcome of a batch.
@@ -52,6 +56,8 @@ pub struct Intake {
     counts: IntakeCounts,
     /// The first runs that it made.
     first: Vec<RunId>,
+    /// Where nothing is made: the keys of the requests that were foreseen.
+    foreseen: Option<HashMap<RunId, Keyed>>,
 }
 
 /// Reads, checks and renders the requests of batches for an intake.
@@ -149,7 +155,16 @@ impl Intake {
     pub async fn new(realm: &dyn Realm, again: Repeats) -> Result<(Self, Preparer), Error> {
         let dispatcher = Dispatcher::new(realm.site().await?, realm.registry().clone());
         let preparer = Preparer { dispatcher: dispatcher.clone(), again, place: 0 };
-        Ok((Self { dispatcher, counts: IntakeCounts::default(), first: Vec::new() }, preparer))
+        Ok((
+            Self { dispatcher, counts: IntakeCounts::default(), first: Vec::new(), foreseen: None },
+            preparer,
+        ))
+    }
+
+    /// The same, which makes nothing: its outcomes are the runs that it would make.
+    #[must_use]
+    pub fn dry(self, is_dry: bool) -> Self {
+        Self { foreseen: is_dry.then(HashMap::new), ..self }
     }
 
     /// How many requests there were, and what became of them.
@@ -169,22 +184,22 @@ impl Intake {
         let Prepared { places, unread, runs } = batch;
         let mut outcomes = Outcomes { refused: unread, ..Outcomes::default() };
         let (mut failed, mut key_taken) = (None, None);
-        let taken = match runs {
-            Ok(runs) => self.dispatcher.make(runs).await,
-            Err(error) => Err(error),
-        };
-        let taken = taken.unwrap_or_else(|error| {
+        let taken = self.made(runs).await.unwrap_or_else(|error| {
             failed = Some(Error::from(error));
             Vec::new()
         });
         for (request, outcome) in places.into_iter().zip(taken) {
             match outcome {
-                Ok(run) => {
+                Ok(Made::Run(run)) => {
                     if !run.existing && self.first.len() < MAX_FIRST {
                         self.first.push(run.run_id);
                     }
-                    *(if run.existing { &mut self.counts.existing } else { &mut self.counts.taken }) += 1;
+                    self.counts.add(run.existing);
                     outcomes.accepted.push(AcceptedRun::from(run));
+                }
+                Ok(Made::Foreseen(run)) => {
+                    self.counts.add(run.existing);
+                    outcomes.foreseen.push(ForeseenRun::from(run));
                 }
                 Err(DispatchError::Store(error)) => failed = Some(Error::from(error)),
                 Err(refused) => {
@@ -199,6 +214,27 @@ impl Intake {
         self.counts.refused += outcomes.refused.len();
         Batch { outcomes, failed, key_taken }
     }
+
+    /// Makes the runs of a batch, or foresees them.
+    async fn made(
+        &mut self,
+        runs: Result<PreparedBatch, StoreError>,
+    ) -> Result<Vec<Result<Made, DispatchError>>, StoreError> {
+        let runs = runs?;
+        Ok(match &mut self.foreseen {
+            None => self.dispatcher.make(runs).await?.into_iter().map(|run| run.map(Made::Run)).collect(),
+            Some(seen) => {
+                let foreseen = self.dispatcher.foresee(runs, seen).await?;
+                foreseen.into_iter().map(|run| run.map(Made::Foreseen)).collect()
+            }
+        })
+    }
+}
+
+/// A run of a request, made or not.
+enum Made {
+    Run(Accepted),
+    Foreseen(Foreseen),
 }
 
 /// How many requests there were, and what became of them.
@@ -213,6 +249,10 @@ pub struct IntakeCounts {
 }
 
 impl IntakeCounts {
+    const fn add(&mut self, existing: bool) {
+        *(if existing { &mut self.existing } else { &mut self.taken }) += 1;
+    }
+
     /// All of them.
     #[must_use]
     pub const fn all(self) -> usize {
@@ -237,10 +277,11 @@ impl IntakeCounts {
 /// refused.
 pub async fn dispatch(realm: &dyn Realm, request: &Dispatch) -> Result<Outcomes, Error> {
     let jobs = request.requests.iter().filter_map(|one| one.get("job_id").and_then(Value::as_str));
-    let act = Act::new("dispatch", request).on("job", jobs);
+    let act = Act::new("dispatch", request).on("job", jobs).dry(request.dry_run);
     let work = async {
         let outcomes = taking(realm, request).await?;
-        if let (true, Some(first)) = (outcomes.accepted.is_empty(), outcomes.refused.first()) {
+        let is_none = outcomes.accepted.is_empty() && outcomes.foreseen.is_empty();
+        if let (true, Some(first)) = (is_none, outcomes.refused.first()) {
             act.refuse(first.error.clone());
         }
         Ok(outcomes)
@@ -249,7 +290,8 @@ pub async fn dispatch(realm: &dyn Realm, request: &Dispatch) -> Result<Outcomes,
 }
 
 async fn taking(realm: &dyn Realm, request: &Dispatch) -> Result<Outcomes, Error> {
-    let (mut intake, mut preparer) = Intake::new(realm, Repeats::Never).await?;
+    let (intake, mut preparer) = Intake::new(realm, Repeats::Never).await?;
+    let mut intake = intake.dry(request.dry_run);
     let zone = realm.site().await?.zone.tz();
     let mut parsed = parse_value(&Value::Array(request.requests.clone()), zone);
     if !request.places.is_empty() && request.places.len() != request.requests.len() {

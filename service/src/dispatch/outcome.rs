@@ -1,20 +1,24 @@
 //! Outcomes of requests.
 
-use pumice_core::engine::Accepted;
-use pumice_core::ids::{JobId, RunId};
+use pumice_core::engine::{Accepted, Foreseen};
+use pumice_core::ids::{JobId, RunId, WorkerName};
 use pumice_core::run::Status;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::runs::RunShown;
+use crate::time::Instant;
 
 /// Outcomes of requests: the answer of the `dispatch` command and of the dispatcher function.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Outcomes {
     /// The requests that were taken.
     pub accepted: Vec<AcceptedRun>,
-    /// The requests that were not.
+    /// The requests that were not, or would not be.
     pub refused: Vec<RefusedRequest>,
+    /// The runs that the other requests would make, where nothing was to be dispatched.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub foreseen: Vec<ForeseenRun>,
     /// The runs and all that they started, when their ends were waited for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runs: Option<Vec<RunShown>>,
@@ -41,6 +45,35 @@ impl From<Accepted> for AcceptedRun {
     fn from(run: Accepted) -> Self {
         let Accepted { job_id, run_id, status, existing, warning } = run;
         Self { job_id, run_id, status, existing, warning }
+    }
+}
+
+/// A run that a request would make.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ForeseenRun {
+    /// The job.
+    #[serde(deserialize_with = "JobId::deserialize_stored")]
+    pub job_id: JobId,
+    /// The worker that it would be for.
+    pub worker: WorkerName,
+    /// When it would be due.
+    pub at: Instant,
+    /// Whether it would run: one of a job that is not enabled is skipped.
+    pub enabled: bool,
+    /// Whether the run is there already under the same idempotency key, or an earlier request would make it.
+    pub existing: bool,
+    /// The run, where it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_id: Option<RunId>,
+    /// A note for the caller, as why its templates cannot be rendered yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
+}
+
+impl From<Foreseen> for ForeseenRun {
+    fn from(run: Foreseen) -> Self {
+        let Foreseen { job_id, worker, at, is_enabled, existing, run_id, warning } = run;
+        Self { job_id, worker, at: Instant(at), enabled: is_enabled, existing, run_id, warning }
     }
 }
 

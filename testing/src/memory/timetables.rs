@@ -69,6 +69,13 @@ impl TimetableTable {
         self.0.insert(job_id.clone(), touched);
     }
 
+    /// Has the timetable of a job looked at, as the realm's rules are others.
+    pub fn go_by_other_rules(&mut self, job_id: &JobId, at: Timestamp) {
+        if let Some(timetable) = self.0.get_mut(job_id) {
+            *timetable = timetable.under_other_rules(at);
+        }
+    }
+
     /// Has the timetable of a job looked at that was changed.
     pub fn edit(&mut self, job_id: &JobId, before: Option<&Doc>, after: Option<&Doc>, at: Timestamp) {
         let edited = match self.0.get(job_id) {

@@ -32,7 +32,7 @@ pub(super) const PROMPT: TimeDelta = TimeDelta::seconds(5);
 const HUNG: TimeDelta = TimeDelta::minutes(7);
 
 /// How long a run may stand still besides, because of its actions.
-fn hung(run_id: RunId) -> TimeDelta {
+pub(super) fn hung(run_id: RunId) -> TimeDelta {
     if hangs(run_id) { HUNG } else { TimeDelta::zero() }
 }
 
@@ -317,8 +317,10 @@ impl Audit {
             format!("{key} at epoch {}: {stored:?}", run.epoch)
         });
         if let Some(parent) = key.parent().and_then(|parent| runs.get(&parent)) {
-            let left =
-                parent.ts_end.is_some_and(|end| end + APART < now) || attempt_of(key) != parent.attempt;
+            // A host that stood still since its claim, which it still has, cannot know.
+            let still = self.stood_still_for(task);
+            let left = parent.ts_end.is_some_and(|end| end + APART + still < now)
+                || attempt_of(key) != parent.attempt;
             self.expect(!left, "no child is run after its parent went on", || format!("{key}: {parent:?}"));
         }
         self.may_run(run, runs);

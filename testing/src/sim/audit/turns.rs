@@ -5,7 +5,7 @@ use pumice_core::Timestamp;
 use pumice_core::run::{Run, Status};
 use pumice_core::spec::Overlap;
 
-use super::{Audit, PROMPT};
+use super::{Audit, PROMPT, hung};
 use crate::memory::RunTable;
 
 /// How long a run that is asked to stop may take until the one that takes its place starts, where nothing goes wrong:
@@ -58,7 +58,9 @@ impl Audit {
         // Of those that are to wait for good the next may have had the lock meanwhile.
         let mut others = runs.all().filter(|other| other.job_id == run.job_id);
         let stops = run.overlap == Overlap::CancelRunning && others.all(|other| other.overlap.newest_wins());
-        self.expect(!stops || waited <= STOPPED, "a run that takes a place starts soon", || {
+        let hung = runs.all().filter(|other| other.job_id == run.job_id).map(|other| hung(other.run_id));
+        let most = STOPPED + hung.max().unwrap_or_default();
+        self.expect(!stops || waited <= most, "a run that takes a place starts soon", || {
             format!("{} waited {} s", run.key, waited.num_seconds())
         });
     }

@@ -377,7 +377,7 @@ impl World {
         let all: Vec<JobId> = self.timetables.all().into_iter().map(|one| one.job_id).collect();
         let now = self.now;
         for job_id in all {
-            self.timetables.touch(&job_id, now);
+            self.timetables.go_by_other_rules(&job_id, now);
             if let Some(Ok(job)) = self.jobs.get(&job_id).cloned() {
                 self.is_put(&job);
             }
