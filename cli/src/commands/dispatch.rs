@@ -14,8 +14,8 @@ use pumice_local::SystemClock;
 use pumice_service::Realm as _;
 use pumice_service::audit::Act;
 use pumice_service::dispatch::{
-    AcceptedRun, BATCH, Batch, Batches, FileDigest, ForeseenRun, Giver, Intake, IntakeCounts, Keys, ListName,
-    Outcomes, RefusedRequest, Repeats, Source, Unchanged, batches, read,
+    AcceptedRun, BATCH, Batch, Batches, FileDigest, ForeseenRequest, Giver, Intake, IntakeCounts, Keys,
+    ListName, Outcomes, RefusedRequest, Repeats, Source, Unchanged, batches, read,
 };
 use serde_json::{Value, json};
 
@@ -331,7 +331,7 @@ impl Taking<'_> {
     }
 
     /// Keeps a run that would be made, or adds the line to print for it.
-    fn foresee(&mut self, run: ForeseenRun, lines: &mut String) {
+    fn foresee(&mut self, run: ForeseenRequest, lines: &mut String) {
         if let Some(warning) = &run.warning {
             self.clear();
             warn(self.global, &[format!("{}: {warning}", escaped(run.job_id.as_str()))]);

@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::sync::mpsc::{Receiver, channel};
 
 use super::file::{Keys, Placed, check_list_key};
-use super::{AcceptedRun, ForeseenRun, Outcomes, RefusedRequest};
+use super::{AcceptedRun, ForeseenRequest, Outcomes, RefusedRequest};
 use crate::audit::Act;
 use crate::failure::Error;
 use crate::realm::Realm;
@@ -199,7 +199,7 @@ impl Intake {
                 }
                 Ok(Made::Foreseen(run)) => {
                     self.counts.add(run.existing);
-                    outcomes.foreseen.push(ForeseenRun::from(run));
+                    outcomes.foreseen.push(ForeseenRequest::from(run));
                 }
                 Err(DispatchError::Store(error)) => failed = Some(Error::from(error)),
                 Err(refused) => {

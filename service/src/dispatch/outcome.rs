@@ -18,7 +18,7 @@ pub struct Outcomes {
     pub refused: Vec<RefusedRequest>,
     /// The runs that the other requests would make, where nothing was to be dispatched.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub foreseen: Vec<ForeseenRun>,
+    pub foreseen: Vec<ForeseenRequest>,
     /// The runs and all that they started, when their ends were waited for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runs: Option<Vec<RunShown>>,
@@ -50,7 +50,7 @@ impl From<Accepted> for AcceptedRun {
 
 /// A run that a request would make.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct ForeseenRun {
+pub struct ForeseenRequest {
     /// The job.
     #[serde(deserialize_with = "JobId::deserialize_stored")]
     pub job_id: JobId,
@@ -70,7 +70,7 @@ pub struct ForeseenRun {
     pub warning: Option<String>,
 }
 
-impl From<Foreseen> for ForeseenRun {
+impl From<Foreseen> for ForeseenRequest {
     fn from(run: Foreseen) -> Self {
         let Foreseen { job_id, worker, at, is_enabled, existing, run_id, warning } = run;
         Self { job_id, worker, at: Instant(at), enabled: is_enabled, existing, run_id, warning }

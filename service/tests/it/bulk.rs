@@ -240,8 +240,9 @@ async fn two_acts_on_the_same_runs_do_each_once() {
     let (one, other) = (one.unwrap(), other.unwrap());
     let acts = |done: &runs::ManyDone| done.done + done.already;
     assert!(acts(&one) == one.count && acts(&other) == other.count, "{one:?} {other:?}");
-    // Each run is in one receipt as cancelled, and in the other as dealt with before.
-    assert_eq!((one.done + other.done, one.count), (40, 40), "{one:?} {other:?}");
+    // Each run is in one receipt as cancelled, and in the other, if it was counted there in time, as dealt with before.
+    assert_eq!(one.done + other.done, 40, "{one:?} {other:?}");
+    assert_eq!(one.count.max(other.count), 40, "{one:?} {other:?}");
     let cancelled = listing("job:late status:cancelled");
     assert_eq!(runs::list(&realm, &cancelled).await.unwrap().runs.len(), 40);
 }
