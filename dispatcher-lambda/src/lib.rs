@@ -208,7 +208,7 @@ async fn redriven(dispatcher: &Dispatcher, asked: Direct, id: &str) -> Result<Va
 /// Logs that an event asks for nothing, if it does: it is deleted as one that was taken.
 fn note_if(is_empty: bool, event: &str) {
     if is_empty {
-        tracing::warn!(event, "there is no request in an event: nothing is done");
+        tracing::warn!(event, "an event has no request: nothing is done");
     }
 }
 

@@ -265,7 +265,7 @@ impl Home {
         is_locked(&self.path)
     }
 
-    /// The workers that the process serves which serves the folder. None where it serves all, or there is no such process.
+    /// The workers that the process serves which serves the folder. None where it serves all, or no process serves the folder.
     ///
     /// # Errors
     /// [`StoreError`] when the store cannot be read.
@@ -273,7 +273,7 @@ impl Home {
         if self.is_served() { self.database.served_workers().await } else { Ok(Vec::new()) }
     }
 
-    /// Since when the process that serves the folder is stopping; `None` where it is not, or there is no such process.
+    /// Since when the process that serves the folder is stopping; `None` where it is not, or no process serves the folder.
     ///
     /// # Errors
     /// [`StoreError`] when the store cannot be read.

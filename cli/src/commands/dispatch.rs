@@ -270,9 +270,7 @@ impl Taking<'_> {
             return Err(Failure::wrong(format!("{} holds no request", file.display())));
         }
         if self.dry_run {
-            let counts = self.counts();
-            let fine = counts.taken + counts.existing;
-            note(self.global, &[format!("{fine} of {} requests would be taken; none was", counts.all())]);
+            self.note_dry_run();
         } else if self.counts().all() > BATCH || self.counts().existing > 0 {
             note(self.global, &[self.counts().summary()]);
         }
@@ -284,7 +282,16 @@ impl Taking<'_> {
         while let Some(batch) = self.intake.next().await {
             self.tell(batch?)?;
         }
+        if self.dry_run {
+            self.note_dry_run();
+        }
         Ok(())
+    }
+
+    fn note_dry_run(&self) {
+        let counts = self.counts();
+        let fine = counts.taken + counts.existing;
+        note(self.global, &[format!("{fine} of {} requests would be taken; none was", counts.all())]);
     }
 
     /// Reports the outcome of a batch.
@@ -386,7 +393,10 @@ impl Taking<'_> {
     fn outcome(&self) -> Result<(), Failure> {
         match self.counts() {
             IntakeCounts { refused: 0, .. } => Ok(()),
-            counts => Err(Failure::wrong(format!("{} of {} requests refused", counts.refused, counts.all()))),
+            counts => {
+                let would = if self.dry_run { "would be " } else { "" };
+                Err(Failure::wrong(format!("{} of {} requests {would}refused", counts.refused, counts.all())))
+            }
         }
     }
 

@@ -248,9 +248,13 @@ fn dry_run_shows_the_runs_that_requests_would_make_and_makes_none() {
     ]) {
         assert!(line.starts_with(wanted), "{line}: {wanted}");
     }
-    for wanted in
-        ["line 8: no such job nowhere", "line 7: ", "monday", "6 of 8 requests would be taken; none was"]
-    {
+    for wanted in [
+        "line 8: no such job nowhere",
+        "line 7: ",
+        "monday",
+        "6 of 8 requests would be taken; none was",
+        "2 of 8 requests would be refused",
+    ] {
         assert!(shown.err.contains(wanted), "{wanted}: {}", shown.err);
     }
     let json = pumice.run(&["dispatch", "a", "b", "--dry-run", "-o", "json"]).json();

@@ -60,14 +60,14 @@ fn render_tells_when_a_job_is_rendered_and_why() {
     let pumice = Pumice::new();
     let mut jobs = vec![shell("fixed", "echo {{ globals.g }}"), shell("moving", "echo {{ start }}")];
     jobs[0]["globals"] = json!({ "g": 1 });
-    let mut shown = shell("told", "echo {{ start }}");
+    let mut shown = shell("chosen", "echo {{ start }}");
     shown["render_at"] = "run".into();
     jobs.push(shown);
     pumice.write("jobs.json", Value::Array(jobs).to_string());
     for (job, wanted) in [
         ("fixed", "rendered at dispatch: it names nothing that changes"),
         ("moving", "rendered anew at the start of each attempt: it names start"),
-        ("told", "rendered at the start of each attempt, as its render_at says"),
+        ("chosen", "rendered at the start of each attempt, as its render_at says"),
     ] {
         let printed = pumice.run(&["render", "--jobs", "jobs.json", job]);
         assert!(printed.status == 0 && printed.err.contains(wanted), "{printed:?}");

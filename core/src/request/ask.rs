@@ -193,7 +193,10 @@ pub fn set_given(into: &mut Map<String, Value>, text: &str) -> Result<(), BadGiv
     let (name, value) = match name.strip_suffix(':') {
         None => (name, Value::from(value)),
         Some(name) => {
-            let not_json = |error: String| BadGiven::NotJson { value: value.to_owned(), error };
+            let not_json = |error: String| {
+                let error = error.strip_prefix("not JSON: ").unwrap_or(&error).to_owned();
+                BadGiven::NotJson { value: value.to_owned(), error }
+            };
             (name, parse_json(value).map_err(|error| not_json(error.to_string()))?)
         }
     };

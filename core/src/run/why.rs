@@ -162,7 +162,7 @@ impl Explainer<'_> {
         format!("{}, {} ago", self.time(at), whole(ago))
     }
 
-    /// Whether its time has not come. A message may come a little before, and have it start: that is no time to speak of.
+    /// Whether its time has not come. A message that comes a little earlier may start it; a sentence names the time itself.
     fn is_early(&self) -> bool {
         self.now < self.run.not_before
     }

@@ -153,9 +153,12 @@ fn lines(done: &ManyDone, act: &str) -> Vec<String> {
         }
         let before = done.before.map(|before| pumice_core::message::iso(before.0)).unwrap_or_default();
         lines.push(format!("{count} runs are meant by {}", escaped(&done.filter)));
-        let expect = done.expect.as_ref().map_or_else(|| count.to_string(), ToString::to_string);
-        lines
-            .push(format!("to {act} these and no others: the same with --expect {expect} --before {before}"));
+        if count > 0 {
+            let expect = done.expect.as_ref().map_or_else(|| count.to_string(), ToString::to_string);
+            lines.push(format!(
+                "to {act} these and no others: the same with --expect {expect} --before {before}"
+            ));
+        }
         return lines;
     }
     let refused = done.receipts.iter().filter(|one| one.outcome == ManyOutcome::Refused);
