@@ -95,6 +95,10 @@ fn decided(run: &Run, input: Input, now: Timestamp) -> Result<Decision, IllegalT
             held(run, &worker, epoch)?;
             Ok(duties_done(run, now))
         }
+        Input::LeaveDuties { worker, epoch } => {
+            held(run, &worker, epoch)?;
+            leave_duties(run, now)
+        }
         Input::Extend { worker, epoch, until } => {
             held(run, &worker, epoch)?;
             Ok(plain(leased(run.clone(), Lease { owner: worker, until })))
@@ -358,6 +362,13 @@ fn duties_done(run: &Run, now: Timestamp) -> Decision {
     Decision { run: next, wake, lock: None, permit: None }
 }
 
+fn leave_duties(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
+    if run.duties.is_none() {
+        return Err(IllegalTransition::Nothing);
+    }
+    Ok(woken(plain(Run { lease: None, ..run.clone() }), now))
+}
+
 fn freed(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
     not_ended(run)?;
     if run.status != Status::Waiting || is_suspended(run) || run.lease.is_some() {
@@ -454,7 +465,7 @@ fn left(mut next: Run, status: Status, now: Timestamp) -> Decision {
     woken(end(next, status, None, true, now), now)
 }
 
-/// An end that no worker is seeing to, with a message for the duties that are left.
+/// A record that no worker is seeing to, with a message for the duties that are left, if any are.
 fn woken(mut decision: Decision, now: Timestamp) -> Decision {
     if decision.run.duties.is_some() {
         decision.run.due_at = Some(now + WAKE_GRACE.delta());

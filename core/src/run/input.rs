@@ -156,6 +156,13 @@ pub enum Input {
         /// The epoch that its claim granted.
         epoch: u64,
     },
+    /// The worker leaves what is left of its actions and reports to another one, and performs none of them now.
+    LeaveDuties {
+        /// The worker.
+        worker: Worker,
+        /// The epoch that its claim granted.
+        epoch: u64,
+    },
     /// The worker needs more time.
     Extend {
         /// The worker.

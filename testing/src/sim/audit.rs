@@ -27,9 +27,9 @@ use steps::attempt_of;
 pub(super) const APART: TimeDelta = TimeDelta::seconds(41);
 /// How long anything may wait that nothing keeps, where nothing goes wrong.
 pub(super) const PROMPT: TimeDelta = TimeDelta::seconds(5);
-/// How long a run may stand still whose actions hang: each is given up after its time limit, and one that a stopped process
-/// leaves is done again when the claim on it has run out.
-const HUNG: TimeDelta = TimeDelta::minutes(7);
+/// How long a run may stand still whose actions hang: each is given up after its time limit, and begun anew by another
+/// process where its own was stopped.
+const HUNG: TimeDelta = TimeDelta::minutes(4);
 
 /// How long a run may stand still besides, because of its actions.
 pub(super) fn hung(run_id: RunId) -> TimeDelta {
@@ -362,6 +362,18 @@ impl Audit {
                 *self.halts.entry(run.key.clone()).or_default() += 1;
             }
         }
+    }
+
+    /// An invocation ended by itself: whatever it has left undone another one can begin.
+    pub(crate) fn ended_in_order(&mut self, task: TaskId, runs: &RunTable) {
+        if !self.prompt {
+            return;
+        }
+        let holds = |run: &&Run| run.lease.as_ref().is_some_and(|lease| task_of(&lease.owner) == Some(task));
+        let held = runs.all().find(holds);
+        self.expect(held.is_none(), "an invocation that ended holds no claim", || {
+            format!("task {task}: {held:?}")
+        });
     }
 
     /// A task crashed, or stood still; for so long that its claims may be `lost`.

@@ -64,6 +64,8 @@ pub enum Mutant {
     LockKept,
     /// Actions are not done.
     DutiesForgotten,
+    /// Actions that a stopped process has no time for are not left to another one before its claim has run out.
+    DutiesHeld,
     /// A delivery counts as a try, although the store did not answer and nothing was started.
     DeliveryCountsAsTry,
     /// A payload that is rendered at the start of each attempt is rendered once, at dispatch.
@@ -176,7 +178,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 78] = [
+    pub const ALL: [Self; 79] = [
         Self::NoFence,
         Self::StealLiveLease,
         Self::DueClearedEarly,
@@ -200,6 +202,7 @@ impl Mutant {
         Self::StopperForgotten,
         Self::LockKept,
         Self::DutiesForgotten,
+        Self::DutiesHeld,
         Self::DeliveryCountsAsTry,
         Self::RenderedOnce,
         Self::PlanKept,
@@ -542,6 +545,14 @@ pub(crate) fn on_commit(world: &mut World, change: &mut Change) {
         (Mutant::CancelLost, Some(stored)) if stored.cancel => run.cancel = false,
         (Mutant::StopperForgotten, Some(stored)) if stored.stopped_by.is_some() => run.stopped_by = None,
         (Mutant::ReplacedGoesOn, Some(stored)) if run.cancel && run.replaced_by != stored.replaced_by => {
+            change.run = Run { rev: run.rev, ..stored };
+        }
+        (Mutant::DutiesHeld, Some(stored))
+            if stored.lease.is_some()
+                && stored.duties.is_some()
+                && run.duties.is_some()
+                && run.lease.is_none() =>
+        {
             change.run = Run { rev: run.rev, ..stored };
         }
         (Mutant::DutiesForgotten, _) => {

@@ -343,6 +343,10 @@ impl Runner {
             return;
         };
         world.note(|| format!("ends: {handled:?}"));
+        {
+            let World { audit, runs, .. } = &mut *world;
+            audit.ended_in_order(id, runs);
+        }
         let message = serde_json::from_str::<Message>(&body);
         let now = world.now;
         match handled {

@@ -279,7 +279,8 @@ fn patience(run: &Run, input: &Input, now: Timestamp) -> Option<Timestamp> {
         Input::Finish { worker, epoch, .. } if run.is_held(worker, *epoch) => return None,
         Input::Suspend { worker, epoch, .. }
         | Input::ActionDone { worker, epoch, .. }
-        | Input::DutiesDone { worker, epoch } => run.lease.as_ref().filter(|_| run.is_held(worker, *epoch)),
+        | Input::DutiesDone { worker, epoch }
+        | Input::LeaveDuties { worker, epoch } => run.lease.as_ref().filter(|_| run.is_held(worker, *epoch)),
         _ => None,
     };
     // A write after the claim ran out does no harm: it is refused if another worker has the run.

@@ -48,16 +48,18 @@ impl Engine {
             for (index, action) in actions.iter().enumerate().skip(duties.done as usize) {
                 let lease = LeaseGuard::of(&run, self.limits.lease, self.site.alone);
                 let firm = lease.firm_until().is_none_or(|until| self.now() < until);
-                if !firm || self.halt.is_stopping() {
-                    // This host stood still, they took too long, or the process is to stop: another one performs the rest.
+                if !firm {
+                    // This host stood still, or they took too long: another one performs the rest.
                     return Ok(run);
+                }
+                if self.halt.is_stopping() {
+                    return self.leave_duties(run, invocation).await;
                 }
                 let error =
                     match self.perform((when, index), action, (&run, job), &templates, invocation).await {
                         Performed::Done => None,
                         Performed::Failed(error) => Some(error),
-                        // It is performed again when the claim has run out.
-                        Performed::Left => return Ok(run),
+                        Performed::Left => return self.leave_duties(run, invocation).await,
                     };
                 let last = index + 1 == actions.len();
                 // The last one that went well needs no record of its own: clearing the duties shows it.
@@ -77,6 +79,12 @@ impl Engine {
             }
         }
         self.tell_and_clear(run, invocation).await
+    }
+
+    /// Gives up the claim on duties that this process or invocation has no time for: another one performs them at once.
+    async fn leave_duties(&self, run: Run, invocation: &Invocation) -> Result<Run, StoreError> {
+        let input = Input::LeaveDuties { worker: invocation.owner.clone(), epoch: run.epoch };
+        self.ledger().apply(run, input).await.or_else(rest)
     }
 
     /// Notifies the parent where that is a duty, and records that no duties are left.

@@ -228,7 +228,8 @@ impl Engine {
                 }
             }
             let now = self.now();
-            let again = run.status == Status::Retrying && run.lease.is_none() && run.not_before <= now;
+            let is_free = run.lease.is_none() && run.duties.is_none();
+            let again = run.status == Status::Retrying && is_free && run.not_before <= now;
             if parent.is_none() || !again || invocation.is_late(now) {
                 return Ok(run);
             }

@@ -307,6 +307,24 @@ fn an_end_is_done_at_once_or_leaves_duties() {
 }
 
 #[test]
+fn duties_are_left_to_another_worker() {
+    let retried = Run { retry: RetryRule { limit: 2, ..RetryRule::default() }, ..running() };
+    let retrying = apply(&retried, finish(failure(true), [true; 3]), 10).run;
+    for due in [with_duties(), retrying] {
+        let leave = |worker| Input::LeaveDuties { worker: owner(worker), epoch: 1 };
+        assert_eq!(decide(&due, leave("two"), at(11)), Err(IllegalTransition::Fenced));
+        let left = apply(&due, leave("one"), 11);
+        assert_eq!((&left.run.duties, &left.run.lease, left.run.status), (&due.duties, &None, due.status));
+        assert_eq!(left.wake.map(|wake| wake.at), Some(at(11)));
+        assert_eq!(look(&left.run, false, at(11)), Look::Duties);
+        let taken = apply(&left.run, Input::ClaimDuties { worker: owner("two"), until: at(311) }, 12).run;
+        assert_eq!((taken.epoch, taken.crashes, taken.attempt), (2, 0, due.attempt));
+    }
+    let nothing = Input::LeaveDuties { worker: owner("one"), epoch: 1 };
+    assert_eq!(decide(&running(), nothing, at(11)), Err(IllegalTransition::Nothing));
+}
+
+#[test]
 fn the_lock_is_freed_with_the_last_write_only() {
     let alone = Run { overlap: Overlap::Skip, ..running() };
     let success = |actions| finish(Outcome::Success(json!({})), actions);
