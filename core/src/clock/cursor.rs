@@ -7,6 +7,7 @@ use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
 use super::cron::Slot;
+use super::early::{Ahead, Withdrawn};
 use super::entry::Entry;
 use super::planned::BadEntry;
 use super::watch::Watch;
@@ -90,9 +91,12 @@ pub struct Cursor {
     /// How many starts were made.
     #[serde(default, skip_serializing_if = "crate::omit::is_default")]
     pub started: u32,
-    /// Runs that were made ahead of their time, which is still to come.
+    /// Runs that were made ahead of their time, which is still to come, and those that are to be made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ahead: Vec<Ahead>,
+    /// Runs that were made ahead, or were to be, and are no longer wanted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub withdrawn: Vec<Withdrawn>,
     /// Why nothing can be started, or why the last start was refused: until the next one, or until the job is changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
@@ -102,16 +106,6 @@ pub struct Cursor {
     /// The state of its limits.
     #[serde(default, skip_serializing_if = "crate::omit::is_default")]
     pub watch: Watch,
-}
-
-/// A run that was made ahead of its time.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ahead {
-    /// When it is to start.
-    #[serde(with = "chrono::serde::ts_microseconds")]
-    pub at: Timestamp,
-    /// Its idempotency key.
-    pub key: String,
 }
 
 /// Slots that nothing was started for in time.
@@ -159,6 +153,7 @@ impl Cursor {
             state,
             started: 0,
             ahead,
+            withdrawn: Vec::new(),
             trouble: None,
             unseen: false,
             watch,
@@ -186,8 +181,8 @@ impl Cursor {
         }
         let from = self.last.map_or(now, |last| last.max(now));
         let next = entry.next(from).map(|slot| slot.at);
-        let (fingerprint, ahead, watch) = (fingerprint.to_owned(), Vec::new(), self.watch.restarted());
-        Self { fingerprint, since: now, next, started: 0, ahead, trouble: None, watch, ..self.clone() }
+        let (fingerprint, watch) = (fingerprint.to_owned(), self.watch.restarted());
+        Self { fingerprint, since: now, next, started: 0, trouble: None, watch, ..self.clone() }
     }
 
     /// Starts nothing until it is resumed, or until a time.

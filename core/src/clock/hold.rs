@@ -55,7 +55,9 @@ impl Timetable {
         pause: &EntryPause,
         now: Timestamp,
     ) -> HeldTimetable {
-        self.hold(plan, which, now, |cursor, _| {
+        self.hold(plan, which, now, |mut cursor, _| {
+            // The runs are cancelled by the caller, or else by the next look.
+            cursor.take_back(now);
             let EntryPause { until, by, why } = pause.clone();
             let fingerprint = match cursor.fingerprint.as_str() {
                 "" => UNUSABLE.to_owned(),

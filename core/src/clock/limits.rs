@@ -243,6 +243,12 @@ impl Judge<'_> {
         let mut alerts = Vec::new();
         let mut ends = Vec::new();
         for mut open in std::mem::take(&mut cursor.watch.open) {
+            // A run that is still to be made is not one that is gone.
+            let is_to_come = cursor.ahead.iter().any(|made| made.key == open.key && made.pending.is_some());
+            if is_to_come && open.must_start.is_none_or(|by| self.now < by) {
+                cursor.watch.open.push_back(open);
+                continue;
+            }
             if let Some(run) = self.runs.get(&open.key) {
                 if open.passed && run.is_none() {
                     continue;

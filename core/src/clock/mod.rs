@@ -4,6 +4,7 @@
 pub mod backfill;
 mod cron;
 mod cursor;
+mod early;
 mod entry;
 mod eventbridge;
 mod hold;
@@ -12,6 +13,7 @@ mod matched;
 mod outage;
 mod planned;
 mod preview;
+mod seen;
 mod superseded;
 mod timetable;
 mod watch;
@@ -19,7 +21,8 @@ mod words;
 
 pub use backfill::Backfill;
 pub use cron::{ClockChange, Cron, Slot};
-pub use cursor::{Ahead, Cursor, Due, IN_TIME, MAX_COUNTED, MAX_MISSED, Missed, Missing, State, WINDOW};
+pub use cursor::{Cursor, Due, IN_TIME, MAX_COUNTED, MAX_MISSED, Missed, Missing, State, WINDOW};
+pub use early::{Ahead, Pending, Withdrawn};
 pub use entry::{Calendars, Entry, Recurrence};
 pub use eventbridge::{Expression, Native, native};
 pub use hold::{EntryPause, HeldTimetable, HoldOutcome};

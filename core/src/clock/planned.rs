@@ -74,6 +74,8 @@ pub struct JobSchedule {
     pub rules: Option<String>,
     /// The hosts of the job's worker, for entries with `nodes: all`: the caller's to fill in.
     pub hosts: Hosts,
+    /// The digest of the job and the realm, where runs are made ahead of their time: the caller's to fill in.
+    pub made_by: Option<String>,
     /// The schedules that the job had since the last look, and from when on: a look would have seen them.
     pub superseded: Vec<(Timestamp, Self)>,
 }
@@ -96,7 +98,7 @@ impl JobSchedule {
         let entries: Vec<_> = entries.collect();
         let spec = (!entries.is_empty()).then(|| digest(schedule));
         let enabled = job.fields.enabled != Enabled::Static(false);
-        Self { entries, enabled, spec, rules, hosts: Hosts::Single, superseded: Vec::new() }
+        Self { entries, enabled, spec, rules, hosts: Hosts::Single, made_by: None, superseded: Vec::new() }
     }
 
     /// That of a job that has none, or is started by others.
@@ -108,6 +110,7 @@ impl JobSchedule {
             spec: None,
             rules: None,
             hosts: Hosts::Single,
+            made_by: None,
             superseded: Vec::new(),
         }
     }

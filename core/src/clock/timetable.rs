@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::cron::Slot;
-use super::cursor::{Ahead, Cursor, IN_TIME, Missed, State, told_of};
+use super::cursor::{Cursor, IN_TIME, Missed, State, told_of};
+use super::early::{Ahead, Pending};
 use super::entry::Entry;
 use super::limits::{Judge, Runs};
 use super::planned::{JobSchedule, PlannedEntry};
@@ -91,6 +92,8 @@ pub struct Looked {
     pub alerts: Vec<Alert>,
     /// Entries with more open slots than are kept, and how many were given up.
     pub given_up: Vec<(usize, u32)>,
+    /// Whether the next record is to be looked at at once.
+    pub again: bool,
 }
 
 impl Timetable {
@@ -184,9 +187,21 @@ impl Timetable {
             let (cursor, jitter) = match planned {
                 Ok(planned) => {
                     let (enabled, of) = (plan.enabled, plan.entries.len());
-                    let (hosts, paused, is_changed) = (&plan.hosts, &paused, self.changed.is_some());
-                    let entry =
-                        OneEntry { index, of, planned, enabled, is_changed, hosts, paused, runs, now, ahead };
+                    let (hosts, paused, made_by) = (&plan.hosts, &paused, &plan.made_by);
+                    let is_changed = self.changed.is_some();
+                    let entry = OneEntry {
+                        index,
+                        of,
+                        planned,
+                        enabled,
+                        is_changed,
+                        hosts,
+                        paused,
+                        made_by,
+                        runs,
+                        now,
+                        ahead,
+                    };
                     let cursor = entry.look(known, changed, &mut looked);
                     let limit = cursor.watch.due_at(&cursor, planned);
                     // Runs are made ahead of their time, and limits judged after it.
@@ -201,41 +216,10 @@ impl Timetable {
             looked.next.cursors.push(cursor);
         }
         // The rest belongs to entries that were removed.
-        for gone in before.into_iter().flatten() {
-            looked.withdraw(gone.ahead, now);
+        for mut gone in before.into_iter().flatten() {
+            looked.withdraw(&mut gone, now);
         }
         looked
-    }
-
-    /// The record as looks would have left it at each schedule that was superseded since the last one, had they started
-    /// nothing. It has no runs that were made ahead: see [`edited`](Self::edited).
-    pub(super) fn caught_up(&self, plan: &JobSchedule, now: Timestamp) -> Self {
-        let seen = |current: Self, (since, earlier): &(Timestamp, JobSchedule)| {
-            current.seen_at(earlier, (*since).min(now))
-        };
-        plan.superseded.iter().fold(self.clone(), seen)
-    }
-
-    fn seen_at(&self, plan: &JobSchedule, now: Timestamp) -> Self {
-        let mut looked = Looked::new(self.clone());
-        let mut before = self.matched(plan);
-        let paused = &self.paused_as_a_whole();
-        let mut cursors = Vec::with_capacity(plan.entries.len());
-        for (index, planned) in plan.entries.iter().enumerate() {
-            let known = before.get_mut(index).and_then(Option::take);
-            cursors.push(match planned {
-                Ok(planned) => {
-                    let (of, enabled, hosts) = (plan.entries.len(), plan.enabled, &plan.hosts);
-                    let (is_changed, runs, ahead) = (true, None, TimeDelta::zero());
-                    let entry =
-                        OneEntry { index, of, planned, enabled, is_changed, hosts, paused, runs, now, ahead };
-                    let (cursor, is_new) = entry.seen(known, now, &mut looked);
-                    Cursor { unseen: is_new, ..cursor }
-                }
-                Err(error) => Cursor::out_of_use(known, now, error),
-            });
-        }
-        Self { cursors, superseded: Vec::new(), ..self.clone() }
     }
 
     /// The outcome for a job that has no schedule any more, or is gone.
@@ -246,19 +230,25 @@ impl Timetable {
 
     /// The outcome for a job whose spec cannot be read: nothing happens until it can.
     #[must_use]
-    pub fn unreadable(&self, why: &str, again: Timestamp) -> Self {
-        let cursors =
-            self.cursors.iter().map(|cursor| Cursor { trouble: Some(why.to_owned()), ..cursor.clone() });
-        let mut cursors: Vec<Cursor> = cursors.collect();
+    pub fn unreadable(&self, why: &str, now: Timestamp, again: Timestamp) -> Looked {
+        let mut looked = Looked::new(self.clone());
+        let mut cursors: Vec<Cursor> = Vec::with_capacity(self.cursors.len());
+        for known in &self.cursors {
+            let mut cursor = Cursor { trouble: Some(why.to_owned()), ..known.clone() };
+            cursor.withdraw_all(now);
+            looked.withdraw(&mut cursor, now);
+            cursors.push(cursor);
+        }
         if cursors.is_empty() {
             let fresh = Cursor::unusable(self.changed.unwrap_or(again));
             cursors.push(Cursor { trouble: Some(why.to_owned()), ..fresh });
         }
-        Self { rev: self.rev + 1, due_at: Some(again), cursors, ..self.clone() }
+        looked.next = Self { rev: self.rev + 1, due_at: Some(again), cursors, ..self.clone() };
+        looked
     }
 
     /// The pause of a job all of whose entries are paused.
-    fn paused_as_a_whole(&self) -> State {
+    pub(super) fn paused_as_a_whole(&self) -> State {
         let is_paused = |cursor: &Cursor| matches!(cursor.state, State::Paused { .. });
         let first = self.cursors.first().filter(|_| self.cursors.iter().all(is_paused));
         first.map_or(State::Active, |first| first.state.clone())
@@ -294,7 +284,7 @@ impl Timetable {
 }
 
 impl Looked {
-    const fn new(next: Timetable) -> Self {
+    pub(super) const fn new(next: Timetable) -> Self {
         Self {
             next,
             starts: Vec::new(),
@@ -302,32 +292,35 @@ impl Looked {
             halted: Vec::new(),
             alerts: Vec::new(),
             given_up: Vec::new(),
+            again: false,
         }
     }
 
-    /// Has runs cancelled that were made ahead, as far as their time is still to come.
-    fn withdraw(&mut self, made: Vec<Ahead>, now: Timestamp) {
-        self.withdrawn.extend(made.into_iter().filter(|made| made.at > now).map(|made| made.key));
+    /// Takes back what was started ahead by an entry, and has the runs cancelled.
+    pub(super) fn withdraw(&mut self, cursor: &mut Cursor, now: Timestamp) {
+        self.withdrawn.extend(cursor.take_back(now));
     }
 }
 
 /// One entry as it is looked at.
-struct OneEntry<'a> {
-    index: usize,
+pub(super) struct OneEntry<'a> {
+    pub(super) index: usize,
     /// How many entries there are.
-    of: usize,
-    planned: &'a PlannedEntry,
-    enabled: bool,
+    pub(super) of: usize,
+    pub(super) planned: &'a PlannedEntry,
+    pub(super) enabled: bool,
     /// Whether the job or the realm was changed since the last look.
-    is_changed: bool,
+    pub(super) is_changed: bool,
     /// The hosts of the job's worker.
-    hosts: &'a Hosts,
+    pub(super) hosts: &'a Hosts,
     /// Paused, where all the entries are that the job had; else active.
-    paused: &'a State,
+    pub(super) paused: &'a State,
+    /// The digest of the job and the realm, where runs are made ahead.
+    pub(super) made_by: &'a Option<String>,
     /// The runs by which limits are judged; `None` where they are not.
-    runs: Option<&'a Runs>,
-    now: Timestamp,
-    ahead: TimeDelta,
+    pub(super) runs: Option<&'a Runs>,
+    pub(super) now: Timestamp,
+    pub(super) ahead: TimeDelta,
 }
 
 impl OneEntry<'_> {
@@ -344,15 +337,18 @@ impl OneEntry<'_> {
                 cursor.watch.alerts = judge.look(&mut cursor);
             }
             if matches!(cursor.state, State::Paused { .. }) {
-                looked.withdraw(std::mem::take(&mut cursor.ahead), self.now);
+                looked.withdraw(&mut cursor, self.now);
             }
         }
+        cursor.forget_late(self.now);
+        looked.starts.extend(self.named(&mut cursor));
         let entry = self.planned.entry(cursor.since);
         let mut starts = Vec::new();
         if is_new && self.planned.spec.run_now && cursor.state == State::Active {
             let came = cursor.since + (changed - self.planned.first_seen(changed));
             starts.extend(self.start_at_once(&cursor, came));
         }
+        let before = cursor.last;
         let mut missed = None;
         if let Some(halted) = self.halted_without_hosts(&cursor, &entry, !starts.is_empty()) {
             looked.halted.push(self.index);
@@ -371,54 +367,14 @@ impl OneEntry<'_> {
         }
         let mut cursor = self.counted(cursor, &mut starts);
         self.place(&mut cursor, &mut starts);
-        let made = starts.iter().map(|start| Ahead { at: start.at, key: start.key.clone() });
-        cursor.ahead.extend(made);
+        for start in &mut starts {
+            start.key = cursor.key_for(&start.key);
+        }
+        cursor.ahead.extend(self.made_ahead(before, &starts));
         cursor.ahead.retain(|made| made.at > self.now);
         self.open(&mut cursor, &starts, missed, looked);
         looked.starts.extend(starts);
         cursor
-    }
-
-    /// The cursor as the spec has the entry, and whether it is new: its one start at once, if it has one, is still to come.
-    fn seen(&self, known: Option<Cursor>, changed: Timestamp, looked: &mut Looked) -> (Cursor, bool) {
-        let seen = self.planned.first_seen(changed);
-        let (fingerprint, given) = (&self.planned.fingerprint, self.planned.given.clone());
-        let is_usable = |known: &Cursor| !known.is_unseen() || known.unseen && known.is_due_as(self.planned);
-        let Some(mut cursor) = known.filter(is_usable) else {
-            let cursor = Cursor::new(&self.planned.entry(seen), fingerprint.clone(), seen);
-            // A job that is paused as a whole stays so, be it enabled or not.
-            let is_paused = *self.paused != State::Active;
-            let state = if self.enabled || is_paused { self.paused.clone() } else { State::Disabled };
-            return (Cursor { state, given, ..cursor }, true);
-        };
-        let is_new = std::mem::take(&mut cursor.unseen);
-        cursor.given = given;
-        if cursor.fingerprint != *fingerprint {
-            looked.withdraw(std::mem::take(&mut cursor.ahead), self.now);
-            cursor = cursor.seen(&self.planned.entry(seen), fingerprint, seen);
-        }
-        let entry = self.planned.entry(cursor.since);
-        // Why its last start was refused is known until its next one, and why it halted until it is resumed.
-        if self.is_changed && cursor.state != State::Halted {
-            cursor.trouble = None;
-        }
-        if cursor.next.is_none() && !self.is_over(&cursor) {
-            // It could not be used for a while, or may make more starts than before.
-            cursor.next = entry.next(cursor.last.map_or(seen, |last| last.max(seen))).map(|slot| slot.at);
-        }
-        cursor = cursor.awake(&entry, self.now - self.planned.jitter);
-        cursor = match (&cursor.state, self.enabled) {
-            (State::Active, false) => Cursor { state: State::Disabled, ..cursor },
-            (State::Disabled, true) => cursor.beginning(&entry, seen),
-            _ => cursor,
-        };
-        if self.is_over(&cursor) {
-            cursor.next = None;
-        }
-        if cursor.state != State::Active {
-            looked.withdraw(std::mem::take(&mut cursor.ahead), self.now);
-        }
-        (cursor, is_new)
     }
 
     /// Opens the slots that are started, and the last that was missed for good: of many, one alert is enough.
@@ -460,8 +416,36 @@ impl OneEntry<'_> {
         }
     }
 
+    /// The starts that the record names already and whose runs are to be made now.
+    fn named(&self, cursor: &mut Cursor) -> Vec<Start> {
+        let start = |made: &mut Ahead| {
+            let Pending { previous, missed, host } = made.pending.take()?;
+            let at = made.slot();
+            let local = at.with_timezone(&self.planned.zone).naive_local();
+            let slot = Slot { at, local, change: None, moved_from: None };
+            let (entry, key) = (self.index, made.key.clone());
+            Some(Start { entry, slot, previous, at: made.at, missed, key, host })
+        };
+        cursor.ahead.iter_mut().filter_map(start).collect()
+    }
+
+    /// The starts as the record keeps them until their time; `last` is the last slot before them.
+    fn made_ahead(&self, last: Option<Timestamp>, starts: &[Start]) -> Vec<Ahead> {
+        let (mut after, mut current) = (last, None);
+        let made = |start: &Start| {
+            if current != Some(start.slot.at) {
+                after = current.or(after);
+                current = Some(start.slot.at);
+            }
+            let slot = (start.slot.at != start.at).then_some(start.slot.at);
+            let made_by = self.made_by.clone();
+            Ahead { at: start.at, key: start.key.clone(), slot, after, made_by, pending: None }
+        };
+        starts.iter().map(made).collect()
+    }
+
     /// Whether it has made all the starts that it may.
-    fn is_over(&self, cursor: &Cursor) -> bool {
+    pub(super) fn is_over(&self, cursor: &Cursor) -> bool {
         self.planned.spec.max_runs.is_some_and(|max| cursor.started >= max.as_u32())
     }
 

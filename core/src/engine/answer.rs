@@ -20,6 +20,10 @@ pub struct Accepted {
     pub status: Status,
     /// Whether the run was there already, under the same idempotency key.
     pub existing: bool,
+    /// Of a start by the clock how many runs of its slot were withdrawn before this one.
+    pub again: u32,
+    /// Whether it was itself.
+    pub(super) is_withdrawn: bool,
     /// A warning for its caller, as why its templates could not be rendered yet.
     pub warning: Option<String>,
 }
@@ -53,7 +57,8 @@ pub(super) fn answer(run: &Run, created: Created) -> Result<Accepted, DispatchEr
     }
     let Some(existing) = created.existing else {
         let (job_id, run_id) = (run.job_id.clone(), run.run_id);
-        return Ok(Accepted { job_id, run_id, status: run.status, existing: false, warning: None });
+        let (status, existing, again, is_withdrawn) = (run.status, false, 0, false);
+        return Ok(Accepted { job_id, run_id, status, existing, again, is_withdrawn, warning: None });
     };
     if let Some(taken) = taken_by(&existing, run.keyed.as_ref(), &run.job_id) {
         return Err(taken);
@@ -73,6 +78,8 @@ pub(super) fn answer(run: &Run, created: Created) -> Result<Accepted, DispatchEr
         run_id: existing.run_id,
         status: existing.status,
         existing: true,
+        again: 0,
+        is_withdrawn: existing.was_withdrawn(),
         warning: None,
     })
 }

@@ -16,7 +16,7 @@ use crate::Timestamp;
 use crate::ids::{JobId, RunId, RunKey};
 use crate::job_type::{DispatchError, JobError, OriginRun, Registry, Rendered, Site, Templates};
 use crate::ports::{Outgoing, StoreError, StoredJob};
-use crate::request::DispatchRequest;
+use crate::request::{DispatchRequest, again_key};
 use crate::run::{Lineage, NewRun, Run, StopRequest, Trigger, settle};
 use crate::secret::{is_any_known, value_holds_secret};
 use crate::spec::{Enabled, JobSpec, RealmSpec, RunSpec};
@@ -260,9 +260,38 @@ impl Dispatcher {
         taking: Taking,
     ) -> Vec<Result<Accepted, DispatchError>> {
         let count = requests.len();
-        match self.take_all(requests, asker, taking).await {
+        let by_the_clock: Vec<Option<DispatchRequest>> =
+            requests.iter().map(|request| request.scheduled.is_some().then(|| request.clone())).collect();
+        let mut outcomes = match self.take_all(requests, asker, taking).await {
             Ok(outcomes) => outcomes,
-            Err(error) => (0..count).map(|_| Err(error.clone().into())).collect(),
+            Err(error) => return (0..count).map(|_| Err(error.clone().into())).collect(),
+        };
+        for (outcome, request) in outcomes.iter_mut().zip(by_the_clock) {
+            if let (Ok(Accepted { is_withdrawn: true, .. }), Some(request)) = (&*outcome, request) {
+                *outcome = Box::pin(self.take_again(request, asker)).await;
+            }
+        }
+        outcomes
+    }
+
+    /// Takes a start by the clock whose run was withdrawn before it began, and which is wanted once more.
+    async fn take_again(
+        &self,
+        request: DispatchRequest,
+        asker: Asker<'_>,
+    ) -> Result<Accepted, DispatchError> {
+        let key = request.idempotency_key.clone().unwrap_or_default();
+        let mut again = 0;
+        loop {
+            again += 1;
+            let request =
+                DispatchRequest { idempotency_key: Some(again_key(&key, again)), ..request.clone() };
+            let outcome = self.take_all(vec![request], asker, Taking::Each).await?.pop();
+            match outcome {
+                Some(Ok(Accepted { is_withdrawn: true, .. })) => {}
+                Some(outcome) => return outcome.map(|accepted| Accepted { again, ..accepted }),
+                None => return Err(StoreError::new("the store lost a run").into()),
+            }
         }
     }
 

@@ -58,6 +58,13 @@ pub fn schedule_key(
     format!("schedule:{when}:{}", &uuid.simple().to_string()[..12])
 }
 
+/// The key of a further run of a start by the clock, where the runs under its key were withdrawn before they began; the key
+/// itself for the first.
+#[must_use]
+pub fn again_key(key: &str, again: u32) -> String {
+    if again == 0 { key.to_owned() } else { format!("{key}~{again}") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

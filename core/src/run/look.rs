@@ -138,6 +138,16 @@ impl Run {
         due.max(self.ts_dispatch)
     }
 
+    /// Whether the clock took it back before it began, so that its slot may have another run. A run that a person or a newer run
+    /// stopped was not.
+    #[must_use]
+    pub fn was_withdrawn(&self) -> bool {
+        let is_by_the_clock = self.scheduled.as_ref().is_some_and(|scheduled| scheduled.backfill.is_none());
+        let is_stopped = self.status == Status::Cancelled && self.ts_start.is_none();
+        let has_asker = self.stopped_by.is_some() || self.replaced_by.is_some();
+        is_by_the_clock && is_stopped && !has_asker && !self.is_child()
+    }
+
     /// Whether it waits for what others see to: its queue, which has its message, or the run that holds its job's lock.
     #[must_use]
     pub fn only_waits(&self) -> bool {

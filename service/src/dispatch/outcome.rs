@@ -43,7 +43,7 @@ pub struct AcceptedRun {
 
 impl From<Accepted> for AcceptedRun {
     fn from(run: Accepted) -> Self {
-        let Accepted { job_id, run_id, status, existing, warning } = run;
+        let Accepted { job_id, run_id, status, existing, warning, .. } = run;
         Self { job_id, run_id, status, existing, warning }
     }
 }

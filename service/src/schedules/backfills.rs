@@ -309,7 +309,7 @@ async fn resuming(realm: &dyn Realm, request: &ResumeBackfill) -> Result<Backfil
     Ok(BackfillChanged { backfill, changed, runs_cancelled: None, dry_run: request.dry_run })
 }
 
-async fn housekeeper(realm: &dyn Realm) -> Result<Housekeeper, Error> {
+pub(super) async fn housekeeper(realm: &dyn Realm) -> Result<Housekeeper, Error> {
     Ok(Housekeeper::new(realm.site().await?, realm.registry().clone()))
 }
 

@@ -1,13 +1,14 @@
 //! `schedules pause` and `schedules resume`.
 
 use pumice_core::Timestamp;
-use pumice_core::clock::{EntryPause, HeldTimetable, HoldOutcome, Standing, standings, utc};
+use pumice_core::clock::{EntryPause, HeldTimetable, HoldOutcome, Standing, Timetable, standings, utc};
 use pumice_core::ids::JobId;
 use pumice_core::ports::CommitError;
 use pumice_core::text::quoted;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::backfills::housekeeper;
 use super::{Found, Scheduled, Which, find, read, refuse_unread};
 use crate::audit::Act;
 use crate::failure::{Error, ErrorKind};
@@ -246,15 +247,33 @@ async fn hold_once(
         store.touch(&absent, now).await?;
     }
     let mut again = absent;
-    let ids: Vec<JobId> = writes.iter().map(|next| next.job_id.clone()).collect();
-    for ((job, outcomes), put) in ids.into_iter().zip(written).zip(store.put(writes).await?) {
+    let puts = store.put(writes.clone()).await?;
+    for ((next, outcomes), put) in writes.into_iter().zip(written).zip(puts) {
         match put {
-            Ok(()) => done.extend(outcomes),
-            Err(CommitError::Conflict) => again.push(job),
+            Ok(()) => {
+                withdraw(realm, &next).await;
+                done.extend(outcomes);
+            }
+            Err(CommitError::Conflict) => again.push(next.job_id),
             Err(error) => return Err(error.into()),
         }
     }
     Ok(again)
+}
+
+/// Cancels the runs that a timetable names as no longer wanted: one that was made ahead would start all the same before a
+/// sweeper looks. Where that fails the sweeper does it.
+async fn withdraw(realm: &dyn Realm, timetable: &Timetable) {
+    if !timetable.is_unfinished() {
+        return;
+    }
+    let withdrawn = match housekeeper(realm).await {
+        Ok(housekeeper) => housekeeper.withdraw_named(timetable).await.map_err(Error::from),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = withdrawn {
+        tracing::warn!(job_id = %timetable.job_id, %error, "runs that were made ahead are withdrawn by the next sweep");
+    }
 }
 
 fn outcome_of(job: &JobId, outcome: HoldOutcome, standing: &Standing<'_>, now: Timestamp) -> HeldEntry {

@@ -3,12 +3,14 @@
 
 use pumice_core::Timestamp;
 use pumice_core::clock::{
-    Ahead, Alert, Broken, Cursor, LimitKind, Open, Silence, State, Superseded, Timetable, Watch,
+    Ahead, Alert, Broken, Cursor, LimitKind, Missed, Open, Pending, Silence, State, Superseded, Timetable,
+    Watch, Withdrawn,
 };
 use pumice_core::duration::Span;
-use pumice_core::ids::JobId;
+use pumice_core::ids::{HostId, JobId};
 use pumice_core::ports::CommitError;
 use pumice_core::run::Status;
+use pumice_core::spec::CatchUp;
 use serde_json::json;
 
 use super::{Adapters, at};
@@ -27,10 +29,24 @@ fn cursor(next: Timestamp) -> Cursor {
         next: Some(next),
         state: paused,
         started: 3,
-        ahead: vec![Ahead { at: at(60), key: "schedule:x".to_owned() }],
+        ahead: vec![ahead()],
+        withdrawn: vec![Withdrawn { at: at(70), key: "schedule:y".to_owned(), done: true }],
         trouble: Some("refused".to_owned()),
         unseen: true,
         watch: watch(),
+    }
+}
+
+fn ahead() -> Ahead {
+    let missed = Missed { kind: CatchUp::All, from: at(3), to: at(4), count: 2 };
+    let host = Some(HostId::new("a-1").expect("an id"));
+    Ahead {
+        at: at(60),
+        key: "schedule:x".to_owned(),
+        slot: Some(at(59)),
+        after: Some(at(2)),
+        made_by: Some("beef".to_owned()),
+        pending: Some(Pending { previous: Some(at(58)), missed: Some(missed), host }),
     }
 }
 

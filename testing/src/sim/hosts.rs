@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use pumice_core::Timestamp;
 use pumice_core::engine::Halt;
 use pumice_core::hosts::{ALIVE, BEAT, Host};
-use pumice_core::ids::{HostId, JobId, RunId, RunKey, WorkerName};
+use pumice_core::ids::{HostId, JobId, RunKey, WorkerName};
 use pumice_core::message::Message;
 use pumice_core::ports::{HostStore, StoreError};
 use pumice_core::run::Run;
@@ -158,10 +158,8 @@ impl World {
         if self.current == 0 || self.audit.stood_still_for(self.current) > TimeDelta::zero() {
             return true;
         }
-        let realm = self.realm.fields.realm.clone();
         fleet.table.of(&worker()).iter().all(|host| {
-            let run_id = RunId::from_key(&realm, job_id, &format!("key:{key}@{}", host.id));
-            let is_there = self.runs.get(&RunKey::root(run_id)).is_some();
+            let is_there = self.stands(job_id, &format!("{key}@{}", host.id));
             is_there || !fleet.is_surely_alive(host, began(self, self.current), self.now)
         })
     }

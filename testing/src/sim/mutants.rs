@@ -122,6 +122,8 @@ pub enum Mutant {
     StaleSweeper,
     /// A run that was made ahead and is no longer wanted is not cancelled.
     NotWithdrawn,
+    /// A run that was made ahead and withdrawn is taken for the start of its slot when that is wanted once more.
+    WithdrawnCounts,
     /// A process uses the realm as it read it first, whatever was changed since.
     RealmReadOnce,
     /// How far a backfill has come is written before its runs are made.
@@ -178,7 +180,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 79] = [
+    pub const ALL: [Self; 80] = [
         Self::NoFence,
         Self::StealLiveLease,
         Self::DueClearedEarly,
@@ -232,6 +234,7 @@ impl Mutant {
         Self::ReplacedGoesOn,
         Self::StaleSweeper,
         Self::NotWithdrawn,
+        Self::WithdrawnCounts,
         Self::RealmReadOnce,
         Self::BackfillMovedFirst,
         Self::BackfillUnbounded,

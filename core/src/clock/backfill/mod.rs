@@ -291,6 +291,13 @@ impl Backfill {
         next
     }
 
+    /// Notes that the run of a slot that it has started has another key: those before it were withdrawn.
+    pub fn rename(&mut self, key: &str, by: String) {
+        if let Some(one) = self.active.iter_mut().find(|one| one.key == key) {
+            one.key = by;
+        }
+    }
+
     fn count_bad(&mut self, one: &Underway, run: Option<&Run>) {
         self.failed += 1;
         let (run_id, status) = (run.map(|run| run.run_id), run.map(|run| run.status));

@@ -11,13 +11,14 @@ use super::rules::Rules;
 use super::strike::start_request;
 use crate::clock::backfill::{Found, Only, Stale, Taken, WantedSlot};
 use crate::clock::{Backfill, JobSchedule};
+use crate::engine::answer::Accepted;
 use crate::engine::fresh::keyed_run;
 use crate::engine::ledger::apply::ApplyError;
 use crate::engine::replays::replays;
 use crate::ids::{JobId, RunKey};
 use crate::job_type::DispatchError;
 use crate::ports::{CommitError, StoreError, StoreErrorKind};
-use crate::request::When;
+use crate::request::{When, again_key};
 use crate::run::Run;
 
 /// Most backfills that one sweep looks at.
@@ -257,8 +258,8 @@ impl Housekeeper {
 
     /// The next record, and how many runs were made for it.
     async fn step(&self, backfill: &Backfill) -> Result<(Backfill, usize), StoreError> {
-        let keys = backfill.active.iter().map(|one| self.run_of(backfill, &one.key));
-        let mut next = backfill.settled(&self.peek_all(keys.collect()).await?);
+        let keys: Vec<&str> = backfill.active.iter().map(|one| one.key.as_str()).collect();
+        let mut next = backfill.settled(&self.peek_all(backfill, &keys).await?);
         if next.free() == 0 {
             return Ok((next, 0));
         }
@@ -278,10 +279,14 @@ impl Housekeeper {
             let is_all = slots.len() < most;
             examined += slots.len();
             let slots = self.look_for(&before, slots).await?;
-            let Taken { next: taken, starts } = next.taken(&slots, is_all);
+            let Taken { next: mut taken, starts } = next.taken(&slots, is_all);
             for wanted in starts {
                 match self.make(&before, &plan, &wanted).await {
-                    Ok(made) => started += usize::from(made),
+                    Ok(accepted) => {
+                        started += usize::from(accepted.as_ref().is_some_and(|accepted| !accepted.existing));
+                        let again = accepted.map_or(0, |accepted| accepted.again);
+                        taken.rename(&wanted.start.key, again_key(&wanted.start.key, again));
+                    }
                     Err(DispatchError::Store(error)) => return Err(error),
                     // Another request has the key: its run is found by the next look, and counts as there.
                     Err(DispatchError::KeyTaken { .. }) => {}
@@ -316,21 +321,21 @@ impl Housekeeper {
         Ok(if is_off { PlanOf::Nothing("the job is not enabled".to_owned()) } else { PlanOf::Plan(plan) })
     }
 
-    /// Makes the run of a slot; returns whether it was not there.
+    /// Makes the run of a slot; `None` where its entry is gone.
     async fn make(
         &self,
         backfill: &Backfill,
         plan: &JobSchedule,
         wanted: &WantedSlot,
-    ) -> Result<bool, DispatchError> {
-        let Some((planned, start)) = backfill.start(plan, wanted) else { return Ok(false) };
+    ) -> Result<Option<Accepted>, DispatchError> {
+        let Some((planned, start)) = backfill.start(plan, wanted) else { return Ok(None) };
         let mut request = start_request(&backfill.job_id, planned, &start, self.now());
         request.when = When::Now;
         if let Some(scheduled) = &mut request.scheduled {
             scheduled.backfill = Some(backfill.id.clone());
         }
         match self.dispatcher.dispatch(vec![request], None).await.pop() {
-            Some(outcome) => outcome.map(|accepted| !accepted.existing),
+            Some(outcome) => outcome.map(Some),
             None => Err(StoreError::new("the store gave no answer").into()),
         }
     }
@@ -356,18 +361,16 @@ impl Housekeeper {
             // A run that is there is found when it is to be made.
             Only::All => None,
             Only::Missing | Only::Failed => {
-                self.site().ports.runs.peek(&self.run_of(backfill, &wanted.start.key)).await?
+                self.peek_all(backfill, &[&wanted.start.key]).await?.pop().flatten()
             }
         };
         if backfill.only == Only::All || own.is_some() {
             return Ok(backfill.found(own.as_ref(), &[]));
         }
-        let mut keys = Vec::new();
-        if backfill.only == Only::Failed {
-            keys.push(self.run_of(backfill, &wanted.clocks));
-        }
-        keys.extend(backfill.others.iter().map(|other| self.run_of(backfill, &wanted.key_of(other))));
-        let mut runs: Vec<Run> = self.peek_all(keys).await?.into_iter().flatten().collect();
+        let others: Vec<String> = backfill.others.iter().map(|other| wanted.key_of(other)).collect();
+        let clocks = (backfill.only == Only::Failed).then_some(wanted.clocks.as_str());
+        let keys: Vec<&str> = clocks.into_iter().chain(others.iter().map(String::as_str)).collect();
+        let mut runs: Vec<Run> = self.peek_all(backfill, &keys).await?.into_iter().flatten().collect();
         if backfill.only == Only::Failed {
             self.add_replays(&mut runs).await?;
         }
@@ -402,14 +405,26 @@ impl Housekeeper {
         Ok(Backfill { others, ..backfill })
     }
 
-    async fn peek_all(&self, keys: Vec<RunKey>) -> Result<Vec<Option<Run>>, StoreError> {
+    async fn peek_all(&self, backfill: &Backfill, keys: &[&str]) -> Result<Vec<Option<Run>>, StoreError> {
         let mut runs = Vec::with_capacity(keys.len());
         for part in keys.chunks(AT_ONCE) {
-            for run in join_all(part.iter().map(|key| self.site().ports.runs.peek(key))).await {
+            for run in join_all(part.iter().map(|key| self.peek_slot(backfill, key))).await {
                 runs.push(run?);
             }
         }
         Ok(runs)
+    }
+
+    /// The run of a slot, by its key: the one after those that were withdrawn before they began.
+    async fn peek_slot(&self, backfill: &Backfill, key: &str) -> Result<Option<Run>, StoreError> {
+        let mut again = 0;
+        loop {
+            let run = self.site().ports.runs.peek(&self.run_of(backfill, &again_key(key, again))).await?;
+            if !run.as_ref().is_some_and(Run::was_withdrawn) {
+                return Ok(run);
+            }
+            again += 1;
+        }
     }
 
     /// The run that a request of a backfill's job with this key makes.

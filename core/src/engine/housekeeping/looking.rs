@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
+use serde_json::json;
 
 use crate::Timestamp;
-use crate::clock::{JobSchedule, Looked, Runs, Timetable};
+use crate::clock::{JobSchedule, Looked, Runs, Timetable, digest};
 use crate::hosts::Hosts;
 use crate::ids::WorkerName;
 use crate::ports::StoredJob;
@@ -50,15 +51,18 @@ impl Looking {
             Some(Ok(job)) => {
                 let mut plan = timetable.schedule_of(&job, realm, settings);
                 plan.hosts = hosts.get(&job.fields.worker).cloned().unwrap_or_default();
-                (timetable.look_with(&plan, Some(runs), now, ahead), plan, Some(job))
+                plan.made_by = (ahead > TimeDelta::zero()).then(|| made_by(&job, realm));
+                let looked = timetable.settled(&plan, now);
+                let looked = looked.unwrap_or_else(|| timetable.look_with(&plan, Some(runs), now, ahead));
+                (looked, plan, Some(job))
             }
             Some(Err(error)) => {
                 let why = format!("the job cannot be read: {error}");
                 tracing::error!(job_id = %timetable.job_id, error = %why, "a schedule starts nothing");
-                let next = timetable.unreadable(&why, now + UNREADABLE_PAUSE);
-                (Looked { next, ..timetable.ended(now) }, none, None)
+                (timetable.unreadable(&why, now, now + UNREADABLE_PAUSE), none, None)
             }
         };
+        let looked = looked.in_steps(timetable, now);
         for halted in &looked.halted {
             let missed = "it missed more starts than it may make up for";
             let why = looked.next.cursors[*halted].trouble.as_deref().unwrap_or(missed);
@@ -66,4 +70,9 @@ impl Looking {
         }
         Self { looked, plan, job, is_done: true }
     }
+}
+
+/// The digest of what runs are made from.
+fn made_by(job: &JobSpec, realm: &RealmSpec) -> String {
+    digest(&json!([&*job.document, &*realm.document]))
 }

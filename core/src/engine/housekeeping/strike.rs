@@ -15,11 +15,10 @@ use super::rules::Rules;
 use super::second::schedule_looks;
 use crate::Timestamp;
 use crate::clock::{JobSchedule, PlannedEntry, Start, State, Timetable};
-use crate::engine::fresh::keyed_run;
-use crate::ids::{JobId, RunKey};
+use crate::ids::JobId;
 use crate::job_type::DispatchError;
 use crate::ports::{CommitError, StoreError};
-use crate::request::{DispatchRequest, When};
+use crate::request::{DispatchRequest, When, again_key};
 use crate::run::Scheduled;
 use crate::spec::Timezone;
 
@@ -48,13 +47,22 @@ struct Refusal {
     has_run: bool,
 }
 
+/// The runs that a look has made.
+#[derive(Default)]
+struct Made {
+    /// How many were not there.
+    started: usize,
+    /// Those of them whose time is still to come, by job and idempotency key.
+    early: Vec<(JobId, String)>,
+}
+
 /// The outcome of one round of a look.
 #[derive(Default)]
 struct Round {
     moved: usize,
     started: usize,
-    /// Whether alerts are to be made at once.
-    has_alerts: bool,
+    /// Whether there is more to do at once: alerts to be made, or runs that were named.
+    has_more: bool,
 }
 
 impl Housekeeper {
@@ -98,7 +106,7 @@ impl Housekeeper {
             struck.moved += round.moved;
             struck.started += round.started;
             // A timetable that did not move would be found again at once.
-            if round.moved == 0 || (count < TOGETHER && !round.has_alerts) {
+            if round.moved == 0 || (count < TOGETHER && !round.has_more) {
                 break;
             }
         }
@@ -116,7 +124,7 @@ impl Housekeeper {
             let round = self.strike_these(part, ahead).await?;
             all.moved += round.moved;
             all.started += round.started;
-            all.has_alerts |= round.has_alerts;
+            all.has_more |= round.has_more;
         }
     }
 
@@ -131,39 +139,62 @@ impl Housekeeper {
         let looking = due.iter().zip(jobs).zip(&runs);
         let mut looking: Vec<Looking> =
             looking.map(|((timetable, job), runs)| Looking::of(timetable, job, runs, &lookout)).collect();
-        let started = self.start_all(&mut looking, now).await;
-        tell_late(self.ledger(), &mut looking, &realm, now).await;
+        // First, so that a slot which is wanted once more has another run.
         self.withdraw(&mut looking).await;
+        let Made { started, mut early } = self.start_all(&mut looking, now).await;
+        tell_late(self.ledger(), &mut looking, &realm, now).await;
+        let has_more = |one: &Looking| one.is_done && (one.looked.again || one.looked.next.alerts() > 0);
+        let has_more = looking.iter().any(has_more);
         let done: Vec<Timetable> =
             looking.into_iter().filter(|one| one.is_done).map(|one| one.looked.next).collect();
         schedule_looks(self.site(), &done, now).await;
-        let has_alerts = done.iter().any(|timetable| timetable.alerts() > 0);
         let ids: Vec<JobId> = done.iter().map(|timetable| timetable.job_id.clone()).collect();
-        let mut moved = 0;
+        let (mut moved, mut passed) = (0, Vec::new());
         for (job_id, outcome) in ids.into_iter().zip(self.site().ports.schedules.put(done).await?) {
             match outcome {
+                Ok(()) => moved += 1,
                 // Another sweeper, or an operator, was first: the next look finds the rest.
-                Ok(()) | Err(CommitError::Conflict) => moved += 1,
+                Err(CommitError::Conflict) => {
+                    moved += 1;
+                    passed.push(job_id);
+                }
                 Err(error) => tracing::warn!(%job_id, %error, "the schedule of a job is looked at again"),
             }
         }
-        Ok(Round { moved, started, has_alerts })
+        early.retain(|(job_id, _)| passed.contains(job_id));
+        self.withdraw_unnamed(early).await?;
+        Ok(Round { moved, started, has_more })
     }
 
-    /// Makes all runs that are due. Gives how many were not there.
-    async fn start_all(&self, looking: &mut [Looking], now: Timestamp) -> usize {
+    /// Cancels runs that were made ahead by a look which another one passed, where the record does not name them any more.
+    async fn withdraw_unnamed(&self, made: Vec<(JobId, String)>) -> Result<(), StoreError> {
+        if made.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<JobId> = made.iter().map(|(job_id, _)| job_id.clone()).collect();
+        let stored = self.site().ports.schedules.load(&ids).await?;
+        for ((job_id, key), stored) in made.into_iter().zip(stored) {
+            if stored.is_none_or(|stored| stored.named(&key).is_none()) {
+                self.ledger().withdraw(&job_id, &key).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes all runs that are due.
+    async fn start_all(&self, looking: &mut [Looking], now: Timestamp) -> Made {
         let (mut requests, mut places) = (Vec::new(), Vec::new());
         for (place, one) in looking.iter().enumerate() {
-            for start in &one.looked.starts {
+            for start in one.looked.starts.iter().filter(|_| one.is_done) {
                 let Some(Ok(planned)) = one.plan.entries.get(start.entry) else { continue };
                 requests.push(start_request(&one.looked.next.job_id, planned, start, now));
                 places.push((place, start.clone()));
             }
         }
+        let mut made = Made::default();
         if requests.is_empty() {
-            return 0;
+            return made;
         }
-        let mut started = 0;
         let mut refusals: BTreeMap<(usize, usize, Timestamp), Refusal> = BTreeMap::new();
         for ((place, start), outcome) in
             places.into_iter().zip(self.dispatcher.dispatch(requests, None).await)
@@ -172,8 +203,15 @@ impl Housekeeper {
             let slot = refusals.entry((place, start.entry, start.slot.at)).or_default();
             match outcome {
                 Ok(accepted) => {
-                    started += usize::from(!accepted.existing);
+                    made.started += usize::from(!accepted.existing);
                     slot.has_run = true;
+                    if !accepted.existing && start.at > now {
+                        made.early.push((one.looked.next.job_id.clone(), start.key.clone()));
+                    }
+                    if accepted.again > 0 {
+                        let key = again_key(&start.key, accepted.again);
+                        one.looked.next.rename(start.entry, &start.key, &key);
+                    }
                 }
                 Err(DispatchError::Store(error)) => {
                     tracing::warn!(job_id = %one.looked.next.job_id, %error, "a start by the clock is made later");
@@ -190,26 +228,38 @@ impl Housekeeper {
             let Looking { looked, plan, .. } = &mut looking[place];
             looked.next.refuse(plan, &refused, has_run);
         }
-        started
+        made
     }
 
-    /// Cancels the runs that were made ahead and are no longer wanted. A timetable of which one could not be cancelled is
-    /// not done: written now, it would no longer name that run, which would start.
+    /// Cancels the runs that were made ahead and are no longer wanted, as records name them. A timetable of which one could not
+    /// be cancelled is not done: written now, it would no longer name that run, which would start.
     async fn withdraw(&self, looking: &mut [Looking]) {
-        let done = looking.iter().enumerate().filter(|(_, one)| one.is_done);
-        let keys = done.flat_map(|(place, one)| {
+        let keys = looking.iter().enumerate().flat_map(|(place, one)| {
             let job_id = &one.looked.next.job_id;
-            let keys = one.looked.withdrawn.iter();
-            keys.map(move |key| (place, RunKey::root(keyed_run(&self.site().realm, job_id, key))))
+            one.looked.withdrawn.iter().map(move |key| (place, job_id, key))
         });
-        let cancelling = keys.map(|(place, key)| async move { (place, self.ledger().stop(&key).await, key) });
-        for (place, stopped, key) in join_all(cancelling).await {
-            if let Err(error) = stopped {
+        let cancelling = keys.map(|(place, job_id, key)| async move {
+            (place, self.ledger().withdraw(job_id, key).await.map_err(|error| (error, key.clone())))
+        });
+        for (place, withdrawn) in join_all(cancelling).await {
+            if let Err((error, key)) = withdrawn {
                 let one = &mut looking[place];
                 tracing::warn!(job_id = %one.looked.next.job_id, %key, %error, "a start that is no longer wanted is withdrawn later");
                 one.is_done = false;
             }
         }
+    }
+
+    /// Cancels the runs that a timetable names as no longer wanted, so that none of them starts before the next look. The
+    /// timetable must be stored as it is given.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be reached: the next look cancels the rest.
+    pub async fn withdraw_named(&self, timetable: &Timetable) -> Result<(), StoreError> {
+        for key in timetable.withdrawing() {
+            self.ledger().withdraw(&timetable.job_id, key).await?;
+        }
+        Ok(())
     }
 
     /// Starts the jobs whose schedules say `@reboot`, as far as their entries hold at `began`, when the service started.

@@ -2,8 +2,10 @@
 
 use super::Ledger;
 use super::apply::{ApplyError, rest};
+use crate::engine::fresh::keyed_run;
 use crate::ids::{JobId, RunKey};
 use crate::ports::StoreError;
+use crate::request::again_key;
 use crate::run::{IllegalTransition, Input, Run, StopRequest, calls_next};
 use crate::spec::Overlap;
 
@@ -55,6 +57,25 @@ impl Ledger {
             Err(ApplyError::Gone(_) | ApplyError::Removed(_) | ApplyError::Illegal(..)) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// Cancels the run that a job has under the key of a start by the clock, where it has not begun. Those of this key that were
+    /// withdrawn before have others after them.
+    pub(in crate::engine) async fn withdraw(&self, job_id: &JobId, key: &str) -> Result<(), StoreError> {
+        for again in 0.. {
+            let run = RunKey::root(keyed_run(&self.site().realm, job_id, &again_key(key, again)));
+            match self.stop(&run).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                Err(ApplyError::Store(error)) => return Err(error),
+                Err(error) => return Err(StoreError::new(error.to_string())),
+            }
+            let found = self.site().ports.runs.peek(&run).await?;
+            if !found.is_some_and(|run| run.was_withdrawn()) {
+                return Ok(());
+            }
+        }
+        Ok(())
     }
 
     /// Notifies the next run in line for a job's lock that it is free. A run that is not notified looks by itself.

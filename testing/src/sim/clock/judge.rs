@@ -7,6 +7,7 @@ use pumice_core::Timestamp;
 use pumice_core::clock::{Cursor, IN_TIME, State, Timetable};
 use pumice_core::ids::{JobId, RunId, RunKey};
 use pumice_core::ports::CommitError;
+use pumice_core::request::again_key;
 use pumice_core::run::Run;
 use pumice_core::spec::{Enabled, JobSpec};
 
@@ -28,6 +29,11 @@ pub(crate) struct Phase {
     pub(super) entries: Arc<Vec<Entry>>,
     is_enabled: bool,
     is_paused: bool,
+}
+
+/// The key of a slot, of those of the runs that it had because others were withdrawn.
+pub(super) fn slot_key(key: &str) -> &str {
+    key.split(['#', '~']).next().unwrap_or(key)
 }
 
 impl World {
@@ -120,7 +126,7 @@ impl World {
             let lateness = now - due;
             let made_up_for = entry.made_up_for.is_some_and(|window| lateness <= window + SLACK);
             entry.is_due(slot)
-                && key_of(entry, slot) == run.keyed.as_ref().map_or("", |keyed| keyed.key.as_str())
+                && key_of(entry, slot) == run.keyed.as_ref().map_or("", |keyed| slot_key(&keyed.key))
                 && due > entry.anchor - SLACK
                 && due <= now + ahead + SLACK
                 && (lateness <= IN_TIME + SLACK || made_up_for)
@@ -162,9 +168,22 @@ impl World {
         if entry.is_on_each {
             return self.has_run_on_each(job_id, &entry.key(slot));
         }
-        let realm = self.realm.fields.realm.clone();
-        let run_id = RunId::from_key(&realm, job_id, &format!("key:{}", entry.key(slot)));
-        self.runs.get(&RunKey::root(run_id)).is_some()
+        self.stands(job_id, &entry.key(slot))
+    }
+
+    /// Whether a start by the clock has a run that was not withdrawn before it began.
+    pub(in crate::sim) fn stands(&self, job_id: &JobId, key: &str) -> bool {
+        let run = |key: String| {
+            let run_id = RunId::from_key(&self.realm.fields.realm, job_id, &format!("key:{key}"));
+            self.runs.get(&RunKey::root(run_id))
+        };
+        // A withdrawn run has others after it: under a key that its timetable gave, or one that the dispatcher did.
+        let named = (0..).map(|number| if number == 0 { key.to_owned() } else { format!("{key}#{number}") });
+        let mut named = named.map_while(|key| run(key.clone()).map(|run| (key, run)));
+        named.any(|(key, first)| {
+            let after = (1..).map_while(|again| run(again_key(&key, again)));
+            std::iter::once(first).chain(after).any(|run| !run.was_withdrawn())
+        })
     }
 
     /// Writes how far a schedule has come.
@@ -180,6 +199,9 @@ impl World {
             if let Some(cursor) = active.filter(|cursor| cursor.last.is_some()) {
                 cursor.next = cursor.next.map(|next| next + TimeDelta::hours(1));
             }
+        }
+        if self.is(Mutant::WithdrawnCounts) {
+            timetable.cursors.iter_mut().for_each(|cursor| cursor.withdrawn.retain(|one| !one.done));
         }
         let next = timetable.clone();
         self.timetables.put(timetable)?;
@@ -208,7 +230,13 @@ impl World {
     fn moved(&mut self, job_id: &JobId, index: usize, cursors: (&Cursor, &Cursor), was_off: bool) {
         let (before, after) = cursors;
         let goes_back = after.last < before.last || (after.next.is_some() && after.next < before.next);
-        if goes_back {
+        // A start that was made ahead of its time is taken back with the schedule that it was made by.
+        let is_kept = |key: &str| after.ahead.iter().any(|made| made.key == key);
+        let is_taken_back = before
+            .ahead
+            .iter()
+            .any(|made| (made.pending.is_some() || made.at > self.now - SLACK) && !is_kept(&made.key));
+        if goes_back && !is_taken_back {
             self.audit.fail("a cursor never goes back", format!("{job_id}: {before:?}, then {after:?}"));
         }
         self.is_watched(job_id, index, before, after);
@@ -244,7 +272,8 @@ impl World {
                     at > paused && (entry.is_full || due > in_time)
                 };
                 let wanted = entries.iter().all(wanted);
-                if wanted && !entries.iter().any(|entry| self.has_run(job_id, entry, at)) {
+                let is_named = after.ahead.iter().any(|made| made.pending.is_some() && made.slot() == at);
+                if wanted && !is_named && !entries.iter().any(|entry| self.has_run(job_id, entry, at)) {
                     let detail = format!("{job_id} has no run for {at}, but {after:?}");
                     self.audit.fail("a cursor passes no slot that is not started", detail);
                     return;
