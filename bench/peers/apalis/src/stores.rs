@@ -50,7 +50,8 @@ pub(crate) struct Redis {
 impl Redis {
     pub(crate) async fn open(url: &str) -> Result<Self, BoxDynError> {
         let connection = apalis_redis::connect(url).await?;
-        // Leases are for jobs that outlive a heartbeat, events for subscribers: there are neither.
+        // Leases are for jobs that outlive a heartbeat, events for subscribers: there are neither. With both, which is the
+        // default, a queue of 20,000 jobs is emptied ten times as slowly.
         let config = apalis_redis::Config::default()
             .queue(QUEUE)
             .batch_size(BATCH)
