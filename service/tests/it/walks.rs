@@ -39,6 +39,26 @@ async fn every_list_takes_terms_and_refuses_other_words() {
     }
 }
 
+#[tokio::test]
+async fn guide_has_the_words_of_each_list() {
+    let realm = Folder::new().await;
+    let guide = std::fs::read_to_string("../docs/guide.md").unwrap();
+    // These have tables of their own.
+    let apart = ["runs list", "dead list", "audit list"];
+    for list in lists().filter(|list| !apart.contains(&list.command)) {
+        let named = format!("`{}`", list.command);
+        let is_of_it = |line: &&str| line.starts_with("| `") && line.contains(&named);
+        let row = guide.lines().skip_while(|line| *line != "| list | words |").find(is_of_it);
+        let row = row.unwrap_or_else(|| panic!("the guide has no row for {named}"));
+        let refused = list.call(&realm, json!({ "where": "no-such-word:x" })).await.unwrap_err();
+        let words = refused.message().lines().next().and_then(|line| line.split_once("the words are "));
+        for word in words.unwrap().1.split(' ') {
+            let word = format!("`{}`", word.trim_end_matches(':'));
+            assert!(row.contains(&word), "{named} takes {word}: {row}");
+        }
+    }
+}
+
 /// A realm with some of everything that can be listed.
 async fn furnished() -> Folder {
     let realm = Folder::new().await;
