@@ -99,6 +99,9 @@ pub(crate) enum Command {
     Restore {
         /// The backup
         file: PathBuf,
+        /// Check the backup whole, show what would be restored and what is in the way, and restore nothing
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Ask for runs of jobs
     Dispatch(Dispatch),
@@ -502,9 +505,16 @@ pub(crate) enum State {
         /// The publisher
         #[arg(long)]
         publisher: Option<String>,
+        /// Show what is there and what would replace it, and put nothing
+        #[arg(long)]
+        dry_run: bool,
     },
     /// List items
-    List,
+    List {
+        /// Only items that these terms mean, as 'id:etl/* -type:secure since:2d'; the time is that at which it was put
+        #[arg(long = "where", value_name = "TERMS", allow_hyphen_values = true)]
+        filter: Option<String>,
+    },
     /// Delete items
     Delete {
         /// The items

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 
 use pumice_core::secret::{Masker, is_any_known, mask, mask_value};
-use pumice_core::text::escaped;
+use pumice_core::text::{counted, escaped};
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
@@ -28,6 +28,11 @@ pub(crate) fn print(
         Format::Json => write_raw(&format!("{}\n", json(value))),
         Format::Yaml => write_raw(&yaml(value)?),
     }
+}
+
+/// How many items a list shows, of how many where it shows all.
+pub(crate) fn listed(count: usize, is_whole: bool, item: &str) -> String {
+    if is_whole { format!("{count} of {count} {item}s") } else { counted(count, item) }
 }
 
 /// A value as JSON, with secrets masked.

@@ -35,6 +35,9 @@ pub enum BulkKind {
 }
 
 impl BulkKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Cancel, Self::Retry, Self::Delete];
+
     /// Its word.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -249,15 +252,19 @@ impl BulkAct {
         self.state == BulkState::Active && now - self.beat > SILENCE
     }
 
-    /// The word of its state: `active`, `interrupted`, `complete`, `stopped` or `failed`.
+    /// The words of its states.
+    pub const WORDS: [&'static str; 5] = ["active", "interrupted", "complete", "stopped", "failed"];
+
+    /// The word of its state.
     #[must_use]
     pub fn word(&self, now: Timestamp) -> &'static str {
+        let [active, interrupted, complete, stopped, failed] = Self::WORDS;
         match self.state {
-            BulkState::Active if self.is_interrupted(now) => "interrupted",
-            BulkState::Active => "active",
-            BulkState::Complete => "complete",
-            BulkState::Stopped { .. } => "stopped",
-            BulkState::Failed { .. } => "failed",
+            BulkState::Active if self.is_interrupted(now) => interrupted,
+            BulkState::Active => active,
+            BulkState::Complete => complete,
+            BulkState::Stopped { .. } => stopped,
+            BulkState::Failed { .. } => failed,
         }
     }
 

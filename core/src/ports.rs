@@ -57,7 +57,7 @@ pub use pool::{AtOnce, BlockingPool, PoolError};
 pub use queries::{BadCursor, Counts, Order, PageCursor, Pager, PastCount, RunCount, RunPage, RunQuery};
 pub use servers::{Servers, WITHOUT_SQL};
 pub use starts::{Minute, MinuteCount, Starts};
-pub use state::{StateItem, StateStore, StateType};
+pub use state::{MAX_SECURE_BYTES, StateItem, StateStore, StateType};
 pub use triggers::{TriggerStore, TriggerUpsert};
 pub use workspaces::{TempDir, Workspace, Workspaces};
 

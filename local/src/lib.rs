@@ -43,8 +43,8 @@ mod triggers;
 mod worker;
 
 pub use backup::{
-    BackedUpFile, BackupError, BackupProgress, Heading, Manifest, ProgressListener, Stage as BackupStage,
-    back_up, check_backup, left_behind, restore,
+    BackedUpFile, BackupContent, BackupError, BackupProgress, Heading, Manifest, ProgressListener,
+    Stage as BackupStage, back_up, check_backup, left_behind, look_into, restore,
 };
 pub use database::{Database, Durability, OpenError};
 pub use ground::{Integrity, Room, look_through, room};

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use pumice_core::Timestamp;
 use pumice_core::ids::StateId;
-use pumice_core::ports::{StateItem, StateStore, StateType, StoreError};
+use pumice_core::ports::{MAX_SECURE_BYTES, StateItem, StateStore, StateType, StoreError};
 use pumice_core::secret::remember_value;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
@@ -43,9 +43,6 @@ pub(crate) fn item(row: &Row<'_>) -> Result<StateItem, rusqlite::Error> {
 }
 
 pub(crate) const COLUMNS: &str = "state_id, type, value, publisher, timestamp, expires";
-
-/// Longest value of a secure item as JSON text, in bytes, as KMS encrypts (lava guide, State Item Types).
-const MAX_SECURE_BYTES: usize = 4096;
 
 fn about(item: &StateItem) -> String {
     format!("state item {}", item.state_id)

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use pumice_core::connection::{self, ConnectionSpec, Connections, OpenedConnection};
+use pumice_core::filter::{ItemWord, Items};
 use pumice_core::ids::{ConnId, JobId};
 use pumice_core::job_type::Site;
 use pumice_core::ports::{Doc, DocumentChange};
@@ -18,13 +19,31 @@ use serde_json::Value;
 use crate::audit::Act;
 use crate::failure::Error;
 use crate::if_match::{IfMatch, delete_if};
+use crate::listed::{asked, enabled, in_use};
 use crate::realm::Realm;
 use crate::specs::FieldChange;
 
-/// Which connections to list: all.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// Which connections to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ListConnections {}
+pub struct ListConnections {
+    /// Only connections that these terms mean: `id:`, `type:`, `status:`.
+    #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+}
+
+/// Connections in a list.
+struct Listed;
+
+impl Items for Listed {
+    type Item = ConnectionShown;
+    const NAME: &'static str = "connections";
+    const WORDS: &'static [ItemWord<ConnectionShown>] = &[
+        ItemWord::pattern("id", |one| vec![one.conn_id.as_str()]),
+        ItemWord::whole("type", |one| vec![&*one.r#type]),
+        ItemWord::one_of("status", in_use, |one| vec![enabled(one.enabled)]),
+    ];
+}
 
 /// A connection in a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -176,10 +195,12 @@ fn listed(conn_id: ConnId, doc: Doc) -> ConnectionShown {
 /// Lists connections, by id.
 ///
 /// # Errors
-/// [`Error`] when the store cannot be read.
-pub async fn list(realm: &dyn Realm, _: &ListConnections) -> Result<Vec<ConnectionShown>, Error> {
+/// [`Error`] when the terms are invalid, or the store cannot be read.
+pub async fn list(realm: &dyn Realm, request: &ListConnections) -> Result<Vec<ConnectionShown>, Error> {
+    let meant = asked::<Listed>(realm, request.filter.as_deref(), None).await?;
     let all = realm.connections().all_connections().await?;
-    Ok(all.into_iter().map(|(id, doc)| listed(id, doc)).collect())
+    let all = all.into_iter().map(|(id, doc)| listed(id, doc));
+    Ok(all.filter(|connection| meant.takes(connection)).collect())
 }
 
 /// The document of a connection. It names secrets, and holds none.

@@ -27,6 +27,7 @@ mod calls;
 mod expect;
 mod failure;
 mod if_match;
+mod listed;
 mod operations;
 mod realm;
 mod time;

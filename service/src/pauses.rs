@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use pumice_core::engine::{ChangedPauses, Dispatcher};
+use pumice_core::filter::{ItemWord, Items};
 use pumice_core::glob::{is_pattern, matches};
 use pumice_core::ids::{JobId, RunKey, WorkerName};
 use pumice_core::job_type::Uses;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit::Act;
 use crate::failure::Error;
+use crate::listed::asked;
 use crate::realm::Realm;
 use crate::time::Instant;
 
@@ -99,10 +101,36 @@ pub struct EndMaintenance {
     pub dry_run: bool,
 }
 
-/// The workers of a realm, to list.
+/// Which workers of a realm to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ListWorkers {}
+pub struct ListWorkers {
+    /// Only workers that these terms mean: `worker:`, `status:`, `since:`, `until:`. The time is that at which one of its hosts
+    /// was seen last.
+    #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+}
+
+/// Workers in a list.
+struct Workers;
+
+impl Items for Workers {
+    type Item = WorkerShown;
+    const NAME: &'static str = "workers";
+    const WORDS: &'static [ItemWord<WorkerShown>] = &[
+        ItemWord::pattern(WORKER, |one| vec![one.worker.as_str()]),
+        ItemWord::one_of(
+            "status",
+            || vec!["paused", "active"],
+            |one| vec![if one.paused.is_some() { "paused" } else { "active" }],
+        ),
+        ItemWord::since(|one| one.last_seen.map(|at| at.0)),
+        ItemWord::until(|one| one.last_seen.map(|at| at.0)),
+    ];
+}
+
+/// The word for a worker's name.
+const WORKER: &str = "worker";
 
 /// A pause.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -365,12 +393,17 @@ async fn ending_maintenance(realm: &dyn Realm, request: &EndMaintenance) -> Resu
 ///
 /// # Errors
 /// [`Error`] when the store cannot be read.
-pub async fn list_workers(realm: &dyn Realm, _: &ListWorkers) -> Result<WorkerList, Error> {
+pub async fn list_workers(realm: &dyn Realm, request: &ListWorkers) -> Result<WorkerList, Error> {
+    let meant = asked::<Workers>(realm, request.filter.as_deref(), None).await?;
     let (site, now) = (realm.site().await?, realm.now());
     let pauses = realm.runs().pauses().await?;
     let (served, serves) = (realm.is_served(), realm.served_workers().await?);
     let mut workers = Vec::new();
     for (worker, jobs) in workers_of_jobs(realm).await? {
+        // Of a worker that is not meant the queue is not asked.
+        if !meant.may_take(WORKER, &[worker.as_str()]) {
+            continue;
+        }
         let (mut hosts, mut last_seen) = (None, None);
         if let Some(store) = &site.ports.hosts {
             let found = store.hosts(&worker).await?;
@@ -389,6 +422,7 @@ pub async fn list_workers(realm: &dyn Realm, _: &ListWorkers) -> Result<WorkerLi
         let is_served = served.filter(|served| *served).map(|_| not_served(&worker, &serves).is_none());
         workers.push(WorkerShown { worker, jobs, hosts, is_served, last_seen, ready, delayed, paused });
     }
+    workers.retain(|worker| meant.takes(worker));
     let stopping = realm.stopping_since().await?.map(Instant);
     Ok(WorkerList { workers, pauses: live(&pauses, realm), served, serves, stopping })
 }

@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use pumice_core::filter::{ItemWord, Items};
 use pumice_core::job_type::Site;
 use pumice_core::payload::bad_key;
 use pumice_core::ports::{Fetched, MAX_LISTED, Object, ObjectStore};
@@ -15,11 +16,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit::Act;
 use crate::failure::{Error, ErrorKind};
+use crate::listed::asked;
 use crate::realm::Realm;
 use crate::time::Instant;
 
 /// Most payloads of one list.
 const MAX_SHOWN: usize = 10_000;
+/// Most payloads that are looked at for those that terms mean.
+const MAX_LOOKED_AT: usize = 100_000;
 
 /// Payloads to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -28,6 +32,22 @@ pub struct ListPayloads {
     /// Only those whose keys begin so.
     #[serde(default)]
     pub prefix: Option<String>,
+    /// Only those that these terms mean: `key:`, `since:`, `until:`. The time is that at which it was put.
+    #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+}
+
+/// Payloads in a list.
+struct Payloads;
+
+impl Items for Payloads {
+    type Item = PayloadShown;
+    const NAME: &'static str = "payloads";
+    const WORDS: &'static [ItemWord<PayloadShown>] = &[
+        ItemWord::pattern("key", |payload| vec![&*payload.key]),
+        ItemWord::since(|payload| payload.modified.map(|at| at.0)),
+        ItemWord::until(|payload| payload.modified.map(|at| at.0)),
+    ];
 }
 
 /// Payloads, by key.
@@ -35,7 +55,7 @@ pub struct ListPayloads {
 pub struct PayloadList {
     /// The payloads.
     pub payloads: Vec<PayloadShown>,
-    /// Whether there are more than are listed.
+    /// Whether there are more than are listed, or than were looked at for the terms.
     pub more: bool,
 }
 
@@ -165,26 +185,28 @@ impl Place {
 /// Lists payloads by key.
 ///
 /// # Errors
-/// [`Error`] when they cannot be listed.
+/// [`Error`] when the terms are invalid, or they cannot be listed.
 pub async fn list(realm: &dyn Realm, request: &ListPayloads) -> Result<PayloadList, Error> {
+    let meant = asked::<Payloads>(realm, request.filter.as_deref(), None).await?;
     let place = Place::of(realm).await?;
     let prefix = request.prefix.as_deref().unwrap_or_default();
     if let Some(why) = bad_key(prefix).filter(|_| !prefix.is_empty()) {
         return Err(Error::invalid(why));
     }
     let prefix = format!("{}{prefix}", place.base);
-    let (mut payloads, mut after) = (Vec::new(), None::<String>);
+    let (mut payloads, mut after, mut looked_at) = (Vec::new(), None::<String>, 0);
     loop {
         let page = place.objects().list_objects(&prefix, after.as_deref(), MAX_LISTED).await?;
+        looked_at += page.objects.len();
         let shown = page.objects.into_iter().filter_map(|object| {
             let key = object.location.strip_prefix(&place.base)?.to_owned();
             let is_folder = key.is_empty() || key.ends_with('/');
             let modified = object.modified.map(Instant);
             (!is_folder).then_some(PayloadShown { key, size: object.size, modified })
         });
-        payloads.extend(shown);
+        payloads.extend(shown.filter(|payload| meant.takes(payload)));
         after = page.next;
-        if after.is_none() || payloads.len() >= MAX_SHOWN {
+        if after.is_none() || payloads.len() >= MAX_SHOWN || looked_at >= MAX_LOOKED_AT {
             return Ok(PayloadList { payloads, more: after.is_some() });
         }
     }
@@ -195,7 +217,8 @@ pub async fn list(realm: &dyn Realm, request: &ListPayloads) -> Result<PayloadLi
 /// # Errors
 /// [`Error`] when a key or a file is unfit, or the store cannot be reached.
 pub async fn put(realm: &dyn Realm, request: &PutPayloads) -> Result<PutDone, Error> {
-    let act = Act::new("payloads put", request).on("payload", request.files.iter().map(|file| &file.key));
+    let act = Act::new("payloads put", request).dry(request.dry_run);
+    let act = act.on("payload", request.files.iter().map(|file| &file.key));
     act.record(realm, putting(realm, request)).await
 }
 

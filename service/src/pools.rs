@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use pumice_core::ids::{PoolName, RunKey};
+use pumice_core::filter::{ItemWord, Items};
+use pumice_core::ids::{JobId, PoolName, RunKey};
 use pumice_core::permits::Gate;
 use pumice_core::spec::RealmSpec;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Error;
+use crate::listed::asked;
 use crate::realm::Realm;
 
 /// Most runs in line that are counted.
@@ -16,10 +18,33 @@ const MAX_WAITING: usize = 1_000;
 /// Most runs of a pool that are named.
 const NAMED: usize = 10;
 
-/// The pools of a realm, to list.
+/// Which pools of a realm to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ListPools {}
+pub struct ListPools {
+    /// Only pools that these terms mean: `pool:`, `job:`.
+    #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+}
+
+/// A pool before its runs are counted.
+struct PoolFound {
+    pool: PoolName,
+    size: Option<u32>,
+    jobs: Vec<JobId>,
+}
+
+/// Pools, with the jobs that name them.
+struct Pools;
+
+impl Items for Pools {
+    type Item = PoolFound;
+    const NAME: &'static str = "pools";
+    const WORDS: &'static [ItemWord<PoolFound>] = &[
+        ItemWord::pattern("pool", |found| vec![found.pool.as_str()]),
+        ItemWord::pattern("job", |found| found.jobs.iter().map(|job| job.as_str()).collect()),
+    ];
+}
 
 /// The pools of a realm.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -52,29 +77,32 @@ pub struct PoolShown {
 /// Lists pools: how large they are, what runs, and what waits.
 ///
 /// # Errors
-/// [`Error`] when the store cannot be read.
-pub async fn list_pools(realm: &dyn Realm, _: &ListPools) -> Result<PoolList, Error> {
+/// [`Error`] when the terms are invalid, or the store cannot be read.
+pub async fn list_pools(realm: &dyn Realm, request: &ListPools) -> Result<PoolList, Error> {
+    let meant = asked::<Pools>(realm, request.filter.as_deref(), None).await?;
     let document = realm.catalog().realm_document().await?;
     let stored = document.and_then(|document| RealmSpec::stored(document, &[]).ok());
-    let mut found: BTreeMap<PoolName, (Option<u32>, usize)> = BTreeMap::new();
+    let mut found: BTreeMap<PoolName, PoolFound> = BTreeMap::new();
     for (name, pool) in stored.iter().flat_map(|realm| realm.fields.pools.iter().flatten()) {
         if let Ok(name) = PoolName::new(name) {
-            found.insert(name, (Some(pool.size.as_u32()), 0));
+            let size = Some(pool.size.as_u32());
+            found.insert(name.clone(), PoolFound { pool: name, size, jobs: Vec::new() });
         }
     }
-    for (_, document) in realm.catalog().all_jobs().await? {
+    for (job, document) in realm.catalog().all_jobs().await? {
         let name = document.get("pool").and_then(|name| name.as_str());
         if let Some(pool) = name.and_then(|name| PoolName::new(name).ok()) {
-            found.entry(pool).or_default().1 += 1;
+            let found = found.entry(pool.clone());
+            found.or_insert_with(|| PoolFound { pool, size: None, jobs: Vec::new() }).jobs.push(job);
         }
     }
     let mut pools = Vec::new();
-    for (pool, (size, jobs)) in found {
+    for PoolFound { pool, size, jobs } in found.into_values().filter(|found| meant.takes(found)) {
         let view = realm.runs().gate(&Gate::Pool(pool.clone()), MAX_WAITING).await?;
         pools.push(PoolShown {
             pool,
             size,
-            jobs,
+            jobs: jobs.len(),
             taken: view.holders.len(),
             waiting: view.line.len(),
             more: view.more,

@@ -5,6 +5,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 use pumice_core::Timestamp;
+use pumice_core::filter::{ItemWord, Items};
 use pumice_core::ids::SecretName;
 use pumice_core::ports::StoreError;
 use pumice_core::secret::SecretText;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::audit::Act;
 use crate::failure::Error;
+use crate::listed::asked;
 use crate::realm::Realm;
 use crate::time::Instant;
 
@@ -59,10 +61,27 @@ impl JsonSchema for SecretValue {
     }
 }
 
-/// Which secrets to list: all.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// Which secrets to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ListSecrets {}
+pub struct ListSecrets {
+    /// Only secrets that these terms mean: `name:`, `since:`, `until:`. The time is that at which it was set.
+    #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+}
+
+/// Secrets, without their values.
+struct Secrets;
+
+impl Items for Secrets {
+    type Item = SecretShown;
+    const NAME: &'static str = "secrets";
+    const WORDS: &'static [ItemWord<SecretShown>] = &[
+        ItemWord::pattern("name", |secret| vec![secret.name.as_str()]),
+        ItemWord::since(|secret| Some(secret.updated.0)),
+        ItemWord::until(|secret| Some(secret.updated.0)),
+    ];
+}
 
 /// A secret without its value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -79,8 +98,12 @@ pub struct SecretShown {
 pub struct SetSecret {
     /// Its name.
     pub name: SecretName,
-    /// Its value.
-    pub value: SecretValue,
+    /// Its value; a dry run needs none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<SecretValue>,
+    /// Say whether there is one of that name, and set nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
 }
 
 /// The outcome of setting a secret.
@@ -88,8 +111,11 @@ pub struct SetSecret {
 pub struct SecretSet {
     /// Its name.
     pub name: SecretName,
-    /// Whether it took the place of another value.
+    /// Whether it took the place of another value, or would.
     pub replaced: bool,
+    /// Whether nothing was set.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
 }
 
 /// One secret.
@@ -98,6 +124,9 @@ pub struct SecretSet {
 pub struct SecretOf {
     /// Its name.
     pub name: SecretName,
+    /// Say whether it is there, and delete nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
 }
 
 fn vault(realm: &dyn Realm) -> Result<&dyn Vault, Error> {
@@ -105,28 +134,45 @@ fn vault(realm: &dyn Realm) -> Result<&dyn Vault, Error> {
     realm.vault().ok_or_else(|| Error::invalid(message))
 }
 
+async fn is_there(vault: &dyn Vault, name: &SecretName) -> Result<bool, Error> {
+    Ok(vault.list().await?.iter().any(|(other, _)| other == name))
+}
+
 /// Lists the names of secrets.
 ///
 /// # Errors
-/// [`Error`] when the realm keeps none itself, or they cannot be read.
-pub async fn list(realm: &dyn Realm, _: &ListSecrets) -> Result<Vec<SecretShown>, Error> {
+/// [`Error`] when the terms are invalid, the realm keeps none itself, or they cannot be read.
+pub async fn list(realm: &dyn Realm, request: &ListSecrets) -> Result<Vec<SecretShown>, Error> {
+    let meant = asked::<Secrets>(realm, request.filter.as_deref(), None).await?;
     let all = vault(realm)?.list().await?;
-    Ok(all.into_iter().map(|(name, updated)| SecretShown { name, updated: Instant(updated) }).collect())
+    let all = all.into_iter().map(|(name, updated)| SecretShown { name, updated: Instant(updated) });
+    Ok(all.filter(|secret| meant.takes(secret)).collect())
 }
 
 /// Sets a secret. Workers use a former value for two minutes more at most.
 ///
 /// # Errors
-/// [`Error`] when the realm keeps none itself, the value is empty or too long, or it cannot be written.
+/// [`Error`] when the realm keeps none itself, the value is missing, empty or too long, or it cannot be written.
 pub async fn set(realm: &dyn Realm, request: SetSecret) -> Result<SecretSet, Error> {
     let act = Act::new("secrets set", &request).on("secret", [&request.name]).without("value");
+    let act = act.dry(request.dry_run);
     act.record(realm, setting(realm, request)).await
 }
 
 async fn setting(realm: &dyn Realm, request: SetSecret) -> Result<SecretSet, Error> {
-    let SetSecret { name, value } = request;
-    let replaced = vault(realm)?.set(&name, value.0, realm.now()).await?;
-    Ok(SecretSet { name, replaced })
+    let SetSecret { name, value, dry_run } = request;
+    let vault = vault(realm)?;
+    let replaced = match (dry_run, value) {
+        (true, _) => is_there(vault, &name).await?,
+        (false, Some(value)) => vault.set(&name, value.0, realm.now()).await?,
+        (false, None) => {
+            return Err(Error::invalid(format!(
+                "value: it is missing: give one for {}",
+                shown(name.as_str())
+            )));
+        }
+    };
+    Ok(SecretSet { name, replaced, dry_run })
 }
 
 /// Deletes a secret.
@@ -134,12 +180,17 @@ async fn setting(realm: &dyn Realm, request: SetSecret) -> Result<SecretSet, Err
 /// # Errors
 /// [`Error`] when there is no such secret, or it cannot be deleted.
 pub async fn delete(realm: &dyn Realm, request: &SecretOf) -> Result<SecretOf, Error> {
-    let act = Act::new("secrets delete", request).on("secret", [&request.name]);
+    let act = Act::new("secrets delete", request).on("secret", [&request.name]).dry(request.dry_run);
     act.record(realm, deleting(realm, request)).await
 }
 
 async fn deleting(realm: &dyn Realm, request: &SecretOf) -> Result<SecretOf, Error> {
-    if vault(realm)?.delete(&request.name).await? {
+    let vault = vault(realm)?;
+    let was_there = match request.dry_run {
+        true => is_there(vault, &request.name).await?,
+        false => vault.delete(&request.name).await?,
+    };
+    if was_there {
         return Ok(request.clone());
     }
     Err(Error::not_found(format!("no such secret {}", shown(request.name.as_str()))))

@@ -1,8 +1,10 @@
 //! State items: small named values that outlive runs.
 
 use pumice_core::duration::Span;
+use pumice_core::filter::{ItemWord, Items};
 use pumice_core::ids::StateId;
-use pumice_core::ports::{StateItem, StateType};
+use pumice_core::ports::{MAX_SECURE_BYTES, StateItem, StateType};
+use pumice_core::secret::MASK;
 use pumice_core::spec::is_reserved_global;
 use pumice_core::text::shown;
 use schemars::JsonSchema;
@@ -13,6 +15,7 @@ use serde_json::Value;
 use crate::audit::Act;
 use crate::failure::Error;
 use crate::if_match::{IfMatch, about_one, changed};
+use crate::listed::asked;
 use crate::realm::Realm;
 use crate::time::Instant;
 
@@ -48,6 +51,27 @@ pub struct PutState {
     /// The value that it is meant to replace, by its tag: refused when it is another by now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub if_match: Option<IfMatch>,
+    /// Show what is there and what would replace it, and put nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
+}
+
+/// An item that was put, or would be.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PutItem {
+    /// Its id.
+    pub state_id: StateId,
+    /// When it expires.
+    pub expires: Instant,
+    /// Of a dry run: the item that is there. The value of a secure one is masked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<StateShown>,
+    /// Of a dry run: the item that would be there. The value of a secure one is masked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<StateShown>,
+    /// Whether nothing was put.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
 }
 
 /// Items to delete.
@@ -117,34 +141,72 @@ impl From<StateItem> for StateShown {
     }
 }
 
-/// All items of a realm.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// Which items to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ListState {}
+pub struct ListState {
+    /// Only items that these terms mean: `id:`, `type:`, `publisher:`, `since:`, `until:`. The time is that at which it was put.
+    #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+}
+
+/// State items.
+struct StateItems;
+
+impl Items for StateItems {
+    type Item = StateItem;
+    const NAME: &'static str = "state items";
+    const WORDS: &'static [ItemWord<StateItem>] = &[
+        ItemWord::pattern("id", |item| vec![item.state_id.as_str()]),
+        ItemWord::one_of("type", || TYPES.to_vec(), |item| vec![type_word(item.r#type)]),
+        ItemWord::pattern("publisher", |item| item.publisher.as_deref().into_iter().collect()),
+        ItemWord::since(|item| Some(item.timestamp)),
+        ItemWord::until(|item| Some(item.timestamp)),
+    ];
+}
+
+/// The words for the forms of items.
+const TYPES: [&str; 3] = ["json", "raw", "secure"];
+
+const fn type_word(form: StateType) -> &'static str {
+    let [json, raw, secure] = TYPES;
+    match form {
+        StateType::Json => json,
+        StateType::Raw => raw,
+        StateType::Secure => secure,
+    }
+}
 
 /// The value of an item.
 ///
 /// # Errors
 /// [`Error`] when there is no such item, or the store cannot be read.
 pub async fn get(realm: &dyn Realm, request: &StateName) -> Result<Value, Error> {
-    let ids = std::slice::from_ref(&request.id);
-    let found = realm.state().get(ids, realm.now()).await?.pop().flatten();
+    let found = one(realm, &request.id).await?;
     let missing = || Error::not_found(format!("no such state item {}", shown(request.id.as_str())));
     found.map(|item| item.value).ok_or_else(missing)
+}
+
+/// The item, of which a dry run shows no secret.
+fn without_secret(item: StateItem) -> StateShown {
+    match item.r#type {
+        StateType::Secure => StateShown { value: MASK.into(), ..StateShown::from(item) },
+        StateType::Json | StateType::Raw => StateShown::from(item),
+    }
 }
 
 /// Puts an item, whole (lava guide, The State Table).
 ///
 /// # Errors
 /// [`Error`] when the id is reserved, or the store cannot be reached.
-pub async fn put(realm: &dyn Realm, request: PutState) -> Result<(), Error> {
-    let act = Act::new("state put", &request).on("state", [&request.id]);
+pub async fn put(realm: &dyn Realm, request: PutState) -> Result<PutItem, Error> {
+    let act = Act::new("state put", &request).on("state", [&request.id]).dry(request.dry_run);
     let act = if request.secure { act.without("value") } else { act };
     act.record(realm, putting(realm, request)).await
 }
 
-async fn putting(realm: &dyn Realm, request: PutState) -> Result<(), Error> {
-    let PutState { id, value, ttl, raw, secure, publisher, if_match } = request;
+async fn putting(realm: &dyn Realm, request: PutState) -> Result<PutItem, Error> {
+    let PutState { id, value, ttl, raw, secure, publisher, if_match, dry_run } = request;
     if is_reserved_global(id.as_str()) {
         return Err(Error::invalid(format!(
             "the state id {} is reserved: ids beginning with lava are the engine's own",
@@ -167,13 +229,45 @@ async fn putting(realm: &dyn Realm, request: PutState) -> Result<(), Error> {
         timestamp: now,
         expires: now + ttl.delta(),
     };
-    match if_match {
-        None => Ok(realm.state().put(item).await?),
-        Some(if_match) => {
-            let id = item.state_id.clone();
-            change(realm, &id, &if_match, Some(item)).await
+    let (state_id, expires) = (item.state_id.clone(), Instant(item.expires));
+    if dry_run {
+        refuse_unfit(realm, &item)?;
+        let before = one(realm, &state_id).await?;
+        if let Some(if_match) = &if_match {
+            if_match.check(&about(&state_id), before.as_ref().map(|item| &item.value))?;
         }
+        let (before, after) = (before.map(without_secret), Some(without_secret(item)));
+        return Ok(PutItem { state_id, expires, before, after, dry_run });
     }
+    match if_match {
+        None => realm.state().put(item).await?,
+        Some(if_match) => change(realm, &state_id, &if_match, Some(item)).await?,
+    }
+    Ok(PutItem { state_id, expires, before: None, after: None, dry_run })
+}
+
+/// Refuses an item that the store would refuse.
+fn refuse_unfit(realm: &dyn Realm, item: &StateItem) -> Result<(), Error> {
+    let about = about(&item.state_id);
+    match item.r#type {
+        StateType::Secure if realm.is_aws() => {
+            Err(Error::invalid(format!("{about}: secure items need KMS, which Pumice does not use yet")))
+        }
+        StateType::Secure if item.value.to_string().len() > MAX_SECURE_BYTES => {
+            Err(Error::invalid(format!("{about}: a secure value has {MAX_SECURE_BYTES} bytes at most")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The item of an id, where there is one.
+async fn one(realm: &dyn Realm, id: &StateId) -> Result<Option<StateItem>, Error> {
+    Ok(realm.state().get(std::slice::from_ref(id), realm.now()).await?.pop().flatten())
+}
+
+/// The name of an item in messages.
+fn about(id: &StateId) -> String {
+    format!("state item {}", shown(id.as_str()))
 }
 
 /// Puts or removes an item in the store, on the condition that the store has the one that is meant.
@@ -183,25 +277,23 @@ async fn change(
     if_match: &IfMatch,
     after: Option<StateItem>,
 ) -> Result<(), Error> {
-    let about = format!("state item {}", shown(id.as_str()));
-    let there = async || -> Result<Option<StateItem>, Error> {
-        Ok(realm.state().get(std::slice::from_ref(id), realm.now()).await?.pop().flatten())
-    };
-    let Some(before) = there().await? else { return Err(changed(&about, None)) };
+    let about = about(id);
+    let Some(before) = one(realm, id).await? else { return Err(changed(&about, None)) };
     if_match.check(&about, Some(&before.value))?;
     match realm.catalog().change_state(&before, after).await? {
         true => Ok(()),
-        false => Err(changed(&about, there().await?.map(|item| item.value))),
+        false => Err(changed(&about, one(realm, id).await?.map(|item| item.value))),
     }
 }
 
 /// Lists the items that have not expired, by id.
 ///
 /// # Errors
-/// [`Error`] when the store cannot be read.
-pub async fn list(realm: &dyn Realm, _: ListState) -> Result<Vec<StateShown>, Error> {
+/// [`Error`] when the terms are invalid, or the store cannot be read.
+pub async fn list(realm: &dyn Realm, request: ListState) -> Result<Vec<StateShown>, Error> {
+    let meant = asked::<StateItems>(realm, request.filter.as_deref(), None).await?;
     let items = realm.catalog().all_state(realm.now()).await?;
-    Ok(items.into_iter().map(StateShown::from).collect())
+    Ok(items.into_iter().filter(|item| meant.takes(item)).map(StateShown::from).collect())
 }
 
 /// Deletes items.
@@ -223,9 +315,8 @@ async fn deleting(realm: &dyn Realm, request: DeleteState) -> Result<DeletedStat
         let [id] = request.ids.as_slice() else { return Err(about_one()) };
         match request.dry_run {
             true => {
-                let there = realm.state().get(std::slice::from_ref(id), realm.now()).await?.pop().flatten();
-                let about = format!("state item {}", shown(id.as_str()));
-                if_match.check(&about, there.as_ref().map(|item| &item.value))?;
+                let there = one(realm, id).await?;
+                if_match.check(&about(id), there.as_ref().map(|item| &item.value))?;
             }
             false => change(realm, id, if_match, None).await?,
         }
@@ -235,9 +326,7 @@ async fn deleting(realm: &dyn Realm, request: DeleteState) -> Result<DeletedStat
     let mut items = Vec::with_capacity(request.ids.len());
     for id in request.ids {
         let deleted = match request.dry_run {
-            true => {
-                realm.state().get(std::slice::from_ref(&id), realm.now()).await?.pop().flatten().is_some()
-            }
+            true => one(realm, &id).await?.is_some(),
             false => realm.catalog().delete_state(id.clone()).await?,
         };
         items.push(DeletedItem { state_id: id, deleted });

@@ -1,6 +1,7 @@
 //! `triggers`: lists, shows, tries and deletes what starts jobs for objects.
 
 use pumice_core::duration::Span;
+use pumice_core::filter::{ItemWord, Items};
 use pumice_core::glob::matches;
 use pumice_core::ids::TriggerId;
 use pumice_core::ports::{Doc, DocumentChange};
@@ -16,6 +17,7 @@ use serde_json::{Map, Value, json};
 use crate::audit::Act;
 use crate::failure::Error;
 use crate::if_match::{IfMatch, about_one, delete_if};
+use crate::listed::{asked, enabled, in_use, text};
 use crate::realm::Realm;
 
 /// Which triggers to list.
@@ -28,6 +30,34 @@ pub struct ListTriggers {
     /// Only triggers of this bucket.
     #[serde(default)]
     pub bucket: Option<String>,
+    /// Only triggers that these terms mean: `id:`, `type:`, `bucket:`, `job:`, `status:`.
+    #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+}
+
+/// Triggers, as they are stored.
+struct Triggers;
+
+impl Items for Triggers {
+    type Item = Doc;
+    const NAME: &'static str = "triggers";
+    const WORDS: &'static [ItemWord<Doc>] = &[
+        ItemWord::pattern("id", |trigger| vec![id_of(trigger)]),
+        ItemWord::one_of(
+            "type",
+            || vec!["object", "http"],
+            // A trigger without a type is of objects.
+            |trigger| vec![trigger.get("type").map_or("object", |kind| kind.as_str().unwrap_or_default())],
+        ),
+        ItemWord::pattern("bucket", |trigger| text(trigger, "bucket")),
+        ItemWord::pattern("job", |trigger| match trigger.get("job_id") {
+            Some(Value::Array(jobs)) => jobs.iter().filter_map(Value::as_str).collect(),
+            one => one.and_then(Value::as_str).into_iter().collect(),
+        }),
+        ItemWord::one_of("status", in_use, |trigger| {
+            vec![enabled(trigger.get("enabled").and_then(Value::as_bool).unwrap_or(false))]
+        }),
+    ];
 }
 
 /// Triggers, by id, as they are stored.
@@ -163,8 +193,9 @@ fn id_of(doc: &Doc) -> &str {
 /// Lists triggers.
 ///
 /// # Errors
-/// [`Error`] when the store cannot be read.
+/// [`Error`] when the terms are invalid, or the store cannot be read.
 pub async fn list(realm: &dyn Realm, request: &ListTriggers) -> Result<TriggerList, Error> {
+    let meant = asked::<Triggers>(realm, request.filter.as_deref(), None).await?;
     let mut triggers = realm.triggers().all_triggers().await?;
     for trigger in &mut triggers {
         take_mark(trigger);
@@ -173,6 +204,7 @@ pub async fn list(realm: &dyn Realm, request: &ListTriggers) -> Result<TriggerLi
     triggers.retain(|doc| {
         let is_asked = request.pattern.as_deref().is_none_or(|pattern| matches(pattern, id_of(doc)));
         is_asked
+            && meant.takes(doc)
             && request.bucket.as_ref().is_none_or(|bucket| doc.get("bucket").is_some_and(|it| it == bucket))
     });
     Ok(TriggerList { triggers, all })

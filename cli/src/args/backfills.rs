@@ -68,6 +68,9 @@ pub(crate) enum Backfills {
         /// Only jobs whose id matches: * any text, ? one character
         #[arg(long, value_name = "PATTERN")]
         job: Option<String>,
+        /// Only backfills that these terms mean, as 'job:etl/* status:active,stopped who:ada since:7d'
+        #[arg(long = "where", value_name = "TERMS", allow_hyphen_values = true)]
+        filter: Option<String>,
     },
     /// Show a backfill: how far it has come, what runs, what did not complete
     Show {

@@ -12,7 +12,11 @@ fn stored_connection(text: &str) -> Result<ConnId, BadName> {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Connections {
     /// List connections
-    List,
+    List {
+        /// Only connections that these terms mean, as 'id:shop/* type:ssh -status:disabled'
+        #[arg(long = "where", value_name = "TERMS", allow_hyphen_values = true)]
+        filter: Option<String>,
+    },
     /// Print a connection's document, which names its secrets and holds none
     Show {
         /// The connection
@@ -45,7 +49,11 @@ pub(crate) enum Connections {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Secrets {
     /// List the names of secrets; no command shows one
-    List,
+    List {
+        /// Only secrets that these terms mean, as 'name:/shop/* until:90d'; the time is that at which it was set
+        #[arg(long = "where", value_name = "TERMS", allow_hyphen_values = true)]
+        filter: Option<String>,
+    },
     /// Set a secret: it is read from standard input, and from a terminal without being shown
     Set {
         /// The secret
@@ -53,10 +61,16 @@ pub(crate) enum Secrets {
         /// Read it from this file instead
         #[arg(long, value_name = "FILE")]
         file: Option<PathBuf>,
+        /// Say whether there is one of that name; read and set nothing
+        #[arg(long, conflicts_with = "file")]
+        dry_run: bool,
     },
     /// Delete a secret
     Delete {
         /// The secret
         name: SecretName,
+        /// Show what would be deleted, and delete nothing
+        #[arg(long)]
+        dry_run: bool,
     },
 }

@@ -21,7 +21,11 @@ pub(crate) struct PauseTerms {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Workers {
     /// List workers: what waits for them, whether their hosts are alive, whether they are paused
-    List,
+    List {
+        /// Only workers that these terms mean, as 'worker:gpu* status:paused'; the time of since: is that of a host's last sign
+        #[arg(long = "where", value_name = "TERMS", allow_hyphen_values = true)]
+        filter: Option<String>,
+    },
     /// Pause workers: runs for them that have not begun wait; what has begun goes on
     Pause {
         /// The workers
@@ -58,7 +62,11 @@ pub(crate) enum Workers {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Pools {
     /// List pools: how many runs run at once, and how many wait
-    List,
+    List {
+        /// Only pools that these terms mean, as 'pool:db* job:etl/*'
+        #[arg(long = "where", value_name = "TERMS", allow_hyphen_values = true)]
+        filter: Option<String>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

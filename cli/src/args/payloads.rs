@@ -10,6 +10,9 @@ pub(crate) enum Payloads {
     List {
         /// Only those whose keys begin so
         prefix: Option<String>,
+        /// Only those that these terms mean, as 'key:*.sh -key:old/* since:7d'
+        #[arg(long = "where", value_name = "TERMS", allow_hyphen_values = true)]
+        filter: Option<String>,
     },
     /// Put files as payloads; those that are there are replaced
     Put {

@@ -102,6 +102,9 @@ pub(crate) enum Runs {
 pub(crate) enum BulkActs {
     /// List acts on many runs, the newest first
     List {
+        /// Only acts that these terms mean, as 'act:delete status:stopped,failed who:ada since:7d'
+        #[arg(long = "where", value_name = "TERMS", allow_hyphen_values = true)]
+        filter: Option<String>,
         /// At most so many
         #[arg(long, value_name = "N", default_value_t = 50)]
         limit: usize,

@@ -17,6 +17,9 @@ pub(crate) enum Triggers {
         /// Only triggers of this bucket
         #[arg(long)]
         bucket: Option<String>,
+        /// Only triggers that these terms mean, as 'bucket:raw,in job:etl/* status:enabled'
+        #[arg(long = "where", value_name = "TERMS", allow_hyphen_values = true)]
+        filter: Option<String>,
     },
     /// Print a trigger as it is stored
     Show {

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant as Moment};
 
 use pumice_core::audit::{ActOutcome, AuditEntry, AuditId, Target};
 use pumice_core::ports::{AuditStore as _, Clock, JobStore as _, Random as _};
+use pumice_core::spec::RealmSpec;
 use pumice_core::text::{counted, escaped};
 use pumice_local::{
-    BackupError, BackupProgress, Durability, Home, Manifest, SystemClock, SystemRandom, back_up, left_behind,
-    restore,
+    BackupContent, BackupError, BackupProgress, Durability, Home, Manifest, SystemClock, SystemRandom,
+    back_up, left_behind, look_into, restore,
 };
 use pumice_service::audit::Act;
 use pumice_service::{Error, ErrorKind, Instant};
@@ -102,16 +103,21 @@ pub(super) async fn backup(global: &Global, file: PathBuf) -> Result<(), Failure
 
 /// Where the realm keeps what is not in its folder.
 async fn elsewhere(home: &Home) -> Result<Vec<String>, Failure> {
-    let fields = &home.database().realm().await?.fields;
+    Ok(outside(&*home.database().realm().await?, home.path()))
+}
+
+/// The places of a definition that are outside of a folder.
+fn outside(definition: &RealmSpec, folder: &std::path::Path) -> Vec<String> {
+    let fields = &definition.fields;
     let places = [("s3_temp", &fields.s3_temp), ("s3_payloads", &fields.s3_payloads)];
     let places = places.into_iter().filter_map(|(name, place)| Some((name.to_owned(), place.as_ref()?)));
     let buckets = fields.buckets.iter().flatten();
     let places = places.chain(buckets.map(|(name, folder)| (format!("bucket {name}"), folder)));
     // Links and `.` count as what they lead to, where that is there.
     let real = |path: PathBuf| path.canonicalize().unwrap_or(path);
-    let folder = real(home.path().to_owned());
+    let folder = real(folder.to_owned());
     let outside = places.filter(|(_, place)| !real(folder.join(place)).starts_with(&folder));
-    Ok(outside.map(|(name, place)| format!("{place}: {name} is outside of the realm's folder")).collect())
+    outside.map(|(name, place)| format!("{place}: {name} is outside of the realm's folder")).collect()
 }
 
 /// Says what is left of others that were killed: nothing removes it, as it may be under way.
@@ -126,6 +132,76 @@ fn tell_left_behind(global: &Global, path: &std::path::Path) {
 fn tell_left_out(global: &Global, done: &BackedUp) {
     let lines: Vec<String> = done.left_out.iter().map(|one| format!("not in it: {}", escaped(one))).collect();
     note(global, &lines);
+}
+
+/// The backup that would be restored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Foreseen {
+    /// The backup.
+    #[serde(flatten)]
+    pub(super) backup: BackedUp,
+    /// How many jobs the realm would have.
+    pub(super) jobs: usize,
+    /// How many of them with schedules.
+    pub(super) scheduled: usize,
+    /// How many runs, without their steps.
+    pub(super) runs: u64,
+    /// Why it cannot be restored into the folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) in_the_way: Option<String>,
+    /// Always: nothing was restored.
+    pub(super) dry_run: bool,
+}
+
+/// Checks a backup, and says what would be restored and what is in the way.
+pub(super) async fn foreseen(global: &Global, file: PathBuf) -> Result<(), Failure> {
+    if global.is_aws() {
+        return Err(Failure::wrong(format!("restore: {ON_AWS}")));
+    }
+    let mut progress = Progress::new(global);
+    let heard = Box::new(move |at| progress.heard(at));
+    let found = look_into(file.clone(), global.home.clone(), heard).await;
+    Progress::new(global).clear();
+    let BackupContent { manifest, definition, jobs, scheduled, runs, in_the_way } = found.map_err(refused)?;
+    let mut backup = BackedUp::of(file, manifest);
+    backup.elsewhere = outside(&definition, &global.home);
+    let why = in_the_way.as_ref().map(ToString::to_string);
+    let done = Foreseen { backup, jobs, scheduled, runs, in_the_way: why, dry_run: true };
+    print(global.output, &done, || foreseen_lines(global, &done))?;
+    tell_left_out(global, &done.backup);
+    warn_of_elsewhere(global, &done.backup);
+    in_the_way.map_or(Ok(()), |error| Err(refused(error)))
+}
+
+fn foreseen_lines(global: &Global, done: &Foreseen) -> Vec<String> {
+    let Foreseen { backup, jobs, scheduled, runs, .. } = done;
+    let runs = usize::try_from(*runs).unwrap_or(usize::MAX);
+    vec![
+        format!(
+            "the backup is whole: realm {} of {}: {}, {}",
+            backup.realm,
+            crate::view::local_time(backup.made.0),
+            counted(backup.files, "file"),
+            size(backup.bytes)
+        ),
+        format!(
+            "would restore into {}: {}, {scheduled} of them with schedules; {}",
+            escaped(&global.home.display().to_string()),
+            counted(*jobs, "job"),
+            counted(runs, "run")
+        ),
+        "the restored realm would stand still until pumice maintenance off".to_owned(),
+    ]
+}
+
+fn warn_of_elsewhere(global: &Global, done: &BackedUp) {
+    let lines = done.elsewhere.iter().map(|place| {
+        format!(
+            "the restored realm uses {}: if the old realm has it too, name another before it goes on",
+            escaped(place)
+        )
+    });
+    crate::output::warn(global, &lines.collect::<Vec<_>>());
 }
 
 /// Restores a backup into the realm's folder, which must be empty or not there.
@@ -177,13 +253,7 @@ pub(super) async fn restored(global: &Global, file: PathBuf) -> Result<(), Failu
         ]
     })?;
     tell_left_out(global, &done);
-    let lines = done.elsewhere.iter().map(|place| {
-        format!(
-            "the restored realm uses {}: if the old realm has it too, name another before it goes on",
-            escaped(place)
-        )
-    });
-    crate::output::warn(global, &lines.collect::<Vec<_>>());
+    warn_of_elsewhere(global, &done);
     Ok(())
 }
 

@@ -8,22 +8,23 @@ use pumice_service::connections::{
 
 use crate::args::{Connections, Format, Global};
 use crate::failure::Failure;
-use crate::output::{Column, columns, note, print, warn};
+use crate::output::{Column, columns, listed, note, print, warn};
 use crate::target::Target;
 
 /// Lists, shows, tests and deletes connections.
 pub(super) async fn connections(global: &Global, command: Connections) -> Result<(), Failure> {
     match command {
-        Connections::List => {
+        Connections::List { filter } => {
             let realm = Target::open_to_read(global).await?;
-            let all = realm.ask(list, &ListConnections {}).await?;
+            let is_whole = filter.is_none();
+            let all = realm.ask(list, &ListConnections { filter }).await?;
             print(global.output, &all, || table(global.output, &all))?;
             let faults = all.iter().filter_map(|one| {
                 Some(format!("connection {}: {}", shown(one.conn_id.as_str()), one.fault.as_ref()?))
             });
             warn(global, &faults.collect::<Vec<_>>());
             if global.output.is_table() {
-                note(global, &[format!("{0} of {0} connections", all.len())]);
+                note(global, &[listed(all.len(), is_whole, "connection")]);
             }
             Ok(())
         }

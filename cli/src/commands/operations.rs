@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use clap::CommandFactory;
 use pumice_console::{SCREENS, WITHOUT_SCREEN};
-use pumice_service::{APART, operations};
+use pumice_service::{APART, Access, operations};
 
 use crate::args::Cli;
 
@@ -54,4 +54,51 @@ fn command_has_its_page_in_the_console_or_a_reason() {
     let listed: BTreeSet<&str> = shown.chain(without).chain(apart).collect();
     let missing: Vec<&String> = found.iter().filter(|command| !listed.contains(command.as_str())).collect();
     assert!(missing.is_empty(), "these are neither in SCREENS, WITHOUT_SCREEN nor APART: {missing:?}");
+}
+
+/// The command of some words.
+fn command(words: &str) -> clap::Command {
+    let mut found = Cli::command();
+    for word in words.split(' ').filter(|word| !word.starts_with("--")) {
+        found = found.find_subcommand(word).expect("a command").clone();
+    }
+    found
+}
+
+fn has_option(words: &str, option: &str) -> bool {
+    command(words).get_arguments().any(|one| one.get_long() == Some(option))
+}
+
+#[test]
+fn every_list_takes_terms() {
+    let mut found = BTreeSet::new();
+    commands(&Cli::command(), "", &mut found);
+    let lists: Vec<&String> = found.iter().filter(|words| words.ends_with(" list")).collect();
+    assert!(lists.len() > 13, "{lists:?}");
+    let without: Vec<&&String> = lists.iter().filter(|words| !has_option(words, "where")).collect();
+    assert!(without.is_empty(), "these lists have no --where: {without:?}");
+}
+
+/// Commands that change something and have no dry run, with the reason.
+const WITHOUT_DRY_RUN: [(&str, &str); 5] = [
+    ("run", "it makes a realm for one run; `render` shows what would run"),
+    ("serve", "it is the process that runs the jobs of a realm"),
+    ("console", "it is a process that shows a realm in a browser"),
+    ("worker", "it is a process that runs the jobs of one worker"),
+    ("backup", "it makes a new file, and changes nothing in the realm"),
+];
+
+#[test]
+fn every_change_can_be_tried_or_has_a_reason() {
+    let writes = operations().into_iter().filter(|one| one.access == Access::Write).map(|one| one.command);
+    // Some of what asks nothing of a realm only prints.
+    let prints = ["dag generate", "dag table", "template", "schema", "completions"];
+    let apart = APART.iter().map(|one| one.command).filter(|words| !prints.contains(words));
+    let apart = apart.filter(|words| cfg!(feature = "aws") || *words != "worker");
+    let without: BTreeSet<&str> = writes.chain(apart).filter(|words| !has_option(words, "dry-run")).collect();
+    let reasons = WITHOUT_DRY_RUN.iter().map(|(words, _)| *words);
+    let wanted: BTreeSet<&str> =
+        reasons.filter(|words| cfg!(feature = "aws") || *words != "worker").collect();
+    assert_eq!(without, wanted);
+    assert!(has_option("failures", "dry-run"), "it retries, too");
 }

@@ -37,9 +37,9 @@ pub(super) async fn resume_jobs(global: &Global, jobs: Vec<String>, dry_run: boo
 /// Lists, pauses and resumes workers.
 pub(super) async fn workers(global: &Global, command: Workers) -> Result<(), Failure> {
     match command {
-        Workers::List => {
+        Workers::List { filter } => {
             let realm = Target::open_to_read(global).await?;
-            let found = realm.ask(pauses::list_workers, &ListWorkers {}).await?;
+            let found = realm.ask(pauses::list_workers, &ListWorkers { filter }).await?;
             print(global.output, &found, || table(global.output, &found))
         }
         Workers::Pause { workers, terms } => {

@@ -17,9 +17,9 @@ use crate::view::local_time;
 /// Lists, puts and gets payloads.
 pub(super) async fn payloads(global: &Global, command: Payloads) -> Result<(), Failure> {
     match command {
-        Payloads::List { prefix } => {
+        Payloads::List { prefix, filter } => {
             let target = Target::open_to_read(global).await?;
-            let found = target.ask(list, &ListPayloads { prefix }).await?;
+            let found = target.ask(list, &ListPayloads { prefix, filter }).await?;
             print(global.output, &found, || table(global.output, &found.payloads))?;
             if global.output.is_table() {
                 let count = found.payloads.len();

@@ -9,9 +9,9 @@ use crate::target::Target;
 
 /// Lists pools.
 pub(super) async fn pools(global: &Global, command: Pools) -> Result<(), Failure> {
-    let Pools::List = command;
+    let Pools::List { filter } = command;
     let realm = Target::open_to_read(global).await?;
-    let found = realm.ask(list_pools, &ListPools {}).await?;
+    let found = realm.ask(list_pools, &ListPools { filter }).await?;
     print(global.output, &found, || table(global.output, &found))
 }
 

@@ -14,37 +14,49 @@ use serde_json::json;
 
 use crate::args::{Format, Global, Secrets};
 use crate::failure::Failure;
-use crate::output::{Column, columns, note, print};
+use crate::output::{Column, columns, listed, note, print};
 use crate::target::Target;
 use crate::view::local_time;
 
 /// Lists, sets and deletes secrets.
 pub(super) async fn secrets(global: &Global, command: Secrets) -> Result<(), Failure> {
     match command {
-        Secrets::List => {
+        Secrets::List { filter } => {
             let realm = Target::open_to_read(global).await?;
-            let all = realm.ask(list, &ListSecrets {}).await?;
+            let is_whole = filter.is_none();
+            let all = realm.ask(list, &ListSecrets { filter }).await?;
             print(global.output, &all, || table(global.output, &all))?;
             if global.output.is_table() {
-                note(global, &[format!("{0} of {0} secrets", all.len())]);
+                note(global, &[listed(all.len(), is_whole, "secret")]);
             }
             Ok(())
         }
-        Secrets::Set { name, file } => {
+        Secrets::Set { name, dry_run: true, .. } => {
+            let realm = Target::open_to_read(global).await?;
+            let done = realm.give(set, SetSecret { name, value: None, dry_run: true }).await?;
+            let what = if done.replaced { "would replace" } else { "would set" };
+            print(global.output, &done, || vec![format!("{what} secret {}", escaped(done.name.as_str()))])
+        }
+        Secrets::Set { name, file, dry_run: false } => {
             let realm = Target::open(global, true).await?;
             let asked = format!("secret {}: ", escaped(name.as_str()));
             let value = read_secret(&asked, file.as_deref())?;
             // A secret does not show itself, in a request neither.
             let plain = json!({ "name": name, "value": value.reveal() });
-            let done = realm.give_as(set, SetSecret { name, value: SecretValue(value) }, || plain).await?;
+            let request = SetSecret { name, value: Some(SecretValue(value)), dry_run: false };
+            let done = realm.give_as(set, request, || plain).await?;
             let what = if done.replaced { "replaced" } else { "set" };
             print(global.output, &done, || vec![format!("{what:<9} secret {}", escaped(done.name.as_str()))])
         }
-        Secrets::Delete { name } => {
-            let realm = Target::open(global, false).await?;
-            let deleted = realm.ask(delete, &SecretOf { name }).await?;
+        Secrets::Delete { name, dry_run } => {
+            let realm = match dry_run {
+                true => Target::open_to_read(global).await?,
+                false => Target::open(global, false).await?,
+            };
+            let deleted = realm.ask(delete, &SecretOf { name, dry_run }).await?;
+            let done = if dry_run { "would delete" } else { "deleted  " };
             print(global.output, &deleted, || {
-                vec![format!("deleted   secret {}", escaped(deleted.name.as_str()))]
+                vec![format!("{done} secret {}", escaped(deleted.name.as_str()))]
             })
         }
     }

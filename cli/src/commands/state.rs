@@ -3,29 +3,31 @@
 use pumice_core::document::parse_json;
 use pumice_core::text::{escaped, shown};
 use pumice_service::state::{
-    DeleteState, ListState, PutState, StateName, StateShown, delete, get, list, put,
+    DeleteState, ListState, PutItem, PutState, StateName, StateShown, delete, get, list, put,
 };
 use serde_json::Value;
 
 use crate::args::{Format, Global, State};
 use crate::failure::Failure;
-use crate::output::{Column, columns, note, print};
+use crate::output::{Column, columns, listed, note, print};
 use crate::target::Target;
 use crate::view::local_time;
 
 /// Gets, puts, lists and deletes state items.
 pub(super) async fn state(global: &Global, command: State) -> Result<(), Failure> {
     let realm = match command {
-        State::Put { .. } => Target::open(global, true).await?,
+        State::Put { dry_run: false, .. } => Target::open(global, true).await?,
         State::Delete { dry_run: false, .. } => Target::open(global, false).await?,
-        State::Get { .. } | State::List | State::Delete { .. } => Target::open_to_read(global).await?,
+        State::Get { .. } | State::Put { .. } | State::List { .. } | State::Delete { .. } => {
+            Target::open_to_read(global).await?
+        }
     };
     match command {
         State::Get { id } => {
             let format = if global.output == Format::Yaml { Format::Yaml } else { Format::Json };
             print(format, &realm.ask(get, &StateName { id }).await?, Vec::new)
         }
-        State::Put { id, value, ttl, raw, secure, publisher } => {
+        State::Put { id, value, ttl, raw, secure, publisher, dry_run } => {
             let value = match secure && value == "-" {
                 true => crate::files::read_text(std::path::Path::new("-"))
                     .map_err(|error| Failure::wrong(format!("the value {error}")))?
@@ -34,13 +36,16 @@ pub(super) async fn state(global: &Global, command: State) -> Result<(), Failure
                 false => value,
             };
             let value = read_value(value)?;
-            Ok(realm.give(put, PutState { id, value, ttl, raw, secure, publisher, if_match: None }).await?)
+            let request = PutState { id, value, ttl, raw, secure, publisher, if_match: None, dry_run };
+            let done = realm.give(put, request).await?;
+            print(global.output, &done, || if dry_run { foreseen(&done) } else { Vec::new() })
         }
-        State::List => {
-            let items = realm.give(list, ListState {}).await?;
+        State::List { filter } => {
+            let is_whole = filter.is_none();
+            let items = realm.give(list, ListState { filter }).await?;
             print(global.output, &items, || table(global.output, &items))?;
             if global.output.is_table() {
-                note(global, &[format!("{0} of {0} state items", items.len())]);
+                note(global, &[listed(items.len(), is_whole, "state item")]);
             }
             Ok(())
         }
@@ -61,6 +66,22 @@ pub(super) async fn state(global: &Global, command: State) -> Result<(), Failure
             }
         }
     }
+}
+
+/// What a dry run shows: the item that is there, and the one that would be.
+fn foreseen(done: &PutItem) -> Vec<String> {
+    let id = shown(done.state_id.as_str());
+    let first = match &done.before {
+        Some(_) => format!("would replace state item {id}:"),
+        None => format!("would put state item {id}, which is not there:"),
+    };
+    let line = |word: &str, item: &StateShown| {
+        let (value, expires) = (item.value.to_string(), local_time(item.expires.0));
+        format!("  {word:<6} {}, until {expires}", escaped(&value))
+    };
+    let before = done.before.as_ref().map(|item| line("before", item));
+    let after = done.after.as_ref().map(|item| line("after", item));
+    std::iter::once(first).chain(before).chain(after).collect()
 }
 
 fn table(format: Format, items: &[StateShown]) -> Vec<String> {

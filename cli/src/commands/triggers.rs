@@ -20,8 +20,8 @@ pub(super) async fn triggers(global: &Global, command: Triggers) -> Result<(), F
         _ => Target::open_to_read(global).await?,
     };
     match command {
-        Triggers::List { pattern, bucket } => {
-            let found = realm.ask(list, &ListTriggers { pattern, bucket }).await?;
+        Triggers::List { pattern, bucket, filter } => {
+            let found = realm.ask(list, &ListTriggers { pattern, bucket, filter }).await?;
             print(global.output, &found, || table(global.output, &found))?;
             if global.output.is_table() {
                 let count = found.triggers.len();

@@ -62,6 +62,18 @@ fn secret_is_set_listed_and_deleted_and_never_printed() {
     let names: Vec<&Value> = listed.as_array().expect("a list").iter().map(|one| &one["name"]).collect();
     assert_eq!(names, ["a", "b"]);
     printed.extend([list, pumice.run(&["secrets", "list"]), pumice.run(&["secrets", "delete", "a"])]);
+    // A dry run reads no secret, and stores none.
+    for (words, wanted) in [
+        (&["secrets", "set", "b"][..], "would replace secret b"),
+        (&["secrets", "set", "a"], "would set secret a"),
+        (&["secrets", "delete", "b"], "would delete secret b"),
+        (&["secrets", "list", "--where", "name:b"], "1 secret\n"),
+    ] {
+        let is_list = words.contains(&"list");
+        let tried = pumice.run(&[words, if is_list { &[][..] } else { &["--dry-run"][..] }].concat());
+        assert!(tried.out.contains(wanted) || (is_list && tried.err.contains(wanted)), "{tried:?}");
+        printed.push(tried);
+    }
     for one in &printed {
         assert_eq!(one.status, 0, "{one:?}");
         assert!(!one.out.contains(canary) && !one.err.contains(canary), "{one:?}");

@@ -56,7 +56,7 @@ fn realm_moves_to_another_machine_as_the_page_says() {
         .skip(1)
         .flat_map(|block| block.split("```").next().unwrap_or_default().lines().map(str::to_owned))
         .collect();
-    assert_eq!(lines.len(), 6, "{lines:?}");
+    assert_eq!(lines.len(), 7, "{lines:?}");
     let (last, lines) = lines.split_last().expect("lines");
     assert!(last.ends_with("--home new serve"), "{last}");
     for line in lines {
@@ -257,11 +257,24 @@ fn backup_and_restoration_refuse_what_they_must_not_do() {
         (&["--home", "new", "restore", "cut"], "is damaged, and nothing of it is used"),
         (&["--home", "new", "restore", "changed"], "is damaged, and nothing of it is used"),
         (&["--home", "new", "restore", "there"], "is not a backup of pumice"),
+        (&["restore", "good", "--dry-run"], "holds a realm"),
+        (&["--home", "full", "restore", "good", "--dry-run"], "is not empty"),
+        (&["--home", "new", "restore", "cut", "--dry-run"], "is damaged, and nothing of it is used"),
+        (&["--home", "new", "restore", "changed", "--dry-run"], "is damaged, and nothing of it is used"),
     ] {
         let printed = pumice.run(arguments);
         assert!(printed.status == 2 && printed.err.contains(why), "{arguments:?}: {printed:?}");
     }
     assert_eq!(std::fs::read_to_string(pumice.path().join("there")).expect("mine"), "mine");
+    let tried = ok(pumice.run(&["--home", "new", "restore", "good", "--dry-run", "-o", "json"])).json();
+    assert_eq!((&tried["dry_run"], &tried["in_the_way"]), (&json!(true), &Value::Null), "{tried}");
+    let jobs = pumice.run(&["jobs", "list", "-o", "json"]).json();
+    assert_eq!(tried["jobs"], json!(jobs["all"]), "{tried}");
+    let shown = ok(pumice.run(&["--home", "new", "restore", "good", "--dry-run"]));
+    assert!(
+        shown.out.contains("would restore into new: ") && shown.out.contains("is whole: realm"),
+        "{shown:?}"
+    );
     assert!(!pumice.path().join("new").exists());
     // A realm that is served is in use all the same.
     let _server = pumice.serve();

@@ -353,7 +353,7 @@ fn jobs_and_schedules_are_found_by_the_terms_of_a_filter() {
     }
     for command in ["jobs", "schedules"] {
         let other = pumice.run(&[command, "list", "--where", "status:failed"]);
-        refused(&other, "status:failed is not asked of jobs: the words are job: worker: type: tag:");
+        refused(&other, "\"status\" is not asked of jobs: the words are job: worker: type: tag:");
         refused(&pumice.run(&[command, "list", "--where", "job"]), "^");
     }
 }

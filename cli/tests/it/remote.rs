@@ -151,13 +151,17 @@ fn steady_word(word: &str) -> String {
 }
 
 /// Commands that look. They are asked of one realm, directly and through a console.
-const LOOKS: [(&str, &[&str]); 44] = [
+const LOOKS: [(&str, &[&str]); 48] = [
     ("realm show", &["realm", "show"]),
     ("jobs list", &["jobs", "list"]),
     ("jobs list", &["jobs", "list", "o*"]),
     ("jobs show", &["jobs", "show", "größe/fails"]),
     ("jobs show", &["jobs", "show", "onse"]),
     ("workers list", &["workers", "list"]),
+    ("workers list", &["workers", "list", "--where", "status:paused"]),
+    ("triggers list", &["triggers", "list", "--where", "bucket:none"]),
+    ("payloads list", &["payloads", "list", "--where", "key:*.sh since:1d"]),
+    ("connections list", &["connections", "list", "--where", "colour:red"]),
     ("pools list", &["pools", "list"]),
     ("audit list", &["audit", "list", "--limit", "3"]),
     ("audit list", &["audit", "list", "--where", "no:such"]),
@@ -253,7 +257,7 @@ fn look_through_a_console_prints_what_it_prints_here() {
 }
 
 /// Commands that change something. They are carried out in one realm directly, in another through a console.
-const ACTS: [(&str, &[&str]); 42] = [
+const ACTS: [(&str, &[&str]); 45] = [
     ("apply", &["apply", "--dry-run", "changed.json"]),
     ("apply", &["apply", "changed.json"]),
     ("apply", &["apply", "bad.json"]),
@@ -293,6 +297,9 @@ const ACTS: [(&str, &[&str]); 42] = [
     ),
     ("state put", &["state", "put", "n", "{\"a\": 1.0}"]),
     ("state put", &["state", "put", "lava.x", "1"]),
+    ("state put", &["state", "put", "n", "2", "--dry-run"]),
+    ("secrets set", &["secrets", "set", "k", "--dry-run"]),
+    ("secrets delete", &["secrets", "delete", "k", "--dry-run"]),
     ("state delete", &["state", "delete", "n", "none"]),
     ("secrets delete", &["secrets", "delete", "k"]),
     ("triggers delete", &["triggers", "delete", "t", "u"]),

@@ -70,6 +70,17 @@ fn state_items_are_put_read_listed_and_deleted() {
     pumice.run(&["state", "put", "etl/last", "plain text"]);
     assert_eq!(pumice.run(&["state", "get", "etl/last"]).json(), json!("plain text"));
     assert_eq!(pumice.run(&["state", "list", "-o", "json"]).json()[0]["state_id"], "etl/last");
+    let tried = pumice.run(&["state", "put", "etl/last", "3", "--dry-run"]);
+    let lines: Vec<&str> = tried.out.lines().collect();
+    assert!(tried.status == 0 && lines[0] == "would replace state item etl/last:", "{tried:?}");
+    assert!(
+        lines[1].contains("before \"plain text\", until ") && lines[2].contains("after  3, until "),
+        "{tried:?}"
+    );
+    let tried = pumice.run(&["state", "put", "new", "canary-77", "--secure", "--dry-run"]);
+    assert!(tried.out.contains("which is not there:") && !tried.out.contains("canary"), "{tried:?}");
+    assert_eq!(pumice.run(&["state", "list", "--where", "-id:etl/*", "-o", "json"]).json(), json!([]));
+    assert_eq!(pumice.run(&["state", "get", "etl/last"]).json(), json!("plain text"));
     assert_eq!(pumice.run(&["state", "delete", "etl/last"]).status, 0);
     assert_eq!(pumice.run(&["state", "get", "etl/last"]).status, 2);
 }

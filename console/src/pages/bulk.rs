@@ -39,7 +39,7 @@ fn row(one: &BulkShown, clock: &Clock) -> Value {
 /// The list.
 pub(crate) async fn list(ask: Ask) -> Result<Response, Fault> {
     let clock = ask.clock().await?;
-    let found = list_bulk(ask.realm(), &ListBulk { limit: LISTED }).await?;
+    let found = list_bulk(ask.realm(), &ListBulk { filter: None, limit: LISTED }).await?;
     let rows: Vec<Value> = found.bulk.iter().map(|one| row(one, &clock)).collect();
     let command = ask.words(&["runs", "bulk", "list"]);
     let head = Head::new("Acts on many runs".to_owned(), "runs", &command);

@@ -43,7 +43,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     let failed = list(realm, &of(&[Status::Failed, Status::Rejected], Some(LATELY), MAX_COUNTED)).await?;
     let present = Minute::of(clock.now);
     let hour = realm.runs().starts(Minute(present.0 - MINUTES + 1), present).await?;
-    let workers = list_workers(realm, &ListWorkers {}).await?;
+    let workers = list_workers(realm, &ListWorkers::default()).await?;
     let scheduled = list_schedules(realm, &ListSchedules::default()).await?;
     let bars = bars(&hour, present);
     let all = [&running, &waiting, &failed];

@@ -17,7 +17,7 @@ const SHOWN: usize = 500;
 pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     let clock = ask.clock().await?;
     let prefix = ask.query.get("prefix");
-    let found = list(ask.realm(), &ListPayloads { prefix: prefix.map(str::to_owned) }).await;
+    let found = list(ask.realm(), &ListPayloads { prefix: prefix.map(str::to_owned), filter: None }).await;
     // A realm may have no folder for them.
     let (payloads, more, trouble) = match found {
         Ok(found) => (found.payloads, found.more, None),

@@ -73,7 +73,7 @@ pub(super) async fn page(ask: Ask, foreseen: Value, command: Option<Words>) -> R
         }
         None => Value::Null,
     };
-    let backfills = list_all(ask.realm(), &ListBackfills { job: job.clone() }).await?;
+    let backfills = list_all(ask.realm(), &ListBackfills { job: job.clone(), filter: None }).await?;
     let backfills: Vec<Value> =
         backfills.backfills.iter().take(20).map(|one| backfill_row(one, &clock)).collect();
     let own = json!({

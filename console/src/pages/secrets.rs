@@ -41,7 +41,8 @@ pub(crate) async fn set(ask: Ask) -> Result<Response, Fault> {
     }
     // Blanks at its ends are part of it.
     let value = ask.form.typed("value").unwrap_or_default().into_owned();
-    let request = SetSecret { name: name.clone(), value: SecretValue(SecretText::new(value)) };
+    let request =
+        SetSecret { name: name.clone(), value: Some(SecretValue(SecretText::new(value))), dry_run: false };
     let set = set_secret(ask.realm(), request).await?;
     ask.tell(true, format!("secret {name} {}", if set.replaced { "replaced" } else { "set" }));
     Ok(see("/secrets"))
@@ -51,7 +52,7 @@ pub(crate) async fn set(ask: Ask) -> Result<Response, Fault> {
 pub(crate) async fn delete(ask: Ask) -> Result<Response, Fault> {
     ask.act(Role::Editor)?;
     let name = name(&ask)?;
-    delete_secret(ask.realm(), &SecretOf { name: name.clone() }).await?;
+    delete_secret(ask.realm(), &SecretOf { name: name.clone(), dry_run: false }).await?;
     ask.tell(true, format!("secret {name} deleted"));
     Ok(see("/secrets"))
 }

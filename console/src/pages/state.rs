@@ -82,8 +82,9 @@ async fn putting(ask: &Ask) -> Result<Response, Fault> {
     };
     let (raw, secure) = (ask.form.get("kind") == Some("raw"), ask.form.get("kind") == Some("secure"));
     let publisher = Some(ask.caller.name.clone());
-    put_state(ask.realm(), PutState { id: id.clone(), value, ttl, raw, secure, publisher, if_match: None })
-        .await?;
+    let request =
+        PutState { id: id.clone(), value, ttl, raw, secure, publisher, if_match: None, dry_run: false };
+    put_state(ask.realm(), request).await?;
     ask.tell(true, format!("state item {} put", escaped(id.as_str())));
     Ok(see("/state"))
 }

@@ -61,7 +61,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         let pause = pauses.live(clock.now).find(|pause| pause.scope == *scope)?;
         Some(shown(&PauseDetails::from(pause), &clock))
     };
-    let health = health(&list_workers(ask.realm(), &ListWorkers {}).await?);
+    let health = health(&list_workers(ask.realm(), &ListWorkers::default()).await?);
     let mut rows = Vec::new();
     for (name, count) in jobs.iter().take(MAX_WORKERS) {
         let Ok(worker) = WorkerName::new(name) else {
@@ -98,7 +98,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         "rows": rows,
         "summary": counted(jobs.len(), "worker"),
         "more": jobs.len().saturating_sub(MAX_WORKERS),
-        "pools": list_pools(ask.realm(), &ListPools {}).await?.pools.iter().take(MAX_POOLS).map(pool).collect::<Vec<_>>(),
+        "pools": list_pools(ask.realm(), &ListPools::default()).await?.pools.iter().take(MAX_POOLS).map(pool).collect::<Vec<_>>(),
         "has_hosts": site.ports.hosts.is_some(),
     });
     let command = ask.words(&["workers", "list"]);

@@ -42,7 +42,7 @@ async fn operation_that_looks_answers_by_its_schema() {
         ("schedules export", String::new()),
         ("state get", "id=seen/at".to_owned()),
         ("state list", String::new()),
-        ("triggers list", String::new()),
+        ("triggers list", "where=bucket:in".to_owned()),
         ("triggers test", "bucket=in&key=x&size=3".to_owned()),
         ("connections list", String::new()),
         ("connections show", "connection=box".to_owned()),
@@ -141,13 +141,17 @@ async fn request_that_is_tried_changes_nothing() {
         tried.body
     );
     // An operation that cannot be tried is not carried out instead.
-    let put = json!({ "id": "tried", "value": 1 });
-    let refused = server.api(EDITOR, "/api/v1/state/put?dry_run=true", &put).await;
+    let test = json!({ "connection": "box" });
+    let refused = server.api(EDITOR, "/api/v1/connections/test?dry_run=true", &test).await;
     assert!(
-        refused.status == 400 && refused.body.contains("state put has no dry_run: nothing was done"),
+        refused.status == 400 && refused.body.contains("connections test has no dry_run: nothing was done"),
         "{}",
         refused.body
     );
+    let put = json!({ "id": "tried", "value": 1 });
+    let tried = server.api(VIEWER, "/api/v1/state/put?dry_run=true", &put).await;
+    assert_eq!((tried.status, &tried.json()["after"]["value"]), (200, &json!(1)), "{}", tried.body);
+    assert_eq!(server.get("/api/v1/state/get?id=tried").await.status, 404);
     let delete = json!({ "jobs": ["new"] });
     let tried = server.api(VIEWER, "/api/v1/jobs/delete?dry_run=true", &delete).await;
     assert_eq!((tried.status, &tried.json()["jobs"][0]["deleted"]), (200, &json!(false)), "{}", tried.body);

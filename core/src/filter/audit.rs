@@ -52,10 +52,22 @@ impl AuditWord {
 
 impl Vocabulary for AuditWord {
     type Wanted = AuditWanted;
-    const ALL: &'static [Self] = &AuditWord::ALL;
-    const SEVERAL: &'static str = "from:console,api";
-    const NOT: &'static str = "-act:dispatch";
-    const BARE: [&'static str; 2] = ["who", "what"];
+
+    fn all() -> impl Iterator<Item = Self> {
+        AuditWord::ALL.into_iter()
+    }
+
+    fn several() -> String {
+        "from:console,api".to_owned()
+    }
+
+    fn not() -> String {
+        "-act:dispatch".to_owned()
+    }
+
+    fn bare() -> [&'static str; 2] {
+        ["who", "what"]
+    }
 
     fn word(self) -> &'static str {
         self.as_str()

@@ -1,10 +1,12 @@
-//! The query grammar: which runs a list or a bulk command is about, and which entries of the audit.
+//! The query grammar: which runs a list or a bulk command is about, which entries of the audit, and which items of any other
+//! list.
 //!
 //! A filter is terms with blanks between, all of which must hold: `status:failed,rejected job:etl/* -worker:gpu since:2d
 //! reason:"exit status 3"`. A term is a word, a colon and values; several values with commas mean any of them, and a minus
 //! sign before the word turns the term round, as OpenSearch's and GitHub's users write it.
 
 mod audit;
+mod items;
 mod parse;
 mod term;
 
@@ -12,6 +14,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 pub use audit::{AuditFilter, AuditTerm, AuditWanted, AuditWord, NoEntryMatches};
+pub use items::{ItemFilter, ItemQuery, ItemWord, Items, NoItemMatches};
 pub use parse::{BadFilter, MAX_FILTER};
 pub use term::{FilterTime, Tag, Term, Wanted, Word};
 

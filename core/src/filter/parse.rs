@@ -59,13 +59,17 @@ pub(super) trait Vocabulary: Copy + 'static {
     /// The values that a term asks for.
     type Wanted;
     /// Every word.
-    const ALL: &'static [Self];
+    fn all() -> impl Iterator<Item = Self>;
     /// A term with several values, for messages.
-    const SEVERAL: &'static str;
+    fn several() -> String;
     /// A term that must not hold, for messages.
-    const NOT: &'static str;
+    fn not() -> String;
     /// The two words that a value without one may have been meant for.
-    const BARE: [&'static str; 2];
+    fn bare() -> [&'static str; 2];
+    /// The message about a word that is not one of them.
+    fn unknown(name: &str) -> String {
+        format!("{} is not a word of filters", quoted(name))
+    }
     /// The word as it is written.
     fn word(self) -> &'static str;
     /// The word for the other side of a time; `None` for a word that is about no time.
@@ -76,10 +80,22 @@ pub(super) trait Vocabulary: Copy + 'static {
 
 impl Vocabulary for Word {
     type Wanted = Wanted;
-    const ALL: &'static [Self] = &Word::ALL;
-    const SEVERAL: &'static str = "status:failed,rejected";
-    const NOT: &'static str = "-status:complete";
-    const BARE: [&'static str; 2] = ["job", "reason"];
+
+    fn all() -> impl Iterator<Item = Self> {
+        Word::ALL.into_iter()
+    }
+
+    fn several() -> String {
+        "status:failed,rejected".to_owned()
+    }
+
+    fn not() -> String {
+        "-status:complete".to_owned()
+    }
+
+    fn bare() -> [&'static str; 2] {
+        ["job", "reason"]
+    }
 
     fn word(self) -> &'static str {
         self.as_str()
@@ -212,7 +228,7 @@ impl<'t> Reader<'t> {
         if self.peek() != Some(':') || name.is_empty() || name.starts_with(['(', '!']) {
             return mistake(begin, without_word::<V>(name, self.rest()));
         }
-        let Some(word) = V::ALL.iter().copied().find(|word| word.word() == name.to_ascii_lowercase()) else {
+        let Some(word) = V::all().find(|word| word.word() == name.to_ascii_lowercase()) else {
             return mistake(at, unknown_word::<V>(name));
         };
         self.at += 1;
@@ -289,13 +305,13 @@ fn empty(name: &str) -> String {
 }
 
 fn words<V: Vocabulary>() -> String {
-    V::ALL.iter().map(|word| format!("{}:", word.word())).collect::<Vec<_>>().join(" ")
+    V::all().map(|word| format!("{}:", word.word())).collect::<Vec<_>>().join(" ")
 }
 
 fn unknown_word<V: Vocabulary>(name: &str) -> String {
-    let near = did_you_mean(name, V::ALL.iter().map(|word| word.word()));
+    let near = did_you_mean(name, V::all().map(V::word));
     let hint = near.map(|near| format!("{near} ")).unwrap_or_default();
-    format!("{} is not a word of filters: {hint}the words are {}", quoted(name), words::<V>())
+    format!("{}: {hint}the words are {}", V::unknown(name), words::<V>())
 }
 
 /// The error for a term that does not begin with a word and a colon.
@@ -303,15 +319,15 @@ fn without_word<V: Vocabulary>(name: &str, rest: &str) -> String {
     match name {
         "AND" | "and" => "terms all have to hold: leave out the and between them".to_owned(),
         "OR" | "or" => {
-            format!("there is no or between terms: give several values to one word, as {}", V::SEVERAL)
+            format!("there is no or between terms: give several values to one word, as {}", V::several())
         }
-        "NOT" | "not" => format!("write a minus sign before a term that must not hold: {}", V::NOT),
+        "NOT" | "not" => format!("write a minus sign before a term that must not hold: {}", V::not()),
         _ if name.starts_with('(') || name.starts_with('!') => {
             "parentheses and ! have no meaning here: write a minus sign before what must not hold".to_owned()
         }
         "" if !rest.starts_with('"') => format!("a word is missing here: one of {}", words::<V>()),
         _ => {
-            let [one, other] = V::BARE;
+            let [one, other] = V::bare();
             let (value, words) = (shown(name), words::<V>());
             format!("a value without a word: write {one}:{value} or {other}:{value}, or another of {words}")
         }
@@ -344,7 +360,7 @@ fn wanted(word: Word, parts: Vec<Part>) -> Result<Wanted, Mistake> {
         Word::Key => Wanted::Key(each(as_is, parts)?),
         Word::Backfill => Wanted::Backfill(each(as_is, parts)?),
         Word::Host => Wanted::Host(each(as_is, parts)?),
-        Word::Tag => Wanted::Tag(parts.into_iter().map(tag).collect()),
+        Word::Tag => Wanted::Tag(parts.into_iter().map(as_tag).collect()),
     })
 }
 
@@ -385,14 +401,17 @@ fn id(part: Part) -> Result<String, Mistake> {
             format!("{} is not a run's id, nor the beginning of one", quoted(&part.text)),
         );
     }
-    if small.len() < MIN_ID {
-        let text = quoted(&part.text);
-        return mistake(
-            part.at,
-            format!("{text} is too short for the beginning of an id: give {MIN_ID} characters"),
-        );
+    let whole = format!("{small}{steps}");
+    beginning(part).map(|_| whole)
+}
+
+/// The beginning of an id, which is long enough to mean few.
+pub(super) fn beginning(part: Part) -> Result<Part, Mistake> {
+    if part.text.len() >= MIN_ID {
+        return Ok(part);
     }
-    Ok(format!("{small}{steps}"))
+    let text = quoted(&part.text);
+    mistake(part.at, format!("{text} is too short for the beginning of an id: give {MIN_ID} characters"))
 }
 
 /// A time: a duration for how long ago it was, or ISO 8601.
@@ -424,7 +443,7 @@ pub(super) fn when(word: &str, parts: Vec<Part>) -> Result<FilterTime, Mistake> 
 }
 
 /// `NAME` or `NAME=VALUE`.
-fn tag(part: Part) -> Tag {
+pub(super) fn as_tag(part: Part) -> Tag {
     match part.text.split_once('=') {
         Some((name, value)) => Tag { name: name.to_owned(), value: Some(value.to_owned()) },
         None => Tag { name: part.text, value: None },

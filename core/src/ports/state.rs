@@ -22,6 +22,9 @@ pub enum StateType {
     Secure,
 }
 
+/// Longest value of a secure item as JSON text, in bytes, as KMS encrypts (lava guide, State Item Types).
+pub const MAX_SECURE_BYTES: usize = 4096;
+
 /// A state item (lava guide, The State Table).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StateItem {

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use archive::check_backup;
 pub use make::back_up;
-pub use restore::restore;
+pub use restore::{BackupContent, look_into, restore};
 
 /// The version of the form of backups that this program writes.
 pub(crate) const FORMAT: u32 = 1;

@@ -4,11 +4,14 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use pumice_core::Timestamp;
+use pumice_core::clock::is_scheduled;
 use pumice_core::pauses::{Pause, Scope};
-use pumice_core::ports::StoreError;
+use pumice_core::ports::{Catalog as _, JobStore as _, StoreError};
+use pumice_core::spec::RealmSpec;
 use pumice_host::remove_tree;
 
 use super::archive::{check_backup, read};
@@ -38,7 +41,7 @@ pub async fn restore(
         check_place(&folder)?;
         check_backup(&file, &mut *heard)?;
         let staged = Staged::claim(&folder, now)?;
-        let manifest = unpack(&file, &staged.path, &mut *heard)?;
+        let manifest = unpack(&file, &staged.path, &|_| true, &mut *heard)?;
         check_store(&file, &staged.path)?;
         Ok((staged, manifest, folder))
     });
@@ -50,6 +53,73 @@ pub async fn restore(
     held.map_err(|error| BackupError::Sqlite { what: "pause the restored realm", error: error.to_string() })?;
     staged.finish(&folder)?;
     Ok(manifest)
+}
+
+/// The realm that a backup is of, as far as a dry run looks.
+#[derive(Debug)]
+pub struct BackupContent {
+    /// Everything that the backup has.
+    pub manifest: Manifest,
+    /// The realm's definition.
+    pub definition: Arc<RealmSpec>,
+    /// How many jobs it has.
+    pub jobs: usize,
+    /// How many of them have schedules.
+    pub scheduled: usize,
+    /// How many runs it has, without their steps.
+    pub runs: u64,
+    /// Why it cannot be restored into the folder.
+    pub in_the_way: Option<BackupError>,
+}
+
+/// Checks a backup as [`restore`] does, and looks into its store, a copy of which is in a temporary folder meanwhile. Neither
+/// the folder nor anything next to it is written to.
+///
+/// # Errors
+/// [`BackupError`] when the backup is damaged or newer than this program, or the disk is full.
+pub async fn look_into(
+    file: PathBuf,
+    folder: PathBuf,
+    mut heard: Box<dyn FnMut(super::BackupProgress) + Send>,
+) -> Result<BackupContent, BackupError> {
+    let unpacked = tokio::task::spawn_blocking(move || {
+        let in_the_way = check_place(&folder).err();
+        check_backup(&file, &mut *heard)?;
+        let temporary = tempfile::tempdir().map_err(io_error("write", &std::env::temp_dir()))?;
+        let is_store = |about: &BackedUpFile| about.path == STORE;
+        let manifest = unpack(&file, temporary.path(), &is_store, &mut *heard)?;
+        check_store(&file, temporary.path())?;
+        Ok((temporary, manifest, in_the_way))
+    });
+    let unpacked =
+        unpacked.await.map_err(|error| BackupError::Sqlite { what: READ, error: error.to_string() })?;
+    let (temporary, manifest, in_the_way) = unpacked?;
+    let counted = count(temporary.path()).await;
+    let counted = counted.map_err(|error| BackupError::Sqlite { what: READ, error: error.to_string() })?;
+    let Counted { definition, jobs, scheduled, runs } = counted;
+    Ok(BackupContent { manifest, definition, jobs, scheduled, runs, in_the_way })
+}
+
+/// The operation of a dry run, for errors.
+const READ: &str = "read the store of the backup";
+
+/// What a store has.
+struct Counted {
+    definition: Arc<RealmSpec>,
+    jobs: usize,
+    scheduled: usize,
+    runs: u64,
+}
+
+async fn count(folder: &Path) -> Result<Counted, StoreError> {
+    let opened = Database::open(&folder.join(STORE), folder, Durability::Normal);
+    let database = opened.map_err(|error| StoreError::new(error.to_string()))?;
+    let jobs = database.all_jobs().await?;
+    let scheduled = jobs.iter().filter(|(_, job)| is_scheduled(job)).count();
+    let sql = "SELECT count(*) FROM runs WHERE instr(key, '/') = 0";
+    let runs = database.look(|connection| connection.query_row(sql, [], |row| row.get::<_, i64>(0))).await?;
+    let definition = database.realm().await?;
+    Ok(Counted { definition, jobs: jobs.len(), scheduled, runs: runs.cast_unsigned() })
 }
 
 /// Refuses a place where something is.
@@ -122,9 +192,17 @@ fn sync(folder: &Path) -> Result<(), BackupError> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(io_error("write", folder))
 }
 
-/// Unpacks the files, which are compared with the manifest a second time.
-fn unpack(file: &Path, to: &Path, heard: ProgressListener<'_>) -> Result<Manifest, BackupError> {
+/// Unpacks the files that are asked for. All are compared with the manifest a second time.
+fn unpack(
+    file: &Path,
+    to: &Path,
+    is_asked: &(dyn Fn(&BackedUpFile) -> bool + Sync),
+    heard: ProgressListener<'_>,
+) -> Result<Manifest, BackupError> {
     let mut put = |about: &BackedUpFile, content: &mut dyn Read| {
+        if !is_asked(about) {
+            return Ok(());
+        }
         let target = to.join(&about.path);
         let failed = io_error("write", &target);
         if let Some(folder) = target.parent() {

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use pumice_core::ids::RealmName;
 use pumice_core::pauses::Scope;
-use pumice_core::ports::Clock;
+use pumice_core::ports::{Catalog as _, Clock};
+use pumice_core::spec::JobSpec;
 use rusqlite::Connection;
 
 use super::*;
@@ -127,6 +128,36 @@ async fn restoration_over_anything_is_refused() {
     place.restore("one.backup", "empty").await.unwrap();
 }
 
+/// A dry run looks into the whole backup, says what is in the way, and leaves the folder and its neighbours as they are.
+#[tokio::test]
+async fn backup_looked_into_is_counted_and_not_restored() {
+    let place = Place::new().await;
+    let home = Home::open(&place.home(), None, false, Durability::Normal).await.unwrap();
+    let job = |id: &str, schedule: Option<&str>| {
+        let document = serde_json::json!({
+            "job_id": id, "type": "cmd", "worker": "core", "enabled": true, "payload": "true", "schedule": schedule
+        });
+        let document = document.as_object().unwrap().clone();
+        JobSpec::from_checked(std::sync::Arc::new(document)).unwrap()
+    };
+    let jobs = vec![job("a", None), job("b", Some("@daily"))];
+    home.database().put_jobs(jobs, false).await.unwrap();
+    drop(home);
+    let manifest = place.make("one.backup").unwrap();
+    fs::create_dir(place.at("full")).unwrap();
+    fs::write(place.at("full/x"), "").unwrap();
+    let before = place.names();
+    for (to, in_the_way) in [("new", None), ("home", Some("holds a realm")), ("full", Some("is not empty"))] {
+        let found = look_into(place.at("one.backup"), place.at(to), Box::new(|_| {})).await.unwrap();
+        assert_eq!(found.manifest, manifest);
+        assert_eq!((found.jobs, found.scheduled, found.runs), (2, 1, 0));
+        let why = found.in_the_way.map(|error| error.to_string());
+        assert_eq!(why.is_some(), in_the_way.is_some(), "{to}");
+        assert!(why.unwrap_or_default().contains(in_the_way.unwrap_or_default()), "{to}");
+        assert_eq!(place.names(), before, "{to}");
+    }
+}
+
 /// Each cut and each change of what the file holds is found before anything is written.
 #[tokio::test]
 async fn truncated_or_changed_backup_is_refused_before_any_write() {
@@ -157,6 +188,8 @@ async fn truncated_or_changed_backup_is_refused_before_any_write() {
         };
         let is_expected = matches!(error, BackupError::Damaged { .. } | BackupError::Foreign { .. });
         assert!(is_expected, "{number}: {error}");
+        let looked = look_into(place.at("bad.backup"), place.at("new"), Box::new(|_| {})).await.unwrap_err();
+        assert_eq!(looked.to_string(), error.to_string(), "{number}");
         assert_eq!(place.names(), ["bad.backup", "home", "one.backup"], "{number}");
     }
 }

@@ -8,11 +8,11 @@ use pumice_core::spec::Timezone;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::asked::Asked;
 use super::list::{DeadShown, find, named};
 use crate::audit::Act;
 use crate::expect::{Expected, Tallied};
 use crate::failure::{Error, ErrorKind};
+use crate::listed::asked;
 use crate::realm::Realm;
 
 /// Most letters that a dry run shows.
@@ -197,13 +197,13 @@ async fn meant(
     request: &ActOnDead,
 ) -> Result<(Vec<DeadShown>, Vec<Option<WorkerName>>), Error> {
     let ActOnDead { letters: names, filter, zone, workers, .. } = request;
-    let asked = Asked::read(realm, filter.as_deref(), *zone).await?;
+    let asked = asked(realm, filter.as_deref(), *zone).await?;
     match (names.is_empty(), filter) {
         (true, None) => {
             Err(Error::invalid("letters: none is named: give their ids, or terms that mean them"))
         }
         (false, Some(_)) => Err(Error::invalid("letters: give either ids or terms, and not both")),
-        (true, Some(_)) if asked.filter.is_empty() => Err(Error::invalid(
+        (true, Some(_)) if asked.is_empty() => Err(Error::invalid(
             "where: it is empty, and would mean every dead letter: say which, as worker:core, or worker:* for all of workers",
         )),
         (true, Some(_)) => {

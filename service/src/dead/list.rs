@@ -15,8 +15,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::asked::Asked;
+use super::asked::{Asked, takes_queue};
 use crate::failure::Error;
+use crate::listed::asked;
 use crate::realm::Realm;
 use crate::time::Instant;
 
@@ -185,7 +186,7 @@ pub async fn counts(realm: &dyn Realm) -> Result<Vec<(DeadQueue, Option<u64>)>, 
 /// # Errors
 /// [`Error`] when the terms are invalid, or a queue cannot be reached.
 pub async fn list(realm: &dyn Realm, request: &ListDead) -> Result<DeadList, Error> {
-    let asked = Asked::read(realm, request.filter.as_deref(), request.zone).await?;
+    let asked = asked(realm, request.filter.as_deref(), request.zone).await?;
     let Found { letters, cut, without } = find(realm, &asked, &request.workers).await?;
     let mut letters: Vec<DeadShown> = letters.into_iter().map(|(letter, _)| letter).collect();
     let more = letters.len().saturating_sub(request.limit);
@@ -198,7 +199,7 @@ pub async fn list(realm: &dyn Realm, request: &ListDead) -> Result<DeadList, Err
 /// # Errors
 /// [`Error`] when there is no such letter, or a queue cannot be reached.
 pub async fn show(realm: &dyn Realm, request: &ShowDead) -> Result<DeadDetails, Error> {
-    let asked = Asked::read(realm, None, None).await?;
+    let asked = asked(realm, None, None).await?;
     let found = find(realm, &asked, &request.workers).await?;
     let (letter, body) = named(&found, &request.letter)?.clone();
     Ok(DeadDetails { letter, body })
@@ -246,7 +247,7 @@ pub(super) async fn find(realm: &dyn Realm, asked: &Asked, more: &[WorkerName]) 
             DeadQueue::Worker(worker) => Some(worker.clone()),
             DeadQueue::Dispatcher => None,
         };
-        if !asked.takes_queue(worker.as_ref().map(WorkerName::as_str)) {
+        if !takes_queue(asked, worker.as_ref().map(WorkerName::as_str)) {
             continue;
         }
         let page = match realm.dead_letters().dead_letters_of(&queue, MAX_LETTERS).await {

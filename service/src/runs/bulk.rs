@@ -1,6 +1,7 @@
 //! `runs bulk`: looks at acts on many runs, stops them, and resumes those that did not come to their end.
 
 use pumice_core::bulk::{BulkAct, BulkKind, BulkState};
+use pumice_core::filter::{ItemWord, Items};
 use pumice_core::ports::CommitError;
 use pumice_core::run::SpecOf;
 use schemars::JsonSchema;
@@ -127,10 +128,14 @@ impl BulkShown {
     }
 }
 
-/// How many acts to list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// Which acts to list, and how many.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ListBulk {
+    /// Only acts that these terms mean, of the newest 1,000: `id:`, `act:`, `status:`, `who:`, `from:`, `since:`, `until:`. The
+    /// time is that at which it began.
+    #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
     /// At most so many, up to 1,000.
     #[serde(default = "usual")]
     pub limit: usize,
@@ -138,6 +143,33 @@ pub struct ListBulk {
 
 const fn usual() -> usize {
     50
+}
+
+impl Default for ListBulk {
+    fn default() -> Self {
+        Self { filter: None, limit: usual() }
+    }
+}
+
+/// Acts on many runs.
+struct Acts;
+
+impl Items for Acts {
+    type Item = BulkShown;
+    const NAME: &'static str = "acts on many runs";
+    const WORDS: &'static [ItemWord<BulkShown>] = &[
+        ItemWord::beginning("id", |act| vec![&*act.id]),
+        ItemWord::one_of(
+            "act",
+            || BulkKind::ALL.map(BulkKind::as_str).to_vec(),
+            |act| vec![act.act.as_str()],
+        ),
+        ItemWord::one_of("status", || BulkAct::WORDS.to_vec(), |act| vec![&*act.state]),
+        ItemWord::pattern("who", |act| vec![&*act.by]),
+        ItemWord::pattern("from", |act| vec![&*act.from]),
+        ItemWord::since(|act| Some(act.begun.0)),
+        ItemWord::until(|act| Some(act.begun.0)),
+    ];
 }
 
 /// Acts on many runs, the newest first.
@@ -217,8 +249,12 @@ pub async fn list_bulk(realm: &dyn Realm, request: &ListBulk) -> Result<BulkList
     if request.limit == 0 || request.limit > MAX_LISTED {
         return Err(Error::invalid(format!("limit: {} is not from 1 to {MAX_LISTED}", request.limit)));
     }
-    let acts = realm.bulk().bulk_acts(request.limit).await?;
-    Ok(BulkList { bulk: acts.iter().map(|act| BulkShown::of(realm, act)).collect() })
+    let meant = crate::listed::asked::<Acts>(realm, request.filter.as_deref(), None).await?;
+    // Terms are asked before acts are counted.
+    let looked_at = if meant.is_empty() { request.limit } else { MAX_LISTED };
+    let acts = realm.bulk().bulk_acts(looked_at).await?;
+    let acts = acts.iter().map(|act| BulkShown::of(realm, act)).filter(|act| meant.takes(act));
+    Ok(BulkList { bulk: acts.take(request.limit).collect() })
 }
 
 /// Shows an act on many runs: how far it has come, and what became of each run.

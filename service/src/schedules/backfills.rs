@@ -3,6 +3,7 @@
 use pumice_core::clock::Backfill;
 use pumice_core::clock::backfill::{Only, Progress};
 use pumice_core::engine::{BackfillError, Housekeeper};
+use pumice_core::filter::{ItemWord, Items};
 use pumice_core::glob::matches;
 use pumice_core::ids::{JobId, RunId, RunKey};
 use pumice_core::run::Status;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit::Act;
 use crate::failure::{Error, ErrorKind};
+use crate::listed::asked;
 use crate::realm::Realm;
 use crate::time::Slot;
 
@@ -167,6 +169,26 @@ pub struct ListBackfills {
     /// Only jobs whose id matches: `*` any text, `?` one character.
     #[serde(default)]
     pub job: Option<String>,
+    /// Only backfills that these terms mean: `id:`, `job:`, `status:`, `who:`, `since:`, `until:`. The time is that at which it
+    /// was begun.
+    #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+}
+
+/// Backfills.
+struct Backfills;
+
+impl Items for Backfills {
+    type Item = Backfill;
+    const NAME: &'static str = "backfills";
+    const WORDS: &'static [ItemWord<Backfill>] = &[
+        ItemWord::beginning("id", |backfill| vec![&*backfill.id]),
+        ItemWord::pattern("job", |backfill| vec![backfill.job_id.as_str()]),
+        ItemWord::one_of("status", || Progress::WORDS.to_vec(), |backfill| vec![backfill.progress.word()]),
+        ItemWord::pattern("who", |backfill| vec![&*backfill.by]),
+        ItemWord::since(|backfill| Some(backfill.begun)),
+        ItemWord::until(|backfill| Some(backfill.begun)),
+    ];
 }
 
 /// Backfills, the newest first.
@@ -239,13 +261,17 @@ pub struct BackfillChanged {
 /// Lists backfills, the newest first.
 ///
 /// # Errors
-/// [`Error`] when the store cannot be read.
+/// [`Error`] when the terms are invalid, or the store cannot be read.
 pub async fn list_all(realm: &dyn Realm, request: &ListBackfills) -> Result<BackfillList, Error> {
+    let meant = asked::<Backfills>(realm, request.filter.as_deref(), None).await?;
     let housekeeper = housekeeper(realm).await?;
     let pattern = request.job.as_deref();
     let all = realm.schedules().all_backfills().await?;
-    let asked = all.iter().filter(|one| pattern.is_none_or(|pattern| matches(pattern, one.job_id.as_str())));
-    Ok(BackfillList { backfills: asked.map(|one| BackfillShown::of(&housekeeper, one)).collect() })
+    let is_asked = |one: &&Backfill| {
+        pattern.is_none_or(|pattern| matches(pattern, one.job_id.as_str())) && meant.takes(one)
+    };
+    let listed = all.iter().filter(is_asked);
+    Ok(BackfillList { backfills: listed.map(|one| BackfillShown::of(&housekeeper, one)).collect() })
 }
 
 /// Shows a backfill: how far it has come, what runs, what did not complete.

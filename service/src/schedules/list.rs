@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Scheduled, Which, find};
 use crate::failure::Error;
+use crate::listed::{Jobs, asked};
 use crate::realm::Realm;
-use crate::specs::asked::AskedJobs;
 use crate::time::Slot;
 
 /// Whose entries to list.
@@ -128,7 +128,7 @@ pub struct PauseShown {
 /// # Errors
 /// [`Error`] when the terms are invalid, or the store cannot be read.
 pub async fn list(realm: &dyn Realm, request: &ListSchedules) -> Result<ScheduleList, Error> {
-    let meant = AskedJobs::read(request.filter.as_deref())?;
+    let meant = asked::<Jobs>(realm, request.filter.as_deref(), None).await?;
     let found = find(realm, Which::Meant(request.job.as_deref(), &meant)).await?;
     let mut schedules = Vec::new();
     for one in &found.scheduled {

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use chrono_tz::Tz;
 use pumice_core::Timestamp;
 use pumice_core::clock::{JobSchedule, PlannedEntry, Timetable, is_scheduled};
+use pumice_core::filter::ItemQuery;
 use pumice_core::glob::matches;
 use pumice_core::ids::JobId;
 use pumice_core::ports::Doc;
@@ -24,8 +25,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Error;
+use crate::listed::Jobs;
 use crate::realm::{Realm, no_such_job};
-use crate::specs::asked::AskedJobs;
 
 pub use backfill::{BackfillAnswer, BackfillBegun, BackfillForeseen, BeginBackfill, ForeseenSlot, begin};
 pub use backfills::{
@@ -61,7 +62,7 @@ enum Which<'a> {
     /// Those that match, or all.
     Matching(Option<&'a str>),
     /// Those of them that terms mean.
-    Meant(Option<&'a str>, &'a AskedJobs),
+    Meant(Option<&'a str>, &'a ItemQuery<Jobs>),
     /// A job by id, else those that match, of which there must be one.
     Named(&'a str),
 }
@@ -134,11 +135,11 @@ async fn find(realm: &dyn Realm, which: Which<'_>) -> Result<Found, Error> {
     let exact = |asked: &str| documents.iter().any(|(id, _)| id.as_str() == asked);
     let is_exact = matches!(which, Which::Named(asked) if exact(asked));
     let has = |pattern: Option<&str>, id: &JobId| pattern.is_none_or(|pattern| matches(pattern, id.as_str()));
-    let is_asked = |(id, document): &&(JobId, Doc)| match which {
-        Which::Matching(pattern) => has(pattern, id),
-        Which::Meant(pattern, meant) => has(pattern, id) && meant.takes(id.as_str(), document),
-        Which::Named(asked) if is_exact => id.as_str() == asked,
-        Which::Named(asked) => matches(asked, id.as_str()),
+    let is_asked = |job: &&(JobId, Doc)| match (which, &job.0) {
+        (Which::Matching(pattern), id) => has(pattern, id),
+        (Which::Meant(pattern, meant), id) => has(pattern, id) && meant.takes(job),
+        (Which::Named(asked), id) if is_exact => id.as_str() == asked,
+        (Which::Named(asked), id) => matches(asked, id.as_str()),
     };
     let asked = documents.iter().filter(is_asked);
     let mut ids: Vec<JobId> =

@@ -11,10 +11,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::asked::AskedJobs;
 use crate::audit::Act;
 use crate::failure::Error;
 use crate::if_match::{IfMatch, about_one, delete_if};
+use crate::listed::{Jobs, asked};
 use crate::realm::{Realm, no_such_job};
 use crate::schedules::UnreadJob;
 
@@ -102,12 +102,12 @@ pub struct JobUser {
 /// # Errors
 /// [`Error`] when the terms are invalid, or the store cannot be read.
 pub async fn list(realm: &dyn Realm, request: &ListJobs) -> Result<JobList, Error> {
+    let meant = asked::<Jobs>(realm, request.filter.as_deref(), None).await?;
     let jobs = realm.catalog().all_jobs().await?;
     let all = jobs.len();
     let pattern = request.pattern.as_deref();
-    let meant = AskedJobs::read(request.filter.as_deref())?;
-    let is_asked = |(id, doc): &(JobId, Doc)| {
-        pattern.is_none_or(|pattern| matches(pattern, id.as_str())) && meant.takes(id.as_str(), doc)
+    let is_asked = |job: &(JobId, Doc)| {
+        pattern.is_none_or(|pattern| matches(pattern, job.0.as_str())) && meant.takes(job)
     };
     let asked = jobs.into_iter().filter(is_asked);
     let (mut jobs, mut unread) = (Vec::new(), Vec::new());

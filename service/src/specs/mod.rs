@@ -1,7 +1,6 @@
 //! Job specs and the realm's definition: check, plan, apply, prune, export, look at, delete.
 
 mod apply;
-pub(crate) mod asked;
 mod check;
 mod definition;
 mod differences;

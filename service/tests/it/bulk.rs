@@ -190,8 +190,18 @@ async fn interrupted_act_goes_on_with_the_runs_it_had_in_hand() {
     };
     runs::cancel(&realm, &named).await.unwrap();
     realm.bulk().create_bulk(&left_behind(realm.now(), vec![key(0), key(1), key(2)])).await.unwrap();
-    let found = runs::list_bulk(&realm, &runs::ListBulk { limit: 10 }).await.unwrap();
+    let found = runs::list_bulk(&realm, &runs::ListBulk { filter: None, limit: 10 }).await.unwrap();
     assert_eq!(found.bulk[0].state, "interrupted");
+    for (terms, count) in [
+        ("-id:0190", 1),
+        ("act:cancel status:interrupted,failed who:a* from:cli since:1d", 1),
+        ("act:retry", 0),
+        ("-status:interrupted", 0),
+        ("until:1d", 0),
+    ] {
+        let asked = runs::ListBulk { filter: Some(terms.to_owned()), limit: 10 };
+        assert_eq!(runs::list_bulk(&realm, &asked).await.unwrap().bulk.len(), count, "{terms}");
+    }
     let dry = runs::ResumeBulk { id: "act".to_owned(), dry_run: true };
     assert_eq!(runs::resume_bulk(&realm, &dry).await.unwrap().bulk.state, "active");
     let done = resumed(&realm, "act").await.unwrap().bulk;
@@ -227,7 +237,7 @@ async fn of_two_processes_with_one_act_the_first_stops() {
     assert_eq!(refused.kind(), ErrorKind::Conflict);
     assert!(refused.message().contains("another process has gone on with act"), "{refused}");
     // The other process reports the runs that it had in hand.
-    let found = runs::list_bulk(&realm, &runs::ListBulk { limit: 10 }).await.unwrap();
+    let found = runs::list_bulk(&realm, &runs::ListBulk { filter: None, limit: 10 }).await.unwrap();
     assert_eq!((found.bulk[0].done, found.bulk[0].left), (0, 2));
 }
 

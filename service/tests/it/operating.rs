@@ -154,7 +154,7 @@ pub(crate) async fn dead_letters(api: &Api) {
         assert_eq!(found.letters.len(), count, "{filter}");
     }
     let refused = dead::list(&realm, &list("type:cmd")).await.unwrap_err();
-    assert!(refused.message().contains("type:cmd is not asked of dead letters: the words are"), "{refused}");
+    assert!(refused.message().contains("\"type\" is not asked of dead letters: the words are"), "{refused}");
     let shown = api.request("dead show", json!({ "letter": ids[1] }));
     let shown = api.response("dead show", &dead::show(&realm, &shown).await.unwrap());
     assert!(shown["body"].as_str().unwrap().contains("0190b0b0-0000-7000-8000-000000000002"), "{shown}");

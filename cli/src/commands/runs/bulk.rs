@@ -27,8 +27,8 @@ const MAX_SHOWN: usize = 1_000;
 /// Looks at acts on many runs, stops and resumes them.
 pub(super) async fn bulk(global: &Global, realm: &Target, command: BulkActs) -> Result<(), Failure> {
     match command {
-        BulkActs::List { limit } => {
-            let found = realm.ask(list_bulk, &ListBulk { limit }).await?;
+        BulkActs::List { filter, limit } => {
+            let found = realm.ask(list_bulk, &ListBulk { filter, limit }).await?;
             print(global.output, &found, || table(global.output, &found, SystemClock.now()))
         }
         BulkActs::Show { id, outcome, cursor } => {

@@ -18,8 +18,8 @@ use crate::target::Target;
 /// Carries out a command.
 pub(super) async fn backfills(global: &Global, realm: &Target, command: Backfills) -> Result<(), Failure> {
     match command {
-        Backfills::List { job } => {
-            let found = realm.ask(list_all, &ListBackfills { job }).await?;
+        Backfills::List { job, filter } => {
+            let found = realm.ask(list_all, &ListBackfills { job, filter }).await?;
             print(global.output, &found, || table(global.output, &found.backfills))
         }
         Backfills::Show { id } => {

@@ -66,14 +66,18 @@ pub enum Progress {
 }
 
 impl Progress {
+    /// The names.
+    pub const WORDS: [&'static str; 4] = ["active", "complete", "cancelled", "stopped"];
+
     /// Its name.
     #[must_use]
     pub const fn word(&self) -> &'static str {
+        let [active, complete, cancelled, stopped] = Self::WORDS;
         match self {
-            Self::Active => "active",
-            Self::Complete => "complete",
-            Self::Cancelled { .. } => "cancelled",
-            Self::Stopped { .. } => "stopped",
+            Self::Active => active,
+            Self::Complete => complete,
+            Self::Cancelled { .. } => cancelled,
+            Self::Stopped { .. } => stopped,
         }
     }
 }
