@@ -290,6 +290,62 @@ fn forgiven_failure_is_done_again_and_so_is_one_item_alone() {
     assert_eq!(steps(&pumice, &mended), ["x/item complete", "x/ok kept"]);
 }
 
+/// A forgiven failure is done again wherever it stands below the run, and all else is kept.
+#[test]
+fn forgiven_failure_below_is_done_again_at_any_depth() {
+    let pumice = Pumice::new();
+    let script = format!("test \"$1\" != 1 || test -e {}/mended", pumice.path().display());
+    let mut item = shell("y/item", &script);
+    item["parameters"]["args"] = json!([script, "sh", "{{ globals.n }}"]);
+    let mut each = of_steps("y/fe", "foreach", &json!("y/item"));
+    let values = json!([{ "n": 0 }, { "n": 1 }]);
+    each["parameters"] = json!({ "foreach": { "type": "inline", "values": values }, "can_fail": true });
+    let mut dag = of_steps("y/dag", "dag", &json!({ "y/fails": null, "y/ok": "y/fails" }));
+    dag["parameters"] = json!({ "can_fail": "y/fails" });
+    let middle = of_steps("y/middle", "chain", &json!(["y/ok", "y/dag"]));
+    let top = of_steps("y/top", "chain", &json!(["y/ok", "y/fe", "y/middle", "y/ok"]));
+    let fails = shell("y/fails", &format!("test -e {}/mended", pumice.path().display()));
+    apply(&pumice, &json!([item, shell("y/ok", "true"), fails, each, dag, middle, top]));
+    let _server = pumice.serve();
+    let first = ended(&pumice, "y/top", &[]);
+    let planned = pumice.run(&["runs", "retry", &first, "--dry-run", "-o", "json"]).json();
+    let planned: Vec<String> = planned["steps"]
+        .as_array()
+        .expect("steps")
+        .iter()
+        .map(|step| format!("{} {} {}", step["depth"], step["job_id"], step["action"]).replace('"', ""))
+        .collect();
+    let wanted = [
+        "0 y/ok kept",
+        "0 y/fe again",
+        "1 y/item kept",
+        "1 y/item again",
+        "0 y/middle again",
+        "1 y/ok kept",
+        "1 y/dag again",
+        "2 y/fails again",
+        "2 y/ok kept",
+        "0 y/ok kept",
+    ];
+    assert_eq!(planned, wanted);
+    pumice.write("mended", "");
+    let second = again(&pumice, &first, &[]);
+    let done = [
+        "y/ok kept",
+        "y/fe complete",
+        "y/item kept",
+        "y/item complete",
+        "y/middle complete",
+        "y/ok kept",
+        "y/dag complete",
+        "y/fails complete",
+        "y/ok kept",
+        "y/ok kept",
+    ];
+    assert_eq!(steps(&pumice, &second), done);
+    refused(&pumice.run(&["runs", "retry", &second]), "ended well, and none of its steps failed");
+}
+
 /// `runs retry --where` refuses the same runs as `runs retry RUN`, and says so of each run.
 #[test]
 fn retry_of_many_checks_each_as_retry_of_one_does() {
