@@ -369,16 +369,35 @@ fn retry_of_many_checks_each_as_retry_of_one_does() {
         pumice.run(&[&["runs", "delete", "--where", &id(&first), "-o", "json"], more].concat())
     };
     let looked = delete(&["--dry-run"]).json();
-    let note =
-        format!("1 will be refused, as others need their steps: run {first} is needed by run {second}");
-    assert_eq!((&looked["note"], &looked["count"]), (&json!(note), &json!(1)));
-    let refusal = delete(&[]).json();
     let said =
         format!("run {second} has kept steps of it, whose outputs would be gone: delete that one first");
+    let note = format!("1 will be refused: run {first}: {said}");
+    assert_eq!((&looked["note"], &looked["count"], &looked["refused"]), (&json!(note), &json!(1), &json!(1)));
+    let refusal = delete(&[]).json();
     assert_eq!(
         (&refusal["receipts"][0]["outcome"], &refusal["receipts"][0]["error"]),
         (&json!("refused"), &json!(said))
     );
+    // A look at doing runs again counts those that the act would leave as they are.
+    let look = |filter: &str, more: &[&str]| {
+        pumice.run(&[&["runs", "retry", "--where", filter, "--dry-run"], more].concat())
+    };
+    let done = look(&id(&first), &["-o", "json"]).json();
+    let note = "1 has been done again, so that nothing is done";
+    assert_eq!(
+        (&done["count"], &done["already"], &done["refused"], &done["note"]),
+        (&json!(1), &json!(1), &json!(0), &json!(note)),
+        "{done:#}"
+    );
+    let void = look(&id(&first), &[]);
+    assert!(
+        void.out.contains("\n1 run is meant by ")
+            && void.out.ends_with("there is nothing to retry among them\n"),
+        "{void:?}"
+    );
+    let some = look("job:c", &[]);
+    assert!(some.out.contains("2 runs are meant by") && some.out.contains("--expect 2:"), "{some:?}");
+    assert!(some.err.contains(note), "{some:?}");
     // A record may expire all the same.
     let store = rusqlite::Connection::open(pumice.path().join(".pumice/pumice.db")).expect("the store");
     store.busy_timeout(std::time::Duration::from_secs(10)).expect("a timeout");
@@ -388,6 +407,9 @@ fn retry_of_many_checks_each_as_retry_of_one_does() {
     drop(store);
     let why = pumice.run(&["runs", "retry", &second]);
     refused(&why, "which is to be kept, is gone");
+    let looked = look(&id(&second), &["-o", "json"]);
+    assert_eq!((looked.status, &looked.json()["refused"]), (0, &json!(1)), "{looked:?}");
+    assert!(looked.json()["note"].as_str().is_some_and(|note| note.contains("is to be kept, is gone")));
     let many = pumice.run(&["runs", "retry", "--where", &id(&second), "-o", "json"]);
     let receipt = &many.json()["receipts"][0];
     assert_eq!((many.status, &receipt["outcome"]), (1, &json!("refused")), "{many:?}");
