@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::Timestamp;
-use crate::secret::{MASK, mask, mask_parts, mask_seeming, mask_value};
+use crate::secret::{MASK, mask, mask_json_parts, mask_parts, mask_seeming, mask_value};
 
 /// Longest name of an actor, and of its origin, in bytes.
 pub const MAX_NAME: usize = 512;
@@ -283,7 +283,8 @@ pub fn kept_targets(targets: &[Target]) -> (Vec<Target>, u64) {
     (named, unnamed)
 }
 
-/// A value as an entry keeps it: masked, also where it only seems to be a secret, and with its size in its place where it is longer than `most` bytes of JSON.
+/// A value as an entry keeps it: masked, also where it only seems to be a secret, and with its size in its place where it is
+/// longer than `most` bytes of JSON.
 #[must_use]
 pub fn kept(mut value: Value, most: usize) -> Value {
     mask_value(&mut value);
@@ -327,7 +328,8 @@ fn short(value: Value, most: usize) -> Value {
 #[must_use]
 pub fn kept_text(text: &str, most: usize) -> String {
     let known = mask(text);
-    let masked = mask_parts(&known);
+    let json = mask_json_parts(&known);
+    let masked = mask_parts(&json);
     if masked.len() <= most {
         return masked.into_owned();
     }

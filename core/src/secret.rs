@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::glob::fnmatch;
 
-pub use seeming::{mask_parts, mask_seeming, seeming_secrets};
+pub use seeming::{mask_json_parts, mask_parts, mask_seeming, seeming_secrets};
 
 /// The mask in place of a secret.
 pub const MASK: &str = "*****";

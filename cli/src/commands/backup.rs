@@ -8,8 +8,8 @@ use pumice_core::audit::{ActOutcome, AuditEntry, AuditId, Target};
 use pumice_core::ports::{AuditStore as _, Clock, JobStore as _, Random as _};
 use pumice_core::text::{counted, escaped};
 use pumice_local::{
-    BackupError, BackupProgress, Durability, Home, Manifest, SystemClock, SystemRandom, back_up, left_behind,
-    restore,
+    BackupError, BackupProgress, Durability, Home, Manifest, SystemClock, SystemRandom, back_up,
+    backup_heading, left_behind, restore,
 };
 use pumice_service::audit::Act;
 use pumice_service::{Error, ErrorKind, Instant};
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::args::Global;
-use crate::failure::Failure;
+use crate::failure::{Failure, of_option};
 use crate::output::{note, print, tell_text};
 use crate::realm::Realm;
 
@@ -128,11 +128,24 @@ fn tell_left_out(global: &Global, done: &BackedUp) {
     note(global, &lines);
 }
 
+/// Refuses the name of another realm than the one that a backup is of: a restored realm keeps its name.
+fn refuse_other_name(global: &Global, file: &std::path::Path) -> Result<(), Failure> {
+    let Some(asked) = &global.realm else { return Ok(()) };
+    let has = backup_heading(file).map_err(refused)?.realm;
+    if has == *asked {
+        return Ok(());
+    }
+    let file = file.display().to_string();
+    let why = format!("{} has realm {has}, and a restored realm keeps its name", escaped(&file));
+    Err(of_option("--realm", why))
+}
+
 /// Restores a backup into the realm's folder, which must be empty or not there.
 pub(super) async fn restored(global: &Global, file: PathBuf) -> Result<(), Failure> {
     if global.is_aws() {
         return Err(Failure::wrong(format!("restore: {ON_AWS}")));
     }
+    refuse_other_name(global, &file)?;
     tell_left_behind(global, &global.home);
     let (actor, now) = (crate::realm::user(), SystemClock.now());
     let mut progress = Progress::new(global);

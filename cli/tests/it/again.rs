@@ -82,9 +82,14 @@ fn chain_that_failed_goes_on_from_its_failed_step() {
         (same["accepted"]["run_id"].as_str(), &same["accepted"]["existing"]),
         (Some(&*third), &json!(true))
     );
+    let other = pumice.run(&["runs", "retry", &second, "--key", "k", "--all"]);
     refused(
-        &pumice.run(&["runs", "retry", &second, "--key", "k", "--all"]),
-        "was already used by another request",
+        &other,
+        &format!("key \"k\" was already used by another request to do run {second} again: run {third} "),
+    );
+    assert!(
+        other.err.contains(&format!("do run {third} again")) && !other.err.contains("another key"),
+        "{other:?}"
     );
     let output = pumice.run(&["runs", "output", &third]).out;
     assert_eq!(output, "from a\nfrom b\nfrom c\n", "what was kept printed is there");

@@ -84,7 +84,7 @@ fn value_named_as_a_secret_is_in_no_entry() {
     job("plain-2");
     for arguments in [
         &["dispatch", "etl/a", "-g", "password=hunter2", "-g", "day=monday"][..],
-        &["dispatch", "etl/a", "-p", "args=[\"load --token=hunter2\"]"],
+        &["dispatch", "etl/a", "-p", "args:=[\"load --token=hunter2\"]"],
         &["dispatch", "etl/none", "-g", "db.passwd=hunter2"],
         &["state", "put", "db_password", "hunter2"],
         &["state", "put", "size", "large"],

@@ -18,6 +18,7 @@ use crate::request::DispatchRequest;
 use crate::run::{Part, Redo, RedoFrom, Run, SpecOf, Status, replay_key};
 use crate::secret::MASK;
 use crate::spec::{Asked, JobSpec, RunSpec, is_reserved_global};
+use crate::text::quoted;
 
 /// Most times that the name of a new run is chosen while others take it.
 const MAX_TRIES: u32 = 3;
@@ -79,6 +80,24 @@ pub enum RedoError {
         by: RunKey,
         /// Where that one stands.
         status: Status,
+    },
+    /// A request for something else did it again under the same key.
+    #[error(
+        "key {} was already used by another request to do run {of} again: run {by} was made by {theirs}, this one is {ours}; \
+         ask for the same, or do run {by} again",
+        quoted(key)
+    )]
+    KeyTaken {
+        /// The key.
+        key: String,
+        /// The run.
+        of: RunKey,
+        /// The one that does it again.
+        by: RunKey,
+        /// The request that made that one.
+        theirs: String,
+        /// This request.
+        ours: String,
     },
     /// Its pinned spec is gone, or is not to be used.
     #[error("run {0} cannot be done again: {1}; dispatch its job anew")]
@@ -255,6 +274,11 @@ impl Dispatcher {
             match self.dispatch_job(&dispatched, job.clone()).await {
                 // A request for something else was faster.
                 Err(DispatchError::KeyTaken { .. }) if tries < MAX_TRIES => {}
+                Err(DispatchError::KeyTaken { run_id, theirs, ours, .. }) if request.redo.key.is_some() => {
+                    // The key in the error of the run is one that was made of the run's name.
+                    let key = request.redo.key.clone().unwrap_or_default();
+                    return Err(RedoError::KeyTaken { key, of: run.key, by: run_id.into(), theirs, ours });
+                }
                 outcome => return Ok(outcome?),
             }
         }

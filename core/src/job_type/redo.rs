@@ -27,9 +27,9 @@ impl StepRedo {
 
 /// The fate of each step of a plan. `before` is the plan of the run that ended, `ended` the records of the steps of its
 /// last attempt, `forgiven` the keys of those among them that ended well though a step below failed and was forgiven: they
-/// are run again, with their own steps that ended well kept. A step is that of the other plan that has the same job, the same globals of its own (of a foreach: the same
-/// item) and as many such steps before it: where a spec was edited, its steps have other places. A step that came before one
-/// which is run again, and comes after it now, is run again too.
+/// are run again, with their own steps that ended well kept. A step is that of the other plan that has the same job, the same
+/// globals of its own (of a foreach: the same item) and as many such steps before it: where a spec was edited, its steps have
+/// other places. A step that came before one which is run again, and comes after it now, is run again too.
 #[must_use]
 pub fn redone(
     plan: &Plan,

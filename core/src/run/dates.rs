@@ -94,7 +94,8 @@ pub(super) fn time_of_words<'w>(words: &[&'w str]) -> Option<(usize, &'w str, &'
     parts.is_time().then_some((count, before, after))
 }
 
-/// How long a date at the beginning of a text is that has the month's name between numbers, with the time of day after it, in bytes.
+/// The length in bytes of a date at the beginning of a text that has the month's name between numbers, with the time of day after
+/// it.
 pub(super) fn date_in_word(text: &str) -> Option<usize> {
     let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
     let letters = |text: &str| text.bytes().take_while(u8::is_ascii_alphabetic).count();

@@ -67,8 +67,8 @@ pub fn seeming_secrets(values: &Map<String, Value>) -> Vec<String> {
     found
 }
 
-/// Puts [`MASK`] in place of each value, at any depth, that seems to be a secret by its name or its form. `name` is that of the value
-/// itself. Of a text with parts as `name=value` only the values of such parts are masked.
+/// Puts [`MASK`] in place of each value, at any depth, that seems to be a secret by its name or its form. `name` is that of the
+/// value itself. Of a text with parts as `name=value` only the values of such parts are masked.
 pub fn mask_seeming(name: &str, value: &mut Value) {
     match value {
         Value::Object(fields) => {
@@ -124,6 +124,46 @@ pub fn mask_parts(text: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(masked)
+}
+
+/// The same for texts of JSON in a text, as in `made by {"password":"x"}`: the values are texts or numbers.
+#[must_use]
+pub fn mask_json_parts(text: &str) -> Cow<'_, str> {
+    let (mut masked, mut done, mut at) = (String::new(), 0, 0);
+    while let Some(colon) = text[at..].find("\":").map(|found| at + found) {
+        at = colon + 2;
+        let name = text[..colon].rsplit('"').next().unwrap_or_default();
+        let start = at + text[at..].len() - text[at..].trim_start().len();
+        let length = match text[start..].strip_prefix('"') {
+            Some(rest) => 1 + closing_quote(rest),
+            None => text[start..].find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len() - start),
+        };
+        let value = &text[start..start + length];
+        if length > 0 && is_secret_name(name) && !is_reference(value.trim_matches('"')) {
+            masked.push_str(&text[done..start]);
+            masked.push_str(MASK);
+            (at, done) = (start + length, start + length);
+        }
+    }
+    if done == 0 {
+        return Cow::Borrowed(text);
+    }
+    masked.push_str(&text[done..]);
+    Cow::Owned(masked)
+}
+
+/// The place behind the quote that ends a text of JSON; the end where there is none.
+fn closing_quote(text: &str) -> usize {
+    let mut is_escaped = false;
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = true,
+            b'"' => return at + 1,
+            _ => {}
+        }
+    }
+    text.len()
 }
 
 /// The value of an object that is written as a name and a value, with that name.
@@ -296,6 +336,19 @@ mod tests {
             if let Value::Object(fields) = &value {
                 assert_eq!(seeming_secrets(fields).is_empty(), masked == value, "{value}");
             }
+        }
+        for (text, expected) in [
+            (
+                r#"by {"globals":{"password":"a \"b","n":1}}, and so on"#,
+                r#"by {"globals":{"password":*****,"n":1}}, and so on"#,
+            ),
+            (
+                r#"{"pw": 1234, "token":"/a/b", "passwd":"cut"#,
+                r#"{"pw": *****, "token":"/a/b", "passwd":*****"#,
+            ),
+            (r#"{"password":{"a":"b"},"secret":true} ": x"#, r#"{"password":{"a":"b"},"secret":true} ": x"#),
+        ] {
+            assert_eq!(mask_json_parts(text), expected);
         }
         let mut named = json!("hunter2");
         mask_seeming("DB_PASSWORD", &mut named);
