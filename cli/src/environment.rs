@@ -10,8 +10,7 @@ use minijinja::{
     AutoEscape, Environment as Templates, Error, ErrorKind, UndefinedBehavior, escape_formatter,
 };
 use pumice_core::ports::Doc;
-use pumice_core::problem::JsonPath;
-use pumice_core::secret::value_holds_secret;
+use pumice_core::secret::seeming_secrets;
 use pumice_core::text::quoted;
 use serde_json::{Map, Value, json};
 
@@ -25,59 +24,12 @@ use crate::yaml::Part;
 const OWN_NAMES: [&str; 3] = ["env", "jinja", "lava"];
 /// The name under which a file's secrets are allowed.
 const ALLOWED: &str = "secret-in-environment";
-/// Words that name a secret in a name, in small letters.
-const SECRET_NAMES: [&str; 11] = [
-    "password",
-    "passwd",
-    "passphrase",
-    "secret",
-    "token",
-    "api_key",
-    "apikey",
-    "private_key",
-    "access_key",
-    "accesskey",
-    "credential",
-];
-/// Schemes of HTTP authorization, and how long the credentials after them are at least.
-const SCHEMES: [(&str, usize); 2] = [("bearer ", 8), ("basic ", 8)];
-/// Such words that are whole names, or between underscores: other words contain them.
-const SECRET_WORDS: [&str; 3] = ["pwd", "pass", "pw"];
-/// Ends of a word of a name, as in `dbpass`, and words that end so and name no secret.
-const SECRET_ENDS: [&str; 2] = ["pwd", "pass"];
-const NO_SECRETS: [&str; 5] = ["compass", "bypass", "overpass", "underpass", "surpass"];
-/// Names of a signature in the query of a URL, which is as good as a password, and how long its text is at least.
-const SIGNATURES: [&str; 3] = ["sig", "signature", "x-amz-signature"];
-const LEAST: usize = 8;
-/// The length of a secret access key of AWS.
-const AWS_SECRET: usize = 40;
-/// Ends of names for the place where a secret is kept, not for the secret.
-const REFERENCES: [&str; 7] = ["_id", "_name", "_arn", "_param", "_parameter", "_path", "_ref"];
 /// Deepest nesting of includes.
 const MAX_NESTED: usize = 64;
 /// Most steps that the templates of a file take.
 const MAX_STEPS: u64 = 1_000_000;
 /// Longest text that a file becomes, in bytes.
 const MAX_BUILT: usize = 16 << 20;
-/// Beginnings of texts that services give as keys and tokens, which go on with at least this many letters, digits, `-`, `_`, `.` or `/`.
-const TOKENS: [(&str, usize); 15] = [
-    ("ghp_", 30),
-    ("gho_", 30),
-    ("ghs_", 30),
-    ("github_pat_", 30),
-    ("glpat-", 16),
-    ("xoxb-", 20),
-    ("xoxp-", 20),
-    ("xapp-", 20),
-    ("sk-", 20),
-    ("sk_live_", 16),
-    ("rk_live_", 16),
-    ("AIza", 30),
-    ("eyJ", 40),
-    ("npm_", 30),
-    ("https://hooks.slack.com/services/", 10),
-];
-
 /// The values that files are built with.
 #[derive(Clone, Debug)]
 pub(crate) struct Environment {
@@ -296,9 +248,7 @@ fn message_of(error: &Error, name: &str) -> String {
 
 /// Refuses values that are, or by their names seem to be, secrets: what is built with them would have them in the clear.
 fn refuse_secrets(values: &Map<String, Value>) -> Result<(), String> {
-    let mut found = Vec::new();
-    find_secrets(&JsonPath::root(), values, &mut found);
-    match &*found {
+    match &*seeming_secrets(values) {
         [] => Ok(()),
         [first, rest @ ..] => {
             let more = if rest.is_empty() { String::new() } else { format!(", and {} more", rest.len()) };
@@ -307,124 +257,6 @@ fn refuse_secrets(values: &Map<String, Value>) -> Result<(), String> {
             ))
         }
     }
-}
-
-fn find_secrets(path: &JsonPath, values: &Map<String, Value>, found: &mut Vec<String>) {
-    // A setting that is written as its name and its value.
-    let named = ["name", "key"].iter().find_map(|field| values.get(*field)?.as_str());
-    if let (Some(name), Some(value)) = (named, values.get("value"))
-        && is_secret(name, value)
-        && !is_secret("value", value)
-    {
-        found.push(path.field("value").to_string());
-    }
-    for (name, value) in values {
-        let path = path.field(name);
-        match value {
-            Value::Object(below) => find_secrets(&path, below, found),
-            Value::Array(items) => {
-                for (index, item) in items.iter().enumerate() {
-                    match item {
-                        Value::Object(below) => find_secrets(&path.item(index), below, found),
-                        item if is_secret(name, item) => found.push(path.item(index).to_string()),
-                        _ => {}
-                    }
-                }
-            }
-            value if is_secret(name, value) => found.push(path.to_string()),
-            _ => {}
-        }
-    }
-}
-
-fn is_secret(name: &str, value: &Value) -> bool {
-    if value_holds_secret(value) {
-        return true;
-    }
-    let Value::String(text) = value else { return value.is_number() && ends_as_secret(name) };
-    (is_secret_name(name) && !is_reference(text)) || has_secret_form(text) || has_secret_part(text)
-}
-
-/// Whether a name is that of a secret, and not that of its place.
-fn is_secret_name(name: &str) -> bool {
-    let name = name.trim().to_lowercase();
-    let has_word = name.split(['_', '-', '.', ' ']).any(is_secret_word);
-    (has_word || SECRET_NAMES.iter().any(|word| name.contains(word)))
-        && !REFERENCES.iter().any(|end| name.ends_with(end))
-}
-
-fn is_secret_word(word: &str) -> bool {
-    let ends = SECRET_ENDS.iter().any(|end| word.ends_with(end)) && !NO_SECRETS.contains(&word);
-    ends || SECRET_WORDS.contains(&word)
-}
-
-/// Whether a name is that of a secret which may be a number: `password`, and not `password_length` or `max_tokens`.
-fn ends_as_secret(name: &str) -> bool {
-    let name = name.trim().to_lowercase();
-    let last = name.rsplit(['_', '-', '.', ' ']).next().unwrap_or_default();
-    is_secret_word(last) || SECRET_NAMES.iter().any(|word| name.ends_with(word))
-}
-
-/// Whether a value names the place of a secret: a parameter, an ARN, a variable or a template.
-fn is_reference(text: &str) -> bool {
-    let is_path = text.starts_with('/') && text[1..].contains('/');
-    let is_variable = text.starts_with(['$', '%']);
-    text.is_empty() || is_path || is_variable || text.starts_with("arn:") || text.contains("{{")
-}
-
-/// Whether a text has a secret among parts as `name=value`: a connection string, the query of a URL, lines of settings.
-fn has_secret_part(text: &str) -> bool {
-    text.split([';', '&', '?', ',', ' ', '\n']).filter_map(|part| part.split_once('=')).any(
-        |(name, value)| {
-            let name = name.trim_start_matches('-');
-            let is_signature = SIGNATURES.contains(&&*name.to_ascii_lowercase()) && value.len() >= LEAST;
-            (is_secret_name(name) || is_signature) && !is_reference(value.trim().trim_matches(['"', '\'']))
-        },
-    )
-}
-
-/// Whether a text has the form of a key, or of a URL with a password.
-fn has_secret_form(text: &str) -> bool {
-    let is_access_key = |word: &str| {
-        (word.starts_with("AKIA") || word.starts_with("ASIA"))
-            && word.len() == 20
-            && word.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
-    };
-    let with_password = text.split_once("://").is_some_and(|(_, rest)| {
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        let user = authority.rsplit_once('@').and_then(|(user, _)| user.split_once(':'));
-        user.is_some_and(|(_, password)| !password.is_empty() && !password.contains("{{"))
-    });
-    let is_token = |(start, least): &(&str, usize)| {
-        text.match_indices(start).any(|(at, _)| {
-            let begins = text[..at].chars().next_back().is_none_or(|c| !c.is_alphanumeric());
-            let goes_on = |c: &char| c.is_ascii_alphanumeric() || "-_./".contains(*c);
-            begins && text[at + start.len()..].chars().take_while(goes_on).count() >= *least
-        })
-    };
-    let has_credentials = |(scheme, least): &(&str, usize)| {
-        let lower = text.trim_start().to_ascii_lowercase();
-        lower.strip_prefix(scheme).is_some_and(|rest| {
-            rest.trim().len() >= *least && !rest.trim().contains(' ') && !is_reference(rest.trim())
-        })
-    };
-    TOKENS.iter().any(is_token)
-        || is_aws_secret(text.trim())
-        || SCHEMES.iter().any(has_credentials)
-        || text.contains("-----BEGIN ") && text.contains("PRIVATE KEY-----")
-        || text.split(|c: char| !c.is_ascii_alphanumeric()).any(is_access_key)
-        || with_password
-}
-
-/// Whether a text has the form of a secret access key of AWS: digits and letters of both cases, which no digest has.
-fn is_aws_secret(text: &str) -> bool {
-    let has = |is: fn(&u8) -> bool| text.bytes().any(|byte| is(&byte));
-    text.len() == AWS_SECRET
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/".contains(&byte))
-        && has(u8::is_ascii_uppercase)
-        && has(u8::is_ascii_lowercase)
-        && has(u8::is_ascii_digit)
-        && !text.starts_with('/')
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::Timestamp;
-use crate::secret::{MASK, mask, mask_value};
+use crate::secret::{MASK, mask, mask_json_parts, mask_parts, mask_seeming, mask_value};
 
 /// Longest name of an actor, and of its origin, in bytes.
 pub const MAX_NAME: usize = 512;
@@ -283,10 +283,12 @@ pub fn kept_targets(targets: &[Target]) -> (Vec<Target>, u64) {
     (named, unnamed)
 }
 
-/// A value as an entry keeps it: masked, and with its size in its place where it is longer than `most` bytes of JSON.
+/// A value as an entry keeps it: masked, also where it only seems to be a secret, and with its size in its place where it is
+/// longer than `most` bytes of JSON.
 #[must_use]
 pub fn kept(mut value: Value, most: usize) -> Value {
     mask_value(&mut value);
+    mask_seeming("", &mut value);
     let size = value.to_string().len();
     if size <= most {
         return value;
@@ -325,12 +327,34 @@ fn short(value: Value, most: usize) -> Value {
 /// A text as an entry keeps it: masked, and cut after so many bytes.
 #[must_use]
 pub fn kept_text(text: &str, most: usize) -> String {
-    let masked = mask(text);
+    let known = mask(text);
+    let json = mask_json_parts(&known);
+    let masked = mask_parts(&json);
     if masked.len() <= most {
         return masked.into_owned();
     }
     let end = masked.floor_char_boundary(most);
     format!("{}… ({} bytes)", &masked[..end], masked.len())
+}
+
+/// Whether the field of a change has the name of a secret, which is no secret itself.
+fn names_a_secret(change: &DocumentChange) -> bool {
+    ["connection", "trigger"].contains(&&*change.of.kind)
+        && ["secret", "access_keys"].contains(&&*change.field)
+}
+
+/// The name of the field that a path leads to, or of the list that it is an item of.
+fn last_name(path: &str) -> &str {
+    let mut path = path;
+    while let Some((list, index)) = path.strip_suffix(']').and_then(|path| path.rsplit_once('['))
+        && index.bytes().all(|byte| byte.is_ascii_digit())
+    {
+        path = list;
+    }
+    match path.strip_suffix("\"]").and_then(|path| path.rsplit_once("[\"")) {
+        Some((_, name)) => name,
+        None => path.rsplit('.').next().unwrap_or(path),
+    }
 }
 
 /// The changes of an entry, masked and within its bounds; those after what fits are counted in a last one.
@@ -339,7 +363,8 @@ pub fn kept_changes(changes: Vec<DocumentChange>) -> Vec<DocumentChange> {
     let all = changes.len();
     let (mut kept_ones, mut size) = (Vec::new(), 0);
     for change in changes {
-        let of = Target { kind: change.of.kind, name: mask(&change.of.name).into_owned() };
+        let seeming = if names_a_secret(&change) { "" } else { last_name(&change.field) };
+        let of = Target { kind: change.of.kind.clone(), name: mask(&change.of.name).into_owned() };
         // A name may be marked, and its value then is masked as a whole.
         let value = |given: Option<Value>| {
             let named = given.map(|value| json!({ (change.field.clone()): value }));
@@ -347,7 +372,10 @@ pub fn kept_changes(changes: Vec<DocumentChange>) -> Vec<DocumentChange> {
                 mask_value(&mut named);
                 named.as_object().and_then(|fields| fields.values().next().cloned()).unwrap_or(MASK.into())
             });
-            masked.map(|value| short(value, MAX_FIELD))
+            masked.map(|mut value| {
+                mask_seeming(seeming, &mut value);
+                short(value, MAX_FIELD)
+            })
         };
         let (before, after) = (value(change.before), value(change.after));
         let one = DocumentChange { of, field: mask(&change.field).into_owned(), before, after };
@@ -416,6 +444,46 @@ mod tests {
         assert_eq!(kept_changes(vec![one(1)]).len(), 1);
         let large = DocumentChange { after: Some("x".repeat(5_000).into()), ..one(1) };
         assert_eq!(kept_changes(vec![large])[0].after.as_ref().unwrap()["left_out"], "5002 bytes of JSON");
+    }
+
+    /// Values that only seem to be secrets, by the rule that environments are checked by, are masked in every part of an entry.
+    #[test]
+    fn value_that_seems_secret_is_kept_nowhere() {
+        let value = json!({ "globals": { "password": "plain-pw" }, "steps": [{ "env": { "API_TOKEN": "plain-pw" } }] });
+        let told = kept(value, 1_000);
+        assert_eq!(told["globals"]["password"], MASK);
+        assert_eq!(told["steps"][0]["env"]["API_TOKEN"], MASK);
+        assert_eq!(
+            kept_text("cannot run load --token=plain-pw now", 100),
+            format!("cannot run load --token={MASK} now")
+        );
+        let change = |kind: &str, field: &str, after: Value| {
+            let of = Target::new(kind, "x");
+            let change = DocumentChange {
+                of,
+                field: field.to_owned(),
+                before: Some("was".into()),
+                after: Some(after),
+            };
+            let told = kept_changes(vec![change]).remove(0);
+            (told.before.unwrap(), told.after.unwrap())
+        };
+        let both = (json!(MASK), json!(MASK));
+        for field in
+            ["parameters.env.DB_PASSWORD", "password", "globals.tokens[3]", "globals[\"my password\"]"]
+        {
+            assert_eq!(change("job", field, json!("plain-pw")), both, "{field}");
+        }
+        let whole = change("job", "globals", json!({ "db": { "passwd": "plain-pw" }, "n": 1 })).1;
+        assert_eq!(whole, json!({ "db": { "passwd": MASK }, "n": 1 }));
+        for (kind, field, value) in [
+            ("trigger", "secret", "hooks/git"),
+            ("connection", "access_keys", "keys"),
+            ("job", "globals.secret_id", "db"),
+            ("job", "globals.compass", "north"),
+        ] {
+            assert_eq!(change(kind, field, json!(value)), (json!("was"), json!(value)), "{kind} {field}");
+        }
     }
 
     #[test]

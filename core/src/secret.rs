@@ -3,6 +3,8 @@
 //! A value that came from a secret is remembered for as long as the process lives. [`mask`] takes the remembered values out
 //! of a text, and [`mask_value`] out of a JSON value. Adapters call them where records, logs and results leave the process.
 
+mod seeming;
+
 use std::borrow::Cow;
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
@@ -13,6 +15,8 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::glob::fnmatch;
+
+pub use seeming::{mask_json_parts, mask_parts, mask_seeming, seeming_secrets};
 
 /// The mask in place of a secret.
 pub const MASK: &str = "*****";

@@ -95,8 +95,8 @@ async fn draining_workers(realm: &dyn Realm, request: &DrainWorkers) -> Result<W
     Ok(WorkersDrained { changed, workers, drained })
 }
 
-/// Waits until workers that were paused have nothing left, or the time is over. `saw` is given what is left whenever that
-/// changes. Gives what was left last; nothing is left where all were drained.
+/// Waits until workers that were paused have nothing left and every process knows of the pause ([`known_within`]), or the time is
+/// over. `saw` is given what is left whenever that changes. Gives what was left last; nothing is left where all were drained.
 ///
 /// # Errors
 /// [`Error`] when runs cannot be read.
@@ -107,8 +107,12 @@ pub async fn wait_for_drain(
     within: Span,
     mut saw: impl FnMut(&[WorkerDrain]),
 ) -> Result<WorkersDrained, Error> {
+    if drained.drained {
+        saw(&drained.workers);
+        return Ok(drained);
+    }
     let began = clock.now();
-    let settled = began + kept(realm).delta();
+    let settled = began + known_within(realm).delta();
     let ends = began.checked_add_signed(within.delta()).unwrap_or(Timestamp::MAX_UTC);
     let names: Vec<WorkerName> = drained.workers.iter().map(|left| left.worker.clone()).collect();
     let (mut left, mut pause) = (drained.workers, PAUSES.0);
@@ -129,8 +133,9 @@ pub async fn wait_for_drain(
     }
 }
 
-/// For how long a process that runs jobs may go by what it read of the pauses.
-fn kept(realm: &dyn Realm) -> Span {
+/// For how long a process that runs jobs may go by what it read before a pause, and begin something.
+#[must_use]
+pub fn known_within(realm: &dyn Realm) -> Span {
     let kept = if realm.is_aws() { PAUSES_KEPT } else { PAUSES_KEPT_ALONE };
     // And a moment for what it was about to claim.
     Span::from(kept.get() + Duration::from_secs(1))

@@ -30,16 +30,20 @@ pub struct Expected {
 pub struct BadExpected(String);
 
 impl Expected {
-    /// Why something else is meant now, where it is.
+    /// Why something else is meant now, where it is. `what` is the name of several.
     pub(crate) fn differs(&self, now: &Self, what: &str) -> Option<String> {
         let Self { count, digest } = now;
+        let meant = match count {
+            1 => format!("1 {} is meant now", what.strip_suffix('s').unwrap_or(what)),
+            _ => format!("{count} {what} are meant now"),
+        };
         let others = match &self.digest {
-            _ if self.count != *count => format!("{count} {what} are meant now, and not {}", self.count),
+            _ if self.count != *count => format!("{meant}, and not {}", self.count),
+            Some(expected) if Some(expected) != digest.as_ref() && *count == 1 => {
+                format!("{meant} as before, but another than the one that was shown")
+            }
             Some(expected) if Some(expected) != digest.as_ref() => {
-                format!(
-                    "{count} {what} are meant now as before, but others than the {} that were shown",
-                    self.count
-                )
+                format!("{meant} as before, but others than the {} that were shown", self.count)
             }
             _ => return None,
         };

@@ -187,7 +187,9 @@ impl From<RedoError> for Error {
             RedoError::Dispatch(error) => return error.into(),
             RedoError::Store(error) => return error.into(),
             RedoError::Gone(_) | RedoError::NoStep(..) | RedoError::SpecGone(..) => ErrorKind::NotFound,
-            RedoError::Runs(..) | RedoError::DoneAgain { .. } => ErrorKind::Conflict,
+            RedoError::Runs(..) | RedoError::DoneAgain { .. } | RedoError::KeyTaken { .. } => {
+                ErrorKind::Conflict
+            }
             RedoError::Step(..)
             | RedoError::Alert(_)
             | RedoError::Lavas(..)

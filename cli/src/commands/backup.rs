@@ -10,7 +10,7 @@ use pumice_core::spec::RealmSpec;
 use pumice_core::text::{counted, escaped};
 use pumice_local::{
     BackupContent, BackupError, BackupProgress, Durability, Home, Manifest, SystemClock, SystemRandom,
-    back_up, left_behind, look_into, restore,
+    back_up, backup_heading, left_behind, look_into, restore,
 };
 use pumice_service::audit::Act;
 use pumice_service::{Error, ErrorKind, Instant};
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::args::Global;
-use crate::failure::Failure;
+use crate::failure::{Failure, of_option};
 use crate::output::{note, print, tell_text};
 use crate::realm::Realm;
 
@@ -158,6 +158,7 @@ pub(super) async fn foreseen(global: &Global, file: PathBuf) -> Result<(), Failu
     if global.is_aws() {
         return Err(Failure::wrong(format!("restore: {ON_AWS}")));
     }
+    refuse_other_name(global, &file)?;
     let mut progress = Progress::new(global);
     let heard = Box::new(move |at| progress.heard(at));
     let found = look_into(file.clone(), global.home.clone(), heard).await;
@@ -204,11 +205,24 @@ fn warn_of_elsewhere(global: &Global, done: &BackedUp) {
     crate::output::warn(global, &lines.collect::<Vec<_>>());
 }
 
+/// Refuses the name of another realm than the one that a backup is of: a restored realm keeps its name.
+fn refuse_other_name(global: &Global, file: &std::path::Path) -> Result<(), Failure> {
+    let Some(asked) = &global.realm else { return Ok(()) };
+    let has = backup_heading(file).map_err(refused)?.realm;
+    if has == *asked {
+        return Ok(());
+    }
+    let file = file.display().to_string();
+    let why = format!("{} has realm {has}, and a restored realm keeps its name", escaped(&file));
+    Err(of_option("--realm", why))
+}
+
 /// Restores a backup into the realm's folder, which must be empty or not there.
 pub(super) async fn restored(global: &Global, file: PathBuf) -> Result<(), Failure> {
     if global.is_aws() {
         return Err(Failure::wrong(format!("restore: {ON_AWS}")));
     }
+    refuse_other_name(global, &file)?;
     tell_left_behind(global, &global.home);
     let (actor, now) = (crate::realm::user(), SystemClock.now());
     let mut progress = Progress::new(global);

@@ -7,7 +7,7 @@ use pumice_core::ports::Clock;
 use pumice_core::text::{counted, escaped};
 use pumice_local::SystemClock;
 use pumice_service::Instant;
-use pumice_service::drain::{DrainWorkers, WorkerDrain, drain_workers, wait_for_drain};
+use pumice_service::drain::{DrainWorkers, WorkerDrain, drain_workers, known_within, wait_for_drain};
 use pumice_service::pauses::{
     self, EndMaintenance, ListWorkers, PauseDetails, PauseJobs, PauseTerms, PauseWorkers, PausedStep,
     PausesChanged, ResumeJobs, ResumeWorkers, WorkerList, WorkerShown,
@@ -67,23 +67,45 @@ async fn drain(
     within: Option<Span>,
 ) -> Result<(), Failure> {
     let mut drained = realm.ask(drain_workers, &request).await?;
+    let mut late = None;
     if let Some(within) = within {
         let realm = realm.here("`workers drain --wait`", "`workers drain --dry-run` shows what is left")?;
-        let saw = |left: &[WorkerDrain]| note(global, &left.iter().map(left_line).collect::<Vec<_>>());
+        let (is_drained, known) = (drained.drained, known_within(realm));
+        let known_at = SystemClock.now() + known.delta();
+        let saw = |left: &[WorkerDrain]| {
+            let mut lines: Vec<String> = left.iter().map(left_line).collect();
+            if !is_drained && left.iter().all(WorkerDrain::is_done) && SystemClock.now() < known_at {
+                lines.push(format!("waiting until every process knows of the pause: {known} at most"));
+            }
+            note(global, &lines);
+        };
         drained = wait_for_drain(realm, &SystemClock, drained, within, saw).await?;
+        late = (!drained.drained).then(|| late_line(&drained.workers, within, known));
     }
     print(global.output, &drained, || {
         let mut lines = change_lines(&drained.changed);
         lines.extend(drained.workers.iter().map(left_line));
         lines
     })?;
-    match within {
-        Some(within) if !drained.drained => {
-            note(global, &[format!("not drained within {within}; the workers stay paused")]);
+    match late {
+        Some(late) => {
+            note(global, &[late]);
             Err(Failure::RunFailed)
         }
-        _ => Ok(()),
+        None => Ok(()),
     }
+}
+
+/// Why workers are not drained when the time is over.
+fn late_line(left: &[WorkerDrain], within: Span, known: Span) -> String {
+    let why = match left.iter().all(WorkerDrain::is_done) {
+        true => format!(
+            ": nothing is left, but for up to {known} a process may go by what it read before the pause, and begin \
+             something"
+        ),
+        false => String::new(),
+    };
+    format!("not drained within {within}{why}; the workers stay paused")
 }
 
 /// The runs that a worker has left, in a line.

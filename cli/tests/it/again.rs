@@ -82,9 +82,14 @@ fn chain_that_failed_goes_on_from_its_failed_step() {
         (same["accepted"]["run_id"].as_str(), &same["accepted"]["existing"]),
         (Some(&*third), &json!(true))
     );
+    let other = pumice.run(&["runs", "retry", &second, "--key", "k", "--all"]);
     refused(
-        &pumice.run(&["runs", "retry", &second, "--key", "k", "--all"]),
-        "was already used by another request",
+        &other,
+        &format!("key \"k\" was already used by another request to do run {second} again: run {third} "),
+    );
+    assert!(
+        other.err.contains(&format!("do run {third} again")) && !other.err.contains("another key"),
+        "{other:?}"
     );
     let output = pumice.run(&["runs", "output", &third]).out;
     assert_eq!(output, "from a\nfrom b\nfrom c\n", "what was kept printed is there");
@@ -290,6 +295,62 @@ fn forgiven_failure_is_done_again_and_so_is_one_item_alone() {
     assert_eq!(steps(&pumice, &mended), ["x/item complete", "x/ok kept"]);
 }
 
+/// A forgiven failure is done again wherever it stands below the run, and all else is kept.
+#[test]
+fn forgiven_failure_below_is_done_again_at_any_depth() {
+    let pumice = Pumice::new();
+    let script = format!("test \"$1\" != 1 || test -e {}/mended", pumice.path().display());
+    let mut item = shell("y/item", &script);
+    item["parameters"]["args"] = json!([script, "sh", "{{ globals.n }}"]);
+    let mut each = of_steps("y/fe", "foreach", &json!("y/item"));
+    let values = json!([{ "n": 0 }, { "n": 1 }]);
+    each["parameters"] = json!({ "foreach": { "type": "inline", "values": values }, "can_fail": true });
+    let mut dag = of_steps("y/dag", "dag", &json!({ "y/fails": null, "y/ok": "y/fails" }));
+    dag["parameters"] = json!({ "can_fail": "y/fails" });
+    let middle = of_steps("y/middle", "chain", &json!(["y/ok", "y/dag"]));
+    let top = of_steps("y/top", "chain", &json!(["y/ok", "y/fe", "y/middle", "y/ok"]));
+    let fails = shell("y/fails", &format!("test -e {}/mended", pumice.path().display()));
+    apply(&pumice, &json!([item, shell("y/ok", "true"), fails, each, dag, middle, top]));
+    let _server = pumice.serve();
+    let first = ended(&pumice, "y/top", &[]);
+    let planned = pumice.run(&["runs", "retry", &first, "--dry-run", "-o", "json"]).json();
+    let planned: Vec<String> = planned["steps"]
+        .as_array()
+        .expect("steps")
+        .iter()
+        .map(|step| format!("{} {} {}", step["depth"], step["job_id"], step["action"]).replace('"', ""))
+        .collect();
+    let wanted = [
+        "0 y/ok kept",
+        "0 y/fe again",
+        "1 y/item kept",
+        "1 y/item again",
+        "0 y/middle again",
+        "1 y/ok kept",
+        "1 y/dag again",
+        "2 y/fails again",
+        "2 y/ok kept",
+        "0 y/ok kept",
+    ];
+    assert_eq!(planned, wanted);
+    pumice.write("mended", "");
+    let second = again(&pumice, &first, &[]);
+    let done = [
+        "y/ok kept",
+        "y/fe complete",
+        "y/item kept",
+        "y/item complete",
+        "y/middle complete",
+        "y/ok kept",
+        "y/dag complete",
+        "y/fails complete",
+        "y/ok kept",
+        "y/ok kept",
+    ];
+    assert_eq!(steps(&pumice, &second), done);
+    refused(&pumice.run(&["runs", "retry", &second]), "ended well, and none of its steps failed");
+}
+
 /// `runs retry --where` refuses the same runs as `runs retry RUN`, and says so of each run.
 #[test]
 fn retry_of_many_checks_each_as_retry_of_one_does() {
@@ -313,16 +374,35 @@ fn retry_of_many_checks_each_as_retry_of_one_does() {
         pumice.run(&[&["runs", "delete", "--where", &id(&first), "-o", "json"], more].concat())
     };
     let looked = delete(&["--dry-run"]).json();
-    let note =
-        format!("1 will be refused, as others need their steps: run {first} is needed by run {second}");
-    assert_eq!((&looked["note"], &looked["count"]), (&json!(note), &json!(1)));
-    let refusal = delete(&[]).json();
     let said =
         format!("run {second} has kept steps of it, whose outputs would be gone: delete that one first");
+    let note = format!("1 will be refused: run {first}: {said}");
+    assert_eq!((&looked["note"], &looked["count"], &looked["refused"]), (&json!(note), &json!(1), &json!(1)));
+    let refusal = delete(&[]).json();
     assert_eq!(
         (&refusal["receipts"][0]["outcome"], &refusal["receipts"][0]["error"]),
         (&json!("refused"), &json!(said))
     );
+    // A look at doing runs again counts those that the act would leave as they are.
+    let look = |filter: &str, more: &[&str]| {
+        pumice.run(&[&["runs", "retry", "--where", filter, "--dry-run"], more].concat())
+    };
+    let done = look(&id(&first), &["-o", "json"]).json();
+    let note = "1 has been done again, so that nothing is done";
+    assert_eq!(
+        (&done["count"], &done["already"], &done["refused"], &done["note"]),
+        (&json!(1), &json!(1), &json!(0), &json!(note)),
+        "{done:#}"
+    );
+    let void = look(&id(&first), &[]);
+    assert!(
+        void.out.contains("\n1 run is meant by ")
+            && void.out.ends_with("there is nothing to retry among them\n"),
+        "{void:?}"
+    );
+    let some = look("job:c", &[]);
+    assert!(some.out.contains("2 runs are meant by") && some.out.contains("--expect 2:"), "{some:?}");
+    assert!(some.err.contains(note), "{some:?}");
     // A record may expire all the same.
     let store = rusqlite::Connection::open(pumice.path().join(".pumice/pumice.db")).expect("the store");
     store.busy_timeout(std::time::Duration::from_secs(10)).expect("a timeout");
@@ -332,6 +412,9 @@ fn retry_of_many_checks_each_as_retry_of_one_does() {
     drop(store);
     let why = pumice.run(&["runs", "retry", &second]);
     refused(&why, "which is to be kept, is gone");
+    let looked = look(&id(&second), &["-o", "json"]);
+    assert_eq!((looked.status, &looked.json()["refused"]), (0, &json!(1)), "{looked:?}");
+    assert!(looked.json()["note"].as_str().is_some_and(|note| note.contains("is to be kept, is gone")));
     let many = pumice.run(&["runs", "retry", "--where", &id(&second), "-o", "json"]);
     let receipt = &many.json()["receipts"][0];
     assert_eq!((many.status, &receipt["outcome"]), (1, &json!("refused")), "{many:?}");

@@ -69,6 +69,48 @@ fn act_leaves_an_entry_and_a_dry_run_none() {
     assert!(shown.out.contains("job etl/a:\n") && shown.out.contains("  - payload: "), "{}", shown.out);
 }
 
+/// The value of a field that is named like a secret is in no entry, whichever part of it would have it.
+#[test]
+fn value_named_as_a_secret_is_in_no_entry() {
+    let pumice = Pumice::new();
+    let job = |value: &str| {
+        let mut job = shell("etl/a", "true");
+        job["parameters"]["env"] = json!({ "DB_PASSWORD": value, "MODE": value });
+        job["globals"] = json!({ "settings": [{ "name": "api_key", "value": value }] });
+        pumice.write("a.json", job.to_string());
+        assert_eq!(pumice.run(&["apply", "a.json"]).status, 0);
+    };
+    job("plain-1");
+    job("plain-2");
+    for arguments in [
+        &["dispatch", "etl/a", "-g", "password=hunter2", "-g", "day=monday"][..],
+        &["dispatch", "etl/a", "-p", "args:=[\"load --token=hunter2\"]"],
+        &["dispatch", "etl/none", "-g", "db.passwd=hunter2"],
+        &["state", "put", "db_password", "hunter2"],
+        &["state", "put", "size", "large"],
+    ] {
+        pumice.run(arguments);
+    }
+    let all = entries(&pumice, "");
+    assert_eq!(all.len(), 7, "{all:#?}");
+    let shown: String = all
+        .iter()
+        .map(|entry| pumice.run(&["audit", "show", entry["id"].as_str().expect("an id")]).out)
+        .collect();
+    let text = json!(all).to_string() + &shown;
+    assert!(!text.contains("hunter2"), "{text}");
+    // All else is there.
+    assert!(text.contains("monday") && text.contains("large"), "{text}");
+    let changes = &entries(&pumice, "act:apply")[0]["changes"];
+    let change = |field: &str, before: &str, after: &str| json!({ "of": { "kind": "job", "name": "etl/a" }, "field": field, "before": before, "after": after });
+    let wanted = json!([
+        change("globals.settings[0].value", "*****", "*****"),
+        change("parameters.env.DB_PASSWORD", "*****", "*****"),
+        change("parameters.env.MODE", "plain-1", "plain-2"),
+    ]);
+    assert_eq!(changes, &wanted);
+}
+
 #[test]
 fn apply_shows_what_it_changed_and_counts_what_stayed() {
     let pumice = Pumice::new();

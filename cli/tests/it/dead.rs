@@ -44,7 +44,7 @@ fn letters_are_seen_handed_out_once_and_dropped_on_purpose() {
     let dry = pumice.run(&["dead", "redrive", "--where", "job:a", "--dry-run"]);
     assert!(dry.out.contains("add --expect 1"), "{dry:?}");
     let other = pumice.run(&["dead", "redrive", "--where", "job:a", "--expect", "2"]);
-    assert!(other.status == 2 && other.err.contains("1 dead letters are meant now, and not 2"), "{other:?}");
+    assert!(other.status == 2 && other.err.contains("1 dead letter is meant now, and not 2"), "{other:?}");
     let server = pumice.serve();
     let redriven = pumice.run(&["dead", "redrive", &letter]);
     assert!(

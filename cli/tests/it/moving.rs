@@ -254,6 +254,7 @@ fn backup_and_restoration_refuse_what_they_must_not_do() {
         (&["--home", "none", "backup", "x"], "there is no realm in"),
         (&["restore", "good"], "holds a realm"),
         (&["--home", "full", "restore", "good"], "is not empty"),
+        (&["--home", "new", "--realm", "other", "restore", "good"], "a restored realm keeps its name"),
         (&["--home", "new", "restore", "cut"], "is damaged, and nothing of it is used"),
         (&["--home", "new", "restore", "changed"], "is damaged, and nothing of it is used"),
         (&["--home", "new", "restore", "there"], "is not a backup of pumice"),

@@ -127,6 +127,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         "first": first,
         "trouble": trouble,
         "note": found.note,
+        "does_nothing": found.does_nothing(),
         "may_act": !ask.app.is_read_only && ask.caller.role >= act.role(),
         "back_href": link("/runs", &[("where", &filter)]),
     });

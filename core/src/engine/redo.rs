@@ -1,7 +1,9 @@
 //! Does runs again that have ended. An end never changes: there is a new run, which refers to the one that ended.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde_json::{Map, Value};
 
 use super::answer::Accepted;
@@ -16,9 +18,13 @@ use crate::request::DispatchRequest;
 use crate::run::{Part, Redo, RedoFrom, Run, SpecOf, Status, replay_key};
 use crate::secret::MASK;
 use crate::spec::{Asked, JobSpec, RunSpec, is_reserved_global};
+use crate::text::quoted;
 
 /// Most times that the name of a new run is chosen while others take it.
 const MAX_TRIES: u32 = 3;
+
+/// Most steps that are looked through for failures at once.
+const LOOKED_AT_ONCE: usize = 16;
 
 /// A request for a run that has ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,6 +80,24 @@ pub enum RedoError {
         by: RunKey,
         /// Where that one stands.
         status: Status,
+    },
+    /// A request for something else did it again under the same key.
+    #[error(
+        "key {} was already used by another request to do run {of} again: run {by} was made by {theirs}, this one is {ours}; \
+         ask for the same, or do run {by} again",
+        quoted(key)
+    )]
+    KeyTaken {
+        /// The key.
+        key: String,
+        /// The run.
+        of: RunKey,
+        /// The one that does it again.
+        by: RunKey,
+        /// The request that made that one.
+        theirs: String,
+        /// This request.
+        ours: String,
     },
     /// Its pinned spec is gone, or is not to be used.
     #[error("run {0} cannot be done again: {1}; dispatch its job anew")]
@@ -190,10 +214,49 @@ impl Dispatcher {
         Ok(Again { run, spec, job, request })
     }
 
-    /// Whether one of a run's steps failed, in its last attempt.
+    /// Whether one of a run's steps failed, at any depth, in the last attempt of the step above it.
     async fn has_forgiven(&self, run: &Run) -> Result<bool, StoreError> {
-        let steps = self.site().ports.runs.children(&run.key, run.attempt).await?;
-        Ok(steps.iter().any(|step| step.status.is_failure()))
+        let runs = &self.site().ports.runs;
+        let mut next = vec![run.clone()];
+        while let Some(run) = next.pop() {
+            let run = match &run.kept {
+                None => run,
+                // Its steps are where it ran.
+                Some(kept) => match runs.peek(kept).await? {
+                    Some(run) => run,
+                    None => continue,
+                },
+            };
+            let steps = runs.children(&run.key, run.attempt).await?;
+            if steps.iter().any(|step| step.status.is_failure()) {
+                return Ok(true);
+            }
+            next.extend(steps.into_iter().filter(|step| self.is_of_steps(step)));
+        }
+        Ok(false)
+    }
+
+    /// The keys of those steps that ended well though a step below failed and was forgiven.
+    ///
+    /// # Errors
+    /// [`StoreError`] when a store cannot be reached.
+    pub async fn forgiven(&self, ended: &[Run]) -> Result<BTreeSet<RunKey>, StoreError> {
+        let well = ended.iter().filter(|step| step.status == Status::Complete && self.is_of_steps(step));
+        let looks: Vec<_> = well.map(|step| self.forgiving(step)).collect();
+        let found: Vec<Option<RunKey>> =
+            stream::iter(looks).buffer_unordered(LOOKED_AT_ONCE).try_collect().await?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    /// The key of a step below which one failed.
+    async fn forgiving(&self, step: &Run) -> Result<Option<RunKey>, StoreError> {
+        Ok(self.has_forgiven(step).await?.then(|| step.key.clone()))
+    }
+
+    /// Whether a run goes step by step.
+    fn is_of_steps(&self, run: &Run) -> bool {
+        let job_type = self.jobs().registry().job_type(&run.job_type);
+        job_type.is_some_and(|job_type| job_type.planner().is_some())
     }
 
     /// Does a run again: makes the new run. A request under the same key is given the run that is there.
@@ -211,6 +274,11 @@ impl Dispatcher {
             match self.dispatch_job(&dispatched, job.clone()).await {
                 // A request for something else was faster.
                 Err(DispatchError::KeyTaken { .. }) if tries < MAX_TRIES => {}
+                Err(DispatchError::KeyTaken { run_id, theirs, ours, .. }) if request.redo.key.is_some() => {
+                    // The key in the error of the run is one that was made of the run's name.
+                    let key = request.redo.key.clone().unwrap_or_default();
+                    return Err(RedoError::KeyTaken { key, of: run.key, by: run_id.into(), theirs, ours });
+                }
                 outcome => return Ok(outcome?),
             }
         }
@@ -281,7 +349,8 @@ impl Dispatcher {
         }
         let before = self.plan_of(&run, &spec);
         let ended = self.site().ports.runs.children(&run.key, run.attempt).await?;
-        Ok(Redone::Steps(redone(plan, before.as_ref(), &ended, &redo.from)))
+        let forgiven = self.forgiven(&ended).await?;
+        Ok(Redone::Steps(redone(plan, before.as_ref(), &ended, &forgiven, &redo.from)))
     }
 
     /// The plan by which a run went; `None` where it had none.

@@ -1,6 +1,6 @@
 //! Which steps of a run that ended are kept when it is done again: a pure rule over both plans.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -26,11 +26,18 @@ impl StepRedo {
 }
 
 /// The fate of each step of a plan. `before` is the plan of the run that ended, `ended` the records of the steps of its
-/// last attempt. A step is that of the other plan that has the same job, the same globals of its own (of a foreach: the same
-/// item) and as many such steps before it: where a spec was edited, its steps have other places. A step that came before one
-/// which is run again, and comes after it now, is run again too.
+/// last attempt, `forgiven` the keys of those among them that ended well though a step below failed and was forgiven: they
+/// are run again, with their own steps that ended well kept. A step is that of the other plan that has the same job, the same
+/// globals of its own (of a foreach: the same item) and as many such steps before it: where a spec was edited, its steps have
+/// other places. A step that came before one which is run again, and comes after it now, is run again too.
 #[must_use]
-pub fn redone(plan: &Plan, before: Option<&Plan>, ended: &[Run], from: &RedoFrom) -> Vec<StepRedo> {
+pub fn redone(
+    plan: &Plan,
+    before: Option<&Plan>,
+    ended: &[Run],
+    forgiven: &BTreeSet<RunKey>,
+    from: &RedoFrom,
+) -> Vec<StepRedo> {
     let records: BTreeMap<usize, &Run> =
         ended.iter().filter_map(|run| Some((usize::try_from(run.key.step()?).ok()?, run))).collect();
     let mut there: BTreeMap<Identity<'_>, Vec<usize>> = BTreeMap::new();
@@ -44,6 +51,11 @@ pub fn redone(plan: &Plan, before: Option<&Plan>, ended: &[Run], from: &RedoFrom
     let found: Vec<Option<&Run>> =
         places.iter().map(|place| place.and_then(|step| records.get(&step).copied())).collect();
     let mut again = anew(plan, &found, from);
+    for (again, run) in again.iter_mut().zip(&found) {
+        if again.is_none() && run.is_some_and(|run| forgiven.contains(&run.key)) {
+            *again = Some(RedoFrom::Failed);
+        }
+    }
     if let Some(before) = before {
         turned_round((plan, &places), before, &found, &mut again);
     }

@@ -7,6 +7,7 @@ use std::fmt;
 
 use uuid::Uuid;
 
+use super::dates::{date_in_word, time_of_words};
 use super::reason::split_way;
 use super::record::Run;
 
@@ -31,9 +32,9 @@ const TELLING: [&str; 7] = ["status", "signal", "code", "errno", "error", "sqlst
 /// Longest such number, in digits.
 const MAX_TELLING: usize = 5;
 /// Letters after a number that are a unit.
-const UNITS: [&str; 30] = [
+const UNITS: [&str; 32] = [
     "ns", "us", "µs", "ms", "s", "sec", "secs", "m", "min", "mins", "h", "d", "w", "b", "k", "kb", "mb",
-    "gb", "tb", "kib", "mib", "gib", "tib", "g", "t", "x", "st", "nd", "rd", "th",
+    "gb", "tb", "kib", "mib", "gib", "tib", "g", "t", "x", "st", "nd", "rd", "th", "am", "pm",
 ];
 /// The namespace of fingerprints among UUIDs that follow from a text.
 const FINGERPRINTS: Uuid = Uuid::from_u128(0x9d1c_7f5e_3b1a_4c52_8f0e_6a2b_91d4_07c3);
@@ -94,17 +95,28 @@ pub fn normalised_of(run: &Run) -> String {
     normalised(split_way(reason).map_or(reason, |(_, why)| why))
 }
 
-/// A reason without what differs from run to run: numbers, ids, hexadecimal digits, times, and these parts of paths.
+/// A reason without what differs from run to run: numbers, ids, hexadecimal digits, times (also those with English names of days
+/// and months), and these parts of paths.
 #[must_use]
 pub fn normalised(reason: &str) -> String {
     let looked = &reason[..reason.floor_char_boundary(MAX_LOOKED)];
     let mut words: Vec<String> = Vec::new();
     let is_blank = |c: char| c.is_whitespace() || c.is_control();
-    for word in looked.split(is_blank).filter(|word| !word.is_empty()) {
+    let all: Vec<&str> = looked.split(is_blank).filter(|word| !word.is_empty()).collect();
+    let mut rest = &all[..];
+    while let [word, ..] = rest {
+        let mut count = 1;
         let word = match words.last() {
-            Some(before) if is_telling(before) && is_code(word) => word.to_owned(),
-            _ => merged(&normalised_word(word)),
+            Some(before) if is_telling(before) && is_code(word) => (*word).to_owned(),
+            _ => match time_of_words(rest) {
+                Some((length, before, after)) => {
+                    count = length;
+                    format!("{before}{TIME}{after}")
+                }
+                None => merged(&normalised_word(word)),
+            },
         };
+        rest = &rest[count..];
         // A date and a time of day are one time.
         if word.starts_with(TIME) && words.last().is_some_and(|before| before == TIME) {
             words.pop();
@@ -160,8 +172,11 @@ fn normalised_word(word: &str) -> String {
             continue;
         }
         let is_first = out.chars().next_back().is_none_or(|before| !before.is_alphanumeric());
-        let found =
-            if is_first { uuid(rest).or_else(|| time(rest)).or_else(|| error_code(rest)) } else { None };
+        let named = || date_in_word(rest).map(|length| (length, Some(TIME)));
+        let found = match is_first {
+            true => uuid(rest).or_else(|| time(rest)).or_else(named).or_else(|| error_code(rest)),
+            false => None,
+        };
         if let Some((length, placeholder)) = found {
             out.push_str(placeholder.unwrap_or(&rest[..length]));
             rest = &rest[length..];
@@ -334,6 +349,53 @@ mod tests {
         ] {
             assert_eq!(normalised(reason), expected, "{reason:?}");
             assert_eq!(normalised(expected), expected);
+        }
+    }
+
+    /// One cause has one fingerprint, on whichever day it comes and in whichever form its time is written.
+    #[test]
+    fn time_with_names_is_left_out_on_every_day() {
+        for (one, other, expected) in [
+            ("Mon Nov 29 01:02:03 UTC 2026 boom", "Tue Dec  1 11:02:04 UTC 2026 boom", "<time> boom"),
+            ("Sun Mar 29 01:02:03 CET 2026 boom", "Mon Mar 30 01:02:03 CEST 2026 boom", "<time> boom"),
+            ("Sun Mar 29 01:02:03 +03 2026: boom", "Mon Mar 30 01:02:03 +03 2026: boom", "<time>: boom"),
+            ("Sun Nov 29 10:24:38 PM UTC 2026 boom", "Wed May 6 9:24:38 AM UTC 2026 boom", "<time> boom"),
+            ("at Sun, 29 Nov 2026 01:02:03 GMT", "at Mon, 7 Dec 2026 01:02:03 GMT", "at <time>"),
+            ("date: Fri, 1 May 2026 01:02:03 +0200", "date: Sat, 12 Dec 2026 01:02:03 +0100", "date: <time>"),
+            ("[Sun Nov 29 22:24:38.123456 2026] boom", "[Thu Sep 03 02:24:38.1 2026] boom", "[<time>] boom"),
+            ("[29/Nov/2026:22:24:38 +0000] boom", "[01/Dec/2026:02:24:38 +0000] boom", "[<time> +<n>] boom"),
+            ("Nov 29, 2026 10:24:38 PM boom", "Dec 1, 2026 9:24:38 AM boom", "<time> boom"),
+            ("Nov 29 22:24:38 ERROR boom", "Dec  1 02:24:38 ERROR boom", "<time> ERROR boom"),
+            ("no file of November 29th, 2026", "no file of May 3rd, 2026", "no file of <time>"),
+            ("no file of Nov 2026.", "no file of March 2026.", "no file of <time>."),
+            ("no file of 29 November", "no file of 1 Sept", "no file of <time>"),
+            ("ORA-01843: 29-NOV-26 boom", "ORA-01843: 01-DEC-26 boom", "ORA-01843: <time> boom"),
+            ("29NOV2026:22:24:38 boom", "1Dec2026:02:24:38 boom", "<time> boom"),
+            ("2026-Nov-29 is gone", "2026-May-03 is gone", "<time> is gone"),
+            ("2026-11-29 Sun 01:02 boom", "2026-11-30 Mon 11:02 boom", "<time> boom"),
+            ("since 10:24 PM", "since 9:24 AM", "since <time>"),
+            ("since 10:24pm", "since 11:24am", "since <n>"),
+        ] {
+            assert_eq!((normalised(one), normalised(other)), (expected.to_owned(), expected.to_owned()));
+            assert_eq!(normalised(expected), expected);
+        }
+    }
+
+    #[test]
+    fn word_like_one_of_a_time_is_kept_where_there_is_none() {
+        for (reason, expected) in [
+            ("it may 5 times fail", "it may <n> times fail"),
+            ("May it fail 5 times", "May it fail <n> times"),
+            ("Sun is not a printer", "Sun is not a printer"),
+            ("no file of Monday", "no file of Monday"),
+            ("Sat 5 rows", "Sat <n> rows"),
+            ("Mark 3 of 5", "Mark <n> of <n>"),
+            ("Nov 29 1024 rows", "<time> <n> rows"),
+            ("Nov 29 UTC", "<time> UTC"),
+            ("at 12:30 ERROR", "at <time> ERROR"),
+            ("exit status 3 Nov", "exit status 3 Nov"),
+        ] {
+            assert_eq!(normalised(reason), expected, "{reason:?}");
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod apart;
 mod cause;
+mod dates;
 mod decide;
 mod event;
 mod figures;

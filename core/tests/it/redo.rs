@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use pumice_core::duration::Span;
 use pumice_core::engine::may_redo;
@@ -51,6 +53,12 @@ fn foreach(items: &[Value]) -> Plan {
 /// The fate of the steps in a word each: `=2` kept from step 2, `2` again in its place, `2!` again with all its own
 /// steps, `2>` again from below, `+` as there was none.
 fn words(plan: &Plan, before: &Plan, ended: &[Run], from: &RedoFrom) -> String {
+    words_forgiven(plan, before, ended, &[], from)
+}
+
+/// The same where a step below each of these failed and was forgiven.
+fn words_forgiven(plan: &Plan, before: &Plan, ended: &[Run], forgiven: &[u32], from: &RedoFrom) -> String {
+    let forgiven = forgiven.iter().map(|step| root().child(2, *step)).collect();
     let number = |key: &RunKey| key.step().unwrap();
     let word = |one: &StepRedo| match one {
         StepRedo::Kept(key) => format!("={}", number(key)),
@@ -59,7 +67,7 @@ fn words(plan: &Plan, before: &Plan, ended: &[Run], from: &RedoFrom) -> String {
         StepRedo::Again(Some((key, RedoFrom::All))) => format!("{}!", number(key)),
         StepRedo::Again(Some((key, RedoFrom::Step(_)))) => format!("{}>", number(key)),
     };
-    redone(plan, Some(before), ended, from).iter().map(word).collect::<Vec<_>>().join(" ")
+    redone(plan, Some(before), ended, &forgiven, from).iter().map(word).collect::<Vec<_>>().join(" ")
 }
 
 #[test]
@@ -97,6 +105,27 @@ fn steps_after_the_one_that_is_named_are_run_again() {
     assert_eq!(words(&diamond, &diamond, &all, &RedoFrom::Step(root().child(1, 1))), "=0 =1 =2 =3 4");
 }
 
+/// A failure that was forgiven further down is run again as one of the run's own steps is.
+#[test]
+fn step_with_a_forgiven_failure_below_is_run_again() {
+    use Status::{Complete, Failed};
+    let all = ended(&[(0, "a", Complete), (1, "b", Complete), (2, "c", Complete), (3, "d", Failed)]);
+    let four = chain(&["a", "b", "c", "d"]);
+    let words = |now: &Plan, from: &RedoFrom| words_forgiven(now, &four, &all, &[1], from);
+    assert_eq!(words(&four, &RedoFrom::Failed), "=0 1 =2 3");
+    assert_eq!(words(&four, &RedoFrom::All), "0! 1! 2! 3!");
+    let from = |step| RedoFrom::Step(root().child(2, step));
+    assert_eq!(words(&four, &from(2)), "=0 1 2! 3!");
+    assert_eq!(words(&four, &from(0)), "0! 1! 2! 3!");
+    // One below it that is named is run from there, with those that failed.
+    assert_eq!(words(&four, &RedoFrom::Step(root().child(2, 1).child(1, 0))), "=0 1> 2! 3!");
+    // Where the spec was edited, a step that changed places with it is run again, too.
+    assert_eq!(words(&chain(&["b", "a", "c"]), &RedoFrom::Failed), "1 0! =2");
+    let items = foreach(&[json!(1), json!(2), json!(3)]);
+    let all = ended(&[(0, "one", Complete), (1, "one", Complete), (2, "one", Failed)]);
+    assert_eq!(words_forgiven(&items, &items, &all, &[0], &RedoFrom::Failed), "0 =1 2");
+}
+
 #[test]
 fn edited_plan_keeps_the_steps_that_it_still_has() {
     use Status::{Complete, Failed};
@@ -111,7 +140,10 @@ fn edited_plan_keeps_the_steps_that_it_still_has() {
     ] {
         assert_eq!(words(&chain(&now), &before, &all, &RedoFrom::Failed), wanted, "{now:?}");
     }
-    assert!(redone(&chain(&["a"]), None, &all, &RedoFrom::Failed).iter().all(|one| !one.is_kept()));
+    let forgiven = BTreeSet::new();
+    assert!(
+        redone(&chain(&["a"]), None, &all, &forgiven, &RedoFrom::Failed).iter().all(|one| !one.is_kept())
+    );
 }
 
 /// A step that ended before one which is run again is not in place of one that comes after it.
@@ -166,10 +198,15 @@ fn kept_step_is_kept_from_where_it_ran() {
     let first: RunKey = "00000000-0000-0000-0000-000000000009/1.0".parse().unwrap();
     all[0].kept = Some(first.clone());
     let two = chain(&["a", "b"]);
-    let kept = &redone(&two, Some(&two), &all, &RedoFrom::Failed)[0];
+    let none = BTreeSet::new();
+    let kept = &redone(&two, Some(&two), &all, &none, &RedoFrom::Failed)[0];
     assert_eq!(*kept, StepRedo::Kept(first.clone()));
-    let again = &redone(&two, Some(&two), &all, &RedoFrom::All)[0];
-    assert_eq!(*again, StepRedo::Again(Some((first, RedoFrom::All))));
+    let again = &redone(&two, Some(&two), &all, &none, &RedoFrom::All)[0];
+    assert_eq!(*again, StepRedo::Again(Some((first.clone(), RedoFrom::All))));
+    // A record of before may keep a step below which one failed.
+    let forgiven = BTreeSet::from([all[0].key.clone()]);
+    let again = &redone(&two, Some(&two), &all, &forgiven, &RedoFrom::Failed)[0];
+    assert_eq!(*again, StepRedo::Again(Some((first, RedoFrom::Failed))));
 }
 
 #[test]

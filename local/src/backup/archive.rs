@@ -26,6 +26,17 @@ pub fn check_backup(path: &Path, heard: ProgressListener<'_>) -> Result<Manifest
     read(path, Stage::Checking, heard, &mut sink)
 }
 
+/// The heading of a backup; the rest is not looked at.
+///
+/// # Errors
+/// [`BackupError`] when the file cannot be read, is not a backup, or is newer than this program.
+pub fn heading_of(path: &Path) -> Result<Heading, BackupError> {
+    let file = File::open(path).map_err(io_error("read", path))?;
+    let mut archive = tar::Archive::new(GzDecoder::new(BufReader::with_capacity(CHUNK, file)));
+    let foreign = |error: io::Error| BackupError::Foreign { path: path.to_owned(), why: error.to_string() };
+    heading(path, archive.entries().map_err(foreign)?.next())
+}
+
 /// Takes a file of the archive: what it does not read is read and compared all the same.
 pub(super) type Sink<'s> =
     &'s mut (dyn FnMut(&BackedUpFile, &mut dyn Read) -> Result<(), BackupError> + Send);

@@ -17,7 +17,7 @@ use pumice_core::ports::Random as _;
 use pumice_host::SystemRandom;
 use serde::{Deserialize, Serialize};
 
-pub use archive::check_backup;
+pub use archive::{check_backup, heading_of};
 pub use make::back_up;
 pub use restore::{BackupContent, look_into, restore};
 

@@ -8,6 +8,7 @@ use pumice_core::audit::{
     kept, kept_changes, kept_targets, kept_text,
 };
 use pumice_core::ports::Doc;
+use pumice_core::secret::{MASK, seeming_secrets};
 use pumice_core::spec::Settings;
 use serde::Serialize;
 use serde_json::Value;
@@ -84,7 +85,7 @@ impl Act {
     #[must_use]
     pub fn without(mut self, field: &str) -> Self {
         if let Some(value) = self.asked.get_mut(field) {
-            *value = pumice_core::secret::MASK.into();
+            *value = MASK.into();
         }
         self
     }
@@ -124,11 +125,17 @@ impl Act {
             }
             _ => fields,
         };
-        let changes = fields.into_iter().map(|one| DocumentChange {
-            of: of.clone(),
-            field: one.field,
-            before: one.before,
-            after: one.after,
+        // Of a value that stands next to its name, a change has the value alone.
+        let seeming: HashSet<String> =
+            [before, after].into_iter().flatten().flat_map(seeming_secrets).collect();
+        let is_closed = |field: &str| field.ends_with(".value") && seeming.contains(field);
+        let changes = fields.into_iter().map(|one| {
+            let closed = |value: Option<Value>| value.map(|_| Value::from(MASK));
+            let (before, after) = match is_closed(&one.field) {
+                true => (closed(one.before), closed(one.after)),
+                false => (one.before, one.after),
+            };
+            DocumentChange { of: of.clone(), field: one.field, before, after }
         });
         self.seen().changes.extend(changes);
     }

@@ -4,6 +4,7 @@
 mod act;
 mod carry;
 mod kept;
+mod look;
 
 use pumice_core::Timestamp;
 use pumice_core::audit::{MAX_NAME, kept_text};
@@ -106,9 +107,9 @@ pub struct ManyDone {
     pub first: Vec<ManyRun>,
     /// How many it was done to.
     pub done: u64,
-    /// How many had been dealt with before, or by others meanwhile.
+    /// How many had been dealt with before, or by others meanwhile; of a look, among the first 500.
     pub already: u64,
-    /// How many it could not be done to.
+    /// How many it could not be done to; of a look, among the first 500.
     pub refused: u64,
     /// The outcome for each, those that were refused first where there are very many.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -116,7 +117,7 @@ pub struct ManyDone {
     /// How many further outcomes are not listed one by one.
     #[serde(default)]
     pub more_receipts: u64,
-    /// Parts that the store lacked, such as an index; of a look at runs to delete, those that others need.
+    /// Parts that the store lacked, such as an index; of a look, the runs to which nothing will be done, and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
     /// The id of its record, by which it can be watched, stopped and resumed; none where nothing was to be done.
@@ -291,10 +292,12 @@ async fn act(realm: &dyn Realm, asking: Asking<'_>, heard: Heard<'_>) -> Result<
     if let Some(why) = request.expect.as_ref().and_then(|expected| expected.differs(&meant, "runs")) {
         return Err(Error::new(ErrorKind::Conflict, why));
     }
-    if request.dry_run && matches!(asking.act, Act::Delete) {
-        let needed = kept::note(realm, &in_hand, count).await?;
-        let notes: Vec<String> = done.note.take().into_iter().chain(needed).collect();
+    if request.dry_run {
+        let look::Foreseen { already, refused, notes } =
+            look::foreseen(realm, &asking.act, &in_hand, count).await?;
+        let notes: Vec<String> = done.note.take().into_iter().chain(notes).collect();
         done.note = Some(notes.join("; ")).filter(|note| !note.is_empty());
+        (done.already, done.refused) = (already, refused);
     }
     if request.dry_run || count == 0 {
         done.expect = request.dry_run.then_some(meant);
@@ -433,6 +436,12 @@ async fn counted(store: &dyn RunStore, query: &RunQuery, shows: bool) -> Result<
 }
 
 impl ManyDone {
+    /// Whether a look found runs, and none to which anything would be done.
+    #[must_use]
+    pub const fn does_nothing(&self) -> bool {
+        self.dry_run && self.count > 0 && self.already + self.refused >= self.count
+    }
+
     /// Takes an outcome in.
     pub(super) fn take(&mut self, receipt: Receipt) {
         match receipt.outcome {

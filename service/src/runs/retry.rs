@@ -289,7 +289,8 @@ impl Walk<'_> {
     ) -> Result<(), Error> {
         let store = self.realm.runs();
         let ended = store.children(&run.key, run.attempt).await?;
-        let redo = redone(plan, before, &ended, from);
+        let forgiven = self.dispatcher.forgiven(&ended).await?;
+        let redo = redone(plan, before, &ended, &forgiven, from);
         let jobs = self.jobs(plan, &redo).await?;
         for (planned, redo) in plan.steps.iter().zip(redo) {
             let (action, of) = match &redo {

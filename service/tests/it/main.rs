@@ -249,10 +249,10 @@ async fn many(api: &Api, realm: &Folder) {
     );
     let others = cancel(json!({ "expect": "1:0123456789abcdef" }));
     let others = runs::cancel_many(realm, &others).await.unwrap_err();
-    assert!(others.message().contains("1 runs are meant now as before, but others"), "{others}");
+    assert!(others.message().contains("1 run is meant now as before, but another"), "{others}");
     let other = runs::cancel_many(realm, &cancel(json!({ "expect": 2 }))).await.unwrap_err();
     assert_eq!(other.kind(), ErrorKind::Conflict);
-    assert!(other.message().contains("1 runs are meant now, and not 2: nothing is done"), "{other}");
+    assert!(other.message().contains("1 run is meant now, and not 2: nothing is done"), "{other}");
     let empty = runs::ManyRuns { filter: "  ".to_owned(), ..runs::ManyRuns::default() };
     let refused = runs::cancel_many(realm, &empty).await.unwrap_err();
     assert!(refused.message().contains("would mean every run"), "{refused}");

@@ -104,9 +104,10 @@ impl Runner {
 
 /// A run that has ended, and from where it is done again.
 fn choose(world: &mut World, part: Part) -> Option<(RunKey, RedoFrom)> {
-    let is_it = |run: &&Run| {
-        run.status.is_end() && !run.is_child() && (part != Part::Failed || run.status != Status::Complete)
-    };
+    let has_failed =
+        |run: &Run| run.status != Status::Complete || has_failure_below(run.clone(), &world.runs);
+    let is_it =
+        |run: &&Run| run.status.is_end() && !run.is_child() && (part != Part::Failed || has_failed(run));
     let ended: Vec<Run> = world.runs.all().filter(is_it).cloned().collect();
     let chosen = usize::try_from(world.prng.below(ended.len() as u64)).unwrap_or(0);
     let run = ended.get(chosen)?;
@@ -120,6 +121,20 @@ fn choose(world: &mut World, part: Part) -> Option<(RunKey, RedoFrom)> {
         }
     };
     Some((run.key.clone(), from))
+}
+
+/// Whether a step of a run failed, at any depth, in the last attempt of the step above it.
+fn has_failure_below(run: Run, runs: &RunTable) -> bool {
+    let mut next = vec![run];
+    while let Some(run) = next.pop() {
+        let run = run.kept.as_ref().and_then(|kept| runs.get(kept).cloned()).unwrap_or(run);
+        let steps = runs.children(&run.key, run.attempt);
+        if steps.iter().any(|step| step.status.is_failure()) {
+            return true;
+        }
+        next.extend(steps);
+    }
+    false
 }
 
 impl World {
@@ -169,6 +184,8 @@ impl Audit {
             ended.status == Status::Complete && ended.job_id == run.job_id && ended.kept.is_none()
         });
         self.expect(is_good, "kept steps ended well", || format!("{} keeps {ended:?}", run.key));
+        let has_failed = ended.is_some_and(|ended| has_failure_below(ended.clone(), runs));
+        self.expect(!has_failed, "failures below are run again", || format!("{} keeps {kept}", run.key));
         let parent = run.key.parent().and_then(|parent| runs.get(&parent));
         let is_asked =
             parent.is_some_and(|parent| parent.redo.as_ref().is_some_and(|redo| redo.from != RedoFrom::All));
@@ -178,7 +195,7 @@ impl Audit {
     }
 
     /// A run is about to be executed, or its record was written anew: it is not kept, and neither is it a step that ended
-    /// well in the run that is done again from what failed.
+    /// well, with all its own, in the run that is done again from what failed.
     pub(super) fn may_run(&mut self, run: &Run, runs: &RunTable) {
         self.expect(run.kept.is_none(), "a kept step is never run", || run.key.to_string());
         let Some((parent, step)) = run.key.parent().zip(run.key.step()) else { return };
@@ -188,7 +205,8 @@ impl Audit {
         }
         // Jobs are not edited here: a step has the same place in both runs.
         let ended = runs.get(&redo.of).and_then(|of| runs.get(&of.key.child(of.attempt, step)));
-        let is_again = ended.is_none_or(|ended| ended.status != Status::Complete);
+        let is_again = ended
+            .is_none_or(|ended| ended.status != Status::Complete || has_failure_below(ended.clone(), runs));
         self.expect(is_again, "steps that ended well are not run again", || {
             format!("{}: {ended:?}", run.key)
         });

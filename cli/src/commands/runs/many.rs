@@ -129,11 +129,11 @@ impl Drop for Progress {
     }
 }
 
-/// Prints what was found or done. The exit status is 1 where it could not be done to all, or was stopped.
+/// Prints what was found or done. The exit status of an act is 1 where it could not be done to all, or was stopped.
 pub(in crate::commands) fn print_done(global: &Global, done: &ManyDone, act: &str) -> Result<(), Failure> {
     print(global.output, done, || lines(done, act))?;
     note(global, &done.note.iter().cloned().collect::<Vec<_>>());
-    if done.refused > 0 || done.stopped.is_some() { Err(Failure::RunFailed) } else { Ok(()) }
+    if !done.dry_run && done.refused > 0 || done.stopped.is_some() { Err(Failure::RunFailed) } else { Ok(()) }
 }
 
 fn lines(done: &ManyDone, act: &str) -> Vec<String> {
@@ -152,8 +152,11 @@ fn lines(done: &ManyDone, act: &str) -> Vec<String> {
             lines.push(format!("and {} more", count - done.first.len() as u64));
         }
         let before = done.before.map(|before| pumice_core::message::iso(before.0)).unwrap_or_default();
-        lines.push(format!("{count} runs are meant by {}", escaped(&done.filter)));
-        if count > 0 {
+        let runs = if count == 1 { "run is" } else { "runs are" };
+        lines.push(format!("{count} {runs} meant by {}", escaped(&done.filter)));
+        if done.does_nothing() {
+            lines.push(format!("there is nothing to {act} among them"));
+        } else if count > 0 {
             let expect = done.expect.as_ref().map_or_else(|| count.to_string(), ToString::to_string);
             lines.push(format!(
                 "to {act} these and no others: the same with --expect {expect} --before {before}"

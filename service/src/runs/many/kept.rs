@@ -1,6 +1,5 @@
 //! Runs of which another run has kept steps: to delete one would take the outputs of these steps from the other.
 
-use futures_util::stream::{self, StreamExt, TryStreamExt};
 use pumice_core::engine::replays;
 use pumice_core::ids::RunKey;
 use pumice_core::ports::StoreErrorKind;
@@ -9,8 +8,6 @@ use pumice_core::run::Run;
 use crate::failure::Error;
 use crate::realm::Realm;
 
-/// How many runs are looked at at once.
-const AT_ONCE: usize = 64;
 /// Most runs that are looked at which do one again, each time from the one before.
 const MAX_REPLAYS: usize = 200;
 
@@ -26,27 +23,6 @@ pub(super) async fn kept_by_others(realm: &dyn Realm, key: &RunKey) -> Result<Op
         true => format!("run {by} has kept steps of it, whose outputs would be gone: delete that one first"),
         false => format!("run {by} does it again, keeps steps of it, and has not ended"),
     }))
-}
-
-/// A note about runs that are to be deleted and will not be; `count` is how many are meant.
-pub(super) async fn note(realm: &dyn Realm, keys: &[RunKey], count: u64) -> Result<Option<String>, Error> {
-    let looks: Vec<_> = keys.iter().map(|key| looked_at(realm, key)).collect();
-    let found: Vec<Option<(&RunKey, Need)>> = stream::iter(looks).buffered(AT_ONCE).try_collect().await?;
-    let found: Vec<(&RunKey, Need)> = found.into_iter().flatten().collect();
-    let Some((first, need)) = found.first() else { return Ok(None) };
-    let looked_at = match u64::try_from(keys.len()).is_ok_and(|looked_at| looked_at < count) {
-        true => format!(" of the first {}", keys.len()),
-        false => String::new(),
-    };
-    Ok(Some(format!(
-        "{}{looked_at} will be refused, as others need their steps: run {first} is needed by run {}",
-        found.len(),
-        need.by
-    )))
-}
-
-async fn looked_at<'k>(realm: &dyn Realm, key: &'k RunKey) -> Result<Option<(&'k RunKey, Need)>, Error> {
-    Ok(need(realm, key).await?.map(|need| (key, need)))
 }
 
 /// The first run that does this one again, or does one again that does so, and has kept steps of it or may yet do so.
