@@ -3,16 +3,17 @@
 use pumice_core::duration::Span;
 use pumice_core::ids::StateId;
 use pumice_core::ports::{StateItem, StateType};
+use pumice_core::secret::{MASK, is_marked, remember_marked};
 use pumice_core::spec::is_reserved_global;
 use pumice_core::text::shown;
 use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::audit::Act;
 use crate::failure::Error;
-use crate::if_match::{IfMatch, about_one, changed};
+use crate::if_match::{Current, IfMatch, about_one, changed_to, tag, tag_as};
 use crate::realm::Realm;
 use crate::time::Instant;
 
@@ -117,12 +118,43 @@ impl From<StateItem> for StateShown {
     }
 }
 
+/// A value as people see it: masked as a whole where the realm marks the item's id.
+#[must_use]
+pub fn masked(id: &StateId, value: Value) -> Value {
+    if is_marked(id.as_str()) && !value.is_null() { MASK.into() } else { value }
+}
+
+/// Has the value of an item masked from now on whose id the realm marks.
+fn remember(item: &StateItem) {
+    if is_marked(item.state_id.as_str()) {
+        remember_marked(&Map::from_iter([(item.state_id.to_string(), item.value.clone())]));
+    }
+}
+
+/// The tag of an item's value, made as that of anything masked where the realm marks its id.
+fn tag_of(item: &StateItem) -> String {
+    if is_marked(item.state_id.as_str()) { tag_as(&item.value, true) } else { tag(&item.value) }
+}
+
+/// Refuses to go on when the item has another value than the one that is meant.
+fn check(if_match: &IfMatch, id: &StateId, there: Option<&StateItem>) -> Result<(), Error> {
+    let tag = there.map(tag_of);
+    if if_match.takes(tag.as_deref()) { Ok(()) } else { Err(changed(id, there)) }
+}
+
+/// The error of a write that was meant for another value.
+fn changed(id: &StateId, now: Option<&StateItem>) -> Error {
+    let document = now.map(|item| masked(id, item.value.clone()));
+    let current = Current { tag: now.map(tag_of), document };
+    changed_to(&format!("state item {}", shown(id.as_str())), current)
+}
+
 /// All items of a realm.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ListState {}
 
-/// The value of an item.
+/// The value of an item, which its tag is made of. [`masked`] says how people see it.
 ///
 /// # Errors
 /// [`Error`] when there is no such item, or the store cannot be read.
@@ -130,7 +162,7 @@ pub async fn get(realm: &dyn Realm, request: &StateName) -> Result<Value, Error>
     let ids = std::slice::from_ref(&request.id);
     let found = realm.state().get(ids, realm.now()).await?.pop().flatten();
     let missing = || Error::not_found(format!("no such state item {}", shown(request.id.as_str())));
-    found.map(|item| item.value).ok_or_else(missing)
+    found.inspect(remember).map(|item| item.value).ok_or_else(missing)
 }
 
 /// Puts an item, whole (lava guide, The State Table).
@@ -139,7 +171,7 @@ pub async fn get(realm: &dyn Realm, request: &StateName) -> Result<Value, Error>
 /// [`Error`] when the id is reserved, or the store cannot be reached.
 pub async fn put(realm: &dyn Realm, request: PutState) -> Result<(), Error> {
     let act = Act::new("state put", &request).on("state", [&request.id]);
-    let act = if request.secure { act.without("value") } else { act };
+    let act = if request.secure || is_marked(request.id.as_str()) { act.without("value") } else { act };
     act.record(realm, putting(realm, request)).await
 }
 
@@ -183,15 +215,14 @@ async fn change(
     if_match: &IfMatch,
     after: Option<StateItem>,
 ) -> Result<(), Error> {
-    let about = format!("state item {}", shown(id.as_str()));
     let there = async || -> Result<Option<StateItem>, Error> {
-        Ok(realm.state().get(std::slice::from_ref(id), realm.now()).await?.pop().flatten())
+        Ok(realm.state().get(std::slice::from_ref(id), realm.now()).await?.pop().flatten().inspect(remember))
     };
-    let Some(before) = there().await? else { return Err(changed(&about, None)) };
-    if_match.check(&about, Some(&before.value))?;
+    let Some(before) = there().await? else { return Err(changed(id, None)) };
+    check(if_match, id, Some(&before))?;
     match realm.catalog().change_state(&before, after).await? {
         true => Ok(()),
-        false => Err(changed(&about, there().await?.map(|item| item.value))),
+        false => Err(changed(id, there().await?.as_ref())),
     }
 }
 
@@ -201,7 +232,12 @@ async fn change(
 /// [`Error`] when the store cannot be read.
 pub async fn list(realm: &dyn Realm, _: ListState) -> Result<Vec<StateShown>, Error> {
     let items = realm.catalog().all_state(realm.now()).await?;
-    Ok(items.into_iter().map(StateShown::from).collect())
+    let shown = items.into_iter().map(|item| {
+        remember(&item);
+        let shown = StateShown::from(item);
+        StateShown { value: masked(&shown.state_id, shown.value), ..shown }
+    });
+    Ok(shown.collect())
 }
 
 /// Deletes items.
@@ -224,8 +260,7 @@ async fn deleting(realm: &dyn Realm, request: DeleteState) -> Result<DeletedStat
         match request.dry_run {
             true => {
                 let there = realm.state().get(std::slice::from_ref(id), realm.now()).await?.pop().flatten();
-                let about = format!("state item {}", shown(id.as_str()));
-                if_match.check(&about, there.as_ref().map(|item| &item.value))?;
+                check(if_match, id, there.as_ref())?;
             }
             false => change(realm, id, if_match, None).await?,
         }

@@ -262,5 +262,12 @@ async fn query_of_items_only_reads() {
         let error = resolved_in(&world, query, 2).await.unwrap_err();
         assert!(error.message.contains("must be a single select") && !error.retryable, "{query}: {error}");
     }
+    for query in ["select a into outfile '/tmp/a'", "select a /*! into dumpfile '/tmp/a' */"] {
+        let error = resolved_in(&world, query, 2).await.unwrap_err();
+        assert!(
+            error.message.contains("writes a file of the server") && !error.retryable,
+            "{query}: {error}"
+        );
+    }
     assert_eq!(world.database.given(), given, "nothing is asked of the database");
 }
