@@ -22,7 +22,7 @@ const BYTES: [&str; 8] =
     ["BINARY", "VARBINARY", "TINYBLOB", "BLOB", "MEDIUMBLOB", "LONGBLOB", "BIT", "GEOMETRY"];
 
 /// Words that begin statements which may have others in them.
-const OF_OTHERS: [&str; 2] = ["call", "execute"];
+const OF_OTHERS: [&str; 3] = ["begin", "call", "execute"];
 
 struct Mysql {
     connection: MySqlConnection,
@@ -49,7 +49,10 @@ impl Mysql {
 /// Whether a statement may change if the session commits by itself.
 fn may_set_autocommit(sql: &str) -> bool {
     let word = first_word(sql);
-    word.is_empty() || OF_OTHERS.contains(&&*word) || sql.to_ascii_lowercase().contains("autocommit")
+    word.is_empty()
+        || sql.contains(';')
+        || OF_OTHERS.contains(&&*word)
+        || sql.to_ascii_lowercase().contains("autocommit")
 }
 
 pub(crate) async fn connect(login: &Login) -> Result<Box<dyn Session>, DatabaseError> {
@@ -182,6 +185,8 @@ mod tests {
             ("set sql_mode = '', autocommit = on", true),
             ("call p()", true),
             ("execute s", true),
+            ("begin not atomic call p()", true),
+            ("select 1; call p()", true),
             ("/*!40101 set autocommit = 1 */", true),
         ] {
             assert_eq!(may_set_autocommit(sql), wanted, "{sql}");

@@ -138,48 +138,32 @@ mod tests {
             ..fields(id)
         };
         let world = world();
-        for (given, is_secure_enough, why) in [
-            (fields("x", json!(secret), None), true, "the value of state item x has a secret: "),
-            (fields("x", json!([{ "a": secret }]), None), true, "the value of state item x has a secret: "),
-            (fields("x", json!({ secret: 1 }), None), true, "the value of state item x has a secret: "),
+        let (has_secret, has_marked) = ("value of state item x has a secret: ", "value that the realm marks");
+        for (id, value, publisher, is_secure_enough, why) in [
+            ("x", json!(secret), None, true, has_secret),
+            ("x", json!([{ "a": secret }]), None, true, has_secret),
+            ("x", json!({ secret: 1 }), None, true, has_secret),
+            ("x", json!({ "a_stated_token": secret }), None, true, has_secret),
             (
-                fields("my_stated_token", json!(secret), None),
+                "my_stated_token",
+                json!(secret),
+                None,
                 true,
-                "the value of state item my_stated_token has a secret: ",
+                "value of state item my_stated_token has a secret: ",
             ),
-            (
-                fields("x", json!({ "a_stated_token": secret }), None),
-                true,
-                "the value of state item x has a secret: ",
-            ),
-            (
-                fields("x", json!(marked), None),
-                true,
-                "the value of state item x has a value that the realm marks",
-            ),
-            (
-                fields("x", json!({ "a": [marked] }), None),
-                true,
-                "the value of state item x has a value that the realm marks",
-            ),
-            (fields("secret-canary-8811", json!(1), None), false, "the state id "),
-            (fields("marked-canary-8812", json!(1), None), false, "the state id "),
-            (fields("x", json!(1), Some(secret)), false, "the publisher of state item x has a secret"),
+            ("x", json!(marked), None, true, has_marked),
+            ("x", json!({ "a": [marked] }), None, true, has_marked),
+            ("secret-canary-8811", json!(1), None, false, "the state id \""),
+            ("marked-canary-8812", json!(1), None, false, "the state id \""),
+            ("x", json!(1), Some(secret), false, "the publisher of state item x has a secret: "),
         ] {
-            let secure = state::Fields {
-                r#type: Some(StateType::Secure),
-                state_id: given.state_id.clone(),
-                value: Structure(given.value.0.clone()),
-                publisher: given.publisher.clone(),
-                ..fields("x", json!(1), None)
-            };
-            let error = State.perform(&world.action_context(), given).await.unwrap_err();
-            assert!(error.message.starts_with(why) && !error.retryable, "{error}");
-            assert_eq!(
-                State.perform(&world.action_context(), secure).await.is_ok(),
-                is_secure_enough,
-                "{why}"
-            );
+            let open = fields(id, value.clone(), publisher);
+            let secure =
+                state::Fields { r#type: Some(StateType::Secure), ..fields(id, value.clone(), publisher) };
+            let error = State.perform(&world.action_context(), open).await.unwrap_err();
+            assert!(error.message.contains(why) && !error.retryable, "{id} {value}: {error}");
+            let outcome = State.perform(&world.action_context(), secure).await;
+            assert_eq!(outcome.is_ok(), is_secure_enough, "{id} {value}: {outcome:?}");
         }
         let kept = world.items.items();
         assert!(kept.iter().all(|item| item.r#type == StateType::Secure), "{kept:?}");
