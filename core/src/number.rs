@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::{Number, Value};
 
-use crate::problem::{kind, show};
+use crate::problem::given;
 use crate::text::shown;
 
 /// The `format` of whole numbers in schemas: a text of this format is held to `minimum` and `maximum` as a number is.
@@ -54,7 +54,7 @@ pub fn whole(value: &Value) -> Result<i64, BadNumber> {
         Value::String(text) => of_text(text),
         _ => None,
     };
-    found.unwrap_or_else(|| Err(BadNumber::NotWhole(described(value))))
+    found.unwrap_or_else(|| Err(BadNumber::NotWhole(given(value))))
 }
 
 /// An integer of an optional sign and ASCII digits.
@@ -63,10 +63,6 @@ fn within_64_bits(digits: &str) -> Result<i64, BadNumber> {
         true => BadNumber::TooSmall(shown(digits), i64::MIN),
         false => BadNumber::TooLarge(shown(digits), i64::MAX),
     })
-}
-
-fn described(value: &Value) -> String {
-    if value.is_null() { "null".to_owned() } else { format!("{} {}", kind(value), show(value)) }
 }
 
 /// `2.0` as 2.

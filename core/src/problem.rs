@@ -239,6 +239,12 @@ pub fn kind(value: &Value) -> &'static str {
     }
 }
 
+/// The kind of a value and the value, for messages: `a number 5`, `null`.
+#[must_use]
+pub fn given(value: &Value) -> String {
+    if value.is_null() { kind(value).to_owned() } else { format!("{} {}", kind(value), show(value)) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use crate::duration::Span;
 use crate::ids::{ConnId, FieldText, JobId, RealmName, SecretName, StateId, TriggerId, WorkerName};
 use crate::number::{self, BadNumber};
-use crate::problem::{JsonPath, Problem, SpecError, did_you_mean, kind, show};
+use crate::problem::{JsonPath, Problem, SpecError, did_you_mean, given, show};
 use crate::spec::{
     Bound, Crontab, Days, Limit, MAX_ENTRIES, MAX_INSTANTS, Timezone, Weekdays, broken_rule, too_many,
 };
@@ -169,7 +169,7 @@ impl<'a> Checker<'a> {
         } else {
             let kinds: Vec<String> =
                 branches.iter().filter_map(|branch| self.resolve(branch)).flat_map(kinds_of).collect();
-            self.add(path, format!("expected {}, got {} {}", either(&kinds), kind(value), show(value)));
+            self.add(path, format!("expected {}, got {}", either(&kinds), given(value)));
         }
     }
 
@@ -198,8 +198,7 @@ impl<'a> Checker<'a> {
             return true;
         }
         let kinds = kinds_of(schema);
-        let shown = if value.is_null() { String::new() } else { format!(" {}", show(value)) };
-        self.add(path, format!("expected {}, got {}{shown}", either(&kinds), kind(value)));
+        self.add(path, format!("expected {}, got {}", either(&kinds), given(value)));
         false
     }
 
@@ -209,10 +208,7 @@ impl<'a> Checker<'a> {
         }
         let names: Vec<&str> = allowed.iter().filter_map(Value::as_str).collect();
         if !value.is_string() {
-            return self.add(
-                path,
-                format!("expected one of {}, got {} {}", names.join(", "), kind(value), show(value)),
-            );
+            return self.add(path, format!("expected one of {}, got {}", names.join(", "), given(value)));
         }
         let mut problem =
             Problem::new(path.clone(), format!("{} is none of {}", show(value), names.join(", ")));

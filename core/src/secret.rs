@@ -353,6 +353,24 @@ pub fn value_holds_secret(value: &Value) -> bool {
     }
 }
 
+/// Whether a value shows, anywhere in it, text that came from a secret, or that the realm marks elsewhere. Text under a name that
+/// the realm marks is masked wherever the value is shown, and counts only where it came from a secret.
+#[must_use]
+pub fn value_shows_masked(value: &Value) -> bool {
+    let shows = |(name, value): (&String, &Value)| {
+        holds_secret(name)
+            || if is_marked(name) { value_holds_secret(value) } else { value_shows_masked(value) }
+    };
+    match value {
+        Value::String(text) => holds_secret(text),
+        // As in `mask_value`: a longer number is another one.
+        Value::Number(number) => mask(&number.to_string()) == MASK,
+        Value::Array(items) => items.iter().any(value_shows_masked),
+        Value::Object(fields) => fields.iter().any(shows),
+        Value::Null | Value::Bool(_) => false,
+    }
+}
+
 /// The longest text that is masked, in bytes; 0 where nothing is.
 #[must_use]
 pub fn longest() -> usize {

@@ -41,7 +41,15 @@ impl Leaf for Sqlc {
             files.extend(payloads::find(context, key, limit).await?);
         }
         // Not a database: the script says so before anything runs.
-        crate::sql::login(context, &parameters.conn_id).await?;
+        let login = crate::sql::login(context, &parameters.conn_id).await?;
+        // Its script calls AWS's client, and the worker's credentials are for jobs that ask for them.
+        if login.host.starts_with("s3://") && !context.machine.credentials.is_empty() {
+            let message = format!(
+                "connection {}: a SQLite file in S3 needs AWS credentials, which a sqlc job does not get: use a cmd job with aws_credentials: true",
+                parameters.conn_id
+            );
+            return Err(JobError::permanent(message));
+        }
         let named = BTreeMap::from([("db".to_owned(), parameters.conn_id.clone())]);
         let prepared = connections::prepare(context, &named).await?;
         let script = prepared.environment.iter().find(|(name, _)| name == "LAVA_CONN_DB");
@@ -222,5 +230,22 @@ mod tests {
             let error = ended.unwrap_err();
             assert!(error.message.starts_with(wanted), "{wanted}: {error}");
         }
+    }
+
+    #[tokio::test]
+    async fn file_in_s3_is_refused_where_credentials_are_kept_back() {
+        let mut world = World::of("sqlc", json!("load/"), json!({ "conn_id": "db" }));
+        world.connections.connection(
+            &json!({ "conn_id": "db", "type": "sqlite3", "enabled": true, "host": "s3://bucket/a.db" }),
+        );
+        world.credentials.push(("KEY".into(), "secret".into()));
+        world.kept.put("s3://bucket/payloads/load/a.sql", "select 1");
+        let parameters = sqlc::Parameters::deserialize(json!({ "conn_id": "db" })).unwrap();
+        let ended = Sqlc.run(&world.context(), Texts::One("load/".to_owned()), parameters).await;
+        let error = ended.unwrap_err();
+        assert!(
+            error.message.contains("use a cmd job with aws_credentials: true") && !error.retryable,
+            "{error}"
+        );
     }
 }

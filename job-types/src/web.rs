@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use pumice_core::address::url_fault;
 use pumice_core::problem::{JsonPath, Problem};
+use pumice_core::secret::{mask, mask_value};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -89,6 +90,18 @@ impl From<Content> for Value {
 }
 
 impl Content {
+    /// The same without secrets.
+    #[must_use]
+    pub fn masked(self) -> Self {
+        match self {
+            Self::Text(text) => Self::Text(mask(&text).into_owned()),
+            Self::Json(mut value) => {
+                mask_value(&mut value);
+                Self::Json(value)
+            }
+        }
+    }
+
     /// The text that is sent.
     #[must_use]
     pub fn into_text(self) -> String {

@@ -64,11 +64,16 @@ impl IfMatch {
 
 /// The error of a write that was meant for another state of a document.
 pub(crate) fn changed(about: &str, now: Option<Value>) -> Error {
-    let message = match &now {
+    changed_to(about, Current { tag: now.as_ref().map(tag), document: now })
+}
+
+/// The same, where the document is shown in another form than its tag is made of.
+pub(crate) fn changed_to(about: &str, current: Current) -> Error {
+    let message = match &current.document {
         Some(_) => format!("{about} has changed since it was read: nothing was done"),
         None => format!("{about} is not there: nothing was done"),
     };
-    Error::changed(message, Current { tag: now.as_ref().map(tag), document: now })
+    Error::changed(message, current)
 }
 
 /// The error of a condition about several documents.
@@ -141,10 +146,15 @@ pub(crate) fn shown(document: &Doc) -> Value {
 /// everyone can make, the secret could be guessed without asking.
 #[must_use]
 pub fn tag(document: &Value) -> String {
-    static KEY: OnceLock<[u8; 16]> = OnceLock::new();
     let mut masked = document.clone();
     mask_value(&mut masked);
-    let key = if masked == *document { PLAIN } else { KEY.get_or_init(|| *Uuid::new_v4().as_bytes()) };
+    tag_as(document, masked != *document)
+}
+
+/// The same of a document in which something is masked, or nothing.
+pub(crate) fn tag_as(document: &Value, is_masked: bool) -> String {
+    static KEY: OnceLock<[u8; 16]> = OnceLock::new();
+    let key = if is_masked { KEY.get_or_init(|| *Uuid::new_v4().as_bytes()) } else { PLAIN };
     let mut sorted = document.clone();
     sorted.sort_all_objects();
     // A key may have any length.

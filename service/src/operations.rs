@@ -3,14 +3,15 @@
 use std::any::TypeId;
 
 use pumice_core::schema::schema_of;
+use pumice_core::secret::is_marked;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::calls::{Borrows, BoxedCall, Takes, borrowing, taking};
 use crate::failure::Error;
-use crate::if_match::tag;
+use crate::if_match::{tag, tag_as};
 use crate::realm::Realm;
 use crate::{
     audit, connections, dead, dispatch, doctor, drain, metrics, pauses, payloads, pools, render, runs,
@@ -106,12 +107,20 @@ impl Operation {
         self.document(&Value::Null).is_some()
     }
 
-    /// The tag of the document that a response shows, where it shows one that people can change.
+    /// The tag of the document that a response shows, where it shows one that people can change. `is_masked` is the outcome
+    /// of [`is_masked`](Self::is_masked) for the request.
     #[must_use]
-    pub fn tag(&self, response: &Value) -> Option<String> {
+    pub fn tag(&self, response: &Value, is_masked: bool) -> Option<String> {
         let document = self.document(response)?;
         // A realm may have no definition.
-        (self.command != DEFINITION || !document.is_null()).then(|| tag(document))
+        let made = || if is_masked { tag_as(document, true) } else { tag(document) };
+        (self.command != DEFINITION || !document.is_null()).then(made)
+    }
+
+    /// Whether the whole response to a request is masked where it is shown: that of a state item whose id the realm marks.
+    #[must_use]
+    pub fn is_masked(&self, asked: &Map<String, Value>) -> bool {
+        self.command == "state get" && asked.get("id").and_then(Value::as_str).is_some_and(is_marked)
     }
 
     fn document<'a>(&self, response: &'a Value) -> Option<&'a Value> {

@@ -4,17 +4,17 @@ use pumice_core::duration::Span;
 use pumice_core::filter::{ItemWord, Items};
 use pumice_core::ids::StateId;
 use pumice_core::ports::{MAX_SECURE_BYTES, StateItem, StateType};
-use pumice_core::secret::MASK;
+use pumice_core::secret::{MASK, is_marked, remember_marked};
 use pumice_core::spec::is_reserved_global;
 use pumice_core::text::shown;
 use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::audit::Act;
 use crate::failure::Error;
-use crate::if_match::{IfMatch, about_one, changed};
+use crate::if_match::{Current, IfMatch, about_one, changed_to, tag, tag_as};
 use crate::listed::asked;
 use crate::realm::Realm;
 use crate::time::Instant;
@@ -141,6 +141,37 @@ impl From<StateItem> for StateShown {
     }
 }
 
+/// A value as people see it: masked as a whole where the realm marks the item's id.
+#[must_use]
+pub fn masked(id: &StateId, value: Value) -> Value {
+    if is_marked(id.as_str()) && !value.is_null() { MASK.into() } else { value }
+}
+
+/// Has the value of an item masked from now on whose id the realm marks.
+fn remember(item: &StateItem) {
+    if is_marked(item.state_id.as_str()) {
+        remember_marked(&Map::from_iter([(item.state_id.to_string(), item.value.clone())]));
+    }
+}
+
+/// The tag of an item's value, made as that of anything masked where the realm marks its id.
+fn tag_of(item: &StateItem) -> String {
+    if is_marked(item.state_id.as_str()) { tag_as(&item.value, true) } else { tag(&item.value) }
+}
+
+/// Refuses to go on when the item has another value than the one that is meant.
+fn check(if_match: &IfMatch, id: &StateId, there: Option<&StateItem>) -> Result<(), Error> {
+    let tag = there.map(tag_of);
+    if if_match.takes(tag.as_deref()) { Ok(()) } else { Err(changed(id, there)) }
+}
+
+/// The error of a write that was meant for another value.
+fn changed(id: &StateId, now: Option<&StateItem>) -> Error {
+    let document = now.map(|item| masked(id, item.value.clone()));
+    let current = Current { tag: now.map(tag_of), document };
+    changed_to(&about(id), current)
+}
+
 /// Which items to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -177,7 +208,7 @@ const fn type_word(form: StateType) -> &'static str {
     }
 }
 
-/// The value of an item.
+/// The value of an item, which its tag is made of. [`masked`] says how people see it.
 ///
 /// # Errors
 /// [`Error`] when there is no such item, or the store cannot be read.
@@ -189,10 +220,10 @@ pub async fn get(realm: &dyn Realm, request: &StateName) -> Result<Value, Error>
 
 /// The item, of which a dry run shows no secret.
 fn without_secret(item: StateItem) -> StateShown {
-    match item.r#type {
-        StateType::Secure => StateShown { value: MASK.into(), ..StateShown::from(item) },
-        StateType::Json | StateType::Raw => StateShown::from(item),
-    }
+    let item = StateShown::from(item);
+    let is_secret = item.r#type == StateType::Secure;
+    let value = if is_secret { MASK.into() } else { masked(&item.state_id, item.value) };
+    StateShown { value, ..item }
 }
 
 /// Puts an item, whole (lava guide, The State Table).
@@ -201,7 +232,7 @@ fn without_secret(item: StateItem) -> StateShown {
 /// [`Error`] when the id is reserved, or the store cannot be reached.
 pub async fn put(realm: &dyn Realm, request: PutState) -> Result<PutItem, Error> {
     let act = Act::new("state put", &request).on("state", [&request.id]).dry(request.dry_run);
-    let act = if request.secure { act.without("value") } else { act };
+    let act = if request.secure || is_marked(request.id.as_str()) { act.without("value") } else { act };
     act.record(realm, putting(realm, request)).await
 }
 
@@ -234,7 +265,7 @@ async fn putting(realm: &dyn Realm, request: PutState) -> Result<PutItem, Error>
         refuse_unfit(realm, &item)?;
         let before = one(realm, &state_id).await?;
         if let Some(if_match) = &if_match {
-            if_match.check(&about(&state_id), before.as_ref().map(|item| &item.value))?;
+            check(if_match, &state_id, before.as_ref())?;
         }
         let (before, after) = (before.map(without_secret), Some(without_secret(item)));
         return Ok(PutItem { state_id, expires, before, after, dry_run });
@@ -262,7 +293,7 @@ fn refuse_unfit(realm: &dyn Realm, item: &StateItem) -> Result<(), Error> {
 
 /// The item of an id, where there is one.
 async fn one(realm: &dyn Realm, id: &StateId) -> Result<Option<StateItem>, Error> {
-    Ok(realm.state().get(std::slice::from_ref(id), realm.now()).await?.pop().flatten())
+    Ok(realm.state().get(std::slice::from_ref(id), realm.now()).await?.pop().flatten().inspect(remember))
 }
 
 /// The name of an item in messages.
@@ -277,12 +308,11 @@ async fn change(
     if_match: &IfMatch,
     after: Option<StateItem>,
 ) -> Result<(), Error> {
-    let about = about(id);
-    let Some(before) = one(realm, id).await? else { return Err(changed(&about, None)) };
-    if_match.check(&about, Some(&before.value))?;
+    let Some(before) = one(realm, id).await? else { return Err(changed(id, None)) };
+    check(if_match, id, Some(&before))?;
     match realm.catalog().change_state(&before, after).await? {
         true => Ok(()),
-        false => Err(changed(&about, one(realm, id).await?.map(|item| item.value))),
+        false => Err(changed(id, one(realm, id).await?.as_ref())),
     }
 }
 
@@ -293,7 +323,12 @@ async fn change(
 pub async fn list(realm: &dyn Realm, request: ListState) -> Result<Vec<StateShown>, Error> {
     let meant = asked::<StateItems>(realm, request.filter.as_deref(), None).await?;
     let items = realm.catalog().all_state(realm.now()).await?;
-    Ok(items.into_iter().filter(|item| meant.takes(item)).map(StateShown::from).collect())
+    let shown = items.into_iter().filter(|item| meant.takes(item)).map(|item| {
+        remember(&item);
+        let shown = StateShown::from(item);
+        StateShown { value: masked(&shown.state_id, shown.value), ..shown }
+    });
+    Ok(shown.collect())
 }
 
 /// Deletes items.
@@ -315,8 +350,7 @@ async fn deleting(realm: &dyn Realm, request: DeleteState) -> Result<DeletedStat
         let [id] = request.ids.as_slice() else { return Err(about_one()) };
         match request.dry_run {
             true => {
-                let there = one(realm, id).await?;
-                if_match.check(&about(id), there.as_ref().map(|item| &item.value))?;
+                check(if_match, id, one(realm, id).await?.as_ref())?;
             }
             false => change(realm, id, if_match, None).await?,
         }

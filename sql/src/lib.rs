@@ -89,6 +89,9 @@ fn of_driver(error: &sqlx::Error) -> DatabaseError {
     }
 }
 
+/// Words that begin a transaction.
+const BEGINNING: [&str; 2] = ["begin", "start"];
+
 /// Words that statements begin with which may give no rows and have columns all the same.
 const OF_ROWS: [&str; 12] = [
     "select", "with", "show", "values", "table", "explain", "call", "desc", "describe", "fetch", "check",
@@ -97,9 +100,19 @@ const OF_ROWS: [&str; 12] = [
 
 /// Whether a statement that gave no row may have columns.
 fn may_have_columns(sql: &str) -> bool {
-    let small = sql.trim_start_matches(|c: char| c.is_whitespace() || c == '(').to_ascii_lowercase();
-    let word = small.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
-    OF_ROWS.contains(&word) || word.is_empty() || small.contains("returning")
+    let word = first_word(sql.trim_start_matches(|c: char| c.is_whitespace() || c == '('));
+    OF_ROWS.contains(&&*word) || word.is_empty() || sql.to_ascii_lowercase().contains("returning")
+}
+
+/// The word that a statement begins with, in small letters; empty when it begins with anything else, as a comment.
+fn first_word(sql: &str) -> String {
+    let word = sql.trim_start().split(|c: char| !c.is_ascii_alphabetic()).next();
+    word.unwrap_or_default().to_ascii_lowercase()
+}
+
+/// Whether a statement begins a transaction itself.
+fn begins(sql: &str) -> bool {
+    BEGINNING.contains(&&*first_word(sql))
 }
 
 #[cfg(test)]
@@ -141,18 +154,21 @@ mod tests {
         }
     }
 
+    struct All(Vec<Cell>);
+
+    impl Rows for All {
+        fn columns(&mut self, _: Vec<String>) -> Result<(), Invalid> {
+            Ok(())
+        }
+
+        fn row(&mut self, row: Vec<Cell>) -> Result<(), Invalid> {
+            self.0.extend(row);
+            Ok(())
+        }
+    }
+
     /// The values of a statement's rows; its error.
     async fn values(sql: &str) -> Result<Vec<Cell>, DatabaseError> {
-        struct All(Vec<Cell>);
-        impl Rows for All {
-            fn columns(&mut self, _: Vec<String>) -> Result<(), Invalid> {
-                Ok(())
-            }
-            fn row(&mut self, row: Vec<Cell>) -> Result<(), Invalid> {
-                self.0.extend(row);
-                Ok(())
-            }
-        }
         let login = login(Family::Sqlite, ":memory:");
         let mut session = Drivers.connect(&login, "a", Duration::from_secs(60)).await?;
         let mut all = All(Vec::new());
@@ -171,6 +187,48 @@ mod tests {
             values(&format!("{begun} select a from t")).await.unwrap(),
             [Cell::Number("1".to_owned())]
         );
+    }
+
+    /// The numbers that a table of SQLite has after texts that are one transaction, which ends in this way.
+    async fn left(texts: &[&str], end: &str) -> Vec<String> {
+        let login = login(Family::Sqlite, ":memory:");
+        let mut session = Drivers.connect(&login, "a", Duration::from_secs(60)).await.unwrap();
+        let mut all = All(Vec::new());
+        session.execute("create table t (a)", &mut all).await.unwrap();
+        session.transact();
+        for text in texts.iter().chain([&end, &"select a from t order by a"]) {
+            session
+                .execute(text, &mut all)
+                .await
+                .unwrap_or_else(|error| panic!("{texts:?}: {text}: {error}"));
+        }
+        let shown = |cell: Cell| if let Cell::Number(number) = cell { number } else { panic!("{cell:?}") };
+        all.0.into_iter().map(shown).collect()
+    }
+
+    #[tokio::test]
+    async fn transaction_of_sqlite_ended_by_its_text_begins_anew() {
+        let (one, two) = ("insert into t values (1)", "insert into t values (2)");
+        for (texts, kept) in [
+            (vec![one, two], vec![]),
+            (vec![one, "commit", two], vec!["1"]),
+            (vec![one, "rollback", two], vec![]),
+            (vec![one, "commit", "begin", two], vec!["1"]),
+            (vec![one, "commit", "begin immediate", two, "end"], vec!["1", "2"]),
+            (vec!["insert into t values (1); commit; insert into t values (2)"], vec!["1"]),
+            (vec!["insert into t values (1); commit;\nbegin immediate; insert into t values (2)"], vec!["1"]),
+            (vec!["insert into t values (1); rollback; insert into t values (2)"], vec![]),
+        ] {
+            assert_eq!(left(&texts, "ROLLBACK").await, kept, "{texts:?}");
+        }
+        for (texts, kept) in [
+            (vec![], vec![]),
+            (vec![one, "commit", two], vec!["1", "2"]),
+            (vec![one, "commit"], vec!["1"]),
+            (vec![one, "rollback", two], vec!["2"]),
+        ] {
+            assert_eq!(left(&texts, "COMMIT").await, kept, "{texts:?}");
+        }
     }
 
     #[tokio::test]

@@ -11,7 +11,7 @@ use sqlx::{
     TypeInfo, ValueRef,
 };
 
-use crate::{may_have_columns, of_connecting, of_driver, show};
+use crate::{first_word, may_have_columns, of_connecting, of_driver, show};
 
 /// The number of an error in the syntax, and of a login that is refused (MySQL, Server Error Message Reference).
 const SYNTAX: u16 = 1064;
@@ -21,7 +21,39 @@ const LOGIN: u16 = 1045;
 const BYTES: [&str; 8] =
     ["BINARY", "VARBINARY", "TINYBLOB", "BLOB", "MEDIUMBLOB", "LONGBLOB", "BIT", "GEOMETRY"];
 
-struct Mysql(MySqlConnection);
+/// Words that begin statements which may have others in them.
+const OF_OTHERS: [&str; 3] = ["begin", "call", "execute"];
+
+struct Mysql {
+    connection: MySqlConnection,
+    /// Whether statements are to be committed by themselves, and whether the session commits them so as far as is known:
+    /// a server's settings may have either.
+    commits: bool,
+    known: Option<bool>,
+}
+
+impl Mysql {
+    /// A `BEGIN` would not do: after a statement that commits by itself, as `create table` and `truncate` do, nothing would
+    /// begin the next transaction (MySQL, Statements That Cause an Implicit Commit).
+    async fn set_autocommit(&mut self) -> Result<(), DatabaseError> {
+        if self.known != Some(self.commits) {
+            let sql = if self.commits { "SET autocommit = 1" } else { "SET autocommit = 0" };
+            let set = sqlx::raw_sql(sql).execute(&mut self.connection).await;
+            set.map_err(|error| of(&error, ""))?;
+            self.known = Some(self.commits);
+        }
+        Ok(())
+    }
+}
+
+/// Whether a statement may change if the session commits by itself.
+fn may_set_autocommit(sql: &str) -> bool {
+    let word = first_word(sql);
+    word.is_empty()
+        || sql.contains(';')
+        || OF_OTHERS.contains(&&*word)
+        || sql.to_ascii_lowercase().contains("autocommit")
+}
 
 pub(crate) async fn connect(login: &Login) -> Result<Box<dyn Session>, DatabaseError> {
     let password = login.password.as_ref().map(SecretText::reveal).unwrap_or_default();
@@ -49,7 +81,7 @@ pub(crate) async fn connect(login: &Login) -> Result<Box<dyn Session>, DatabaseE
         options = options.ssl_ca(ca_cert);
     }
     match options.connect().await {
-        Ok(connection) => Ok(Box::new(Mysql(connection))),
+        Ok(connection) => Ok(Box::new(Mysql { connection, commits: true, known: None })),
         Err(error) => Err(of_connecting(login, of(&error, ""))),
     }
 }
@@ -72,8 +104,13 @@ fn start_of_line(sql: &str, line: usize) -> usize {
 #[async_trait]
 impl Session for Mysql {
     async fn execute(&mut self, sql: &str, rows: &mut dyn Rows) -> Result<(), DatabaseError> {
+        self.set_autocommit().await?;
+        // A job that commits each statement by itself may set it as it wants.
+        if !self.commits && may_set_autocommit(sql) {
+            self.known = None;
+        }
         let (mut has_columns, mut is_within) = (false, false);
-        let mut stream = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_many(&mut self.0);
+        let mut stream = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_many(&mut self.connection);
         while let Some(given) = stream.try_next().await.map_err(|error| of(&error, sql))? {
             let Either::Right(row) = given else {
                 // Rows after the end of a result are those of another.
@@ -92,7 +129,7 @@ impl Session for Mysql {
         if !has_columns
             && may_have_columns(sql)
             // It has been carried out: what cannot be prepared, as several statements, has no columns to name.
-            && let Ok(statement) = self.0.prepare(AssertSqlSafe(sql.to_owned()).into_sql_str()).await
+            && let Ok(statement) = self.connection.prepare(AssertSqlSafe(sql.to_owned()).into_sql_str()).await
             && !statement.columns().is_empty()
         {
             let names = statement.columns().iter().map(|column| column.name().to_owned()).collect();
@@ -101,8 +138,12 @@ impl Session for Mysql {
         Ok(())
     }
 
+    fn transact(&mut self) {
+        self.commits = false;
+    }
+
     async fn close(self: Box<Self>) {
-        let _ = self.0.close().await;
+        let _ = self.connection.close().await;
     }
 }
 
@@ -128,4 +169,27 @@ fn cell(row: &MySqlRow, index: usize) -> Result<Cell, DatabaseError> {
         "DATETIME" | "TIMESTAMP" => Cell::Text(show::time(&text)),
         _ => Cell::Text(text),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statement_may_set_autocommit_by_its_words() {
+        for (sql, wanted) in [
+            ("insert into t values (1)", false),
+            ("truncate t", false),
+            ("set names utf8mb4", false),
+            ("SET @@session.AutoCommit = 1", true),
+            ("set sql_mode = '', autocommit = on", true),
+            ("call p()", true),
+            ("execute s", true),
+            ("begin not atomic call p()", true),
+            ("select 1; call p()", true),
+            ("/*!40101 set autocommit = 1 */", true),
+        ] {
+            assert_eq!(may_set_autocommit(sql), wanted, "{sql}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
-use pumice_core::connection::Login;
+use pumice_core::connection::{Family, Login};
 use pumice_core::ports::{Cell, DatabaseError, Rows, Session};
 use pumice_core::secret::SecretText;
 use sqlx::postgres::{
@@ -13,7 +13,7 @@ use sqlx::{
     TypeInfo, ValueRef,
 };
 
-use crate::{may_have_columns, of_connecting, of_driver, show};
+use crate::{begins, first_word, may_have_columns, of_connecting, of_driver, show};
 
 /// The state of an error in the syntax (PostgreSQL, Error Codes).
 const SYNTAX: &str = "42601";
@@ -23,7 +23,30 @@ const LOGIN: [&str; 2] = ["28000", "28P01"];
 /// The server's answers to a copy from and to its client (PostgreSQL, Message Formats), which the driver names in its error.
 const COPY: [&str; 3] = ["CopyInResponse", "CopyOutResponse", "CopyBothResponse"];
 
-struct Postgres(PgConnection);
+/// Words that end a transaction, and those that do so in Redshift alone.
+const ENDING: [&str; 5] = ["abort", "commit", "end", "prepare", "rollback"];
+const ENDING_REDSHIFT: [&str; 2] = ["call", "truncate"];
+
+struct Postgres {
+    connection: PgConnection,
+    /// Whether every statement is part of a transaction, and whether one is open as far as is known: the driver does not
+    /// show it, and a `BEGIN` within one is only warned of.
+    transacts: bool,
+    is_open: bool,
+    is_redshift: bool,
+}
+
+/// Whether a transaction may have ended with a text. One that begins with a comment, or has several statements, may
+/// have the word anywhere.
+fn may_end(sql: &str, is_redshift: bool) -> bool {
+    let is_ending = |word: &str| ENDING.contains(&word) || is_redshift && ENDING_REDSHIFT.contains(&word);
+    let first = first_word(sql);
+    if !first.is_empty() && !sql.contains(';') {
+        return is_ending(&first);
+    }
+    let small = sql.to_ascii_lowercase();
+    small.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(is_ending)
+}
 
 pub(crate) async fn connect(login: &Login, application: &str) -> Result<Box<dyn Session>, DatabaseError> {
     let password = login.password.as_ref().map(SecretText::reveal).unwrap_or_default();
@@ -45,7 +68,10 @@ pub(crate) async fn connect(login: &Login, application: &str) -> Result<Box<dyn 
         options = options.ssl_root_cert(ca_cert);
     }
     match options.connect().await {
-        Ok(connection) => Ok(Box::new(Postgres(connection))),
+        Ok(connection) => {
+            let is_redshift = login.family == Family::Redshift;
+            Ok(Box::new(Postgres { connection, transacts: false, is_open: false, is_redshift }))
+        }
         Err(error) => Err(of_connecting(login, of(&error))),
     }
 }
@@ -75,8 +101,17 @@ fn of(error: &sqlx::Error) -> DatabaseError {
 #[async_trait]
 impl Session for Postgres {
     async fn execute(&mut self, sql: &str, rows: &mut dyn Rows) -> Result<(), DatabaseError> {
+        if self.transacts {
+            // An end needs no beginning, and one that follows a failure must not be kept back by it.
+            let is_end = !sql.contains(';') && ENDING.contains(&&*first_word(sql));
+            if !self.is_open && !is_end && !begins(sql) {
+                let begun = sqlx::raw_sql("BEGIN").execute(&mut self.connection).await;
+                begun.map_err(|error| of(&error))?;
+            }
+            self.is_open = !may_end(sql, self.is_redshift);
+        }
         let (mut has_columns, mut is_within) = (false, false);
-        let mut stream = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_many(&mut self.0);
+        let mut stream = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_many(&mut self.connection);
         while let Some(given) = stream.try_next().await.map_err(|error| of(&error))? {
             let Either::Right(row) = given else {
                 // Rows after the end of a result are those of another.
@@ -94,7 +129,7 @@ impl Session for Postgres {
         if !has_columns
             && may_have_columns(sql)
             // It has been carried out: what cannot be prepared, as several statements, has no columns to name.
-            && let Ok(statement) = self.0.prepare(AssertSqlSafe(sql.to_owned()).into_sql_str()).await
+            && let Ok(statement) = self.connection.prepare(AssertSqlSafe(sql.to_owned()).into_sql_str()).await
             && !statement.columns().is_empty()
         {
             let names = statement.columns().iter().map(|column| column.name().to_owned()).collect();
@@ -103,8 +138,12 @@ impl Session for Postgres {
         Ok(())
     }
 
+    fn transact(&mut self) {
+        self.transacts = true;
+    }
+
     async fn close(self: Box<Self>) {
-        let _ = self.0.close().await;
+        let _ = self.connection.close().await;
     }
 }
 
@@ -129,4 +168,30 @@ fn cell(row: &PgRow, index: usize) -> Result<Cell, DatabaseError> {
         "TIMESTAMP" | "TIMESTAMPTZ" | "TIME" | "TIMETZ" => Cell::Text(show::time(text)),
         _ => Cell::Text(text.to_owned()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_may_end_a_transaction_by_its_words() {
+        for (sql, ends, ends_redshift) in [
+            ("insert into t values ('commit')", false, false),
+            ("select case when a then 1 end from t", false, false),
+            ("truncate t", false, true),
+            ("call p()", false, true),
+            ("COMMIT", true, true),
+            (" rollback and chain", true, true),
+            ("end", true, true),
+            ("Abort", true, true),
+            ("prepare transaction 'a'", true, true),
+            ("-- the rest\ncommit", true, true),
+            ("insert into t values (1); commit; insert into t values (2)", true, true),
+            ("insert into t values (1); truncate t", false, true),
+            ("insert into commits values (1); select 1", false, false),
+        ] {
+            assert_eq!((may_end(sql, false), may_end(sql, true)), (ends, ends_redshift), "{sql}");
+        }
+    }
 }

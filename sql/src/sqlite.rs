@@ -12,7 +12,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Batch, InterruptHandle, OpenFlags};
 use tokio::sync::mpsc::{Sender, channel};
 
-use crate::{of_connecting, show};
+use crate::{begins, of_connecting, show};
 
 /// How long a statement waits for another that writes.
 const BUSY: Duration = Duration::from_secs(30);
@@ -22,6 +22,8 @@ const AHEAD: usize = 256;
 struct Sqlite {
     connection: Arc<Mutex<rusqlite::Connection>>,
     interrupt: InterruptHandle,
+    /// Whether every statement is part of a transaction.
+    transacts: bool,
 }
 
 pub(crate) async fn connect(login: &Login) -> Result<Box<dyn Session>, DatabaseError> {
@@ -34,7 +36,8 @@ pub(crate) async fn connect(login: &Login) -> Result<Box<dyn Session>, DatabaseE
     let opened = opening.await.map_err(|error| DatabaseError::passing(error.to_string()))?;
     let connection = opened.map_err(|error| of_connecting(login, error))?;
     let interrupt = connection.get_interrupt_handle();
-    Ok(Box::new(Sqlite { connection: Arc::new(Mutex::new(connection)), interrupt }))
+    let connection = Arc::new(Mutex::new(connection));
+    Ok(Box::new(Sqlite { connection, interrupt, transacts: false }))
 }
 
 fn open(file: &Path) -> Result<rusqlite::Connection, DatabaseError> {
@@ -68,10 +71,10 @@ enum Given {
 impl Session for Sqlite {
     async fn execute(&mut self, sql: &str, rows: &mut dyn Rows) -> Result<(), DatabaseError> {
         let (sender, mut given) = channel(AHEAD);
-        let (connection, sql) = (self.connection.clone(), sql.to_owned());
+        let (connection, sql, transacts) = (self.connection.clone(), sql.to_owned(), self.transacts);
         let working = tokio::task::spawn_blocking(move || {
             let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
-            work(&connection, &sql, &sender)
+            work(&connection, &sql, transacts, &sender)
         });
         let mut taken = Ok(());
         while let Some(given) = given.recv().await {
@@ -90,6 +93,10 @@ impl Session for Sqlite {
         worked
     }
 
+    fn transact(&mut self) {
+        self.transacts = true;
+    }
+
     async fn close(self: Box<Self>) {}
 }
 
@@ -100,9 +107,17 @@ impl Drop for Sqlite {
     }
 }
 
-fn work(connection: &rusqlite::Connection, sql: &str, to: &Sender<Given>) -> Result<(), DatabaseError> {
+fn work(
+    connection: &rusqlite::Connection,
+    sql: &str,
+    transacts: bool,
+    to: &Sender<Given>,
+) -> Result<(), DatabaseError> {
     let mut batch = Batch::new(connection, sql);
     while let Some(mut statement) = batch.next().map_err(|error| of(&error))? {
+        if transacts && connection.is_autocommit() && !begins(&statement.expanded_sql().unwrap_or_default()) {
+            connection.execute_batch("BEGIN").map_err(|error| of(&error))?;
+        }
         let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
         let count = names.len();
         if count > 0 && to.blocking_send(Given::Columns(names)).is_err() {

@@ -3,7 +3,7 @@
 use pumice_core::document::parse_json;
 use pumice_core::text::{escaped, shown};
 use pumice_service::state::{
-    DeleteState, ListState, PutItem, PutState, StateName, StateShown, delete, get, list, put,
+    DeleteState, ListState, PutItem, PutState, StateName, StateShown, delete, get, list, masked, put,
 };
 use serde_json::Value;
 
@@ -25,7 +25,8 @@ pub(super) async fn state(global: &Global, command: State) -> Result<(), Failure
     match command {
         State::Get { id } => {
             let format = if global.output == Format::Yaml { Format::Yaml } else { Format::Json };
-            print(format, &realm.ask(get, &StateName { id }).await?, Vec::new)
+            let value = realm.ask(get, &StateName { id: id.clone() }).await?;
+            print(format, &masked(&id, value), Vec::new)
         }
         State::Put { id, value, ttl, raw, secure, publisher, dry_run } => {
             let value = match secure && value == "-" {

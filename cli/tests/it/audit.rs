@@ -222,18 +222,21 @@ fn secret_is_in_no_entry() {
     assert_eq!(pumice.run(&["state", "put", "x", sealed, "--secure"]).status, 0);
     let mut spec = shell("a", "true");
     spec["description"] = format!("with {CANARY}").into();
+    // Its name is marked by the same act.
+    spec["globals"] = json!({ "first_token": "first-canary-8845" });
     pumice
         .write("a.json", json!([spec, { "realm": "local", "config": { "REDACT": "*token*" } }]).to_string());
     assert_eq!(pumice.run(&["apply", "a.json"]).status, 0);
     assert_eq!(pumice.run(&["dispatch", "a", "-g", "my_token=marked-canary-8844"]).status, 0);
     assert_eq!(pumice.run(&["dispatch", "a", "-g", &format!("x={CANARY}")]).status, 2);
     assert_eq!(pumice.run(&["state", "put", "y", CANARY]).status, 0);
+    assert_eq!(pumice.run(&["state", "put", "last_token", "named-canary-8846"]).status, 0);
     assert_eq!(pumice.run(&["jobs", "delete", "a"]).status, 0);
     let database = rusqlite::Connection::open(pumice.path().join(".pumice/pumice.db")).expect("the store");
     let mut statement = database.prepare("SELECT record FROM audit").expect("the audit");
     let records = statement.query_map([], |row| row.get::<_, String>(0)).expect("records");
     let records: Vec<String> = records.map(|record| record.expect("a record")).collect();
-    assert!(records.len() >= 7, "{records:?}");
+    assert!(records.len() >= 8, "{records:?}");
     for record in records {
         assert!(!record.contains("canary"), "{record}");
     }

@@ -113,6 +113,28 @@ fn every_field_is_checked() {
     }
 }
 
+#[test]
+fn null_in_place_of_a_payload_is_named_once() {
+    for (kind, wanted) in [
+        ("chain", "a string or a list"),
+        ("cmd", "a string"),
+        ("dag", "an object"),
+        ("dispatch", "a string or a list"),
+        ("exe", "a string"),
+        ("foreach", "a string"),
+        ("http", "a string"),
+        ("lambda", "a string"),
+        ("pkg", "a string or a list"),
+        ("sql", "a string or a list"),
+        ("sqlc", "a string or a list"),
+        ("sqli", "a string or a list"),
+    ] {
+        let printed = check(&job(&json!({ "type": kind, "payload": null })));
+        let line = format!("payload: expected {wanted}, got null\n");
+        assert!(printed.status == 2 && printed.err.contains(&line), "{kind}: {printed:?}");
+    }
+}
+
 /// A job in YAML, with this text in `enabled`.
 fn enabled(text: &str) -> Pumice {
     let pumice = Pumice::new();

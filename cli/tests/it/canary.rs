@@ -15,6 +15,8 @@ const MARKED: &str = "canary-of-a-mark-5152";
 /// A secret that templates encode, and the part of it that no encoding changes.
 const ODD: &str = "S3cret'&\"canary-of-quotes-5153+ /";
 const PART: &str = "canary-of-quotes-5153";
+/// The values of state items whose ids the realm marks; one is too short to be known elsewhere.
+const NAMED: [(&str, &str); 2] = [("etl/password", "canary-of-a-name-5154"), ("etl/passwords", "q7#")];
 
 const ENCODED: &str = "{{ state.odd | tojson }} {{ state.odd | urlencode }} {{ state }} {{ state.odd | e }} {{ state.odd | replace(\"'\", \"''\") }} {{ globals.my_password }}x {{ state.hidden }}";
 
@@ -51,6 +53,11 @@ fn actions() -> Value {
         { "action": "log", "message": format!("hidden {hidden} {{{{ result }}}}") },
         { "action": "dispatch", "job_id": "logs", "parameters": { "vars": { "x": hidden } } },
         { "action": "state", "state_id": "plain", "value": hidden },
+        { "action": "state", "state_id": "plain", "value": "{{ globals.my_password }}x" },
+        { "action": "state", "state_id": "plain", "value": { "a": ["{{ globals.my_password }}x"] } },
+        { "action": "state", "state_id": format!("x{hidden}"), "value": 1 },
+        { "action": "state", "state_id": "x{{ globals.my_password }}x", "value": 1 },
+        { "action": "state", "state_id": "plain", "value": 1, "publisher": hidden },
         { "action": "email", "email_conn": "mail", "to": format!("{hidden}@example.com"), "subject": hidden, "message": hidden,
             "attachments": [format!("/{hidden}")] },
         { "action": "email", "email_conn": "mail", "to": "a@example.com", "subject": hidden, "message": hidden },
@@ -192,6 +199,9 @@ fn every_command_masks(pumice: &Pumice) {
         let mut commands: Vec<Vec<&str>> = vec![
             vec!["state", "list"],
             vec!["state", "get", "hidden"],
+            vec!["state", "get", NAMED[0].0],
+            vec!["state", "get", NAMED[1].0],
+            vec!["audit", "list"],
             vec!["secrets", "list"],
             vec!["connections", "list"],
             vec!["connections", "show", "vault"],
@@ -217,6 +227,7 @@ fn every_command_masks(pumice: &Pumice) {
             without_canary(&command.join(" "), all.as_bytes());
             if command[0] != "check" && command[0] != "jobs" {
                 assert!(!all.contains(MARKED), "{command:?}: {printed:?}");
+                assert!(NAMED.iter().all(|(_, value)| !all.contains(value)), "{command:?}: {printed:?}");
             }
             looked += 1;
         }
@@ -266,6 +277,12 @@ fn prepare(pumice: &Pumice) {
     pumice.write(".pumice/payloads/a.sql", format!("select '{ENCODED}', '{{{{ vars.x }}}}'"));
     let applied = pumice.run(&["apply", "specs.json"]);
     assert_eq!(applied.status, 0, "{applied:?}");
+    for (id, value) in NAMED {
+        let put = pumice.run(&["state", "put", id, value]);
+        assert_eq!(put.status, 0, "{put:?}");
+        let listed = pumice.run(&["audit", "list", "--limit", "1", "-o", "json"]);
+        assert!(listed.out.contains(id) && !listed.out.contains(value), "{listed:?}");
+    }
 }
 
 #[test]

@@ -15,7 +15,7 @@ use axum::response::Response;
 use axum::routing::get;
 use pumice_core::audit::{ActOutcome, Origin};
 use pumice_core::document::parse_json_bytes;
-use pumice_core::secret::mask_value;
+use pumice_core::secret::{MASK, mask_value};
 use pumice_service::audit::Act;
 use pumice_service::{ErrorKind, Operation, operations};
 use serde_json::{Map, Value, json};
@@ -120,14 +120,18 @@ async fn operate(
     }
     app.refresh().await;
     let realm = acting(&app, &caller, Origin::Api, !changes_nothing).await;
+    let is_masked = operation.is_masked(&asked);
     let outcome = operation.call(&realm, Value::Object(asked)).await;
     if !Role::only_looks(&operation) && !changes_nothing {
         let (what, done) = (operation.command, outcome.is_ok());
         tracing::info!(target: "pumice::audit", by = %caller.who(), what, done, "api");
     }
     let mut response = outcome?;
-    let tag = operation.tag(&response);
-    mask_value(&mut response);
+    let tag = operation.tag(&response, is_masked);
+    match is_masked {
+        true => response = MASK.into(),
+        false => mask_value(&mut response),
+    }
     let mut answer = answer(status_of(&response), &response, "application/json");
     tagged(&mut answer, tag.as_deref());
     Ok(answer)

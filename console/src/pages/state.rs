@@ -5,6 +5,7 @@ use pumice_core::document::parse_json;
 use pumice_core::duration::Span;
 use pumice_core::ids::StateId;
 use pumice_core::ports::StateType;
+use pumice_core::secret::is_marked;
 use pumice_core::text::escaped;
 use pumice_service::state::{
     DeleteState, ListState, PutState, delete as delete_state, list, put as put_state,
@@ -59,10 +60,8 @@ pub(crate) async fn put(ask: Ask) -> Result<Response, Fault> {
     ask.act(Role::Editor)?;
     let answer = putting(&ask).await;
     let answer = ask.kept(answer, &FIELDS);
-    match ask.form.get("kind") {
-        Some("secure") => answer.map_err(|fault| fault.without("value")),
-        _ => answer,
-    }
+    let is_secret = ask.form.get("kind") == Some("secure") || ask.form.get("id").is_some_and(is_marked);
+    if is_secret { answer.map_err(|fault| fault.without("value")) } else { answer }
 }
 
 async fn putting(ask: &Ask) -> Result<Response, Fault> {

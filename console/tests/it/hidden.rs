@@ -87,3 +87,46 @@ async fn template_that_fails_on_a_placeholder_says_so() {
     let answer = server.api(VIEWER, "/api/v1/render", &asked).await;
     assert!(answer.status == 400 && answer.body.contains("in place of secure state items"), "{answer:?}");
 }
+
+fn put_of(id: &str, value: &str) -> serde_json::Value {
+    json!({ "id": id, "value": value })
+}
+
+#[tokio::test]
+async fn state_item_with_a_marked_id_is_masked_everywhere() {
+    let server = server().await;
+    // One is too short to be known elsewhere.
+    for (id, value) in [("rendered_pin_of_bank", "markeditem66"), ("rendered_pin", "q7#")] {
+        let put = server.api(EDITOR, "/api/v1/state/put", &put_of(id, value)).await;
+        assert!(put.status == 200 && !put.body.contains(value), "{put:?}");
+        let path = format!("/api/v1/state/get?{}", encoded(&[("id", id)]));
+        let got = server.get(&path).await;
+        assert_eq!((got.status, got.json()), (200, json!("*****")), "{got:?}");
+        // The tag is that of the value itself, and no digest that everyone can make.
+        let tag = got.header("etag").to_owned();
+        assert_ne!(tag.trim_matches('"'), pumice_service::tag(&json!(value)));
+        let other = json!({ "id": id, "value": value.replace('m', "n").replace('q', "p") });
+        assert_eq!(server.api(EDITOR, "/api/v1/state/put", &other).await.status, 200);
+        assert_ne!(server.get(&path).await.header("etag"), tag);
+        for (act, asked) in [
+            ("put", json!({ "id": id, "value": 1, "if_match": tag })),
+            ("delete", json!({ "ids": [id], "if_match": tag })),
+        ] {
+            let stale = server.api(EDITOR, &format!("/api/v1/state/{act}"), &asked).await;
+            assert_eq!((stale.status, &stale.json()["current"]), (412, &json!("*****")), "{stale:?}");
+        }
+        assert_eq!(server.api(EDITOR, "/api/v1/state/put", &put_of(id, value)).await.status, 200);
+        assert_eq!(server.get(&path).await.header("etag"), tag);
+        let list = server.api(VIEWER, "/api/v1/state/list", &json!({})).await;
+        assert!(list.body.contains(id) && !list.body.contains(value), "{list:?}");
+        let session = server.session(VIEWER).await;
+        for page in ["/state", "/audit"] {
+            let page = server.see(&session, page).await;
+            assert!(
+                page.status == 200 && page.body.contains(id) && !page.body.contains(value),
+                "{}",
+                page.body
+            );
+        }
+    }
+}

@@ -84,6 +84,10 @@ pub trait Session: Send {
     /// [`DatabaseError`] when the database refuses it, the connection breaks, or `rows` does not take a row.
     async fn execute(&mut self, sql: &str, rows: &mut dyn Rows) -> Result<(), DatabaseError>;
 
+    /// Has every further statement be part of a transaction: where none is open, as after a statement that committed, the
+    /// next one begins another. `COMMIT` and `ROLLBACK` end the last one. Without it each statement is committed by itself.
+    fn transact(&mut self);
+
     /// Ends the connection in an orderly way. It is good manners, and nothing depends on it.
     async fn close(self: Box<Self>);
 }

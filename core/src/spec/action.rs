@@ -4,7 +4,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use crate::problem::{kind, show};
+use crate::problem::given;
 use crate::schema::is_own;
 
 /// One action: its kind under `action`, and the fields of that kind (lava guide, Job Actions). One that a store holds may
@@ -43,14 +43,10 @@ impl ActionSpec {
         if !self.kind().is_empty() {
             return None;
         }
-        let got = |value: &Value| match value {
-            Value::Null => "null".to_owned(),
-            other => format!("{} {}", kind(other), show(other)),
-        };
         Some(match &self.value {
-            value if !self.in_list => format!("not a list of actions: got {}", got(value)),
+            value if !self.in_list => format!("not a list of actions: got {}", given(value)),
             Value::Object(_) => "not an action: the field \"action\" must name its kind".to_owned(),
-            other => format!("not an action: expected an object, got {}", got(other)),
+            other => format!("not an action: expected an object, got {}", given(other)),
         })
     }
 

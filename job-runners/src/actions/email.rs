@@ -251,7 +251,7 @@ async fn attachment(context: &ActionContext<'_>, place: &str) -> Result<Attachme
         Err(error) => error.into_bytes(),
     };
     let name = place.trim_end_matches('/').rsplit('/').next().unwrap_or(place);
-    Ok(Attachment { name: one_line(name), bytes })
+    Ok(Attachment { name: one_line(&mask(name)), bytes })
 }
 
 #[cfg(test)]

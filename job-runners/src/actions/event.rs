@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use pumice_core::job_type::{ActionContext, FieldsOf, JobError, Performer};
 use pumice_core::ports::BusEvent;
+use pumice_core::secret::{mask, mask_value};
 use pumice_job_types::actions::event::{self, DETAIL_TYPE, Detail};
 use serde_json::{Value, json};
 
@@ -18,7 +19,7 @@ impl Performer for Event {
         context: &ActionContext<'_>,
         fields: FieldsOf<event::Event>,
     ) -> Result<(), JobError> {
-        let detail = match fields.detail {
+        let mut detail = match fields.detail {
             Some(Detail::Text(text)) => Value::from(text),
             Some(Detail::Map(map)) => json!(map),
             None => json!({
@@ -29,11 +30,13 @@ impl Performer for Event {
                 "exit_status": super::exit_status(context.result),
             }),
         };
+        mask_value(&mut detail);
+        let masked = |text: String| mask(&text).into_owned();
         let event = BusEvent {
             bus: fields.event_bus.filter(|bus| !bus.is_empty()),
-            source: fields.source.unwrap_or_else(|| format!("lava.{}", context.realm_name)),
-            detail_type: fields.detail_type.unwrap_or_else(|| DETAIL_TYPE.to_owned()),
-            resources: fields.resources.unwrap_or_default(),
+            source: fields.source.map(masked).unwrap_or_else(|| format!("lava.{}", context.realm_name)),
+            detail_type: fields.detail_type.map(masked).unwrap_or_else(|| DETAIL_TYPE.to_owned()),
+            resources: fields.resources.unwrap_or_default().into_iter().map(masked).collect(),
             detail: detail.to_string(),
             time: context.clock.now(),
         };

@@ -18,3 +18,110 @@ fn exit_status(result: &Value) -> Value {
     let of_failed = || result.pointer("/error_data/exit_status");
     result.get("exit_status").or_else(of_failed).cloned().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use pumice_core::job_type::Performer;
+    use pumice_core::secret::{mark_names, remember, remember_marked};
+    use serde::Deserialize;
+    use serde_json::json;
+
+    use super::*;
+    use crate::fakes::{Scripted, World, response};
+
+    /// Performs an action on a world.
+    async fn performed<P: Performer>(performer: P, world: &World, fields: Value) -> Result<(), String>
+    where
+        pumice_core::job_type::FieldsOf<P::Of>: for<'de> Deserialize<'de>,
+    {
+        let fields = Deserialize::deserialize(fields).unwrap();
+        performer.perform(&world.action_context(), fields).await.map_err(|error| error.message)
+    }
+
+    fn world(server: &Scripted) -> World {
+        let mut world = World::of("log", Value::Null, json!({}));
+        world.connections.connection(
+            &json!({ "conn_id": "post", "type": "email", "enabled": true, "host": "h", "from": "a@b.c" }),
+        );
+        world.connections.connection(&json!({ "conn_id": "chat", "type": "slack", "enabled": true,
+            "webhook_url": "https://hooks.slack.example/services/x" }));
+        world.http = Box::new(server.clone());
+        world
+    }
+
+    /// Everything that actions have sent.
+    fn sent(world: &World, server: &Scripted) -> Vec<String> {
+        let mut sent: Vec<String> =
+            world.posts.sent().iter().map(|(_, sent)| format!("{} {}", sent.subject, sent.body)).collect();
+        let published = world.messages.published.lock().unwrap();
+        sent.extend(published.iter().map(|sent| format!("{:?} {}", sent.subject, sent.message)));
+        sent.extend(world.messages.sent.lock().unwrap().iter().map(|sent| sent.message.clone()));
+        let events = world.messages.events.lock().unwrap();
+        sent.extend(events.iter().map(|sent| {
+            format!("{} {} {:?} {}", sent.source, sent.detail_type, sent.resources, sent.detail)
+        }));
+        sent.extend(server.sent().into_iter().map(|sent| String::from_utf8(sent.body).unwrap()));
+        sent
+    }
+
+    #[tokio::test]
+    async fn message_of_every_action_shows_no_secret() {
+        remember("secret-canary-8801");
+        mark_names(&["*_noticed_token".to_owned()]);
+        remember_marked(json!({ "my_noticed_token": "marked-canary-8802" }).as_object().unwrap());
+        let server = Scripted::new(vec![response(200, &[], "ok"); 6]);
+        let mut world = world(&server);
+        let text = "secret-canary-8801 and {'my_noticed_token': 'marked-canary-8802'}";
+        let map = json!({ "a": text, "secret-canary-8801": "b", "my_noticed_token": "short" });
+        let hook = "https://hooks.example/secret-canary-8801";
+        performed(
+            email::Email,
+            &world,
+            json!({ "email_conn": "post", "to": "a@b.c", "subject": text, "message": text }),
+        )
+        .await
+        .unwrap();
+        performed(
+            slack::Slack,
+            &world,
+            json!({ "slack_conn": "chat", "message": text, "subject": text, "from": text, "preamble": text }),
+        )
+        .await
+        .unwrap();
+        for message in [json!(text), map.clone()] {
+            performed(sns::Sns, &world, json!({ "topic": "t", "message": message, "subject": text }))
+                .await
+                .unwrap();
+            performed(sqs::Sqs, &world, json!({ "queue": "q", "message": message })).await.unwrap();
+            let fields =
+                json!({ "detail": message, "source": text, "detail_type": text, "resources": [text] });
+            performed(event::Event, &world, fields).await.unwrap();
+            performed(webhook::Webhook, &world, json!({ "url": hook, "body": message })).await.unwrap();
+        }
+        performed(webhook::Webhook, &world, json!({ "url": hook, "body": [text, map] })).await.unwrap();
+        world.run.result = json!({ "error": text });
+        performed(webhook::Webhook, &world, json!({ "url": hook })).await.unwrap();
+        let sent = sent(&world, &server);
+        assert_eq!(sent.len(), 12, "{sent:?}");
+        for text in sent {
+            assert!(text.contains("*****") && !text.contains("canary") && !text.contains("short"), "{text}");
+        }
+        // A server may ask for it in its URL.
+        assert_eq!(server.sent().pop().unwrap().url, hook);
+    }
+
+    #[tokio::test]
+    async fn id_of_a_message_with_a_secret_is_refused() {
+        remember("secret-canary-8803");
+        let server = Scripted::default();
+        for name in ["dedup_id", "group_id"] {
+            let world = world(&server);
+            let mut fields = json!({ "queue": "q.fifo", "message": "m", "dedup_id": "d", "group_id": "g" });
+            performed(sqs::Sqs, &world, fields.clone()).await.unwrap();
+            fields[name] = "of secret-canary-8803".into();
+            let error = performed(sqs::Sqs, &world, fields).await.unwrap_err();
+            assert_eq!(error, format!("{name} has a secret: name something else"));
+            assert_eq!(world.messages.sent.lock().unwrap().len(), 1);
+        }
+    }
+}

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use pumice_core::job_type::{ActionContext, FieldsOf, JobError, Performer};
 use pumice_core::ports::TopicMessage;
+use pumice_core::secret::mask;
 use pumice_job_types::actions::sns::{self, MAX_SUBJECT};
 
 /// The end of a subject that was cut.
@@ -18,8 +19,8 @@ impl Performer for Sns {
     async fn perform(&self, context: &ActionContext<'_>, fields: FieldsOf<sns::Sns>) -> Result<(), JobError> {
         let message = TopicMessage {
             topic: fields.topic,
-            message: fields.message.into_text(),
-            subject: fields.subject.as_deref().and_then(|subject| subject_of(subject, context)),
+            message: fields.message.masked().into_text(),
+            subject: fields.subject.as_deref().and_then(|subject| subject_of(&mask(subject), context)),
         };
         context.messaging.publish(message).await.map_err(|error| JobError::failed(error.to_string()))
     }

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use pumice_core::job_type::{ActionContext, FieldsOf, JobError, Performer};
 use pumice_core::ports::QueueMessage;
+use pumice_core::secret::holds_secret;
 use pumice_job_types::actions::sqs;
 
 /// Performs the action `sqs`.
@@ -16,10 +17,16 @@ impl Performer for Sqs {
         if let Some(fault) = fields.fault() {
             return Err(JobError::permanent(fault));
         }
+        // A mask in its place would make one id of several.
+        for (name, id) in [("dedup_id", &fields.dedup_id), ("group_id", &fields.group_id)] {
+            if id.as_deref().is_some_and(holds_secret) {
+                return Err(JobError::permanent(format!("{name} has a secret: name something else")));
+            }
+        }
         let is_given = |text: &String| !text.is_empty();
         let message = QueueMessage {
             queue: fields.queue,
-            message: fields.message.into_text(),
+            message: fields.message.masked().into_text(),
             delay: fields.delay.unwrap_or_default(),
             dedup_id: fields.dedup_id.filter(is_given),
             group_id: fields.group_id.filter(is_given),

@@ -56,7 +56,8 @@ async fn request(
     context: &ActionContext<'_>,
     fields: FieldsOf<webhook::Webhook>,
 ) -> Result<HttpRequest, JobError> {
-    let content = fields.body.unwrap_or_else(|| Content::Json(notice(context)));
+    // The body alone: a server may ask for a secret in the URL or a header.
+    let content = fields.body.unwrap_or_else(|| Content::Json(notice(context))).masked();
     let hook = hook(context, fields.url, fields.webhook_conn).await?;
     let mut all = fields.headers.unwrap_or_default();
     for (name, value) in &hook.headers {

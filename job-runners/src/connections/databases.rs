@@ -138,10 +138,15 @@ impl Kit<'_> {
         let local = path_word(&self.place.join("database"));
         let before = path_word(&self.place.join("before"));
         let object = word(file);
+        // On AWS, commands get no credentials unless their job asks.
+        let failed = format!(
+            "{{ echo {} >&2; exit 1; }}",
+            word(&format!("cannot copy {file}: on AWS a job needs aws_credentials: true for it"))
+        );
         self.script(
             "sqlite3",
             &format!(
-                "set -e\naws s3 cp --only-show-errors {object} {local}\ncp {local} {before}\nsqlite3 -bail -batch {local} \"$@\"\ncmp -s {local} {before} || aws s3 cp --only-show-errors {local} {object}\n"
+                "set -e\naws s3 cp --only-show-errors {object} {local} || {failed}\ncp {local} {before}\nsqlite3 -bail -batch {local} \"$@\"\ncmp -s {local} {before} || aws s3 cp --only-show-errors {local} {object} || {failed}\n"
             ),
         )
     }

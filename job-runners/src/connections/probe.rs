@@ -1,9 +1,11 @@
 //! Tests connections, as `pumice connections test` does: connects and logs in, and changes nothing.
 
+use std::net::{Ipv6Addr, ToSocketAddrs};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use pumice_core::address::is_forbidden;
 use pumice_core::connection::{
     AwsLogin, Family, Hook, Login, Mailer, Opened, OpenedConnection, SlackHook, SshLogin,
 };
@@ -105,6 +107,9 @@ async fn database(site: &Site, opened: &OpenedConnection, login: &Login) -> Trie
         let failure = asked.map_err(|_| late()).and_then(|asked| asked.map_err(|error| error.message));
         return Tried::of(what, failure.map_err(|why| mask(&why).into_owned()));
     }
+    if let Some(why) = forbidden(host).await {
+        return Tried::failed(format!("the login of {user} at {host}:{port}"), why);
+    }
     let (arguments, what): (&[&str], _) = match login.family {
         Family::Postgres | Family::Redshift => {
             (&["-c", "select 1"], format!("psql: {user} at {host}:{port}, select 1"))
@@ -144,6 +149,9 @@ async fn ssh(opened: &OpenedConnection, login: &SshLogin, probe: &Probe) -> Trie
     if target.starts_with('-') || target.is_empty() {
         return Tried::failed("the target", format!("{} is not a host or a repository", quoted(target)));
     }
+    if let Some(why) = forbidden(host_of(target)).await {
+        return Tried::failed(format!("the target {}", quoted(target)), why);
+    }
     let timeout = format!("-oConnectTimeout={SSH_TIMEOUT}");
     let (what, arguments): (_, Vec<&str>) = match opened.r#type {
         "git" => (format!("git ls-remote {target}"), vec!["ls-remote", "--", target]),
@@ -154,6 +162,33 @@ async fn ssh(opened: &OpenedConnection, login: &SshLogin, probe: &Probe) -> Trie
     let kind = if opened.r#type == "scp" { "ssh" } else { opened.r#type };
     let opened = OpenedConnection { r#type: kind, ..opened.clone() };
     Tried::of(what, by_client(&opened, &arguments).await)
+}
+
+/// The host of a target: of `user@host`, `host:path` or a URL.
+fn host_of(target: &str) -> &str {
+    let authority = target.split_once("://").map_or(target, |(_, rest)| rest);
+    let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let host = match host.strip_prefix('[') {
+        Some(address) => address.split(']').next().unwrap_or_default(),
+        // ssh takes an IPv6 address without brackets.
+        None if host.split('%').next().is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()) => host,
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    host.split('%').next().unwrap_or_default()
+}
+
+/// Why a host is not connected to: one of its addresses is never called. A name that is not found is left to the client, which
+/// says so.
+async fn forbidden(host: &str) -> Option<String> {
+    if host.is_empty() {
+        return None;
+    }
+    let place = (host.to_owned(), 0_u16);
+    let looking = tokio::task::spawn_blocking(move || place.to_socket_addrs());
+    let found = timeout(LIMIT, looking).await.ok()?.ok()?.ok()?;
+    let address = found.map(|address| address.ip()).find(|address| is_forbidden(*address))?;
+    Some(format!("its address {address} is link-local, where clouds hand out credentials: it is not called"))
 }
 
 /// Whether ssh reads a private key.
@@ -368,4 +403,50 @@ fn said(bytes: &[u8]) -> String {
         return "it failed without a word".to_owned();
     }
     text[text.ceil_char_boundary(text.len().saturating_sub(MAX_SAID))..].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn host_of_a_target_is_found_in_each_form() {
+        for (target, wanted) in [
+            ("host", "host"),
+            ("ann@host", "host"),
+            ("ann@host:/srv/a", "host"),
+            ("host:a/b@c", "host"),
+            ("ssh://ann@host:22/srv/a", "host"),
+            ("https://ann:word@host/a?b@c", "host"),
+            ("ann@10.0.0.1", "10.0.0.1"),
+            ("ann@fd00:ec2::254", "fd00:ec2::254"),
+            ("ann@fe80::1%eth0", "fe80::1"),
+            ("ann@[fe80::1%eth0]:/a", "fe80::1"),
+            ("ssh://[fd00:ec2::254]:22/a", "fd00:ec2::254"),
+            ("/srv/repository", ""),
+            ("file:///srv/repository", ""),
+        ] {
+            assert_eq!(host_of(target), wanted, "{target}");
+        }
+    }
+
+    #[tokio::test]
+    async fn link_local_target_is_never_called() {
+        for target in [
+            "root@169.254.169.254",
+            "169.254.169.254:a",
+            "2852039166",
+            "ssh://git@169.254.169.254/a",
+            "http://169.254.169.254/a",
+            "ann@fd00:ec2::254",
+            "ann@fe80::1%lo",
+            "[::ffff:169.254.169.254]:a",
+        ] {
+            let why = forbidden(host_of(target)).await.unwrap_or_default();
+            assert!(why.contains("is link-local"), "{target}: {why:?}");
+        }
+        for target in ["127.0.0.1", "ann@localhost:a", "none.invalid", "", "/srv/repository"] {
+            assert_eq!(forbidden(host_of(target)).await, None, "{target}");
+        }
+    }
 }

@@ -289,3 +289,17 @@ async fn files_of_the_payload_area_find_their_connections() {
     let kept = world.kept.objects();
     assert!(kept.values().any(|text| text == "of an exe g\n"), "{kept:?}");
 }
+
+#[tokio::test]
+async fn script_of_a_file_in_s3_that_cannot_copy_says_why() {
+    let world = world(&[], "");
+    let aws = world.folder.path().join("bin/aws");
+    std::fs::write(&aws, "#!/bin/sh\nexit 1").unwrap();
+    std::fs::set_permissions(&aws, std::fs::Permissions::from_mode(0o755)).unwrap();
+    world.connections.connection(
+        &json!({ "conn_id": "lite", "type": "sqlite3", "enabled": true, "host": "s3://bucket/it's.db" }),
+    );
+    let error = run(&world, "\"$LAVA_CONN_L\" 'select 1'", json!({ "L": "lite" })).await.unwrap_err();
+    let wanted = "cannot copy s3://bucket/it's.db: on AWS a job needs aws_credentials: true for it";
+    assert!(error.message.contains(wanted), "{error}");
+}

@@ -23,7 +23,7 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    /// The statements so far, `connect` and `close` among them.
+    /// The statements so far, `connect`, `transact` and `close` among them.
     pub(crate) fn given(&self) -> Vec<String> {
         lock(&self.given).clone()
     }
@@ -64,6 +64,10 @@ impl Session for Database {
             cells.into_iter().try_for_each(|row| rows.row(row)).map_err(DatabaseError::passing)?;
         }
         Ok(())
+    }
+
+    fn transact(&mut self) {
+        self.note("transact");
     }
 
     async fn close(self: Box<Self>) {

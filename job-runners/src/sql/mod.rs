@@ -209,7 +209,7 @@ impl Work<'_> {
         let mut session = connect(self.context, &self.parameters.conn_id, login).await?;
         let is_transaction = self.parameters.transaction == Some(true);
         if is_transaction {
-            command(&mut *session, "BEGIN").await?;
+            session.transact();
         }
         let done = self.all(&mut *session, sources).await;
         let end = async {

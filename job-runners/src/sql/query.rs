@@ -7,7 +7,7 @@ use pumice_core::job_type::{JobContext, JobError};
 use pumice_core::ports::{Cell, Rows};
 use pumice_core::problem::Invalid;
 use pumice_job_types::foreach::Item;
-use pumice_job_types::sql::is_select;
+use pumice_job_types::sql::{is_select, writes_file};
 use serde_json::{Number, Value};
 
 use super::{NoRows, connect, dialect, login, of_database};
@@ -41,6 +41,11 @@ pub(crate) async fn items(
         if !is_select(query, dialect(login.family)) {
             return Err(JobError::permanent(
                 "the query of the items must be a single select, and not a statement that may write",
+            ));
+        }
+        if writes_file(query, dialect(login.family)) {
+            return Err(JobError::permanent(
+                "the query of the items writes a file of the server, by `into outfile` or `into dumpfile`: it must only read",
             ));
         }
         let of_query = |error: &_| of_database("the query of the items: ".to_owned(), error);

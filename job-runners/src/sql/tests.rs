@@ -114,10 +114,10 @@ async fn files_of_the_payload_area_run_by_name() {
 async fn transaction_is_committed_or_rolled_back_as_a_whole() {
     let whole = world("sqli", json!("insert 1; insert 2"), json!({ "transaction": true }));
     done(run_in(&whole).await);
-    assert_eq!(whole.database.given()[1..], ["BEGIN", "insert 1", "insert 2", "COMMIT", "close"]);
+    assert_eq!(whole.database.given()[1..], ["transact", "insert 1", "insert 2", "COMMIT", "close"]);
     let broken = world("sqli", json!("insert 1; busy; insert 2"), json!({ "transaction": true }));
     run_in(&broken).await.unwrap_err();
-    assert_eq!(broken.database.given()[1..], ["BEGIN", "insert 1", "busy", "ROLLBACK"]);
+    assert_eq!(broken.database.given()[1..], ["transact", "insert 1", "busy", "ROLLBACK"]);
     let single = world("sqli", json!("insert 1; busy; insert 2"), json!({}));
     run_in(&single).await.unwrap_err();
     assert_eq!(single.database.given()[1..], ["insert 1", "busy"]);
@@ -261,6 +261,13 @@ async fn query_of_items_only_reads() {
     {
         let error = resolved_in(&world, query, 2).await.unwrap_err();
         assert!(error.message.contains("must be a single select") && !error.retryable, "{query}: {error}");
+    }
+    for query in ["select a into outfile '/tmp/a'", "select a /*! into dumpfile '/tmp/a' */"] {
+        let error = resolved_in(&world, query, 2).await.unwrap_err();
+        assert!(
+            error.message.contains("writes a file of the server") && !error.retryable,
+            "{query}: {error}"
+        );
     }
     assert_eq!(world.database.given(), given, "nothing is asked of the database");
 }

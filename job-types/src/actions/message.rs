@@ -1,6 +1,7 @@
 //! The messages of the actions `sns` and `sqs`, and the detail of `event`.
 
 use pumice_core::problem::{JsonPath, Problem};
+use pumice_core::secret::{mask, mask_fields};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -17,6 +18,18 @@ pub enum MessageBody {
 }
 
 impl MessageBody {
+    /// The same without secrets.
+    #[must_use]
+    pub fn masked(self) -> Self {
+        match self {
+            Self::Text(text) => Self::Text(mask(&text).into_owned()),
+            Self::Map(mut map) => {
+                mask_fields(&mut map);
+                Self::Map(map)
+            }
+        }
+    }
+
     /// The text that is sent.
     #[must_use]
     pub fn into_text(self) -> String {

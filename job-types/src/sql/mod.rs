@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 use crate::command_line::{self, Timed};
 use crate::words::check_keys;
 
-pub use split::{Dialect, Statement, first_word, is_select, split};
+pub use split::{Dialect, Statement, first_word, is_select, split, writes_file};
 
 pub use pumice_core::spec::{CsvDialect, Quoting};
 

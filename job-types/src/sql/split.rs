@@ -33,6 +33,8 @@ const OPENING: [&str; 6] = ["begin", "for", "if", "loop", "repeat", "while"];
 const BEFORE: [&str; 7] = ["atomic", "begin", "do", "else", "loop", "repeat", "then"];
 /// Words that begin a block outside of a routine (MariaDB, BEGIN END). A `begin` without them begins a transaction.
 const ANONYMOUS: [&str; 3] = ["begin", "not", "atomic"];
+/// Words behind `into` that name a file of the server.
+const TO_FILE: [&str; 2] = ["dumpfile", "outfile"];
 /// The kinds of handlers (MySQL, DECLARE ... HANDLER).
 const HANDLERS: [&str; 3] = ["continue", "exit", "undo"];
 
@@ -230,6 +232,35 @@ pub fn is_select(text: &str, dialect: Dialect) -> bool {
     let (Some(first), None) = (statements.next(), statements.next()) else { return false };
     let reads = ["select", "table", "values", "with"].contains(&&*first_word(first.text, dialect));
     reads || behind_comments(first.text, dialect).starts_with('(')
+}
+
+/// Whether a select writes its rows into a file of the server, which a read-only transaction of MySQL does not refuse (MySQL,
+/// SELECT ... INTO). The text of a comment that begins with `/*!` is carried out.
+#[must_use]
+pub fn writes_file(text: &str, dialect: Dialect) -> bool {
+    let bytes = text.as_bytes();
+    let (mut at, mut follows_into) = (0, false);
+    while at < bytes.len() {
+        let rest = &text[at..];
+        if let Some(carried_out) = ["/*!", "/*M!"].iter().find(|begin| rest.starts_with(**begin)) {
+            at += carried_out.len();
+            // A version follows.
+            at += text[at..].bytes().take_while(u8::is_ascii_digit).count();
+        } else if let Some(length) = quoted(rest, dialect, at > 0 && is_of_word(bytes[at - 1])) {
+            at += length;
+        } else if is_of_word(bytes[at]) {
+            let length = rest.bytes().take_while(|byte| is_of_word(*byte)).count();
+            let word = rest[..length].to_ascii_lowercase();
+            if follows_into && TO_FILE.contains(&&*word) {
+                return true;
+            }
+            follows_into = word == "into";
+            at += length;
+        } else {
+            at += 1;
+        }
+    }
+    false
 }
 
 /// The first word of a statement, in small letters; empty when it begins with anything else.
@@ -502,6 +533,27 @@ mod tests {
             ("", false),
         ] {
             assert_eq!(is_select(sql, POSTGRES), wanted, "{sql}");
+        }
+    }
+
+    #[test]
+    fn select_into_a_file_of_the_server_is_known() {
+        for (sql, wanted) in [
+            ("select 1 into outfile '/tmp/a'", true),
+            ("SELECT 1 INTO\n/* there */ DUMPFILE '/tmp/a'", true),
+            ("select a into outfile '/tmp/a' from t", true),
+            ("(select 1 into outfile '/tmp/a') union select 2", true),
+            ("select 1 /*!50000 into*/ outfile '/tmp/a'", true),
+            ("select 1 /*!50000into outfile '/tmp/a' */", true),
+            ("select 1 /*M!100100 into dumpfile '/tmp/a' */", true),
+            ("select 1 /* into outfile '/tmp/a' */", false),
+            ("select 1 -- into outfile '/tmp/a'\n", false),
+            ("select 'into outfile', `into` , `outfile` from t", false),
+            ("select outfile from t", false),
+            ("select 1 into @a", false),
+            ("select into_ outfile from t", false),
+        ] {
+            assert_eq!(writes_file(sql, MYSQL), wanted, "{sql}");
         }
     }
 

@@ -8,8 +8,8 @@ use pumice_core::audit::{
     kept, kept_changes, kept_targets, kept_text,
 };
 use pumice_core::ports::Doc;
-use pumice_core::secret::{MASK, seeming_secrets};
-use pumice_core::spec::Settings;
+use pumice_core::secret::{MASK, mark_names, seeming_secrets};
+use pumice_core::spec::{RealmSpec, Settings};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -119,6 +119,13 @@ impl Act {
             return;
         }
         self.touched(kind, of.name.clone());
+        // The entry of an act that marks names and puts values under them must not have these.
+        if kind == "realm"
+            && !self.is_dry
+            && let Some(Ok(realm)) = after.map(|after| RealmSpec::stored(after.clone(), &[]))
+        {
+            mark_names(&realm.settings.redact);
+        }
         let fields = match kind {
             "connection" => {
                 crate::connections::masked(fields, before.unwrap_or(&none), after.unwrap_or(&none))

@@ -304,6 +304,63 @@ fn sql_jobs_and_queries_work_on_mariadb() {
     serves_jobs(&Server::mariadb());
 }
 
+/// The numbers in a table after a job that is one transaction and whose last statement fails.
+fn left(server: &Server, text: &str) -> String {
+    let make = "drop table if exists k; create table k (a int); insert into k values (0)";
+    let made = run(&json!([server.connection(json!({})), sqli(json!(make), json!({}))]), "load");
+    assert!(made.status.success(), "{made:?}");
+    let load = sqli(json!(format!("{text}; select nope")), json!({ "transaction": true }));
+    let why = reason(&json!([server.connection(json!({})), load]));
+    assert!(why.contains("nope"), "{text}: {why}");
+    let shown = rows(server, "select a from k order by a");
+    shown.lines().skip(1).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn transaction_ended_by_its_text_begins_anew() {
+    let (one, two) = ("insert into k values (1)", "insert into k values (2)");
+    let both = [
+        (format!("{one}; {two}"), "0"),
+        (format!("{one}; commit; {two}"), "0 1"),
+        (format!("{one}; rollback; {two}"), "0"),
+        (format!("{one}; commit; begin; {two}"), "0 1"),
+        (format!("{one}; commit; begin; {two}; commit; insert into k values (3)"), "0 1 2"),
+    ];
+    // A statement that commits by itself commits what stands before it, and nothing that follows.
+    let of_mariadb = [
+        (format!("truncate table k; {one}; {two}"), ""),
+        (format!("{one}; create or replace table k2 (a int); {two}"), "0 1"),
+        (format!("{one}; alter table k add column b int default 0; insert into k (a) values (2)"), "0 1"),
+        (format!("{one}; lock tables k write; {two}; unlock tables; insert into k values (3)"), "0 1 2"),
+        (format!("{one}; set autocommit = 1; insert into k values (2)"), "0 1"),
+        (format!("{one}; start transaction; {two}"), "0 1"),
+    ];
+    let of_postgres = [
+        (format!("truncate table k; {one}; {two}"), "0"),
+        (format!("{one}; create table k2 (a int); {two}"), "0"),
+        (format!("{one}; -- the first\ncommit; {two}"), "0 1"),
+        (format!("{one}; commit and chain; {two}"), "0 1"),
+    ];
+    for (server, own) in [(Server::postgres(), &of_postgres[..]), (Server::mariadb(), &of_mariadb[..])] {
+        for (text, kept) in both.iter().chain(own) {
+            assert_eq!(left(&server, text), *kept, "{} {text}", server.kind);
+        }
+    }
+}
+
+#[test]
+fn statement_is_committed_whatever_the_server_has_as_default() {
+    let server = Server::mariadb();
+    let socket = server._folder.path().join("s");
+    let mut client = Command::new("mariadb");
+    client.args(["--no-defaults", "-u", "root"]).arg(format!("--socket={}", socket.display()));
+    ran(client.args(["-e", "set global autocommit = 0"]));
+    let make = "create table c (a int); insert into c values (1)";
+    let made = run(&json!([server.connection(json!({})), sqli(json!(make), json!({}))]), "load");
+    assert!(made.status.success(), "{made:?}");
+    assert_eq!(rows(&server, "select a from c"), "a\n1\n");
+}
+
 /// A realm in a folder with the connection, for people.
 fn tested(server: &Server, change: Value) -> (Option<i32>, Value) {
     let folder = tempfile::tempdir().expect("a folder");

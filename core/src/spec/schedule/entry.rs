@@ -11,7 +11,7 @@ use super::times::{BadCrontab, Bound, Crontab, Timezone};
 use crate::duration::Span;
 use crate::globals::is_reserved_global;
 use crate::number::Count;
-use crate::problem::{kind, show};
+use crate::problem::{given, show};
 use crate::schema::{check, schema_of};
 use crate::spec::Overlap;
 use crate::text::quoted;
@@ -185,9 +185,7 @@ impl ScheduleEntry {
         }
         // A list would be read as the fields of an entry, in their order.
         if !value.is_object() {
-            let got =
-                if value.is_null() { "null".to_owned() } else { format!("{} {}", kind(value), show(value)) };
-            return Err(format!("expected a string or an object, got {got}"));
+            return Err(format!("expected a string or an object, got {}", given(value)));
         }
         let entry = Self::deserialize(value).map_err(|error| mistakes(value).unwrap_or(error.to_string()))?;
         broken_rule(value).map_or(Ok(entry), Err)
