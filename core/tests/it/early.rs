@@ -45,7 +45,7 @@ fn slot_whose_run_waits_is_next_and_not_last() {
         json!("*/5 * * * *"),
         json!({ "every": "20s" }),
         json!({ "every": "20s", "from": "2026-07-01T09:00:05Z" }),
-        json!({ "every": "20s", "max_runs": 6 }),
+        json!({ "every": "20s", "max_runs": 7 }),
         json!({ "at": "2026-07-01T10:01:30Z" }),
         json!({ "at": ["2026-07-01T10:00:30Z", "2026-07-01T10:02:30Z"] }),
         json!({ "crontab": "* * * * *", "jitter": "50s" }),
@@ -56,7 +56,8 @@ fn slot_whose_run_waits_is_next_and_not_last() {
         let most = planned.spec.max_runs.map_or(usize::MAX, |max| max.as_u32() as usize);
         let mut timetable = swept(&plan, 0);
         let since = timetable.cursors[0].since;
-        let slots = planned.entry(since).slots(since).map(|slot| slot.at).take(most);
+        let entry = planned.entry(since);
+        let slots = entry.slots(since).map(|slot| slot.at).take(most);
         let slots: Vec<Instant> = slots.take_while(|slot| *slot < after(3_600)).collect();
         for second in 1..400 {
             let now = after(second);
