@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use pumice_core::engine::{Engine, Halt, Housekeeper, Limits, Triggers};
 use pumice_core::ids::WorkerName;
 use pumice_core::job_type::{Runners, Site};
-use pumice_core::ports::{Clock, ScheduleStore, StoreError};
+use pumice_core::ports::{Clock, JobStore, ScheduleStore, StoreError};
 use pumice_host::{Engines, SystemClock, Taking, WorkerLoop};
 use tokio::task::JoinSet;
 
@@ -146,10 +146,14 @@ impl Workers {
         watch_buckets(self.database.clone(), triggers, home, self.site.settings.s3trigger_settle.get())
     }
 
-    /// Makes an engine for each worker that has a job; at the start also for each that has a message.
+    /// Makes an engine for each worker that has a job, and for the one that performs the actions of broken limits; at the start
+    /// also for each that has a message.
     async fn find_workers(&self, first: bool) -> Result<(), StoreError> {
         let names = if self.options.workers.is_empty() {
-            self.database.worker_names(first).await?
+            let mut names = self.database.worker_names(first).await?;
+            let realm = self.database.realm().await?;
+            names.extend(self.site.settings.over(&realm.settings).on_late_worker);
+            names
         } else {
             self.options.workers.clone()
         };

@@ -26,8 +26,10 @@ const UNREADABLE: &str = "pumice::unreadable";
 const SWEEP: &str = "pumice::sweep";
 /// The target of the events about messages that could not be sent.
 const UNSENT: &str = crate::queue::UNSENT;
+/// The target of the events about broken limits of schedules.
+const LATE: &str = "pumice::late";
 /// All of them: the lines that alarms need are logged under any filter.
-const WITH_METRICS: [&str; 6] = [RUN, METRICS, REFUSED, UNREADABLE, SWEEP, UNSENT];
+const WITH_METRICS: [&str; 7] = [RUN, METRICS, REFUSED, UNREADABLE, SWEEP, UNSENT, LATE];
 
 /// Logs to standard output from now on: what `PUMICE_LOG` says, as in `debug` or `pumice_core=trace`;
 /// `info` of Pumice's own unless it says something. The end of a run is logged with its metrics. The environment names the
@@ -94,6 +96,7 @@ impl Lines {
             REFUSED => metrics::add_count(&mut fields.0, "Refused", at),
             UNREADABLE => metrics::add_count(&mut fields.0, "Unreadable", at),
             UNSENT => metrics::add_count(&mut fields.0, "Unsent", at),
+            LATE => metrics::add_count(&mut fields.0, "Late", at),
             SWEEP => metrics::add_sweep(&mut fields.0, at),
             _ => {}
         }

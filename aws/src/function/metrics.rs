@@ -15,13 +15,14 @@ const BY_REALM: &[&[&str]] = &[&["prefix", "realm"]];
 const BY_OUTCOME: &[&[&str]] = &[&["prefix", "realm", "worker", "status"]];
 
 /// All metrics of the namespace `Pumice`. Alarms and the dashboard of template.yaml find them by these dimensions.
-pub const METRICS: [Metric; 8] = [
+pub const METRICS: [Metric; 9] = [
     ("Runs", BY_OUTCOME),
     ("RunTime", BY_OUTCOME),
     ("Delay", BY_OUTCOME),
     ("Refused", &[&["prefix", "realm"], &["prefix", "realm", "reason"]]),
     ("Unreadable", BY_REALM),
     ("Unsent", BY_REALM),
+    ("Late", BY_REALM),
     ("Sweeps", BY_REALM),
     ("Due", BY_REALM),
 ];
@@ -128,6 +129,7 @@ mod tests {
             (line(json!({ "reason": "bad_request", "count": 3 }), &count("Refused")), vec!["Refused"]),
             (line(json!({ "count": 1_000 }), &count("Unreadable")), vec!["Unreadable"]),
             (line(json!({ "count": 2 }), &count("Unsent")), vec!["Unsent"]),
+            (line(json!({ "count": 1, "job_id": "etl/a" }), &count("Late")), vec!["Late"]),
             (line(json!({ "swept": 7, "started": 1 }), &add_sweep), vec!["Sweeps", "Due"]),
         ]
     }

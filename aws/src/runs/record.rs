@@ -355,6 +355,7 @@ mod tests {
             run_id: Some(run().run_id),
             status: Some(Status::Running),
             why: "w".to_owned(),
+            worker: Some(run().worker),
         }
     }
 

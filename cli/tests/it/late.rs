@@ -279,3 +279,34 @@ fn limit_that_is_up_without_a_server_is_reported_by_the_next() {
     let _server = pumice.serve();
     alert(&pumice, "finish_by", "noted");
 }
+
+/// The worker of the job is out in the first case: nothing serves it.
+#[test]
+fn worker_that_the_realm_names_performs_the_actions() {
+    for options in [&["--worker", "ops"][..], &[]] {
+        let realm = json!({ "realm": "test", "config": { "ON_LATE_WORKER": "ops" } });
+        let entry = json!({ "at": soon(2), "must_start": 1, "finish_by": 2 });
+        let value = json!("{{ job.worker }} {{ late.limit }}");
+        let actions = json!([{ "action": "state", "state_id": "noted", "value": value }]);
+        let slow = with(shell("slow", "sleep 30"), &json!({ "schedule": entry, "on_late": actions }));
+        let worker = slow["worker"].as_str().expect("a name").to_owned();
+        let pumice = applied(&json!([realm, slow]));
+        let _server = pumice.serve_with(options);
+        let limit = if options.is_empty() { "finish_by" } else { "must_start" };
+        let (alert, noted) = alert(&pumice, limit, "noted");
+        assert_eq!(alert["worker"], "ops", "{alert:#}");
+        let noted = noted.as_str().expect("a text");
+        assert!(noted.starts_with(&format!("{worker} ")), "{noted}");
+    }
+}
+
+#[test]
+fn lava_worker_cannot_be_named_for_the_actions() {
+    let pumice = Pumice::new();
+    let config = json!({ "ON_LATE_WORKER": "gp", "FOREIGN_WORKERS": "gp" });
+    pumice.write("realm.json", json!({ "realm": "test", "config": config }).to_string());
+    for command in ["check", "apply"] {
+        let reported = refused(&pumice, &[command, "realm.json"]);
+        assert!(reported.contains("gp is a lava worker by FOREIGN_WORKERS"), "{reported}");
+    }
+}

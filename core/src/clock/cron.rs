@@ -21,8 +21,8 @@ const SECOND: TimeDelta = TimeDelta::seconds(1);
 /// A crontab that can be asked when it is due.
 #[derive(Clone, Debug)]
 pub struct Cron {
-    /// `None` for `@reboot`, which names no time.
-    pattern: Option<Box<croner::Cron>>,
+    /// Due when any of them is; none for `@reboot`, which names no time.
+    patterns: Box<[croner::Cron]>,
     /// Whether its hour field begins with `*`.
     counts_hours: bool,
     /// Whether no month has any of its days, as with the 30th of February: a search would go through all years.
@@ -59,21 +59,22 @@ impl Cron {
     /// Whether it names no time, but the start of the service (crontab(5), @reboot).
     #[must_use]
     pub fn is_reboot(&self) -> bool {
-        self.pattern.is_none()
+        self.patterns.is_empty()
     }
 
     /// A crontab as a spec has it.
     #[must_use]
     pub fn new(crontab: &Crontab) -> Self {
         let counts_hours = counts_hours(crontab);
+        let text = crontab.pattern();
         // A crontab was read in these words before.
-        let pattern: Option<Box<croner::Cron>> =
-            crontab.pattern().and_then(|pattern| pattern.parse().ok()).map(Box::new);
-        let never = match (&pattern, crontab.pattern()) {
+        let patterns: Box<[croner::Cron]> =
+            text.iter().flat_map(|text| apart(text)).filter_map(|text| text.parse().ok()).collect();
+        let never = match (patterns.first(), text) {
             (Some(pattern), Some(text)) if !text.starts_with('@') => !names_a_day(pattern, &text),
             _ => false,
         };
-        Self { pattern, counts_hours, never }
+        Self { patterns, counts_hours, never }
     }
 
     /// The first slot after an instant. An entry whose hour field begins with `*` counts real hours: it is due at each
@@ -152,9 +153,29 @@ impl Cron {
         if self.never {
             return None;
         }
-        let next = self.pattern.as_ref()?.find_next_occurrence(&local.and_utc(), false);
-        next.ok().map(|next: DateTime<Utc>| next.naive_utc())
+        let next = |pattern: &croner::Cron| pattern.find_next_occurrence(&local.and_utc(), false).ok();
+        self.patterns.iter().filter_map(next).min().map(|next: DateTime<Utc>| next.naive_utc())
     }
+}
+
+/// Whether a field of days names the last day of the month, and whether the last weekday.
+pub(super) fn last_days(days: &str) -> (bool, bool) {
+    let has = |wanted: &str| days.split(',').any(|item| item.eq_ignore_ascii_case(wanted));
+    (has("L"), has("LW"))
+}
+
+/// The crontab as texts of which croner reads each right: it takes a list with both `L` and `LW` for `LW` alone.
+fn apart(text: &str) -> Vec<String> {
+    let fields: Vec<&str> = text.split_whitespace().collect();
+    let [minutes, hours, days, months, weekdays] = fields[..] else { return vec![text.to_owned()] };
+    if last_days(days) != (true, true) {
+        return vec![text.to_owned()];
+    }
+    let without = |left_out: &str| {
+        let items = days.split(',').filter(|item| !item.eq_ignore_ascii_case(left_out));
+        format!("{minutes} {hours} {} {months} {weekdays}", items.collect::<Vec<_>>().join(","))
+    };
+    vec![without("L"), without("LW")]
 }
 
 /// How many days each month may have.

@@ -29,7 +29,8 @@ pub use hold::{EntryPause, HeldTimetable, HoldOutcome};
 pub use limits::{LimitKind, PAUSED_BY, Runs, Watched};
 pub use outage::{Recovery, after_outage};
 pub use planned::{
-    BadEntry, JobSchedule, PlannedEntry, digest, is_clock_changed, is_schedule, is_scheduled, rules_of,
+    BadEntry, JobSchedule, NO_SERVICE, PlannedEntry, digest, is_clock_changed, is_schedule, is_scheduled,
+    rules_of,
 };
 pub use preview::{Standing, Touched, Upcoming, local, standings, utc};
 pub use superseded::Superseded;

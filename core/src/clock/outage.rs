@@ -22,7 +22,7 @@ pub struct Recovery {
     pub in_time: Vec<Slot>,
     /// Whether it missed more than it may make up for, and waits to be resumed.
     pub halts: bool,
-    /// Why it starts nothing anyway.
+    /// Why it starts nothing anyway, at the end of the outage.
     pub silence: Option<String>,
 }
 
@@ -36,7 +36,8 @@ impl Recovery {
 }
 
 /// The recovery of each entry of a job when nothing looks at the clock between two times, by order. `now` is when the
-/// question is asked: entries that are paused then start nothing.
+/// question is asked: entries that are paused then start nothing until their pause ends, which may be before the outage or
+/// within it.
 #[must_use]
 pub fn after_outage(
     plan: &JobSchedule,
@@ -46,14 +47,15 @@ pub fn after_outage(
 ) -> Vec<Recovery> {
     let (from, to) = down;
     let standings = standings(plan, timetable, now);
-    let silences: Vec<Option<String>> = standings.iter().map(|standing| standing.silence()).collect();
+    let silences: Vec<Option<String>> = standings.iter().map(|standing| standing.silence_at(to)).collect();
     let at_from = |standing: &super::preview::Standing<'_>| {
         let Some(planned) = standing.planned else { return standing.cursor.clone() };
         let entry = planned.entry(standing.cursor.since);
         // It was looked at up to the moment before.
         let next = entry.next(from - planned.jitter - TimeDelta::microseconds(1)).map(|slot| slot.at);
         let fingerprint = planned.fingerprint.clone();
-        Cursor { fingerprint, next, last: None, ahead: Vec::new(), trouble: None, ..standing.cursor.clone() }
+        let woken = standing.cursor.awake(&entry, from - planned.jitter);
+        Cursor { fingerprint, next, last: None, ahead: Vec::new(), trouble: None, ..woken }
     };
     let cursors = standings.iter().map(at_from).collect();
     let before = Timetable { changed: None, superseded: Vec::new(), cursors, ..timetable.clone() };
@@ -68,7 +70,12 @@ pub fn after_outage(
         let missed = standings[entry].planned.and_then(|planned| {
             let cursor = &before.cursors[entry];
             let asked = planned.entry(cursor.since);
-            let due = cursor.due(&asked, planned.missing, to - jitter, TimeDelta::zero())?;
+            let due = cursor.awake(&asked, to - jitter).due(
+                &asked,
+                planned.missing,
+                to - jitter,
+                TimeDelta::zero(),
+            )?;
             due.missed
         });
         let halts = looked.next.cursors[entry].state == State::Halted && silence.is_none();

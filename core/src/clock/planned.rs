@@ -24,6 +24,9 @@ use crate::text::quoted;
 /// Namespace of what follows from an entry or a job's id; never to be changed.
 const ENTRIES: Uuid = Uuid::from_u128(0x1c9a_7f52_64be_4e0f_8a37_55d3_0be1_92c6);
 
+/// Why an entry that is due when the service starts is never due on AWS.
+pub const NO_SERVICE: &str = "@reboot is the start of `pumice serve`, and on AWS no service starts";
+
 /// An entry of a job's schedule with all that decides when it starts.
 #[derive(Clone, Debug)]
 pub struct PlannedEntry {
@@ -113,6 +116,17 @@ impl JobSchedule {
             made_by: None,
             superseded: Vec::new(),
         }
+    }
+
+    /// The same in a realm where no service starts, as on AWS: an entry that is due with one cannot be used.
+    #[must_use]
+    pub fn without_service(mut self) -> Self {
+        let waits =
+            |entry: &&mut Result<PlannedEntry, BadEntry>| entry.as_ref().is_ok_and(PlannedEntry::is_reboot);
+        for entry in self.entries.iter_mut().filter(waits) {
+            *entry = Err(BadEntry(NO_SERVICE.to_owned()));
+        }
+        self
     }
 
     /// Whether an entry that can be used starts the job on each host.

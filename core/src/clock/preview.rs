@@ -1,6 +1,6 @@
 //! The coming starts of a schedule: pure rules, over the functions that fire.
 
-use chrono::{Offset, SecondsFormat, TimeDelta, TimeZone};
+use chrono::{Offset, SecondsFormat, SubsecRound, TimeDelta, TimeZone};
 use chrono_tz::Tz;
 
 use super::cron::{ClockChange, Slot};
@@ -26,9 +26,11 @@ pub struct Standing<'a> {
     pub overdue: Vec<Slot>,
     /// That of them whose start is not late by the jitter: the one of an entry that starts its job as soon as it is seen.
     pub at_once: Option<Timestamp>,
-    /// The last slot that was started or passed over, as far as that is known.
+    /// Slots whose runs were made ahead of their time and wait for it, in order.
+    pub waiting: Vec<Timestamp>,
+    /// The last slot that was started or passed over, as far as that is known: none that is still to come.
     pub last: Option<Timestamp>,
-    /// How many starts were made, as far as that is known.
+    /// How many starts were made, as far as that is known, without those that wait.
     pub started: u32,
     /// Why its spec cannot be used, or why its last start was refused.
     pub trouble: Option<String>,
@@ -48,7 +50,9 @@ pub fn standings<'a>(plan: &'a JobSchedule, timetable: &Timetable, now: Timestam
             |known: &&Cursor| known.fingerprint == cursor.fingerprint && known.given == cursor.given;
         let at_place = timetable.cursors.get(entry).filter(is_same);
         let stored = at_place.or_else(|| timetable.cursors.iter().find(is_same));
-        let (last, started) = stored.map_or((None, 0), |known| (known.last, known.started));
+        let usable = planned.as_ref().ok();
+        let (last, started) = stored.map_or((None, 0), |known| begun(known, usable, now));
+        let waiting = waiting(&cursor, usable, now);
         let trouble = match planned {
             Ok(_) => {
                 let stored = at_place.and_then(|known| known.trouble.clone());
@@ -58,9 +62,10 @@ pub fn standings<'a>(plan: &'a JobSchedule, timetable: &Timetable, now: Timestam
         };
         Standing {
             entry,
-            planned: planned.as_ref().ok(),
+            planned: usable,
             overdue: overdue.collect(),
             at_once,
+            waiting,
             last,
             started,
             trouble,
@@ -68,6 +73,35 @@ pub fn standings<'a>(plan: &'a JobSchedule, timetable: &Timetable, now: Timestam
         }
     };
     entries.map(standing).collect()
+}
+
+/// The slots whose runs were made ahead of their time, which is still to come, in order. On each of several hosts it is one.
+fn waiting(cursor: &Cursor, planned: Option<&PlannedEntry>, now: Timestamp) -> Vec<Timestamp> {
+    let jitter = planned.map_or(TimeDelta::zero(), |planned| planned.jitter);
+    let made = cursor.ahead.iter().filter(|made| made.at > now).map(|made| made.at - jitter);
+    let mut slots: Vec<Timestamp> = made.collect();
+    slots.sort_unstable();
+    slots.dedup();
+    slots
+}
+
+/// The last slot of an entry that was started or passed over, and how many starts there were. The record counts runs that
+/// were made ahead of their time, of which nothing has begun.
+fn begun(known: &Cursor, planned: Option<&PlannedEntry>, now: Timestamp) -> (Option<Timestamp>, u32) {
+    let waiting = waiting(known, planned, now);
+    let started = known.started.saturating_sub(u32::try_from(waiting.len()).unwrap_or(u32::MAX));
+    let jitter = planned.map_or(TimeDelta::zero(), |planned| planned.jitter);
+    let before = waiting.first().map(|first| *first - TimeDelta::microseconds(1));
+    let latest = before.into_iter().chain([now - jitter]).min().unwrap_or(now);
+    if known.last.is_none_or(|last| last <= latest) {
+        return (known.last, started);
+    }
+    // All slots up to the last of the record were started or passed over, since the entry was first seen.
+    let first = known.since.trunc_subsecs(0) + TimeDelta::seconds(1);
+    let last = planned
+        .filter(|_| first <= latest)
+        .and_then(|planned| planned.entry(known.since).last(first, latest).map(|slot| slot.at));
+    (last, started)
 }
 
 fn error_text(error: &super::planned::BadEntry) -> String {
@@ -85,7 +119,7 @@ impl<'a> Standing<'a> {
             _ if self.planned.is_none() => "broken",
             State::Disabled => "disabled",
             State::Active if self.planned.is_some_and(PlannedEntry::is_reboot) => "reboot",
-            State::Active if self.cursor.next.is_none() && self.overdue.is_empty() => "over",
+            State::Active if self.next_slot().is_none() => "over",
             State::Active => "active",
         }
     }
@@ -117,6 +151,29 @@ impl<'a> Standing<'a> {
         Some(told)
     }
 
+    /// The same at a time to come: a pause may have ended by then.
+    #[must_use]
+    pub fn silence_at(&self, at: Timestamp) -> Option<String> {
+        let jitter = self.planned.map_or(TimeDelta::zero(), |planned| planned.jitter);
+        match self.cursor.state {
+            State::Paused { until: Some(until), .. } if until <= at - jitter => None,
+            _ => self.silence(),
+        }
+    }
+
+    /// The next slot that is started: one that is overdue, one whose run waits for its time, or one to come.
+    #[must_use]
+    pub fn next_slot(&self) -> Option<Timestamp> {
+        match self.cursor.state {
+            State::Active => {
+                let overdue = self.overdue.first().map(|slot| slot.at);
+                overdue.into_iter().chain(self.waiting.first().copied()).chain(self.cursor.next).min()
+            }
+            State::Paused { until: Some(until), .. } => self.upcoming(until).next().map(|slot| slot.at),
+            _ => None,
+        }
+    }
+
     /// The entry as it is asked when it is due; `None` where its spec cannot be used.
     #[must_use]
     pub fn asked(&self) -> Option<Entry> {
@@ -136,11 +193,10 @@ impl<'a> Standing<'a> {
             _ => return none,
         };
         // A run that was made ahead of its time is still to come.
-        let ahead = cursor.ahead.iter().filter(|made| made.at > now).map(|made| made.at - planned.jitter);
-        let first = ahead.chain(cursor.next).min();
+        let first = self.waiting.first().copied().into_iter().chain(cursor.next).min();
         let next = first.and_then(|first| entry.next(first - TimeDelta::seconds(1)));
         let max = planned.spec.max_runs.map(|max| max.as_u32());
-        let waiting = u32::try_from(cursor.ahead.iter().filter(|made| made.at > now).count()).unwrap_or(0);
+        let waiting = u32::try_from(self.waiting.len()).unwrap_or(0);
         // The cursor counts what is overdue and what was made ahead as started.
         let left = max.map(|max| max.saturating_sub(cursor.started).saturating_add(waiting));
         Upcoming { overdue: self.overdue.clone().into_iter(), entry: Some(entry), next, left }

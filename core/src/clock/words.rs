@@ -1,5 +1,6 @@
 //! An entry of a schedule in words.
 
+use super::cron::last_days;
 use super::planned::PlannedEntry;
 use crate::spec::{Crontab, Limit, Nodes, OneOrMany, RecurrenceSpec, ScheduleEntry, Shift};
 
@@ -108,10 +109,12 @@ fn crontab_in_words(crontab: &Crontab) -> String {
     words =
         words.replace("at every ", "every ").replace(", of ", " of ").replace(WEEKDAYS, "Monday to Friday");
     // croner takes both for the last day.
-    let days = crontab.as_str().split_whitespace().nth(2).unwrap_or_default();
-    if days.split(',').any(|day| day.eq_ignore_ascii_case("LW")) {
-        words = words.replace("the last day of the month", "the last weekday of the month");
-    }
+    let last = match last_days(crontab.as_str().split_whitespace().nth(2).unwrap_or_default()) {
+        (_, false) => "the last day of the month",
+        (false, true) => "the last weekday of the month",
+        (true, true) => "the last day and the last weekday of the month",
+    };
+    words = words.replace("the last day of the month", last);
     if every_day && one_time { format!("each day {words}") } else { words }
 }
 
@@ -152,6 +155,8 @@ mod tests {
             ("0 0 L * *", "at 00:00, on the last day of the month"),
             ("0 0 LW * *", "at 00:00, on the last weekday of the month"),
             ("0 0 lw * *", "at 00:00, on the last weekday of the month"),
+            ("0 0 L,LW * *", "at 00:00, on the last day and the last weekday of the month"),
+            ("0 0 lw,l * *", "at 00:00, on the last day and the last weekday of the month"),
             ("0 0 15W * *", "at 00:00, on the weekday nearest day 15"),
             ("0 0 * * 5#2", "at 00:00, on the 2nd Friday of the month"),
             ("0 0 * * 5L", "at 00:00, on the last Friday of the month"),

@@ -150,7 +150,10 @@ impl TemplateContext {
         let given = self.job.iter().filter(|(name, _)| !matches!(name.as_str(), "globals" | "state"));
         let given = given.map(|(name, value)| (name.clone(), value.clone().into()));
         let defaults = self.defaults().map(|(name, value)| (name.to_owned(), value.into()));
-        let job = given.chain(defaults).chain([
+        // Another worker may perform the actions of a broken limit, and the spec is pinned for that one.
+        let own = self.late.as_ref().and_then(|late| late.worker.as_ref());
+        let own = own.map(|worker| ("worker".to_owned(), TemplateValue::text(worker.as_str())));
+        let job = given.chain(defaults).chain(own).chain([
             ("globals".to_owned(), globals.clone()),
             ("state".to_owned(), state.clone()),
             ("realm".to_owned(), TemplateValue::text(self.realm_name.as_str())),

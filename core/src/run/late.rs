@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::status::Status;
 use crate::Timestamp;
 use crate::clock::LimitKind;
-use crate::ids::RunId;
+use crate::ids::{RunId, WorkerName};
 use crate::spec::Timezone;
 
 /// The limit of a schedule's entry that was broken: what templates of `on_late` actions see as `late`. A run that has it
@@ -43,4 +43,7 @@ pub struct Late {
     pub status: Option<Status>,
     /// The finding, in a sentence.
     pub why: String,
+    /// The job's own worker, where the realm has another one perform these actions: the record and its spec name that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<WorkerName>,
 }

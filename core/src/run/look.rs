@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 
 use super::record::Run;
 use super::status::Status;
-use super::waits::MAX_LULL;
+use super::waits::{DUTIES, MAX_LULL};
 use crate::Timestamp;
 use crate::duration::Span;
 use crate::ids::HostId;
@@ -146,6 +146,15 @@ impl Run {
         let is_stopped = self.status == Status::Cancelled && self.ts_start.is_none();
         let has_asker = self.stopped_by.is_some() || self.replaced_by.is_some();
         is_by_the_clock && is_stopped && !has_asker && !self.is_child()
+    }
+
+    /// Since when the actions of an alert wait for their worker, where that is longer than a worker needs: it is out, or has
+    /// no queue.
+    #[must_use]
+    pub fn undone_since(&self, now: Timestamp) -> Option<Timestamp> {
+        let is_left = self.duties.is_some() && self.lease.as_ref().is_none_or(|lease| lease.until <= now);
+        let is_alert = self.late.is_some() && is_left;
+        self.ts_end.filter(|end| is_alert && *end + DUTIES.delta() <= now)
     }
 
     /// Whether it waits for what others see to: its queue, which has its message, or the run that holds its job's lock.

@@ -538,6 +538,7 @@ mod tests {
             run_id: None,
             status: None,
             why: "w".to_owned(),
+            worker: None,
         }
     }
 

@@ -9,7 +9,7 @@ use super::look::{HOST, Look, NOT_ENABLED, is_suspended, look_on};
 use super::reason::split_way;
 use super::record::Run;
 use super::status::Status;
-use super::waits::WAKE_GRACE;
+use super::waits::{DUTIES, WAKE_GRACE};
 use super::words::{not_served, ordinal, whole};
 use crate::Timestamp;
 use crate::duration::Span;
@@ -381,32 +381,12 @@ impl Explainer<'_> {
 
     /// A run that a worker may start now.
     fn ready(&self) -> Explained {
-        let (run, workers) = (self.run, &self.facts.workers);
+        let run = self.run;
         if let Some(host) = run.host.as_ref().filter(|_| run.is_addressed()) {
             return self.for_host(host);
         }
-        if workers.is_served == Some(false) {
-            return explained(Cause::NoWorker, "nothing serves this folder: `pumice serve` runs it");
-        }
-        if let Some(sentence) = not_served(&run.worker, &workers.serves) {
+        if let Some(sentence) = self.no_worker() {
             return explained(Cause::NoWorker, sentence);
-        }
-        if let Some(stopping) = self.stopping() {
-            return explained(Cause::NoWorker, format!("{stopping}; `pumice serve` runs it after that"));
-        }
-        if workers.without_queue {
-            let worker = &run.worker;
-            return explained(
-                Cause::NoWorker,
-                format!("worker {worker} has no queue in this realm: nothing can take it"),
-            );
-        }
-        if let (0, Some(seen)) = (workers.alive, workers.last_seen) {
-            let (worker, seen) = (&run.worker, self.past(seen));
-            return explained(
-                Cause::NoWorker,
-                format!("no worker {worker} is alive: the last was seen at {seen}"),
-            );
         }
         if let Some(due) = run.due_at.filter(|due| *due + FORGOTTEN.delta() < self.now) {
             let due = self.past(due);
@@ -416,6 +396,25 @@ impl Explainer<'_> {
             );
         }
         explained(Cause::Queue, format!("it may start: {}", self.taker()))
+    }
+
+    /// Why no worker takes a message about the run, as far as that is known.
+    fn no_worker(&self) -> Option<String> {
+        let (worker, workers) = (&self.run.worker, &self.facts.workers);
+        if workers.is_served == Some(false) {
+            return Some("nothing serves this folder: `pumice serve` runs it".to_owned());
+        }
+        if let Some(sentence) = not_served(worker, &workers.serves) {
+            return Some(sentence);
+        }
+        if let Some(stopping) = self.stopping() {
+            return Some(format!("{stopping}; `pumice serve` runs it after that"));
+        }
+        if workers.without_queue {
+            return Some(format!("worker {worker} has no queue in this realm: nothing can take it"));
+        }
+        let seen = workers.last_seen.filter(|_| workers.alive == 0)?;
+        Some(format!("no worker {worker} is alive: the last was seen at {}", self.past(seen)))
     }
 
     /// The server that is stopping, in words.
@@ -473,8 +472,16 @@ impl Explainer<'_> {
         let Some(duties) = run.duties.as_ref().filter(|duties| duties.actions.is_some()) else {
             return explained;
         };
-        let done = duties.done;
-        let sentence = format!("{}; its actions are still being done ({done} so far)", explained.sentence);
+        let (done, worker) = (duties.done, &run.worker);
+        let is_late = run.ts_end.is_some_and(|end| end + DUTIES.delta() < self.now);
+        let actions = match (self.no_worker().filter(|_| run.lease.is_none()), run.ts_end) {
+            (Some(why), _) => format!("its actions are not done ({done} so far): {why}"),
+            (None, Some(end)) if is_late && run.lease.is_none() => {
+                format!("its actions wait for worker {worker} since {} ({done} done so far)", self.past(end))
+            }
+            _ => format!("its actions are still being done ({done} so far)"),
+        };
+        let sentence = format!("{}; {actions}", explained.sentence);
         Explained { sentence, ..explained }
     }
 

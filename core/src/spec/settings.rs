@@ -71,6 +71,8 @@ pub struct Settings {
     pub job_local_tmpdir: bool,
     /// `LAVA_EVENTS`: whether what becomes of runs is written into lava's table of events too; no.
     pub lava_events: bool,
+    /// `ON_LATE_WORKER`: the worker that performs the `on_late` actions of all jobs; none: each job's own.
+    pub on_late_worker: Option<WorkerName>,
     /// `OUTPUT_INTERVAL`: the longest time between two pieces of what a command prints, where those cost something; 30 seconds;
     /// 0: it is kept at the end alone.
     pub output_interval: Span,
@@ -139,6 +141,7 @@ impl Default for Settings {
             iteration_max_limit: 10,
             job_local_tmpdir: true,
             lava_events: false,
+            on_late_worker: None,
             output_interval: Span::from_secs(30),
             output_max_size: 1 << 30,
             pkg_max_payload_size: 20_000_000,
@@ -164,8 +167,10 @@ impl Default for Settings {
 /// Sets a setting to a value of a realm's `config`.
 type Setter = fn(&mut Settings, &Value) -> Result<(), String>;
 
+const ON_LATE_WORKER: &str = "ON_LATE_WORKER";
+
 /// The settings of a realm, by name.
-const SETTINGS: [(&str, Setter); 49] = [
+const SETTINGS: [(&str, Setter); 50] = [
     ("AUDIT_TTL", |all, value| put(&mut all.audit_ttl, span(value))),
     ("CMD_TIMEOUT", |all, value| put(&mut all.cmd_timeout, span(value))),
     ("CW_METRICS_JOB", |all, value| put(&mut all.cw_metrics_job, flag(value))),
@@ -191,6 +196,7 @@ const SETTINGS: [(&str, Setter); 49] = [
     ("ITERATION_MAX_LIMIT", |all, value| put(&mut all.iteration_max_limit, count(value).map(Count::as_u32))),
     ("JOB_LOCAL_TMPDIR", |all, value| put(&mut all.job_local_tmpdir, flag(value))),
     ("LAVA_EVENTS", |all, value| put(&mut all.lava_events, switch(value))),
+    (ON_LATE_WORKER, |all, value| put(&mut all.on_late_worker, worker(value))),
     ("OUTPUT_INTERVAL", |all, value| put(&mut all.output_interval, span(value))),
     ("OUTPUT_MAX_SIZE", |all, value| put(&mut all.output_max_size, bytes(value))),
     ("PKG_MAX_PAYLOAD_SIZE", |all, value| put(&mut all.pkg_max_payload_size, bytes(value))),
@@ -305,6 +311,11 @@ impl Settings {
                 problems.push(Problem::new(path, message));
             }
         }
+        if let Err(message) = settings.check_on_late_worker() {
+            let given = set.get(ON_LATE_WORKER).copied().unwrap_or(ON_LATE_WORKER);
+            problems.push(Problem::new(JsonPath::root().field(given), message));
+            settings.on_late_worker = None;
+        }
         (settings, problems)
     }
 
@@ -321,6 +332,10 @@ impl Settings {
                 Ok(()) => self.environment.push((name, text)),
                 Err(message) => problems.push(Problem::new(JsonPath::root().field(&variable), message)),
             }
+        }
+        if let Err(message) = self.check_on_late_worker() {
+            let variable = format!("LAVA_{ON_LATE_WORKER}");
+            problems.push(Problem::new(JsonPath::root().field(&variable), message));
         }
         SpecError::check(problems)?;
         Ok(self)
@@ -342,6 +357,20 @@ impl Settings {
     #[must_use]
     pub fn is_foreign(&self, worker: &WorkerName) -> bool {
         self.foreign_workers.iter().any(|pattern| fnmatch(pattern, worker.as_str()))
+    }
+
+    /// The worker that performs the `on_late` actions of a job: the one that is named for these, else the job's own.
+    #[must_use]
+    pub fn late_worker<'a>(&'a self, own: &'a WorkerName) -> &'a WorkerName {
+        self.on_late_worker.as_ref().filter(|named| !self.is_foreign(named)).unwrap_or(own)
+    }
+
+    /// A lava worker knows nothing of records, and would never perform these actions.
+    fn check_on_late_worker(&self) -> Result<(), String> {
+        match self.on_late_worker.as_ref().filter(|named| self.is_foreign(named)) {
+            Some(named) => Err(format!("{named} is a lava worker by FOREIGN_WORKERS: name one of Pumice's")),
+            None => Ok(()),
+        }
     }
 
     /// Whether jobs of a dispatcher of lava's are started by the clock here. Where `DISPATCHERS` names some, theirs are, and
@@ -396,6 +425,12 @@ fn number(value: &Value) -> Result<u64, String> {
 fn connection(value: &Value) -> Result<Option<ConnId>, String> {
     let Some(name) = text(value)? else { return Ok(None) };
     ConnId::new(name).map(Some).map_err(|error| error.to_string())
+}
+
+/// The name of a worker; null or an empty text names none.
+fn worker(value: &Value) -> Result<Option<WorkerName>, String> {
+    let Some(name) = text(value)? else { return Ok(None) };
+    WorkerName::new(name).map(Some).map_err(|error| error.to_string())
 }
 
 /// A text in one line; null or an empty one is none.

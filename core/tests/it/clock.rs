@@ -279,3 +279,38 @@ fn day_that_never_comes_has_no_slot_and_is_found_fast() {
         assert_eq!(next(text).expect(text).local.date().to_string(), day, "{text}");
     }
 }
+
+/// The items of days that croner keeps as features of the whole field, in all lists of them.
+#[test]
+fn list_of_days_is_due_when_any_of_its_items_is() {
+    let slots = |days: &str, weekdays: &str| {
+        let cron = cron(&format!("30 1 {days} * {weekdays}"));
+        let slots = cron.slots(instant("2027-01-01T00:00:00Z"), Tz::UTC).map(|slot| slot.at);
+        slots.take_while(|at| at.year() < 2029).collect::<BTreeSet<_>>()
+    };
+    type Field<'a> = (&'a [&'a str], &'a dyn Fn(&str) -> BTreeSet<Instant>);
+    let of_days: Field<'_> = (&["L", "LW", "lw", "15W", "1W", "31", "29-30"], &|days| slots(days, "*"));
+    let with_friday: Field<'_> = (&["L", "LW", "13"], &|days| slots(days, "+5"));
+    let of_weekdays: Field<'_> = (&["5L", "5#2", "5#5", "1", "0L"], &|weekdays| slots("*", weekdays));
+    for (items, due) in [of_days, with_friday, of_weekdays] {
+        for chosen in 1..1_u32 << items.len() {
+            let is_chosen = |(place, _): &(usize, &&str)| chosen >> place & 1 == 1;
+            let list: Vec<&str> = items.iter().enumerate().filter(is_chosen).map(|(_, item)| *item).collect();
+            let each: BTreeSet<Instant> = list.iter().flat_map(|item| due(item)).collect();
+            for list in [list.clone(), list.into_iter().rev().collect()] {
+                assert_eq!(due(&list.join(",")), each, "{list:?}");
+            }
+        }
+    }
+    let last: Vec<String> = next("0 0 L,LW * *", Tz::UTC, "2027-01-01T00:00:00Z", 5);
+    assert_eq!(
+        last,
+        [
+            "01-29 00:00 +0000",
+            "01-31 00:00 +0000",
+            "02-26 00:00 +0000",
+            "02-28 00:00 +0000",
+            "03-31 00:00 +0000"
+        ]
+    );
+}

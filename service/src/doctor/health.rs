@@ -3,7 +3,8 @@
 use chrono::TimeDelta;
 use pumice_core::pauses::Scope;
 use pumice_core::ports::{Order, RunQuery};
-use pumice_core::run::{Run, Status};
+use pumice_core::run::{MAX_LULL, Run, Status};
+use pumice_core::text::counted;
 
 use super::{Check, few, span};
 use crate::failure::Error;
@@ -13,6 +14,8 @@ use crate::realm::Realm;
 const OVERDUE: TimeDelta = TimeDelta::minutes(3);
 /// Most records of a part that are looked at.
 const MAX_DUE: usize = 20;
+/// Most records of a part among which alerts are looked for.
+const MAX_ALERTS: usize = 1_000;
 
 /// Whether a process runs the jobs of a folder.
 pub(super) async fn server(realm: &dyn Realm) -> Result<Check, Error> {
@@ -95,6 +98,39 @@ pub(super) async fn sweeper(realm: &dyn Realm) -> Result<Check, Error> {
         span((realm.now() - since).num_seconds()),
     );
     Ok(Check::fault(NAME, says).fix(["runs", "why", oldest.key.as_str()]))
+}
+
+/// Whether the actions of broken limits were performed: their worker may be the one that is out.
+pub(super) async fn alerts(realm: &dyn Realm) -> Result<Check, Error> {
+    const NAME: &str = "alerts";
+    if realm.is_served() == Some(false) {
+        return Ok(Check::skipped(
+            NAME,
+            "the server performs the actions of broken limits, and there is none",
+        ));
+    }
+    let (store, now) = (realm.runs(), realm.now());
+    let (mut undone, mut is_cut) = (Vec::new(), false);
+    for part in 0..store.due_parts() {
+        // The sweeper looks ever more rarely at what nothing takes, and so it is due later.
+        let page = store.due_page(part, now + MAX_LULL.delta(), None, MAX_ALERTS).await?;
+        is_cut |= page.runs.len() >= MAX_ALERTS;
+        undone.extend(page.runs.into_iter().filter_map(|run| Some((run.undone_since(now)?, run))));
+    }
+    let Some((since, run)) = undone.iter().min_by_key(|(since, run)| (*since, run.key.clone())) else {
+        let of = if is_cut { ", of the runs that are due first" } else { "" };
+        return Ok(Check::ok(NAME, format!("no broken limit waits for its actions{of}")));
+    };
+    let mut workers: Vec<String> = undone.iter().map(|(_, run)| run.worker.to_string()).collect();
+    workers.sort();
+    workers.dedup();
+    let says = format!(
+        "the actions of {} are not performed, the first since {}, as nothing takes the messages of {}: start it, or name another worker in ON_LATE_WORKER",
+        counted(undone.len(), "broken limit"),
+        span((now - *since).num_seconds()),
+        few(&workers),
+    );
+    Ok(Check::fault(NAME, says).fix(["runs", "why", run.key.as_str()]))
 }
 
 /// Runs that are due for longer than a sweeper needs.

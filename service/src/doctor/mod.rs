@@ -204,12 +204,13 @@ type Looking<'a> = Pin<Box<dyn Future<Output = Check> + Send + 'a>>;
 
 /// The checks of a realm whose store answers, side by side.
 async fn rest(realm: &dyn Realm) -> Vec<Check> {
-    let checks: [Looking<'_>; 11] = [
+    let checks: [Looking<'_>; 12] = [
         Box::pin(limited("clock", clock::skew(realm))),
         Box::pin(limited("server", health::server(realm))),
         Box::pin(limited("pauses", health::pauses(realm))),
         Box::pin(limited("sweeper", health::sweeper(realm))),
         Box::pin(limited("schedules", clock::schedules(realm))),
+        Box::pin(limited("alerts", health::alerts(realm))),
         Box::pin(limited("workers", queues::workers(realm))),
         Box::pin(limited("waiting runs", queues::waiting(realm))),
         Box::pin(limited("locks", held::locks(realm))),

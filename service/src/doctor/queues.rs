@@ -29,7 +29,11 @@ const MAX_WAITING: usize = 200;
 pub(super) async fn workers(realm: &dyn Realm) -> Result<Check, Error> {
     const NAME: &str = "workers";
     let (site, now) = (realm.site().await?, realm.now());
-    let workers: Vec<WorkerName> = workers_of_jobs(realm).await?.into_keys().collect();
+    let mut workers = workers_of_jobs(realm).await?;
+    let named = site.settings.over(&realm.jobs().current_realm().await?.settings).on_late_worker;
+    // No job may name the worker that performs the actions of broken limits.
+    workers.extend(named.map(|worker| (worker, 0)));
+    let workers: Vec<WorkerName> = workers.into_keys().collect();
     let (mut without, mut lost, mut stopped) = (Vec::new(), Vec::new(), Vec::new());
     let serves = realm.served_workers().await?;
     let unserved: Vec<&WorkerName> =
@@ -58,7 +62,7 @@ pub(super) async fn workers(realm: &dyn Realm) -> Result<Check, Error> {
     let rest = if more > 0 { format!("; {more} were not looked at") } else { String::new() };
     Ok(if !without.is_empty() {
         let says = format!(
-            "workers that jobs name have no queue: {}; deploy worker.yaml for each, or name another{rest}",
+            "workers that jobs or ON_LATE_WORKER name have no queue: {}; deploy worker.yaml for each, or name another{rest}",
             few(&without)
         );
         Check::fault(NAME, says).fix(["workers", "list"])

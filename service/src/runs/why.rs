@@ -91,6 +91,9 @@ async fn facts(realm: &dyn Realm, run: &Run) -> Result<Facts, Error> {
         if let (Status::Cancelled, Some(parent)) = (run.status, run.key.parent()) {
             facts.parent = realm.runs().peek(&parent).await?.map(|parent| (parent.status, parent.reason));
         }
+        if run.duties.is_some() && run.lease.is_none() {
+            facts.workers = workers(realm, run).await?;
+        }
         return Ok(facts);
     }
     if facts.is_composite && run.ts_start.is_some() {

@@ -230,9 +230,8 @@ async fn hold_once(
         let held = change(one, now);
         let after = held.next.as_ref().unwrap_or(&one.timetable);
         let standings = standings(&one.plan, after, now);
-        let outcome = |(entry, outcome): &(usize, HoldOutcome)| {
-            outcome_of(&one.job_id, *outcome, &standings[*entry], now)
-        };
+        let outcome =
+            |(entry, outcome): &(usize, HoldOutcome)| outcome_of(&one.job_id, *outcome, &standings[*entry]);
         let outcomes: Vec<HeldEntry> = held.outcomes.iter().map(outcome).collect();
         match held.next.filter(|_| !dry_run) {
             None => done.extend(outcomes),
@@ -276,8 +275,8 @@ async fn withdraw(realm: &dyn Realm, timetable: &Timetable) {
     }
 }
 
-fn outcome_of(job: &JobId, outcome: HoldOutcome, standing: &Standing<'_>, now: Timestamp) -> HeldEntry {
-    let next = standing.upcoming(now).next().map(|slot| Slot(slot.at));
+fn outcome_of(job: &JobId, outcome: HoldOutcome, standing: &Standing<'_>) -> HeldEntry {
+    let next = standing.next_slot().map(Slot);
     HeldEntry {
         job_id: job.clone(),
         entry: standing.entry,

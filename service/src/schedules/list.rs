@@ -155,15 +155,6 @@ pub(super) async fn stands_still(realm: &dyn Realm) -> Result<Option<String>, Er
     Ok(pauses.stands_still(realm.now()).map(|_| note.to_owned()))
 }
 
-/// The next slot that is started.
-fn next(standing: &Standing<'_>) -> Option<Timestamp> {
-    match standing.cursor.state {
-        State::Active => standing.overdue.first().map(|slot| slot.at).or(standing.cursor.next),
-        State::Paused { until: Some(until), .. } => standing.upcoming(until).next().map(|slot| slot.at),
-        _ => None,
-    }
-}
-
 /// When the run of a slot starts, where that is later by the entry's jitter.
 pub(super) fn later(standing: &Standing<'_>, slot: Timestamp) -> Option<Slot> {
     let later = standing.later(slot);
@@ -184,14 +175,15 @@ fn entry_standing(one: &Scheduled, standing: &Standing<'_>) -> EntryStanding {
         }
         _ => None,
     };
+    let next = standing.next_slot();
     EntryStanding {
         job_id: one.job_id.clone(),
         entry: standing.entry,
         what: words,
         zone: standing.planned.map(|planned| planned.zone.name().to_owned()),
         state: standing.word().to_owned(),
-        starts: next(standing).and_then(|slot| later(standing, slot)),
-        next: next(standing).map(Slot),
+        starts: next.and_then(|slot| later(standing, slot)),
+        next: next.map(Slot),
         last: standing.last.map(Slot),
         overdue: standing.overdue.len(),
         started: standing.started,

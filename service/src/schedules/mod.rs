@@ -176,6 +176,7 @@ async fn read(realm: &dyn Realm, ids: &[JobId]) -> Result<Found, Error> {
                 let is_stored = timetable.is_some();
                 let timetable = timetable.unwrap_or_else(|| Timetable::new(job_id.clone(), now));
                 let plan = timetable.schedule_of(&job, &definition, &settings);
+                let plan = if realm.is_aws() { plan.without_service() } else { plan };
                 found.scheduled.push(Scheduled { job_id, job, plan, timetable, is_stored });
             }
         }

@@ -230,7 +230,10 @@ fn all_notes(row: &Row<'_>, slot: &ClockSlot, asked: &NextStarts, is_still: bool
     let mut all = row.standing.notes(slot);
     all.extend(earlier_with(row, slot).map(|earlier| format!("one run with that of entry {earlier}")));
     if asked.from.is_some() {
-        all.extend(row.standing.silence().filter(|_| row.standing.word() != "over"));
+        // A slot at the very end of a pause is within it.
+        let at = slot.at + row.standing.planned.map_or(chrono::TimeDelta::zero(), |planned| planned.jitter);
+        let before = at - chrono::TimeDelta::microseconds(1);
+        all.extend(row.standing.silence_at(before).filter(|_| row.standing.word() != "over"));
     } else if row.standing.overdue.contains(slot) {
         let when = if is_still { "when the realm is resumed" } else { "as soon as a server looks" };
         all.push(format!("overdue: starts {when}"));

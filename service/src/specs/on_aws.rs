@@ -1,5 +1,6 @@
 //! What a realm on AWS does not have.
 
+use pumice_core::clock::NO_SERVICE;
 use pumice_core::ports::Doc;
 use pumice_core::problem::{JsonPath, Problem};
 use pumice_core::spec::{JobSpec, Settings};
@@ -23,8 +24,7 @@ fn reboot(job: &JobSpec) -> Vec<Problem> {
         .filter(|(_, entry)| entry.crontab.as_ref().is_some_and(|crontab| crontab.pattern().is_none()));
     let problem = |index: usize| {
         let path = if is_list { schedule.item(index) } else { schedule.clone() };
-        let message = "@reboot is the start of `pumice serve`, and on AWS no service starts";
-        Problem::new(path, message).with_hint("give a time, or dispatch it by hand")
+        Problem::new(path, NO_SERVICE).with_hint("give a time, or dispatch it by hand")
     };
     starts.map(|(index, _)| problem(index)).collect()
 }

@@ -7,15 +7,16 @@ use pumice_core::ports::StoreErrorKind;
 use pumice_core::problem::{JsonPath, Problem};
 use pumice_core::spec::{JobSpec, RealmSpec};
 
-use super::{Mistake, Specs, Warning};
+use super::{Mistake, Specs, Warning, allowed};
 use crate::failure::Error;
 use crate::realm::Realm;
 
 /// The name of the warning.
 const NO_QUEUE: &str = "no-queue";
 
-/// A warning for each job whose worker has no queue, so that its runs reach no worker. lava workers are not asked
-/// about, and without the right to ask there is nothing to say.
+/// A warning for each job whose worker has no queue, so that its runs reach no worker, and one where the worker that the realm
+/// names for the actions of broken limits has none. lava workers are not asked about, and without the right to ask there is
+/// nothing to say.
 ///
 /// # Errors
 /// [`Error`] when the realm cannot be read.
@@ -29,12 +30,16 @@ pub(super) async fn without_queues(
         by_worker.entry(&job.fields.worker).or_default().push(job);
     }
     by_worker.retain(|worker, _| !definition.settings.is_foreign(worker));
-    if by_worker.is_empty() {
+    let given = specs.realm.as_ref().filter(|realm| !allows(&allowed(&realm.document)));
+    let named = given.and_then(|realm| Some((realm, realm.settings.on_late_worker.as_ref()?)));
+    if by_worker.is_empty() && named.is_none() {
         return Ok(Vec::new());
     }
     let site = realm.site().await?;
     let mut missing = BTreeSet::new();
-    for worker in by_worker.keys().copied() {
+    let asked: BTreeSet<&WorkerName> =
+        by_worker.keys().copied().chain(named.map(|(_, worker)| worker)).collect();
+    for worker in asked {
         let depth = site.ports.queue.depth(worker).await;
         if depth.is_err_and(|error| error.kind == StoreErrorKind::Missing) {
             missing.insert(worker);
@@ -42,11 +47,27 @@ pub(super) async fn without_queues(
     }
     let jobs = by_worker.into_iter().filter(|(worker, _)| missing.contains(worker));
     let warnings = jobs.flat_map(|(worker, jobs)| jobs.into_iter().map(move |job| warning(job, worker)));
-    Ok(warnings.collect())
+    let named = named.filter(|(_, worker)| missing.contains(worker));
+    Ok(warnings.chain(named.map(|(realm, worker)| realm_warning(realm, worker))).collect())
 }
 
 fn is_allowed(specs: &Specs, job: &JobSpec) -> bool {
-    specs.allowed.get(&job.fields.job_id).is_some_and(|names| names.iter().any(|name| name == NO_QUEUE))
+    specs.allowed.get(&job.fields.job_id).is_some_and(|names| allows(names))
+}
+
+fn allows(names: &[String]) -> bool {
+    names.iter().any(|name| name == NO_QUEUE)
+}
+
+fn realm_warning(realm: &RealmSpec, worker: &WorkerName) -> Warning {
+    let message = format!(
+        "worker {worker} has no queue in this realm: actions of broken limits wait until it is there"
+    );
+    let path = JsonPath::root().field("config").field("ON_LATE_WORKER");
+    let hint = format!("deploy worker.yaml with Worker={worker}, or name another worker");
+    let id = realm.fields.realm.as_str();
+    let problem = Problem::warning(NO_QUEUE, path, message).with_hint(hint);
+    Warning::of(&Mistake::new(id, problem)).about("realm", id)
 }
 
 fn warning(job: &JobSpec, worker: &WorkerName) -> Warning {

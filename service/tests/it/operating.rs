@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use pumice_core::Timestamp;
+use pumice_core::clock::LimitKind;
 use pumice_core::duration::Span;
 use pumice_core::ids::{JobId, RealmName, RunId, RunKey, WorkerName};
 use pumice_core::message::Message;
 use pumice_core::permits::{Admit, Gate, Permit, PermitChange};
 use pumice_core::ports::{Change, Consumer, DeadLetters, DeadQueue, Outgoing, Queue};
-use pumice_core::run::{Fingerprint, LockChange, NewRun, Run, Status};
-use pumice_core::spec::RunSpec;
+use pumice_core::run::{Duties, Fingerprint, Late, LockChange, NewRun, Run, Status};
+use pumice_core::spec::{ActionsWhen, RunSpec, Timezone};
 use pumice_service::dead::DeadOutcome::{Dropped, Ended, Redriven};
 use pumice_service::doctor::{self, Finding};
 use pumice_service::stats::AskStats;
@@ -276,6 +277,50 @@ async fn doctor_names_the_run_that_has_what_others_wait_for() {
         found.says
     );
     assert!(found.says.ends_with("has waited for it for 61 min (and 1 more)"), "{}", found.says);
+}
+
+/// An alert that was made so many minutes ago, whose actions no worker has taken.
+fn alert(number: u32, now: Timestamp, minutes: i64) -> NewRun {
+    let NewRun { run, spec } = ended(number, "etl/load", Status::Complete, None, now, minutes);
+    let late = Late {
+        limit: LimitKind::MustStart,
+        entry: 0,
+        by: now,
+        slot: None,
+        previous: None,
+        zone: Timezone(chrono_tz::UTC),
+        run_id: None,
+        status: None,
+        why: "it is dispatched".to_owned(),
+        worker: None,
+    };
+    let duties = Some(Duties { actions: Some(ActionsWhen::OnLate), done: 0, wake_parent: false });
+    // As the sweeper leaves it, which comes ever more rarely.
+    let due_at = Some(now + TimeDelta::minutes(minutes.min(14)));
+    NewRun { run: Run { late: Some(Box::new(late)), duties, due_at, ..run }, spec }
+}
+
+#[tokio::test]
+async fn actions_of_broken_limits_that_no_worker_takes_are_a_fault() {
+    let realm = Folder::new().await;
+    let now = realm.now();
+    let found = async || {
+        let found = doctor::doctor(&realm, &doctor::AskDoctor {}).await.unwrap();
+        found.checks.into_iter().find(|check| check.name == "alerts").unwrap()
+    };
+    put(&realm, vec![alert(1, now, 1)]).await;
+    assert_eq!(found().await.finding, Finding::Skipped, "without a server");
+    let served = realm.served().await;
+    assert_eq!(found().await.finding, Finding::Ok, "its worker has a moment");
+    put(&realm, vec![alert(2, now, 40), alert(3, now, 20)]).await;
+    let check = found().await;
+    assert_eq!(check.finding, Finding::Fault, "{check:?}");
+    let wanted = "the actions of 2 broken limits are not performed, the first since 39 min, as nothing takes the messages of core";
+    assert!(check.says.starts_with(wanted), "{check:?}");
+    assert_eq!(check.fix, ["runs", "why", &key_of(2).to_string()]);
+    let why = runs::why(&realm, &runs::RunName { run: key_of(2).to_string() }).await.unwrap();
+    assert!(why.why.contains("its actions wait for worker core since"), "{}", why.why);
+    drop(served);
 }
 
 pub(crate) async fn doctor_stats_and_metrics(api: &Api, busy: &Folder) {

@@ -2,7 +2,7 @@
 #![expect(missing_docs, reason = "a case's name says what it is about")]
 
 use pumice_core::clock::LimitKind;
-use pumice_core::ids::RunKey;
+use pumice_core::ids::{RunKey, WorkerName};
 use pumice_core::ports::RunQuery;
 use pumice_core::run::{Duties, Late, Run, Status};
 use pumice_core::spec::{ActionsWhen, Timezone};
@@ -117,6 +117,7 @@ pub async fn alert_is_made_with_its_duties_and_left_out_where_asked(on: &Adapter
         run_id: Some(run_of(1, "etl/load").run_id),
         status: Some(Status::Running),
         why: "ü".to_owned(),
+        worker: Some(WorkerName::new("elsewhere").expect("a name")),
     };
     let mut alert = Run { late: Some(Box::new(late)), status: Status::Complete, ..run_of(2, "etl/load") };
     alert.ts_end = Some(at(6));

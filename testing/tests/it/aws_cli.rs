@@ -448,4 +448,12 @@ async fn job_without_a_queue_is_warned_of_and_its_run_says_why() {
     std::fs::write(&realm, definition.to_string()).expect("it is written");
     let (_, warnings) = told(&["apply", folder.path().to_str().expect("a path")]);
     assert!(!warnings.contains("no-queue"), "{warnings}");
+    // No job need name the worker that performs the actions of broken limits.
+    let definition = json!({ "realm": "test", "config": { "ON_LATE_WORKER": "ops" } });
+    std::fs::write(&realm, definition.to_string()).expect("it is written");
+    let (status, warnings) = told(&["apply", realm.to_str().expect("a path")]);
+    assert!(status == Some(0) && warnings.contains("worker ops has no queue"), "{warnings}");
+    let output = cloud.pumice_command(&["doctor"]).output().expect("it runs");
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(printed.contains("workers that jobs or ON_LATE_WORKER name have no queue"), "{printed}");
 }

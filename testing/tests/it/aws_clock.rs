@@ -194,3 +194,56 @@ async fn limit_that_is_broken_has_one_alert_though_sweeps_race() {
     let known = timetable(&cloud, "quiet").await.expect("it is there");
     assert_eq!((known.cursors[0].watch.broken.len(), known.alerts()), (1, 0));
 }
+
+#[tokio::test]
+async fn slot_whose_run_waits_is_shown_as_the_next() {
+    let cloud = Cloud::start(&[]).await;
+    cloud.deploy_dispatcher();
+    let slot = (Utc::now() + TimeDelta::seconds(80)).trunc_subsecs(0);
+    let mut job = log_job("once");
+    job["schedule"] = json!({ "at": slot.to_rfc3339() });
+    cloud.put_jobs(&[job]).await;
+    assert_eq!(sweep(&cloud)["started"], 1);
+    let known = timetable(&cloud, "once").await.expect("it is there");
+    assert_eq!((known.cursors[0].next, known.cursors[0].last), (None, Some(slot)), "the record is ahead");
+    let listed: Value =
+        serde_json::from_str(&cloud.pumice(&["schedules", "list", "-o", "json"])).expect("JSON");
+    let entry = &listed["schedules"][0];
+    assert_eq!(
+        (&entry["state"], &entry["last"], &entry["started"]),
+        (&json!("active"), &Value::Null, &json!(0))
+    );
+    let next: DateTime<Utc> = entry["next"].as_str().and_then(|at| at.parse().ok()).expect("a time");
+    assert_eq!(next, slot);
+    let next: Value =
+        serde_json::from_str(&cloud.pumice(&["schedules", "next", "-o", "json"])).expect("JSON");
+    assert_eq!(next["slots"][0]["slot"], entry["next"]);
+}
+
+#[tokio::test]
+async fn entry_that_waits_for_a_service_is_broken_for_every_reader() {
+    let cloud = Cloud::start(&[]).await;
+    cloud.deploy_dispatcher();
+    let mut job = log_job("boot");
+    job["schedule"] = json!("@reboot");
+    cloud.put_jobs(&[job]).await;
+    sweep(&cloud);
+    let why = "@reboot is the start of `pumice serve`, and on AWS no service starts";
+    for command in [
+        &["schedules", "list", "-o", "json"][..],
+        &["schedules", "next", "-o", "json"],
+        &["schedules", "simulate", "--down", "2100-01-01", "2100-01-02", "-o", "json"],
+        &["schedules", "list"],
+    ] {
+        let output = cloud.pumice_command(command).output().expect("it runs");
+        let printed = [output.stdout, output.stderr].concat();
+        let printed = String::from_utf8_lossy(&printed);
+        assert!(printed.contains(why), "{command:?}: {printed}");
+    }
+    let output = cloud.pumice_command(&["doctor"]).output().expect("it runs");
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(printed.contains("entries start nothing, or their last start was refused: boot"), "{printed}");
+    let output = cloud.pumice_command(&["schedules", "run", "boot"]).output().expect("it runs");
+    let printed = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && printed.contains(why), "{printed}");
+}

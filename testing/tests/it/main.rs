@@ -62,6 +62,7 @@ mod conformance;
 #[cfg(feature = "standins-databases")]
 mod databases;
 mod housekeeping;
+mod late_workers;
 #[cfg(feature = "standins-lava")]
 mod lava_interplay;
 #[cfg(feature = "standins-lava")]

@@ -22,6 +22,8 @@ use crate::ports::{Created, Outgoing, StoreError};
 use crate::run::{Duties, Late, NewRun, Run, Status, WAKE_GRACE, settle};
 use crate::spec::{ActionsWhen, JobSpec, Overlap, RealmSpec, RunSpec, Timezone};
 
+/// The target of the lines about broken limits, which functions make a metric of.
+const LATE: &str = "pumice::late";
 /// Most runs that are looked at at the same time.
 const AT_ONCE: usize = 16;
 
@@ -101,11 +103,19 @@ fn alert_run(site: &Site, one: &Looking, alert: &Alert, realm: &RealmSpec, now: 
         return None;
     }
     let zone = one.plan.entries.get(alert.entry)?.as_ref().ok()?.zone;
-    let job_id = &job.fields.job_id;
+    let (job_id, own) = (&job.fields.job_id, &job.fields.worker);
+    let settings = site.settings.over(&realm.settings);
+    let other = Some(settings.late_worker(own)).filter(|worker| *worker != own);
     let run_id = RunId::from_key(&site.realm, job_id, &format!("late:{}", alert.key));
     let mut run = record(job, RunKey::root(run_id), run_id, now, now, site.settings.event_ttl.longest());
     // It is not a run of the job: it waits for none, and none for it.
     run.overlap = Overlap::Allow;
+    let mut document = job.document.clone();
+    if let Some(other) = other {
+        run.worker.clone_from(other);
+        // A run and its spec name one worker: the spec is what is signed, where a realm signs them.
+        Arc::make_mut(&mut document).insert("worker".to_owned(), other.as_str().into());
+    }
     let late = Late {
         limit: alert.broken.limit,
         entry: u32::try_from(alert.entry).unwrap_or(u32::MAX),
@@ -116,6 +126,7 @@ fn alert_run(site: &Site, one: &Looking, alert: &Alert, realm: &RealmSpec, now: 
         run_id: alert.run.as_ref().map(|key| keyed_run(&site.realm, job_id, key)),
         status: alert.status,
         why: alert.why.clone(),
+        worker: other.map(|_| own.clone()),
     };
     let told = format!("{}: {}", late.limit.field(), late.why);
     run.late = Some(Box::new(late));
@@ -125,8 +136,16 @@ fn alert_run(site: &Site, one: &Looking, alert: &Alert, realm: &RealmSpec, now: 
     run.log.push(Status::Complete, now, told.into());
     run.duties = Some(Duties { actions: Some(ActionsWhen::OnLate), done: 0, wake_parent: false });
     run.due_at = Some(now + WAKE_GRACE.delta());
-    let spec = RunSpec::of_job(job.document.clone());
+    let spec = RunSpec::of_job(document);
     Some(NewRun { run, spec })
+}
+
+/// Logs an alert that is due though its worker had time for its actions: it is out, or has no queue. A sweeper may have no
+/// actions to perform, and is the one that sees this.
+pub(super) fn report_undone(run: &Run, now: Timestamp) {
+    let Some(since) = run.undone_since(now) else { return };
+    let waited = (now - since).num_seconds();
+    tracing::error!(job_id = %run.job_id, run_id = %run.run_id, worker = %run.worker, waited, "the actions of a broken limit are not performed: their worker takes no message; start it, or name another in ON_LATE_WORKER");
 }
 
 fn watched_of(run: Run) -> Watched {
@@ -137,5 +156,5 @@ fn watched_of(run: Run) -> Watched {
 fn log(job_id: &JobId, alert: &Alert) {
     let limit: LimitKind = alert.broken.limit;
     let slot = alert.broken.slot.map(utc);
-    tracing::warn!(%job_id, entry = alert.entry, limit = limit.field(), by = %utc(alert.broken.by), slot, why = %alert.why, "a limit of a schedule is broken");
+    tracing::warn!(target: LATE, %job_id, entry = alert.entry, count = 1, limit = limit.field(), by = %utc(alert.broken.by), slot, why = %alert.why, "a limit of a schedule is broken");
 }

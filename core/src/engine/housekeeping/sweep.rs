@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 use futures_util::future::join_all;
 
 use super::Housekeeper;
+use super::late::report_undone;
 use crate::Timestamp;
 use crate::engine::lava::follow;
 use crate::engine::ledger::Ledger;
@@ -243,6 +244,7 @@ impl Housekeeper {
 
     /// Sends a message for a run, or records what a worker of lava's has made of it.
     async fn look_at(&self, ledger: &Ledger, run: Run, aim: Aim) -> Result<Run, ApplyError> {
+        report_undone(&run, self.now());
         if run.is_addressed() {
             self.look_at_addressed(run).await
         } else if aim == Aim::LeaveWaiting {

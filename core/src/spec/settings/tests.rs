@@ -109,9 +109,12 @@ fn bad_value_of_a_stored_realm_leaves_the_default() {
         for value in [json!(null), json!({}), json!([{}])] {
             let is_right = match name {
                 "DISPATCHER_ZONES" => value == json!({}),
-                "EMAIL_CONN" | "SES_CONFIGURATION_SET" | "SES_FROM" | "SES_REGION" | "SQL_ESCAPECHAR" => {
-                    value.is_null()
-                }
+                "EMAIL_CONN"
+                | "ON_LATE_WORKER"
+                | "SES_CONFIGURATION_SET"
+                | "SES_FROM"
+                | "SES_REGION"
+                | "SQL_ESCAPECHAR" => value.is_null(),
                 _ => false,
             };
             if is_right {
@@ -137,6 +140,36 @@ fn lava_workers_are_named_by_name_or_pattern() {
     assert!(!Settings::default().is_foreign(&WorkerName::new("core").unwrap()));
     let bad = Settings::from_config(json!({ "FOREIGN_WORKERS": 3 }).as_object().unwrap()).unwrap_err();
     assert!(bad.to_string().contains("FOREIGN_WORKERS: expected names, with commas between"), "{bad}");
+}
+
+#[test]
+fn worker_of_late_actions_is_never_lavas() {
+    let own = WorkerName::new("core").unwrap();
+    let named = WorkerName::new("ops").unwrap();
+    for (config, wanted) in [
+        (json!({}), &own),
+        (json!({ "ON_LATE_WORKER": "" }), &own),
+        (json!({ "ON_LATE_WORKER": null }), &own),
+        (json!({ "ON_LATE_WORKER": "ops" }), &named),
+        (json!({ "on_late_worker": "ops", "FOREIGN_WORKERS": "core" }), &named),
+    ] {
+        let (settings, problems) = read(config.clone());
+        assert_eq!((settings.late_worker(&own), problems), (wanted, vec![]), "{config}");
+    }
+    let lavas = json!({ "ON_LATE_WORKER": "ops", "FOREIGN_WORKERS": "o*" });
+    let (settings, problems) = read(lavas.clone());
+    assert_eq!(problems, ["ON_LATE_WORKER: ops is a lava worker by FOREIGN_WORKERS: name one of Pumice's"]);
+    assert_eq!((settings.on_late_worker.as_ref(), settings.late_worker(&own)), (None, &own));
+    assert!(Settings::from_config(lavas.as_object().unwrap()).is_err());
+    assert!(Settings::from_config(json!({ "ON_LATE_WORKER": "a b" }).as_object().unwrap()).is_err());
+    // The environment names the one, the realm the other.
+    let environment = |name: &str| (name == "LAVA_ON_LATE_WORKER").then(|| "ops".to_owned());
+    let foreign = read(json!({ "FOREIGN_WORKERS": "ops" })).0;
+    let error = foreign.clone().with_environment(&environment).unwrap_err().to_string();
+    assert!(error.contains("LAVA_ON_LATE_WORKER: ops is a lava worker"), "{error}");
+    let by_environment = Settings::default().with_environment(&environment).unwrap();
+    assert_eq!(by_environment.late_worker(&own), &named);
+    assert_eq!(by_environment.over(&foreign).late_worker(&own), &own);
 }
 
 #[test]

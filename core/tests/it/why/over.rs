@@ -66,10 +66,43 @@ pub(super) fn over() -> Vec<(Run, Facts, Cause, &'static str)> {
             "it failed before it ran: its host h-1 is gone before it ran",
         ),
         (
-            Run { duties: Some(acting), ..unbegun(Status::Failed, "enabled: no such filter") },
+            Run { duties: Some(acting.clone()), ..unbegun(Status::Failed, "enabled: no such filter") },
             served(),
             Cause::Failed,
             "it failed before it ran: enabled: no such filter; its actions are still being done (1 so far)",
+        ),
+        (
+            Run {
+                duties: Some(acting.clone()),
+                ts_end: Some(ago(600)),
+                ..unbegun(Status::Failed, "enabled: no such filter")
+            },
+            served(),
+            Cause::Failed,
+            "it failed before it ran: enabled: no such filter; its actions wait for worker core since 2026-03-10T12:50:00+01:00, 10m ago (1 done so far)",
+        ),
+        (
+            Run {
+                duties: Some(acting.clone()),
+                ts_end: Some(ago(600)),
+                lease: running().lease,
+                ..unbegun(Status::Failed, "enabled: no such filter")
+            },
+            without_queue(),
+            Cause::Failed,
+            "it failed before it ran: enabled: no such filter; its actions are still being done (1 so far)",
+        ),
+        (
+            Run { duties: Some(acting.clone()), ..unbegun(Status::Failed, "enabled: no such filter") },
+            without_queue(),
+            Cause::Failed,
+            "it failed before it ran: enabled: no such filter; its actions are not done (1 so far): worker core has no queue in this realm: nothing can take it",
+        ),
+        (
+            Run { duties: Some(acting.clone()), ..unbegun(Status::Failed, "enabled: no such filter") },
+            workers(0, Some(240), None),
+            Cause::Failed,
+            "it failed before it ran: enabled: no such filter; its actions are not done (1 so far): no worker core is alive: the last was seen at 2026-03-10T12:56:00+01:00, 4m ago",
         ),
         (
             unbegun(Status::Rejected, "try 3 is more than its max_tries of 2"),

@@ -43,6 +43,7 @@ const MUTANTS: &[Mutant] = &[
     ("realm", "/Resources/RefusedAlarm/Properties/Dimensions/1/Name", r#""Realm""#, "alarms watch"),
     ("realm", "/Resources/UnreadableAlarm/Properties/Dimensions/0/Value", r#""lava""#, "alarms watch"),
     ("realm", "/Resources/UnsentAlarm/Properties/MetricName", r#""Unsend""#, "alarms watch"),
+    ("realm", "/Resources/LateAlarm/Properties/Threshold", "0", "alarms watch"),
     ("worker", "/Resources/QueueAgeAlarm/Properties/Threshold", "0", "alarms watch"),
     ("realm", "/Resources/Dashboard/Properties/DashboardBody/Fn::Sub", r#""{}""#, "the dashboard"),
     (

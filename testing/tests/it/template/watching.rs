@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::template::{Templates, Wrong};
 
 /// Each alarm with its metric, its threshold, and what no data means.
-const ALARMS: [(&str, &str, &str, &str); 14] = [
+const ALARMS: [(&str, &str, &str, &str); 15] = [
     ("DeadLettersAlarm", "ApproximateNumberOfMessagesVisible", "0", "notBreaching"),
     ("DispatcherAlarm", "ApproximateNumberOfMessagesVisible", "0", "notBreaching"),
     ("QueueAgeAlarm", "ApproximateAgeOfOldestMessage", "AlarmQueueAge", "notBreaching"),
@@ -20,9 +20,10 @@ const ALARMS: [(&str, &str, &str, &str); 14] = [
     ("RefusedAlarm", "Refused", "AlarmRefused", "notBreaching"),
     ("UnreadableAlarm", "Unreadable", "0", "notBreaching"),
     ("UnsentAlarm", "Unsent", "0", "notBreaching"),
+    ("LateAlarm", "Late", "AlarmLate", "notBreaching"),
 ];
 /// The dashboard's rows name these metrics.
-const SHOWN: [&str; 9] = [
+const SHOWN: [&str; 10] = [
     "Runs",
     "Delay",
     "RunTime",
@@ -30,19 +31,21 @@ const SHOWN: [&str; 9] = [
     "ApproximateAgeOfOldestMessage",
     "Refused",
     "Unsent",
+    "Late",
     "Sweeps",
     "Due",
 ];
 
 /// The metrics of the namespace `Pumice`, with the sets of dimensions by which functions write them:
 /// `functions_write_these_dimensions` compares.
-const WRITTEN: [(&str, &[&[&str]]); 8] = [
+const WRITTEN: [(&str, &[&[&str]]); 9] = [
     ("Runs", &[&["prefix", "realm", "worker", "status"]]),
     ("RunTime", &[&["prefix", "realm", "worker", "status"]]),
     ("Delay", &[&["prefix", "realm", "worker", "status"]]),
     ("Refused", &[&["prefix", "realm"], &["prefix", "realm", "reason"]]),
     ("Unreadable", &[&["prefix", "realm"]]),
     ("Unsent", &[&["prefix", "realm"]]),
+    ("Late", &[&["prefix", "realm"]]),
     ("Sweeps", &[&["prefix", "realm"]]),
     ("Due", &[&["prefix", "realm"]]),
 ];
@@ -290,6 +293,7 @@ fn search_that_finds_other_queues_is_noticed() {
         (r#"realm=\"${Realm}\""#, r#"realm=\"Realm\""#),
         (r#""Sweeps", "prefix", "${Prefix}", "#, r#""Sweeps", "#),
         (r#""Unsent", "prefix", "${Prefix}""#, r#""Unsent", "prefix", "lavb""#),
+        (r#""Late", "prefix", "${Prefix}""#, r#""Late", "prefix", "lavb""#),
         (r#" prefix=\"${Prefix}\""#, ""),
     ] {
         let mut templates = Templates::read();
