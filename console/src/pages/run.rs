@@ -48,7 +48,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     own["api"] = json!(link("/api/v1/runs/show", &[("run", key), ("details", "true")]));
     let title = format!("{} · {}", root.job_id, root.status);
     let command = ask.words(&["runs", "show", key]);
-    let head = Head::new(title, "runs", &command);
+    let head = Head::new(title, "runs", &command).by(&clock);
     let head = if is_open(tree) { head.live(root.run_id.to_string()) } else { head };
     render(&ask, "run.html", head, own).await
 }

@@ -1,0 +1,1 @@
+//! Pages are small as they are sent.
