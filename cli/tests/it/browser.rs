@@ -159,6 +159,30 @@ fn failure_of_the_night_is_found_read_and_run_again() {
     browser.wait_for("live");
     assert_eq!(pumice.run(&["dispatch", "etl/nightly", "--wait"]).status, 0);
     browser.wait_for("etl/nightly");
+    // A key within the moment in which an answer is awaited means the text that is there, and not the one before.
+    browser.go(&format!("http://{}/jobs#%zz", console.address));
+    browser.wait_for("etl/nightly");
+    let typed = |text: &str, then: &str| {
+        let script = format!(
+            "const input = document.querySelector('dialog.palette input'); input.value = {text:?}; \
+             input.dispatchEvent(new Event('input')); {then}"
+        );
+        browser.run(&script);
+    };
+    let ctrl_k = "document.dispatchEvent(new KeyboardEvent('keydown', { key: 'k', ctrlKey: true }))";
+    wait_until(|| {
+        browser.run(ctrl_k);
+        browser.run("return document.querySelector('dialog.palette') !== null") == true
+    });
+    typed("pause etl/later", "");
+    wait_until(|| {
+        let first = browser.run("return document.querySelector('dialog.palette a')?.textContent");
+        first.as_str().is_some_and(|first| first.contains("Pause etl/later"))
+    });
+    typed("pause etl/nightly", "input.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter' }));");
+    wait_until(|| browser.run("return location.pathname") == "/job");
+    let place = browser.run("return location.search + location.hash");
+    assert_eq!(place, "?id=etl%2Fnightly#pause");
     // A schedule is paused.
     browser.go(&format!("http://{}/schedules", console.address));
     browser.click("summary", "Pause");

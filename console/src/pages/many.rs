@@ -225,7 +225,12 @@ fn summary(act: Act, done: &ManyDone) -> String {
         Act::Delete => "deleted",
     };
     let mut parts = vec![format!("{} {word}", number(done.done))];
-    parts.extend((done.already > 0).then(|| format!("{} dealt with before", done.already)));
+    let before = match act {
+        Act::Cancel => "asked to stop before, or ended",
+        Act::Retry => "done again before",
+        Act::Delete => "gone before",
+    };
+    parts.extend((done.already > 0).then(|| format!("{} {before}", done.already)));
     let refused = done.receipts.iter().filter(|one| one.outcome == ManyOutcome::Refused);
     let refused =
         refused.take(MAX_LISTED).filter_map(|one| Some(format!("{}: {}", one.run, one.error.as_ref()?)));

@@ -67,7 +67,8 @@ fn dags() -> Vec<(Value, Vec<String>)> {
     ]
 }
 
-fn record(key: RunKey, job: &str, kind: &str, status: Status, spec: &Value) -> NewRun {
+/// A run of a job as it stands.
+pub(crate) fn record(key: RunKey, job: &str, kind: &str, status: Status, spec: &Value) -> NewRun {
     let now = pumice_core::Timestamp::from_timestamp(1_795_000_000, 0).unwrap();
     let about = (JobId::stored(job).unwrap(), kind.to_owned(), WorkerName::new("core").unwrap());
     let mut run =
@@ -81,7 +82,7 @@ fn record(key: RunKey, job: &str, kind: &str, status: Status, spec: &Value) -> N
     NewRun { run, spec: RunSpec::of_job(Arc::new(spec)) }
 }
 
-async fn create(realm: &Folder, runs: Vec<NewRun>) {
+pub(crate) async fn create(realm: &Folder, runs: Vec<NewRun>) {
     let runs: Vec<_> = runs.into_iter().map(|run| (run, None)).collect();
     for some in runs.chunks(200) {
         assert!(realm.runs().create(some).await.unwrap().iter().all(|one| one.is_new()));
