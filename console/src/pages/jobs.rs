@@ -44,7 +44,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     let words = schedules(&ask).await?;
     let unread: HashMap<&str, &str> =
         found.unread.iter().map(|one| (one.job_id.as_str(), one.trouble.as_str())).collect();
-    let ids: Vec<JobId> = rest.iter().take(SHOWN).filter_map(|job| JobId::stored(&id_of(job)).ok()).collect();
+    let ids: Vec<JobId> = rest.iter().take(SHOWN).filter_map(|job| JobId::stored(id_of(job)).ok()).collect();
     let clocks = ask.clocks(ids.iter()).await?;
     let mut rows = Vec::new();
     for job in rest.iter().take(SHOWN) {

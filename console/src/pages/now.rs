@@ -6,7 +6,7 @@ use pumice_core::ports::{Minute, Starts};
 use pumice_core::run::Status;
 use pumice_service::pauses::{ListWorkers, list_workers};
 use pumice_service::runs::{ListRuns, RunList, list};
-use pumice_service::schedules::{ListSchedules, ScheduleRow, list as list_schedules};
+use pumice_service::schedules::{ListSchedules, list as list_schedules};
 use serde_json::{Value, json};
 
 use super::schedules::next_of_each;
@@ -47,14 +47,13 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     let scheduled = list_schedules(realm, &ListSchedules::default()).await?;
     let bars = bars(&hour, present);
     let all = [&running, &waiting, &failed];
-    let jobs = all.iter().flat_map(|found| &found.runs).map(|run| &run.job_id);
-    let clocks = ask.clocks(jobs.chain(scheduled.schedules.iter().map(ScheduleRow::job))).await?;
+    let clocks = ask.clocks(all.iter().flat_map(|found| &found.runs).map(|run| &run.job_id)).await?;
     let own = json!({
         "running": panel(&running, &clocks, "running,retrying", None),
         "waiting": panel(&waiting, &clocks, "dispatched,waiting", None),
         "failed": panel(&failed, &clocks, "failed,rejected", Some("1d")),
         "workers": health(&workers),
-        "coming": next_of_each(&scheduled, COMING, &clocks),
+        "coming": next_of_each(&ask, &scheduled, COMING).await?,
         "starts": { "count": counted(usize::try_from(hour.all()).unwrap_or(usize::MAX), "run"), "is_cut": hour.is_cut, "since": clock.moment(hour.since.begin()),
             "svg": sparkline(&bars, "runs dispatched a minute, the last hour") },
         "is_empty": hour.all() == 0 && running.runs.is_empty() && waiting.runs.is_empty() && failed.runs.is_empty(),

@@ -65,13 +65,13 @@ pub(super) async fn page(ask: Ask, foreseen: Value, command: Option<Words>) -> R
     // Of one job it is its own zone.
     let only = one_job(&found).cloned();
     let meant = filter.is_some().then(|| jobs_of(&found));
-    let clocks = ask.clocks(found.schedules.iter().map(ScheduleRow::job)).await?;
+    let clocks = ask.clocks(found.schedules.iter().take(MAX_ENTRIES).map(ScheduleRow::job)).await?;
     let clock = *clocks.of_some(only.as_ref());
     let rows: Vec<Value> = rows(&found, &clocks);
     let only = only.map(|job| job.to_string());
     let coming = match &only {
         Some(job) => upcoming(&ask, job, UPCOMING, &clock).await?,
-        None => next_of_each(&found, UPCOMING, &clocks),
+        None => next_of_each(&ask, &found, UPCOMING).await?,
     };
     let day = match rows.is_empty() {
         true => Value::Null,
@@ -90,7 +90,8 @@ pub(super) async fn page(ask: Ask, foreseen: Value, command: Option<Words>) -> R
     let clocks = ask.clocks(shown.clone().map(|one| &one.job_id)).await?;
     let backfills: Vec<Value> = shown.map(|one| backfill_row(one, clocks.of(&one.job_id))).collect();
     let own = json!({
-        "summary": if trouble.is_some() { String::new() } else if rows.len() == all { counted(all, "entry").replace("entrys", "entries") }
+        "summary": if trouble.is_some() { String::new() }
+            else if rows.len() == all { counted(all, "entry").replace("entrys", "entries") }
             else { format!("{} of {all} entries", rows.len()) },
         "only": only,
         "rows": rows,
@@ -272,18 +273,20 @@ async fn noted(ask: &Ask, job: &str, is_active: bool, clock: &Clock) -> Result<V
 }
 
 /// The next start of each entry of all jobs that match: one that starts often does not hide the others.
-pub(super) fn next_of_each(found: &ScheduleList, number: usize, clocks: &Clocks) -> Value {
+pub(super) async fn next_of_each(ask: &Ask, found: &ScheduleList, number: usize) -> Result<Value, Fault> {
     let entries = found.schedules.iter().filter_map(|row| match row {
         ScheduleRow::Entry(entry) => Some((entry.starts.or(entry.next)?.0, &**entry)),
         ScheduleRow::Unread(_) => None,
     });
     let mut entries: Vec<_> = entries.collect();
     entries.sort_by_key(|(at, _)| *at);
+    entries.truncate(number);
+    let clocks = ask.clocks(entries.iter().map(|(_, entry)| &entry.job_id)).await?;
     let start = |(at, entry): &(Timestamp, &EntryStanding)| {
         let clock = clocks.of(&entry.job_id);
         start_shown((entry.job_id.as_str(), entry.entry), *at, entry.zone.as_deref(), &[], clock)
     };
-    Value::Array(entries.iter().take(number).map(start).collect())
+    Ok(Value::Array(entries.iter().map(start).collect()))
 }
 
 /// A start, with its time in its own zone where that is another one than the page's.
