@@ -213,6 +213,20 @@ async function follow() {
 }
 follow();
 
+// --- A graph begins at its first node, which may be far from the corner.
+
+function begin() {
+  for (const box of document.querySelectorAll(".graph")) {
+    const node = box.querySelector(".node");
+    if (shown.has(box) || !node) continue;
+    shown.add(box);
+    const [inner, outer] = [node.getBoundingClientRect(), box.getBoundingClientRect()];
+    if (inner.bottom > outer.bottom) box.scrollTop += (inner.top + inner.bottom - outer.top - outer.bottom) / 2;
+    if (inner.right > outer.right) box.scrollLeft += (inner.left + inner.right - outer.left - outer.right) / 2;
+  }
+}
+begin();
+
 // --- Commands are copied, by the button or by the key c.
 
 /** @param {string} text */
@@ -276,7 +290,9 @@ function step(by) {
 
 /** Opens the form that a link within the page leads to. */
 function open() {
-  const form = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  let id = location.hash.slice(1);
+  try { id = decodeURIComponent(id); } catch { /* It is written otherwise than a link of the console's. */ }
+  const form = id && document.getElementById(id);
   if (!(form instanceof HTMLDetailsElement)) return;
   form.open = true;
   form.querySelector("summary")?.focus();
@@ -307,7 +323,10 @@ function palette() {
   const list = document.createElement("ul");
   /** @type {{name: string, href?: string, act?: () => void}[]} */
   let found = [];
+  // The text that they were found for.
+  let of = "";
   const show = () => {
+    const isOf = of === input.value.trim();
     const text = input.value.trim().toLowerCase();
     const pages = [...document.querySelectorAll(".side nav a")].map((a) => ({ name: a.textContent ?? "", href: a.getAttribute("href") ?? "/" }));
     const local = [...pages, ...acts()].filter((one) => one.name.toLowerCase().includes(text));
@@ -315,7 +334,7 @@ function palette() {
       { name: `Jobs like *${input.value.trim()}*`, href: `/jobs?${new URLSearchParams({ pattern: `*${input.value.trim()}*` })}` },
       { name: `Runs of *${input.value.trim()}*`, href: `/runs?${new URLSearchParams({ job: `*${input.value.trim()}*` })}` },
     ] : [];
-    list.replaceChildren(...[...(text ? found : []), ...local, ...lists].map((one) => {
+    list.replaceChildren(...[...(isOf ? found : []), ...local, ...lists].map((one) => {
       const [row, link] = [document.createElement("li"), document.createElement("a")];
       link.href = one.href ?? "#";
       link.textContent = one.name;
@@ -333,7 +352,9 @@ function palette() {
     const text = input.value.trim();
     const answer = text ? await fetch(`/palette?${new URLSearchParams({ text })}`) : null;
     if (text !== input.value.trim()) return;
-    found = answer?.ok ? await answer.json() : [];
+    const places = answer?.ok ? await answer.json() : [];
+    if (text !== input.value.trim()) return;
+    [found, of] = [places, text];
     show();
   };
   let timer = 0;
@@ -342,9 +363,15 @@ function palette() {
     clearTimeout(timer);
     timer = setTimeout(() => ask().catch(() => {}), 120);
   });
+  const enter = async () => {
+    const text = input.value.trim();
+    // What is found for this text comes before what the page has.
+    if (of !== text) await ask().catch(() => {});
+    if (dialog.open && text === input.value.trim()) list.querySelector("a")?.click();
+  };
   input.addEventListener("keydown", (event) => {
     const first = list.querySelector("a");
-    if (event.key === "Enter" && first) { event.preventDefault(); first.click(); }
+    if (event.key === "Enter") { event.preventDefault(); enter(); }
     if (event.key === "ArrowDown" && first) { event.preventDefault(); first.focus(); }
   });
   list.addEventListener("keydown", (event) => {

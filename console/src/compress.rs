@@ -10,6 +10,8 @@ use flate2::write::GzEncoder;
 
 /// The sizes of what is compressed, in bytes: less gains nothing, and more would keep the others waiting.
 const SIZES: std::ops::RangeInclusive<u64> = 1_024..=4 * 1024 * 1024;
+/// Up to how many bytes are compressed thoroughly, as every page is.
+const THOROUGHLY: u64 = 1024 * 1024;
 /// What compresses well.
 const KINDS: [&str; 7] = [
     "text/html",
@@ -47,7 +49,8 @@ pub(crate) async fn compressed(mut response: Response) -> Response {
     let Ok(bytes) = to_bytes(body, usize::try_from(size).unwrap_or(usize::MAX)).await else {
         return response;
     };
-    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 4), Compression::fast());
+    let level = if size <= THOROUGHLY { Compression::default() } else { Compression::fast() };
+    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 4), level);
     match encoder.write_all(&bytes).and_then(|()| encoder.finish()) {
         Ok(packed) => {
             let headers = response.headers_mut();

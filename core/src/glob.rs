@@ -21,6 +21,24 @@ pub fn is_pattern(text: &str) -> bool {
     text.contains(['*', '?']) || text.contains("[[]")
 }
 
+/// The text that alone matches a pattern that a person wrote; `None` where others may.
+#[must_use]
+pub fn only_match(pattern: &str) -> Option<String> {
+    let pattern: Vec<char> = pattern.chars().collect();
+    let (mut text, mut p) = (String::new(), 0);
+    while let Some(rest) = pattern.get(p..).filter(|rest| !rest.is_empty()) {
+        let (c, next) = match rest {
+            ['[', escaped @ ('*' | '?' | '['), ']', ..] => (*escaped, p + 3),
+            ['*' | '?', ..] => return None,
+            [c, ..] => (*c, p + 1),
+            [] => break,
+        };
+        text.push(c);
+        p = next;
+    }
+    Some(text)
+}
+
 /// Takes one character by the item of the pattern at a place; gives the place after the item.
 type MatchOne = fn(&[char], usize, char) -> Option<usize>;
 
@@ -137,8 +155,23 @@ mod tests {
         for text in ["a", "a[b]", "a*b", "?", "[", "[[", "a[*]", "[?]x"] {
             assert!(matches(&literal(text), text), "{text}");
             assert!(is_pattern(&literal(text)) || literal(text) == text, "{text}");
+            assert_eq!(only_match(&literal(text)).as_deref(), Some(text));
         }
         assert!(!matches(&literal("a*"), "ab") && !matches(&literal("a[b]"), "ab"));
+    }
+
+    #[test]
+    fn pattern_with_a_wildcard_has_no_only_match() {
+        for (pattern, only) in [
+            ("a*", None),
+            ("?", None),
+            ("a[b]", Some("a[b]")),
+            ("[*]?", None),
+            ("a[[]*]", None),
+            ("", Some("")),
+        ] {
+            assert_eq!(only_match(pattern).as_deref(), only, "{pattern}");
+        }
     }
 
     #[test]

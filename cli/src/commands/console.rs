@@ -165,7 +165,17 @@ fn tokens(doors: &Doors) -> Result<Vec<Token>, Failure> {
         }
     };
     if let Some(secret) = variable(TOKEN) {
-        tokens.push(Token::new(&secret, Role::Editor, "token").map_err(|error| of_option(TOKEN, error))?);
+        let token = Token::new(&secret, Role::Editor, "token").map_err(|error| of_option(TOKEN, error))?;
+        let other = tokens.iter().find(|other| other.is_same(&token) || other.name == token.name);
+        if let Some(Token { name, .. }) = other {
+            let what = if *name == token.name { "its name is" } else { "its token is" };
+            let name = pumice_core::text::quoted(name);
+            let why = format!(
+                "{what} that of {name} in the file of tokens: give each a token and a name of its own"
+            );
+            return Err(of_option(TOKEN, why));
+        }
+        tokens.push(token);
     }
     Ok(tokens)
 }

@@ -159,6 +159,30 @@ fn failure_of_the_night_is_found_read_and_run_again() {
     browser.wait_for("live");
     assert_eq!(pumice.run(&["dispatch", "etl/nightly", "--wait"]).status, 0);
     browser.wait_for("etl/nightly");
+    // A key within the moment in which an answer is awaited means the text that is there, and not the one before.
+    browser.go(&format!("http://{}/jobs#%zz", console.address));
+    browser.wait_for("etl/nightly");
+    let typed = |text: &str, then: &str| {
+        let script = format!(
+            "const input = document.querySelector('dialog.palette input'); input.value = {text:?}; \
+             input.dispatchEvent(new Event('input')); {then}"
+        );
+        browser.run(&script);
+    };
+    let ctrl_k = "document.dispatchEvent(new KeyboardEvent('keydown', { key: 'k', ctrlKey: true }))";
+    wait_until(|| {
+        browser.run(ctrl_k);
+        browser.run("return document.querySelector('dialog.palette') !== null") == true
+    });
+    typed("pause etl/later", "");
+    wait_until(|| {
+        let first = browser.run("return document.querySelector('dialog.palette a')?.textContent");
+        first.as_str().is_some_and(|first| first.contains("Pause etl/later"))
+    });
+    typed("pause etl/nightly", "input.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter' }));");
+    wait_until(|| browser.run("return location.pathname") == "/job");
+    let place = browser.run("return location.search + location.hash");
+    assert_eq!(place, "?id=etl%2Fnightly#pause");
     // A schedule is paused.
     browser.go(&format!("http://{}/schedules", console.address));
     browser.click("summary", "Pause");
@@ -235,6 +259,50 @@ fn outside(browser: &Browser) -> Option<String> {
     (wide.as_i64() != Some(0)).then(|| format!("{wide} pixels are outside the window"))
 }
 
+/// The faults of a page in both colour schemes, wide and narrow, as it comes and with all that it has opened.
+fn faults(browser: &Browser, axe: &str, (home, page): (&str, &str)) -> Vec<String> {
+    let mut faults = Vec::new();
+    for (scheme, width) in [("light", 1280), ("dark", 1280), ("light", 320)] {
+        let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        let metrics = json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false });
+        browser.devtools("Emulation.setEmulatedMedia", &features);
+        browser.devtools("Emulation.setDeviceMetricsOverride", &metrics);
+        browser.go(&format!("{home}{page}"));
+        for state in ["as it comes", "opened"] {
+            if state == "opened" {
+                browser.run("document.querySelectorAll('details').forEach((one) => { one.open = true; })");
+            }
+            let found = broken_rules(browser, axe).into_iter().chain(outside(browser));
+            faults.extend(found.map(|fault| format!("{page} ({scheme}, {width}, {state}): {fault}")));
+        }
+    }
+    faults
+}
+
+/// Jobs with steps that end well, rows of every list, and an entry that is paused.
+fn filled(pumice: &Pumice) {
+    let chain = json!({ "job_id": "fine/chain", "type": "chain", "worker": "core", "enabled": true,
+        "payload": ["etl/extract", "etl/nightly"] });
+    let dag = json!({ "job_id": "fine/dag", "type": "dag", "worker": "core", "enabled": true,
+        "payload": { "etl/extract": null, "etl/nightly": "etl/extract" } });
+    let each = json!({ "job_id": "fine/each", "type": "foreach", "worker": "core", "enabled": true, "payload": "etl/extract",
+        "parameters": { "foreach": { "type": "inline", "values": [{ "region": "apac" }, { "region": "emea" }] } } });
+    let trigger = json!({ "trigger_id": "in", "bucket": "in", "prefix": "*", "job_id": ["etl/extract"], "enabled": true });
+    pumice.write("filled.json", json!([chain, dag, each, trigger]).to_string());
+    pumice.write("secret", "browser-canary-61");
+    for command in [
+        &["apply", "filled.json"][..],
+        &["state", "put", "seen/at", "x"],
+        &["state", "put", "seen/by", "y"],
+        &["schedules", "pause", "etl/nightly", "--until", "2h"],
+    ] {
+        assert_eq!(pumice.run(command).status, 0, "{command:?}");
+    }
+    for name in ["one", "two"] {
+        assert_eq!(pumice.feed(&["secrets", "set", name], "browser-canary-61").status, 0);
+    }
+}
+
 /// Every page is reached by links, in both colour schemes, wide and narrow.
 #[test]
 #[cfg_attr(
@@ -255,7 +323,11 @@ fn pages_keep_no_one_from_using_them() {
         "schedule": "0 3 1 1 *", "globals": { "g".repeat(100): "v".repeat(200), "n": 1 } });
     pumice.write("wide.json", wide.to_string());
     assert_eq!(pumice.run(&["apply", "wide.json"]).status, 0);
+    filled(&pumice);
     let console = shown(&pumice, &["serve", "--console"]);
+    for fine in ["fine/chain", "fine/dag", "fine/each"] {
+        assert_eq!(pumice.run(&["dispatch", fine, "--wait"]).status, 0);
+    }
     assert_eq!(pumice.run(&["dispatch", "etl/night", "--wait"]).status, 1);
     assert_eq!(pumice.run(&["dispatch", "etl/later", "--delay", "5m"]).status, 0);
     let browser = Browser::start();
@@ -277,15 +349,19 @@ fn pages_keep_no_one_from_using_them() {
              .map((one) => one.pathname + one.search)",
         );
         open.extend(links.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned));
-        for (scheme, width) in [("light", 1280), ("dark", 1280), ("light", 320)] {
-            let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
-            let metrics = json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false });
-            browser.devtools("Emulation.setEmulatedMedia", &features);
-            browser.devtools("Emulation.setDeviceMetricsOverride", &metrics);
-            let rules = broken_rules(&browser, &axe);
-            broken.extend(rules.into_iter().map(|rule| format!("{page} ({scheme}, {width}): {rule}")));
-            broken.extend(outside(&browser).map(|wide| format!("{page} ({scheme}, {width}): {wide}")));
-        }
+        broken.extend(faults(&browser, &axe, (&home, &page)));
+    }
+    // Steps that ended well, a plan, a row that can be resumed.
+    let mut more = vec!["/schedules?job=etl/nightly".to_owned()];
+    for job in ["fine/chain", "fine/dag", "fine/each"] {
+        let id =
+            pumice.run(&["runs", "list", "--job", job, "-o", "json"]).json()["runs"][0]["run_id"].clone();
+        more.push(format!("/run?id={}", id.as_str().expect("an id")));
+        more.push(format!("/run/retry?from=all&id=latest:{job}"));
+    }
+    more.push("/run/retry?id=latest:etl/night".to_owned());
+    for page in &more {
+        broken.extend(faults(&browser, &axe, (&home, page)));
     }
     for width in [1280, 320] {
         let metrics = json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false });

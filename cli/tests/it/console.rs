@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::pumice::{Pumice, Server, shell};
+use crate::pumice::{Printed, Pumice, Server, shell};
 
 /// A console, and the login link that it has printed.
 pub(crate) struct Shown {
@@ -138,6 +138,8 @@ fn console_that_others_could_reach_does_not_start() {
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o666);
     std::fs::set_permissions(&open, mode).expect("a file");
     let open = open.display().to_string();
+    let same = pumice.write("same", "viewer a 0123456789abcdef0123\neditor b 0123456789abcdef0123\n");
+    let same = same.display().to_string();
     let (short, tokens) = (short.display().to_string(), tokens.display().to_string());
     for (arguments, wrong) in [
         (&["--listen", "0.0.0.0:0"][..], "no login is set up: set PUMICE_CONSOLE_TOKEN"),
@@ -146,6 +148,7 @@ fn console_that_others_could_reach_does_not_start() {
         (&["--listen", "0.0.0.0:0", "--tokens", &tokens], "with --public-url"),
         (&["--listen", "0.0.0.0:0", "--tokens", &short], "20 characters or more"),
         (&["--tokens", "none"], "--tokens none: No such file"),
+        (&["--tokens", &same], "line 2: its token is that of line 1"),
         (&["--tokens", &open], "others may write it (mode 666): `chmod 600` it"),
         (&["--public-url", "pumice.example.org"], "is not a URL of the console"),
         (&["--role", "boss"], "is not a role"),
@@ -172,6 +175,15 @@ fn console_that_others_could_reach_does_not_start() {
             assert_eq!(ran.status, 2, "{arguments:?} {ran:?}");
             assert!(ran.err.contains(wrong), "{arguments:?} {ran:?}");
         }
+    }
+    for (token, name, wrong) in [
+        ("0123456789abcdef0123", "ci", "PUMICE_CONSOLE_TOKEN: its token is that of \"ci\""),
+        ("another-token-0123456", "token", "PUMICE_CONSOLE_TOKEN: its name is that of \"token\""),
+    ] {
+        let file = pumice.write("named", format!("viewer {name} 0123456789abcdef0123\n"));
+        let mut command = pumice.command(&["console", "--tokens", &file.display().to_string()]);
+        let ran: Printed = command.env("PUMICE_CONSOLE_TOKEN", token).output().expect("the command").into();
+        assert!(ran.status == 2 && ran.err.contains(wrong) && !ran.err.contains(token), "{ran:?}");
     }
     let alone = pumice.run(&["serve", "--listen", "127.0.0.1:0"]);
     assert!(alone.status == 2 && alone.err.contains("give --console, too"), "{alone:?}");

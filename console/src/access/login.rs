@@ -57,6 +57,9 @@ pub enum BadToken {
     /// A name that two have.
     #[error("line {0}: the name {1} is there twice")]
     Twice(usize, String),
+    /// A token that two lines have: its role and its name would be those of either.
+    #[error("line {0}: its token is that of line {1}: give each a token of its own")]
+    Same(usize, usize),
     /// The file has none.
     #[error("there is no token in it")]
     None,
@@ -79,7 +82,7 @@ impl Token {
     /// # Errors
     /// [`BadToken`] with the line that is wrong.
     pub fn of_file(text: &str) -> Result<Vec<Self>, BadToken> {
-        let mut tokens: Vec<Self> = Vec::new();
+        let mut tokens: Vec<(usize, Self)> = Vec::new();
         for (number, line) in text.lines().enumerate().map(|(index, line)| (index + 1, line.trim())) {
             if line.is_empty() || line.starts_with('#') {
                 continue;
@@ -89,12 +92,26 @@ impl Token {
             let role: Role = role
                 .parse()
                 .map_err(|error: super::role::UnknownRole| BadToken::Role(number, error.to_string()))?;
-            if tokens.iter().any(|token| token.name == name) {
+            if tokens.iter().any(|(_, token)| token.name == name) {
                 return Err(BadToken::Twice(number, quoted(name)));
             }
-            tokens.push(Self::new(secret, role, name)?);
+            let token = Self::new(secret, role, name)?;
+            if let Some((other, _)) = tokens.iter().find(|(_, other)| other.is_same(&token)) {
+                return Err(BadToken::Same(number, *other));
+            }
+            tokens.push((number, token));
         }
-        if tokens.is_empty() { Err(BadToken::None) } else { Ok(tokens) }
+        if tokens.is_empty() {
+            Err(BadToken::None)
+        } else {
+            Ok(tokens.into_iter().map(|(_, token)| token).collect())
+        }
+    }
+
+    /// Whether another one has the same secret, so that a caller may be either.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.secret.as_bytes().ct_eq(other.secret.as_bytes()).into()
     }
 }
 
@@ -369,6 +386,11 @@ mod tests {
             (format!("\nboss x {long}"), "line 2: \"boss\" is not a role"),
             ("viewer x short".to_owned(), "20 characters or more"),
             (format!("viewer x {long}\nviewer x {long}"), "line 2: the name \"x\" is there twice"),
+            (format!("viewer a {long}\n\neditor b {long}"), "line 3: its token is that of line 1"),
+            (
+                format!("editor b {long}\nviewer c {long}2\nviewer a {long}"),
+                "line 3: its token is that of line 1",
+            ),
         ] {
             let error = Token::of_file(&file).unwrap_err().to_string();
             assert!(error.contains(wrong), "{error}");

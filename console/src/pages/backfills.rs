@@ -13,7 +13,7 @@ use pumice_service::schedules::{
 };
 use serde_json::{Value, json};
 
-use super::schedules::{page as schedules_page, range_end, time};
+use super::schedules::{form_clock, page as schedules_page, range_end, time};
 use super::{Head, render};
 use crate::access::Role;
 use crate::answer::{Fault, see};
@@ -41,8 +41,8 @@ pub(super) fn row(one: &BackfillShown, clock: &Clock) -> Value {
 /// The page.
 pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     let id = ask.query.need("id")?.to_owned();
-    let clock = ask.clock().await?;
     let one = show_backfill(ask.realm(), &BackfillName { id: id.clone() }).await?.backfill;
+    let clock = ask.clock_of(Some(&one.job_id)).await?;
     let moment = |at: pumice_service::Slot| {
         let moment = clock.moment(at.0);
         format!("{} {}", moment.text, moment.zone)
@@ -91,7 +91,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     render(
         &ask,
         "backfill.html",
-        Head::new(format!("Backfill {id}"), "schedules", &command).live("runs"),
+        Head::new(format!("Backfill {id}"), "schedules", &command).live("runs").by(&clock),
         own,
     )
     .await
@@ -110,12 +110,19 @@ pub(crate) async fn begin(ask: Ask) -> Result<Response, Fault> {
             ask.tell(true, format!("backfill {} {word}{notes}", begun.backfill.id));
             return Ok(see(&place(&begun.backfill.id)));
         }
-        Ok(BackfillAnswer::Foreseen(foreseen)) => Ok(foreseen_shown(&ask, &foreseen, &ask.clock().await?)),
+        Ok(BackfillAnswer::Foreseen(foreseen)) => {
+            Ok(foreseen_shown(&ask, &foreseen, &form_clock(&ask).await?))
+        }
         // The form may be corrected on the page, which keeps it.
         Err(fault) if fault.status == StatusCode::BAD_REQUEST => Err(fault),
         Err(fault) => return Err(fault),
     };
-    let command = command(&ask, ask.clock().await?.zone.name())?;
+    // A zone that does not exist is what is refused.
+    let clock = match form_clock(&ask).await {
+        Ok(clock) => clock,
+        Err(_) => ask.clock().await?,
+    };
+    let command = command(&ask, clock.zone.name())?;
     match shown {
         Ok(shown) => schedules_page(ask, shown, Some(command)).await,
         Err(fault) => {
@@ -173,7 +180,7 @@ fn command(ask: &Ask, zone: &str) -> Result<Words, Fault> {
 fn form_of(ask: &Ask) -> Value {
     let text = |name: &str| ask.form.get(name).unwrap_or_default();
     json!({ "from": text("from"), "to": text("to"), "only": text("only"), "max_active": text("max_active"),
-        "why": text("why"), "entry": text("entry"), "reverse": ask.form.has("reverse") })
+        "why": text("why"), "entry": text("entry"), "reverse": ask.form.has("reverse"), "zone": text("zone") })
 }
 
 fn foreseen_shown(ask: &Ask, foreseen: &BackfillForeseen, clock: &Clock) -> Value {

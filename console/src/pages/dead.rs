@@ -3,7 +3,7 @@
 use axum::response::Response;
 use pumice_core::document::parse_json;
 use pumice_core::filter::Filter;
-use pumice_core::ids::WorkerName;
+use pumice_core::ids::{JobId, WorkerName};
 use pumice_core::run::Status;
 use pumice_core::spec::Timezone;
 use pumice_core::text::escaped;
@@ -24,7 +24,7 @@ const SHOWN: usize = 100;
 
 /// The page.
 pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
-    let clock = ask.clock().await?;
+    let clock = ask.clock_of_list(&ask.query).await?;
     if let Some(place) = ask.with_offsets(clock.zone, Filter::with_offsets) {
         return Ok(place);
     }
@@ -50,7 +50,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         "without": found.as_ref().map(|found| found.without.iter().map(ToString::to_string).collect::<Vec<_>>()),
     });
     let command = ask.words(&["dead", "list"]).option("--where", filter.as_deref());
-    render(&ask, "dead.html", Head::new("Dead letters", "workers", &command), own).await
+    render(&ask, "dead.html", Head::new("Dead letters", "workers", &command).by(&clock), own).await
 }
 
 fn row(letter: &DeadShown, clock: &Clock) -> Value {
@@ -71,15 +71,18 @@ fn row(letter: &DeadShown, clock: &Clock) -> Value {
 
 /// The page of one letter.
 pub(crate) async fn one(ask: Ask) -> Result<Response, Fault> {
-    let (id, clock) = (ask.query.need("id")?.to_owned(), ask.clock().await?);
+    let id = ask.query.need("id")?.to_owned();
     let found = show_letter(ask.realm(), &ShowDead { letter: id, workers: Vec::new() }).await?;
     let letter = &found.letter;
+    let job = letter.job_id.as_deref().and_then(|job| JobId::stored(job).ok());
+    let clock = ask.clock_of(job.as_ref()).await?;
+    let at = clock.moment(letter.at.0);
     let mut facts = vec![
         about(
             "Worker",
             letter.worker.as_ref().map_or_else(|| "none: of the dispatcher".to_owned(), ToString::to_string),
         ),
-        about("Set aside", clock.moment(letter.at.0).text),
+        about("Set aside", format!("{} {}", at.text, at.zone)),
     ];
     facts.extend(letter.receives.map(|receives| about("Handed out", counted(receives as usize, "time"))));
     let fate = match letter.status {
@@ -102,8 +105,8 @@ pub(crate) async fn one(ask: Ask) -> Result<Response, Fault> {
         "may_drop": !ask.app.is_read_only && ask.caller.role >= Role::Editor,
     });
     let command = ask.words(&["dead", "show", &letter.id]);
-    render(&ask, "letter.html", Head::new(format!("Dead letter {}", letter.id), "workers", &command), own)
-        .await
+    let head = Head::new(format!("Dead letter {}", letter.id), "workers", &command).by(&clock);
+    render(&ask, "letter.html", head, own).await
 }
 
 /// The body as JSON for people, where it is JSON.

@@ -25,7 +25,7 @@ const MAX_VALUE: usize = 120;
 
 /// The page.
 pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
-    let clock = ask.clock().await?;
+    let clock = ask.clock_of_list(&ask.query).await?;
     if let Some(place) = ask.with_offsets(clock.zone, Filter::with_offsets) {
         return Ok(place);
     }
@@ -52,7 +52,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         "may_act": !ask.app.is_read_only && ask.caller.role >= Role::Operator,
     });
     let command = ask.words(&["failures"]).option("--where", filter.as_deref());
-    render(&ask, "failures.html", Head::new("Failures by cause", "failures", &command), own).await
+    render(&ask, "failures.html", Head::new("Failures by cause", "failures", &command).by(&clock), own).await
 }
 
 fn shown(group: &FailureGroup, found: &FailureList, clock: &Clock) -> Value {

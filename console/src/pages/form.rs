@@ -196,6 +196,17 @@ pub(super) fn given(fields: &Fields, name: &str) -> Result<Map<String, Value>, F
     Ok(map)
 }
 
+/// Those of the lines that are texts, NAME=VALUE.
+pub(super) fn texts(fields: &Fields, name: &str) -> Result<Map<String, Value>, Fault> {
+    let mut map = Map::new();
+    let is_json = |line: &String| line.split_once('=').is_some_and(|(name, _)| name.ends_with(':'));
+    for line in lines(fields, name).iter().filter(|line| !is_json(line)) {
+        set_given(&mut map, line)
+            .map_err(|error| Fault::bad(format!("{name}: {}: {error}", quoted(line))))?;
+    }
+    Ok(map)
+}
+
 /// A command with the globals and parameters of a form's lines.
 pub(super) fn with_inputs(words: Words, fields: &Fields) -> Words {
     let (globals, parameters) = (lines(fields, "globals"), lines(fields, "params"));
@@ -208,6 +219,9 @@ pub(super) fn with_options(words: Words, inputs: &Inputs) -> Option<Words> {
     let mut options = Vec::new();
     for (option, all) in [("--global", &inputs.globals), ("--param", &inputs.parameters)] {
         for (name, value) in all {
+            if name.contains('.') {
+                return None;
+            }
             flatten(option, name, value, &mut options)?;
         }
     }
@@ -321,6 +335,13 @@ mod tests {
         let parameters = json!({ "jinja": true, "args": ["-x"], "size": "10k", "method": "PUT" });
         assert_eq!(Value::Object(read_all.parameters.clone()), parameters);
         assert!(with_options(Words::new(&[], &["dispatch"]), &read_all).is_none(), "no option has a list");
+        let dotted = fields(&[("global:a.b", "new")]);
+        let with_dot =
+            json!({ "globals": { "a.b": "old", "a": { "b": "inner" } } }).as_object().unwrap().clone();
+        let dotted = read(&with_dot, None, &dotted).unwrap();
+        assert_eq!(Value::Object(dotted.globals.clone()), json!({ "a.b": "new" }));
+        assert!(with_options(Words::new(&[], &["render"]), &dotted).is_none(), "an option would nest");
+        assert!(as_request("a", &dotted, None).unwrap().contains(r#""a.b":"new""#));
         let texts = read(&spec(), None, &fields(&[("global:day", "x y"), ("globals", "vars.a=b")])).unwrap();
         let line = with_options(Words::new(&[], &["dispatch", "a"]), &texts).unwrap().line();
         assert_eq!(line, "dispatch a --global=vars.a=b '--global=day=x y'");

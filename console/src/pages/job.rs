@@ -23,7 +23,8 @@ use super::jobs::enabled;
 use super::now::blank;
 use super::pauses::{MAX_PAUSES, shown};
 use super::schedules::{rows as rows_of, upcoming};
-use super::{Head, render};
+use super::types::check_job;
+use super::{Clocks, Head, render};
 use crate::access::Role;
 use crate::answer::{Fault, see};
 use crate::ask::Ask;
@@ -130,7 +131,8 @@ async fn page(ask: Ask, id: &str, tried: Tried) -> Result<Response, Fault> {
     });
     // The answer to a form has its inputs: asked for anew it would be the page without them.
     let live = if matches!(tried, Tried::Nothing) { "runs" } else { "" };
-    let mut response = render(&ask, "job.html", Head::new(id, "jobs", &command).live(live), own).await?;
+    let head = Head::new(id, "jobs", &command).live(live).by(&clock);
+    let mut response = render(&ask, "job.html", head, own).await?;
     if let Tried::Trouble(fault) = &tried {
         *response.status_mut() = fault.status;
     }
@@ -148,7 +150,7 @@ async fn schedule(
         return Ok((Vec::new(), Value::Array(Vec::new())));
     }
     let found = list(ask.realm(), &ListSchedules { job: Some(literal(id)), filter: None }).await?;
-    Ok((rows_of(&found, clock), upcoming(ask, id, UPCOMING, clock).await?))
+    Ok((rows_of(&found, &Clocks::all(clock)), upcoming(ask, id, UPCOMING, clock).await?))
 }
 
 /// The schema of a job's parameters.
@@ -160,7 +162,9 @@ fn schema_of(ask: &Ask, spec: &Doc) -> Option<Value> {
 /// The input of the form, for a job as it is stored.
 async fn inputs(ask: &Ask, job: &JobId) -> Result<Inputs, Fault> {
     let spec = show_job(ask.realm(), &JobName { job: job.clone() }).await?;
-    form::read(&spec, schema_of(ask, &spec).as_ref(), &ask.form)
+    let inputs = form::read(&spec, schema_of(ask, &spec).as_ref(), &ask.form)?;
+    check_job(ask.realm(), job, &ask.form).await?;
+    Ok(inputs)
 }
 
 /// The command that runs the job with the form's input. Options have texts alone: other values are in a request.

@@ -4,13 +4,14 @@ use std::collections::HashMap;
 
 use axum::response::Response;
 use pumice_core::glob::literal;
+use pumice_core::ids::JobId;
 use pumice_core::pauses::Scope;
 use pumice_core::ports::Doc;
 use pumice_core::text::escaped;
 use pumice_service::pauses::PauseDetails;
 use pumice_service::runs::{ListRuns, list as list_runs};
 use pumice_service::schedules::{ListSchedules, ScheduleRow, list as list_schedules};
-use pumice_service::specs::{ListJobs, list};
+use pumice_service::specs::{JobList, ListJobs, list};
 use serde_json::{Value, json};
 
 use super::now::blank;
@@ -27,13 +28,24 @@ const SHOWN: usize = 50;
 pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     let clock = ask.clock().await?;
     let pattern = ask.query.get("pattern");
-    let found = list(ask.realm(), &ListJobs { pattern: pattern.map(str::to_owned), filter: None }).await?;
+    let wanted = ask.query.get("where");
+    let request = ListJobs { pattern: pattern.map(str::to_owned), filter: wanted.map(str::to_owned) };
+    // A fault of the filter is shown where it can be corrected.
+    let (found, trouble) = match list(ask.realm(), &request).await {
+        Ok(found) => (found, None),
+        Err(error) if error.kind().is_of_request() => {
+            (JobList { jobs: Vec::new(), all: 0, unread: Vec::new() }, Some(Fault::of(&error)))
+        }
+        Err(error) => return Err(error.into()),
+    };
     let after = ask.query.get("after").unwrap_or_default();
     let id_of = |job: &Doc| job.get("job_id").and_then(Value::as_str).unwrap_or_default().to_owned();
     let rest: Vec<&Doc> = found.jobs.iter().filter(|job| id_of(job).as_str() > after).collect();
     let words = schedules(&ask).await?;
     let unread: HashMap<&str, &str> =
         found.unread.iter().map(|one| (one.job_id.as_str(), one.trouble.as_str())).collect();
+    let ids: Vec<JobId> = rest.iter().take(SHOWN).filter_map(|job| JobId::stored(id_of(job)).ok()).collect();
+    let clocks = ask.clocks(ids.iter()).await?;
     let mut rows = Vec::new();
     for job in rest.iter().take(SHOWN) {
         let id = id_of(job);
@@ -44,12 +56,15 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
             "id": escaped(&id), "href": job_link(&id), "type": text("type"), "worker": text("worker"),
             "enabled": enabled(job), "description": text("description"), "owner": text("owner"),
             "schedules": words.get(&id).cloned().unwrap_or_default(),
-            "last": last.map(|run| RunRow::of(&run, &clock, 8)),
+            "last": last.map(|run| RunRow::of(&run, clocks.of(&run.job_id), 8)),
             "trouble": unread.get(id.as_str()),
         }));
     }
     let end = rest.get(SHOWN - 1).filter(|_| rest.len() > SHOWN).map(|job| id_of(job));
-    let filter: Vec<(&str, &str)> = pattern.map(|pattern| ("pattern", pattern)).into_iter().collect();
+    let filter: Vec<(&str, &str)> = [("where", wanted), ("pattern", pattern)]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect();
     let pauses = ask.realm().runs().pauses().await?;
     let pauses = pauses.live(clock.now).filter(|pause| matches!(pause.scope, Scope::Job(_)));
     let pauses: Vec<Value> =
@@ -57,16 +72,24 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     let own = json!({
         "pauses": pauses,
         "rows": rows,
-        "summary": if found.jobs.len() == found.all { counted(found.all, "job") }
+        "summary": if trouble.is_some() { String::new() }
+            else if found.jobs.len() == found.all { counted(found.all, "job") }
             else { format!("{} of {}", found.jobs.len(), counted(found.all, "job")) },
         "pattern": pattern,
+        "where": wanted,
+        "trouble": trouble.as_ref().map(|fault| &fault.message),
         "next": end.map(|id| link("/jobs", &[filter.as_slice(), &[("after", id.as_str())]].concat())),
         "first": (!after.is_empty()).then(|| link("/jobs", &filter)),
         "has_last": !ask.realm().is_aws(),
         "is_empty": found.all == 0,
     });
     let words: Vec<&str> = ["jobs", "list"].into_iter().chain(pattern).collect();
-    render(&ask, "jobs.html", Head::new("Jobs", "jobs", &ask.words(&words)), own).await
+    let command = ask.words(&words).option("--where", wanted);
+    let mut response = render(&ask, "jobs.html", Head::new("Jobs", "jobs", &command), own).await?;
+    if let Some(fault) = trouble {
+        *response.status_mut() = fault.status;
+    }
+    Ok(response)
 }
 
 /// Whether a job may run: as a template decides, `by template`.

@@ -95,7 +95,7 @@ fn meant(fields: &Fields, clock: &Clock) -> Result<ManyRuns, Fault> {
 
 /// The page: how many runs are meant, and the first of them.
 pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
-    let (act, clock) = (Act::of(&ask.query)?, ask.clock().await?);
+    let (act, clock) = (Act::of(&ask.query)?, ask.clock_of_list(&ask.query).await?);
     if let Some(place) = ask.with_offsets(clock.zone, Filter::with_offsets) {
         return Ok(place);
     }
@@ -107,10 +107,11 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         Err(error) if error.kind().is_of_request() => (ManyDone::default(), Some(error.message().to_owned())),
         Err(error) => return Err(error.into()),
     };
+    let clocks = ask.clocks(found.first.iter().map(|run| &run.job_id)).await?;
     let first = found.first.iter().map(|run| {
         json!({ "run": run.run.as_str(), "href": run_link(run.run.as_str()), "job": escaped(run.job_id.as_str()),
             "job_href": job_link(run.job_id.as_str()), "status": StatusShown::from(run.status),
-            "dispatched": clock.moment(run.ts_dispatch.0), "reason": run.reason.as_deref().map(escaped) })
+            "dispatched": clocks.of(&run.job_id).moment(run.ts_dispatch.0), "reason": run.reason.as_deref().map(escaped) })
     });
     let first: Vec<Value> = first.collect();
     let count = usize::try_from(found.count).unwrap_or(usize::MAX);
@@ -152,7 +153,7 @@ fn capital(word: &str) -> String {
 pub(crate) async fn act(ask: Ask) -> Result<Response, Fault> {
     let act = Act::of(&ask.form)?;
     ask.act(act.role())?;
-    let clock = ask.clock().await?;
+    let clock = ask.clock_of_list(&ask.form).await?;
     let before: Instant = serde_json::from_value(json!(ask.form.need("before")?))
         .map_err(|error| Fault::bad(format!("before: {error}")))?;
     let expect: Expected =
@@ -225,7 +226,12 @@ fn summary(act: Act, done: &ManyDone) -> String {
         Act::Delete => "deleted",
     };
     let mut parts = vec![format!("{} {word}", number(done.done))];
-    parts.extend((done.already > 0).then(|| format!("{} dealt with before", done.already)));
+    let before = match act {
+        Act::Cancel => "asked to stop before, or ended",
+        Act::Retry => "done again before",
+        Act::Delete => "gone before",
+    };
+    parts.extend((done.already > 0).then(|| format!("{} {before}", done.already)));
     let refused = done.receipts.iter().filter(|one| one.outcome == ManyOutcome::Refused);
     let refused =
         refused.take(MAX_LISTED).filter_map(|one| Some(format!("{}: {}", one.run, one.error.as_ref()?)));

@@ -31,6 +31,7 @@ mod state;
 mod stats;
 mod taste;
 mod triggers;
+mod types;
 pub(crate) mod views;
 mod workers;
 
@@ -61,7 +62,7 @@ const QUERIES: [(&str, &[&str]); 23] = [
     ("/failures", &["where"]),
     ("/job", &["id"]),
     ("/job/edit", &["id"]),
-    ("/jobs", &["pattern", "after"]),
+    ("/jobs", &["where", "pattern", "after"]),
     ("/payloads", &["prefix"]),
     ("/run", &["id"]),
     ("/run/output", &["id", "at", "step", "attempt", "name", "from", "before", "find"]),
@@ -72,7 +73,7 @@ const QUERIES: [(&str, &[&str]); 23] = [
         &["where", "job", "status", "since", "until", "backfill", "order", "children", "cursor", "limit"],
     ),
     ("/runs/many", &["act", "where"]),
-    ("/schedules", &["job"]),
+    ("/schedules", &["where", "job"]),
     ("/stats", &["where"]),
     ("/trigger", &["id"]),
     ("/triggers", &["bucket", "key", "size", "event_type"]),

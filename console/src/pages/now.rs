@@ -53,7 +53,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         "waiting": panel(&waiting, &clocks, "dispatched,waiting", None),
         "failed": panel(&failed, &clocks, "failed,rejected", Some("1d")),
         "workers": health(&workers),
-        "coming": next_of_each(&scheduled, COMING, &clock),
+        "coming": next_of_each(&ask, &scheduled, COMING).await?,
         "starts": { "count": counted(usize::try_from(hour.all()).unwrap_or(usize::MAX), "run"), "is_cut": hour.is_cut, "since": clock.moment(hour.since.begin()),
             "svg": sparkline(&bars, "runs dispatched a minute, the last hour") },
         "is_empty": hour.all() == 0 && running.runs.is_empty() && waiting.runs.is_empty() && failed.runs.is_empty(),

@@ -8,6 +8,8 @@ use axum::response::Response;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior};
+use pumice_core::filter::Filter;
+use pumice_core::glob::only_match;
 use pumice_core::ids::{JobId, RunKey};
 use pumice_core::secret::mask;
 use pumice_core::text::escaped;
@@ -16,7 +18,7 @@ use serde_json::{Map, Value, json};
 use crate::access::{Caller, Role};
 use crate::answer::{Fault, RefusedForm, html};
 use crate::app::App;
-use crate::ask::{Ask, Taste, ZoneChoice};
+use crate::ask::{Ask, Fields, Taste, ZoneChoice};
 use crate::assets;
 use crate::view::{Clock, Words, mask_texts, run_link};
 
@@ -90,18 +92,25 @@ pub(crate) struct Head {
     pub(crate) command: String,
     /// When it is asked for anew: `runs` when any run changes, a run's id when that one does, `slow` now and then.
     pub(crate) live: String,
+    /// How its times are shown, where it is about one job.
+    pub(crate) clock: Option<Clock>,
 }
 
 impl Head {
     /// A page that is asked for anew now and then.
     pub(crate) fn new(title: impl Into<String>, nav: &'static str, command: &Words) -> Self {
         let title = escaped(&title.into()).into_owned();
-        Self { title, nav, command: command.line(), live: "slow".to_owned() }
+        Self { title, nav, command: command.line(), live: "slow".to_owned(), clock: None }
     }
 
     /// The same, asked for anew when something changes.
     pub(crate) fn live(self, topic: impl Into<String>) -> Self {
         Self { live: topic.into(), ..self }
+    }
+
+    /// The same, whose times are shown so.
+    pub(crate) fn by(self, clock: &Clock) -> Self {
+        Self { clock: Some(*clock), ..self }
     }
 }
 
@@ -136,10 +145,37 @@ impl Ask {
         Ok(Clocks { common, own })
     }
 
+    /// How times are shown on a page that is about these jobs, where it is one job alone.
+    ///
+    /// # Errors
+    /// [`Fault`] when the realm's definition or the job cannot be read.
+    pub(crate) async fn clock_of(&self, job: Option<&JobId>) -> Result<Clock, Fault> {
+        Ok(*self.clocks(job.into_iter()).await?.of_some(job))
+    }
+
+    /// How times are shown on a list, and read that are typed into its filter without a zone: where the filter means one job
+    /// alone, as those about that job.
+    ///
+    /// # Errors
+    /// [`Fault`] when the realm's definition or the job cannot be read.
+    pub(crate) async fn clock_of_list(&self, fields: &Fields) -> Result<Clock, Fault> {
+        self.clock_of(meant_job(fields).as_ref()).await
+    }
+
     /// A command of this realm.
     pub(crate) fn words(&self, words: &[&str]) -> Words {
         Words::new(&self.app.words, words)
     }
+}
+
+/// The job that the fields of a list mean alone, by `job` or by terms in `where`.
+fn meant_job(fields: &Fields) -> Option<JobId> {
+    let filter = fields.get("where").and_then(|text| Filter::parse(text).ok());
+    let terms = filter.as_ref().and_then(Filter::jobs).unwrap_or_default();
+    let mut meant = terms.iter().map(String::as_str).chain(fields.get("job"));
+    let first = only_match(meant.next()?)?;
+    let is_one = meant.all(|pattern| only_match(pattern).as_ref() == Some(&first));
+    JobId::stored(&first).ok().filter(|_| is_one)
 }
 
 /// How times are shown that are about one job or another.
@@ -149,6 +185,11 @@ pub(crate) struct Clocks {
 }
 
 impl Clocks {
+    /// All times in one way.
+    pub(crate) fn all(clock: &Clock) -> Self {
+        Self { common: *clock, own: HashMap::new() }
+    }
+
     /// How times that are about a job are shown.
     pub(crate) fn of(&self, job: &JobId) -> &Clock {
         self.own.get(job).unwrap_or(&self.common)
@@ -165,14 +206,19 @@ impl Clocks {
 /// # Errors
 /// [`Fault`] when its template lacks something.
 pub(crate) async fn render(ask: &Ask, template: &str, head: Head, own: Value) -> Result<Response, Fault> {
-    let clock = ask.clock().await?;
+    // Times that are about one job or another are each in the zone of theirs.
+    let is_mixed = head.clock.is_none() && ask.taste.zone == ZoneChoice::Job;
+    let clock = match head.clock {
+        Some(clock) => clock,
+        None => ask.clock().await?,
+    };
     let notice = if ask.is_head { None } else { ask.app.logins.take_notice(&ask.caller) };
     let mut context = frame(&ask.app, Some(&ask.caller), &ask.taste, &head);
     context.extend([
         (
             "zone".to_owned(),
             json!({ "name": clock.zone.name(), "choice": ask.taste.zone.name(),
-            "is_own": matches!(ask.taste.zone, ZoneChoice::Own(_)) }),
+            "is_own": matches!(ask.taste.zone, ZoneChoice::Own(_)), "is_mixed": is_mixed }),
         ),
         ("notice".to_owned(), json!(notice)),
         ("here".to_owned(), json!(ask.here)),
@@ -240,7 +286,8 @@ pub(crate) fn bare(
     title: &str,
     own: Value,
 ) -> Result<String, Fault> {
-    let head = Head { title: title.to_owned(), nav: "", command: String::new(), live: String::new() };
+    let head =
+        Head { title: title.to_owned(), nav: "", command: String::new(), live: String::new(), clock: None };
     let mut context = frame(app, None, taste, &head);
     if let Value::Object(own) = own {
         context.extend(own);
@@ -277,7 +324,8 @@ fn refused_form(form: &RefusedForm) -> Value {
 /// The page for what could not be answered.
 pub(crate) fn fault(app: &Arc<App>, caller: Option<Caller>, fault: &Fault) -> Response {
     let title = fault.status.canonical_reason().unwrap_or("Error");
-    let head = Head { title: title.to_owned(), nav: "", command: String::new(), live: String::new() };
+    let head =
+        Head { title: title.to_owned(), nav: "", command: String::new(), live: String::new(), clock: None };
     let mut context = frame(app, caller.as_ref(), &Taste::default(), &head);
     if caller.is_none() {
         // A caller without a login may be a page of another site.

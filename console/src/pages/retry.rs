@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::form::{given, with_inputs};
+use super::types::check_retry;
 use super::{Head, render};
 use crate::access::Role;
 use crate::answer::{Fault, see};
@@ -93,7 +94,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         },
     };
     let refused = match found.as_ref().ok().or(plain.as_ref()) {
-        Some(of) => keep_types(&ask, &of.of, &request).await.err(),
+        Some(of) => check_retry(ask.realm(), of, &request, &ask.query).await.err(),
         None => None,
     };
     let (found, trouble) = match (found, refused) {
@@ -192,40 +193,6 @@ fn is_masked(value: &Value) -> bool {
     shown != *value
 }
 
-/// Refuses a text in place of a value of another type, which a template would take for a text.
-async fn keep_types(ask: &Ask, run: &RunKey, request: &RetryRun) -> Result<(), Fault> {
-    let Some((_, spec)) = ask.realm().runs().load_with_spec(run).await? else { return Ok(()) };
-    let of_spec = spec.job.get("globals").and_then(Value::as_object);
-    let of_run = spec.asked.as_ref().map(|asked| &asked.globals);
-    match mistyped(&request.globals, &[of_run, of_spec]) {
-        None => Ok(()),
-        Some(name) => {
-            let name = escaped(&name);
-            Err(Fault::bad(format!(
-                "globals: {name} was not a text, and {name}=VALUE is one: write {name}:=VALUE for a number, true, false or a list"
-            )))
-        }
-    }
-}
-
-/// The dotted name of a text that takes the place of a value of another type; `had` has these values, the first one counts.
-fn mistyped(given: &Map<String, Value>, had: &[Option<&Map<String, Value>>; 2]) -> Option<String> {
-    given.iter().find_map(|(name, value)| {
-        let before = had.map(|all| all.and_then(|all| all.get(name)));
-        match value {
-            Value::Object(fields) => {
-                let below = before.map(|value| value.and_then(Value::as_object));
-                Some(format!("{name}.{}", mistyped(fields, &below)?))
-            }
-            Value::String(_) => {
-                let before = before.into_iter().flatten().next()?;
-                (!matches!(before, Value::String(_) | Value::Null)).then(|| name.clone())
-            }
-            _ => None,
-        }
-    })
-}
-
 /// The names of the steps, as the form takes them.
 fn step_names(retried: &RetriedRun) -> Vec<String> {
     let name = |step: &RetryStep| match step.item {
@@ -289,8 +256,12 @@ pub(crate) async fn act(ask: Ask) -> Result<Response, Fault> {
 
 async fn redoing(ask: &Ask) -> Result<Response, Fault> {
     let request = asked(&ask.form)?;
-    if let Ok(run) = request.run.parse::<RunKey>() {
-        keep_types(ask, &run, &request).await?;
+    if !request.globals.is_empty() {
+        let plan = RetryRun { key: None, dry_run: true, ..request.clone() };
+        // What is refused has its reason below.
+        if let Ok(planned) = planned(ask, &plan).await? {
+            check_retry(ask.realm(), &planned, &request, &ask.form).await?;
+        }
     }
     let done = retry(ask.realm(), &request).await?;
     let run = done.accepted.ok_or_else(|| Fault::bad("nothing was done"))?;
@@ -320,25 +291,6 @@ mod tests {
         for wrong in ["", "id=x&from=step", "id=x&from=some", "id=x&spec=old", "id=x&globals=day"] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn text_in_place_of_another_type_is_found() {
-        let map = |value: Value| value.as_object().unwrap().clone();
-        let run = map(json!({ "n": 7, "vars": { "a": "x", "b": 1 }, "t": "x" }));
-        let spec = map(json!({ "n": "x", "on": true, "list": [1], "none": null, "vars": { "c": false } }));
-        for (given, found) in [
-            (json!({ "n": "8" }), Some("n")),
-            (json!({ "n": 8, "on": false, "t": "y", "none": "x", "new": "x" }), None),
-            (json!({ "on": "false" }), Some("on")),
-            (json!({ "list": "[2]" }), Some("list")),
-            (json!({ "vars": { "a": "y", "b": "2" } }), Some("vars.b")),
-            (json!({ "vars": { "c": "true" } }), Some("vars.c")),
-            (json!({ "vars": "x" }), Some("vars")),
-        ] {
-            assert_eq!(mistyped(&map(given), &[Some(&run), Some(&spec)]).as_deref(), found);
-        }
-        assert_eq!(mistyped(&run, &[None, None]), None);
     }
 
     #[test]

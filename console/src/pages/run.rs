@@ -18,7 +18,8 @@ use crate::access::Role;
 use crate::answer::{Fault, see};
 use crate::ask::Ask;
 use crate::view::{
-    Clock, about, counted, document, job_link, link, remark, run_link, tone, tree as branches, trigger_words,
+    Clock, MAX_TEXT, about, counted, document, document_within, job_link, link, remark, run_link, tone,
+    tree as branches, trigger_words,
 };
 
 /// How many characters of an id name a run in a tree.
@@ -29,6 +30,12 @@ const MOST_PRINTED: Most = Most { bytes: 8 * 1024, lines: 200 };
 const MAX_OUTPUTS: usize = 6;
 /// Most entries of a log on a page.
 const MAX_ENTRIES: usize = 200;
+
+/// Most bytes of each document on a page that has several, next to a tree and a graph.
+const MAX_DOCUMENT: usize = 12 * 1024;
+/// Most bytes of one entry of the log, and of all on a page.
+const MAX_INFO: usize = 4 * 1024;
+const MAX_INFOS: usize = 24 * 1024;
 
 /// The page.
 pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
@@ -48,7 +55,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     own["api"] = json!(link("/api/v1/runs/show", &[("run", key), ("details", "true")]));
     let title = format!("{} · {}", root.job_id, root.status);
     let command = ask.words(&["runs", "show", key]);
-    let head = Head::new(title, "runs", &command);
+    let head = Head::new(title, "runs", &command).by(&clock);
     let head = if is_open(tree) { head.live(root.run_id.to_string()) } else { head };
     render(&ask, "run.html", head, own).await
 }
@@ -91,16 +98,8 @@ async fn context(
     let root = root_of(tree)?;
     let key = root.run_key.as_str();
     let spec = spec_of(realm, &root.run_key).await?;
-    let log: Vec<Value> = root.log.iter().rev().take(MAX_ENTRIES).map(|entry| {
-        let info = match &entry.info {
-            // It stands on the page as the result.
-            result if !result.is_null() && *result == root.result => String::new(),
-            Value::Null => String::new(),
-            Value::String(text) => pumice_core::secret::mask(text).into_owned(),
-            other => document(other).text,
-        };
-        json!({ "status": shown(entry.status), "at": clock.moment(entry.ts_event.0), "info": crate::view::plain(&info) })
-    }).collect();
+    // A document that stands alone has no other place that has the whole.
+    let (most, room) = if is_linked { (MAX_DOCUMENT, MAX_INFOS) } else { (MAX_TEXT, usize::MAX) };
     let outputs = outputs(realm, records, is_open(tree)).await?;
     let parents = parents(&root.run_key);
     // The page names the caller among its facts.
@@ -130,14 +129,41 @@ async fn context(
         "tree_size": counted(tree.runs.len(), "run"),
         "graph": crate::svg::graph_of_run(realm, tree, is_linked).await?,
         "outputs": outputs,
-        "log": log,
+        "log": log_of(root, clock, room),
         "log_dropped": root.log_dropped,
         "log_more": root.log.len().saturating_sub(MAX_ENTRIES),
-        "payload": document(&root.payload),
-        "parameters": document(&root.parameters),
-        "result": (!root.result.is_null()).then(|| document(&root.result)),
-        "spec": spec.map(|spec| document(&spec)),
+        "payload": document_within(&root.payload, most),
+        "parameters": document_within(&root.parameters, most),
+        "result": (!root.result.is_null()).then(|| document_within(&root.result, most)),
+        "spec": spec.map(|spec| document_within(&spec, most)),
     }))
+}
+
+/// The entries of a run's log, the newest first. `room` is for what they say, in bytes.
+fn log_of(root: &RunShown, clock: &Clock, mut room: usize) -> Vec<Value> {
+    let entries = root.log.iter().rev().take(MAX_ENTRIES);
+    let rows = entries.map(|entry| {
+        let info = match &entry.info {
+            // It stands on the page as the result.
+            result if !result.is_null() && *result == root.result => String::new(),
+            Value::Null => String::new(),
+            Value::String(text) => pumice_core::secret::mask(text).into_owned(),
+            other => document(other).text,
+        };
+        let info = beginning(info, room.min(MAX_INFO));
+        room -= info.len().min(room);
+        json!({ "status": shown(entry.status), "at": clock.moment(entry.ts_event.0), "info": crate::view::plain(&info) })
+    });
+    rows.collect()
+}
+
+/// The beginning of a text.
+fn beginning(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most));
+        text.push('…');
+    }
+    text
 }
 
 /// The context of a document of a run that stands alone.

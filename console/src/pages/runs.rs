@@ -100,7 +100,7 @@ fn filters(fields: &Fields) -> Vec<(&str, &str)> {
 
 /// The page.
 pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
-    let clock = ask.clock().await?;
+    let clock = ask.clock_of_list(&ask.query).await?;
     if let Some(place) = ask.with_offsets(clock.zone, Filter::with_offsets) {
         return Ok(place);
     }
@@ -122,6 +122,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     };
     let length = found.id_length.unwrap_or(8);
     let clocks = ask.clocks(found.runs.iter().map(|run| &run.job_id)).await?;
+    let is_mixed = found.runs.iter().any(|run| clocks.of(&run.job_id).zone != clock.zone);
     let rows: Vec<RunRow> =
         found.runs.iter().map(|run| RunRow::of(run, clocks.of(&run.job_id), length)).collect();
     let filters = filters(&ask.query);
@@ -158,6 +159,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         "has_open": found.runs.iter().any(|run| !run.status.is_end()),
     });
     let head = Head::new("Runs", "runs", &command(&ask, &request)).live("runs");
+    let head = if is_mixed { head } else { head.by(&clock) };
     let mut response = render(&ask, "runs.html", head, own).await?;
     if let Some(fault) = trouble {
         *response.status_mut() = fault.status;

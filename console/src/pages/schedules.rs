@@ -1,6 +1,6 @@
 //! Schedules: what the clock starts, and when next; pause, resume, start now, backfill.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::response::Response;
 use chrono::{TimeDelta, Timelike};
@@ -10,19 +10,19 @@ use pumice_core::duration::Span;
 use pumice_core::glob::literal;
 use pumice_core::ids::JobId;
 use pumice_core::request::{BadInstant, parse_end, parse_instant};
-use pumice_core::text::escaped;
+use pumice_core::text::{escaped, quoted};
 use pumice_service::Instant;
 use pumice_service::schedules::{
-    EntryStanding, Held, ListBackfills, ListSchedules, NextStarts, PauseEntries, ResumeEntries, RunEntry,
-    ScheduleList, ScheduleRow, UpcomingSlot, list, list_all, next, pause as pause_entries,
-    resume as resume_entries, run as run_entry, touched,
+    BackfillShown, EntryStanding, Held, ListBackfills, ListSchedules, NextStarts, PauseEntries,
+    ResumeEntries, RunEntry, ScheduleList, ScheduleRow, UpcomingSlot, list, list_all, next,
+    pause as pause_entries, resume as resume_entries, run as run_entry, touched,
 };
 use serde_json::{Value, json};
 
 use super::backfills::row as backfill_row;
 use super::pauses::TERMS;
 use super::runs::back_to;
-use super::{Head, render};
+use super::{Clocks, Head, render};
 use crate::access::Role;
 use crate::answer::{Fault, see};
 use crate::ask::Ask;
@@ -33,6 +33,8 @@ use crate::view::{Clock, Words, counted, job_link, run_link};
 const UPCOMING: usize = 20;
 /// Most entries of a page.
 const MAX_ENTRIES: usize = 200;
+/// Most backfills of it.
+const MAX_BACKFILLS: usize = 20;
 /// Most starts that the picture of the next day counts.
 const MAX_COUNTED: usize = 5_000;
 /// How many hours that picture has: the present one is not whole.
@@ -51,20 +53,29 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
 pub(super) async fn page(ask: Ask, foreseen: Value, command: Option<Words>) -> Result<Response, Fault> {
     let asked = ask.query.get("job").or_else(|| ask.form.get("pattern")).map(str::to_owned);
     let job = asked.or_else(|| ask.form.get("id").map(literal));
-    let found = list(ask.realm(), &ListSchedules { job: job.clone(), filter: None }).await?;
+    let filter = ask.query.get("where").or_else(|| ask.form.get("where")).map(str::to_owned);
+    let request = ListSchedules { job: job.clone(), filter: filter.clone() };
+    // A fault of the filter is shown where it can be corrected.
+    let (found, trouble) = match list(ask.realm(), &request).await {
+        Ok(found) => (found, None),
+        Err(error) if error.kind().is_of_request() => (none(), Some(Fault::of(&error))),
+        Err(error) => return Err(error.into()),
+    };
     let all = found.schedules.len();
     // Of one job it is its own zone.
     let only = one_job(&found).cloned();
-    let clock = *ask.clocks(only.iter()).await?.of_some(only.as_ref());
-    let rows: Vec<Value> = rows(&found, &clock);
+    let meant = filter.is_some().then(|| jobs_of(&found));
+    let clocks = ask.clocks(found.schedules.iter().take(MAX_ENTRIES).map(ScheduleRow::job)).await?;
+    let clock = *clocks.of_some(only.as_ref());
+    let rows: Vec<Value> = rows(&found, &clocks);
     let only = only.map(|job| job.to_string());
     let coming = match &only {
         Some(job) => upcoming(&ask, job, UPCOMING, &clock).await?,
-        None => next_of_each(&found, UPCOMING, &clock),
+        None => next_of_each(&ask, &found, UPCOMING).await?,
     };
     let day = match rows.is_empty() {
         true => Value::Null,
-        false => next_day(&ask, job.as_deref(), &clock).await?,
+        false => next_day(&ask, job.as_deref(), meant.as_ref(), &clock).await?,
     };
     let ahead = match &only {
         Some(job) => {
@@ -74,49 +85,64 @@ pub(super) async fn page(ask: Ask, foreseen: Value, command: Option<Words>) -> R
         None => Value::Null,
     };
     let backfills = list_all(ask.realm(), &ListBackfills { job: job.clone(), filter: None }).await?;
-    let backfills: Vec<Value> =
-        backfills.backfills.iter().take(20).map(|one| backfill_row(one, &clock)).collect();
+    let is_meant = |one: &&BackfillShown| meant.as_ref().is_none_or(|meant| meant.contains(&one.job_id));
+    let shown = backfills.backfills.iter().filter(is_meant).take(MAX_BACKFILLS);
+    let clocks = ask.clocks(shown.clone().map(|one| &one.job_id)).await?;
+    let backfills: Vec<Value> = shown.map(|one| backfill_row(one, clocks.of(&one.job_id))).collect();
     let own = json!({
-        "summary": if rows.len() == all { counted(all, "entry").replace("entrys", "entries") }
+        "summary": if trouble.is_some() { String::new() }
+            else if rows.len() == all { counted(all, "entry").replace("entrys", "entries") }
             else { format!("{} of {all} entries", rows.len()) },
         "only": only,
         "rows": rows,
         "pattern": job,
+        "where": filter,
+        "trouble": trouble.as_ref().map(|fault| &fault.message),
         "coming": coming,
         "day": day,
         "ahead": ahead,
         "backfills": backfills,
         "foreseen": foreseen,
     });
-    let list = || ask.words(&["schedules", "list"]).option("--job", job.as_deref());
+    let list = || {
+        let words = ask.words(&["schedules", "list"]).option("--where", filter.as_deref());
+        words.option("--job", job.as_deref())
+    };
     // The answer to a form has its inputs: asked for anew it would be the page without them.
     let live = if command.is_some() { "" } else { "runs" };
     let head = Head::new("Schedules", "schedules", &command.unwrap_or_else(list)).live(live);
-    render(&ask, "schedules.html", head, own).await
+    let head = if only.is_some() { head.by(&clock) } else { head };
+    let mut response = render(&ask, "schedules.html", head, own).await?;
+    if let Some(fault) = trouble {
+        *response.status_mut() = fault.status;
+    }
+    Ok(response)
+}
+
+/// A list without entries.
+const fn none() -> ScheduleList {
+    ScheduleList { schedules: Vec::new(), jobs: 0, all: 0, note: None }
+}
+
+/// The jobs of entries.
+fn jobs_of(found: &ScheduleList) -> BTreeSet<JobId> {
+    found.schedules.iter().map(|row| row.job().clone()).collect()
 }
 
 /// The job of all entries, where it is one.
 fn one_job(found: &ScheduleList) -> Option<&JobId> {
-    let job = |row: &'_ ScheduleRow| match row {
-        ScheduleRow::Entry(entry) => entry.job_id.clone(),
-        ScheduleRow::Unread(unread) => unread.job_id.clone(),
-    };
-    let first = found.schedules.first()?;
-    let is_one = found.schedules.iter().all(|row| job(row) == job(first));
-    is_one.then_some(match first {
-        ScheduleRow::Entry(entry) => &entry.job_id,
-        ScheduleRow::Unread(unread) => &unread.job_id,
-    })
+    let first = found.schedules.first()?.job();
+    found.schedules.iter().all(|row| row.job() == first).then_some(first)
 }
 
 /// Entries as rows.
-pub(super) fn rows(found: &ScheduleList, clock: &Clock) -> Vec<Value> {
+pub(super) fn rows(found: &ScheduleList, clocks: &Clocks) -> Vec<Value> {
     let row = |row: &ScheduleRow| match row {
-        ScheduleRow::Entry(entry) => row_of(entry, clock),
+        ScheduleRow::Entry(entry) => row_of(entry, clocks.of(&entry.job_id)),
         ScheduleRow::Unread(unread) => json!({
             "id": unread.job_id.as_str(), "job": escaped(unread.job_id.as_str()), "href": job_link(unread.job_id.as_str()),
             "entry": Value::Null, "what": "", "zone": Value::Null, "state": unread.state, "next": Value::Null,
-            "last": Value::Null, "started": 0, "notes": [unread.trouble], "can_pause": false, "can_resume": false,
+            "last": Value::Null, "started": 0, "notes": [unread.trouble], "can_pause": false, "can_resume": false, "read_in": Value::Null,
         }),
     };
     found.schedules.iter().take(MAX_ENTRIES).map(row).collect()
@@ -150,6 +176,8 @@ fn row_of(entry: &EntryStanding, clock: &Clock) -> Value {
         "next": moment(entry.starts.or(entry.next)), "last": moment(entry.last), "started": entry.started, "notes": notes,
         "can_pause": matches!(entry.state.as_str(), "active" | "halted"),
         "can_resume": matches!(entry.state.as_str(), "paused" | "halted"),
+        // Of a time that is typed without a zone.
+        "read_in": clock.zone.name(),
     })
 }
 
@@ -172,7 +200,12 @@ pub(super) async fn upcoming(ask: &Ask, job: &str, number: usize, clock: &Clock)
 }
 
 /// How many starts there are in each minute of the next day: whether many come at once shows.
-async fn next_day(ask: &Ask, job: Option<&str>, clock: &Clock) -> Result<Value, Fault> {
+async fn next_day(
+    ask: &Ask,
+    job: Option<&str>,
+    meant: Option<&BTreeSet<JobId>>,
+    clock: &Clock,
+) -> Result<Value, Fault> {
     let to = clock.now + TimeDelta::days(1);
     let request = NextStarts {
         job: job.map(str::to_owned),
@@ -186,7 +219,13 @@ async fn next_day(ask: &Ask, job: Option<&str>, clock: &Clock) -> Result<Value, 
     let begin = hour_of(clock);
     let mut counts: BTreeMap<usize, u64> = BTreeMap::new();
     // A start is later than its slot by the jitter of its entry.
-    let starts = found.slots.iter().map(|slot| slot.starts.unwrap_or(slot.slot).0).filter(|at| *at <= to);
+    let is_meant = |slot: &&UpcomingSlot| meant.is_none_or(|meant| meant.contains(&slot.job_id));
+    let starts = found
+        .slots
+        .iter()
+        .filter(is_meant)
+        .map(|slot| slot.starts.unwrap_or(slot.slot).0)
+        .filter(|at| *at <= to);
     let starts: Vec<Timestamp> = starts.collect();
     for at in &starts {
         if let Ok(minute) = usize::try_from((*at - begin).num_minutes()) {
@@ -234,17 +273,20 @@ async fn noted(ask: &Ask, job: &str, is_active: bool, clock: &Clock) -> Result<V
 }
 
 /// The next start of each entry of all jobs that match: one that starts often does not hide the others.
-pub(super) fn next_of_each(found: &ScheduleList, number: usize, clock: &Clock) -> Value {
+pub(super) async fn next_of_each(ask: &Ask, found: &ScheduleList, number: usize) -> Result<Value, Fault> {
     let entries = found.schedules.iter().filter_map(|row| match row {
         ScheduleRow::Entry(entry) => Some((entry.starts.or(entry.next)?.0, &**entry)),
         ScheduleRow::Unread(_) => None,
     });
     let mut entries: Vec<_> = entries.collect();
     entries.sort_by_key(|(at, _)| *at);
+    entries.truncate(number);
+    let clocks = ask.clocks(entries.iter().map(|(_, entry)| &entry.job_id)).await?;
     let start = |(at, entry): &(Timestamp, &EntryStanding)| {
+        let clock = clocks.of(&entry.job_id);
         start_shown((entry.job_id.as_str(), entry.entry), *at, entry.zone.as_deref(), &[], clock)
     };
-    Value::Array(entries.iter().take(number).map(start).collect())
+    Ok(Value::Array(entries.iter().map(start).collect()))
 }
 
 /// A start, with its time in its own zone where that is another one than the page's.
@@ -271,13 +313,26 @@ pub(super) async fn range_end(ask: &Ask, name: &str) -> Result<Option<Timestamp>
     time_read(ask, name, parse_end).await
 }
 
+/// How the times of a form are read that name no zone: in that which its page has named, else as pages show them.
+pub(super) async fn form_clock(ask: &Ask) -> Result<Clock, Fault> {
+    let clock = ask.clock().await?;
+    match ask.form.get("zone") {
+        None => Ok(clock),
+        Some(name) => {
+            let zone =
+                name.parse().map_err(|_| Fault::bad(format!("zone: {} is not a time zone", quoted(name))))?;
+            Ok(Clock { zone, ..clock })
+        }
+    }
+}
+
 async fn time_read(
     ask: &Ask,
     name: &str,
     read: fn(&str, Tz) -> Result<Timestamp, BadInstant>,
 ) -> Result<Option<Timestamp>, Fault> {
     let Some(text) = ask.form.get(name) else { return Ok(None) };
-    let clock = ask.clock().await?;
+    let clock = form_clock(ask).await?;
     if let Ok(span) = Span::parse(text)
         && !text.contains(['-', ':'])
     {

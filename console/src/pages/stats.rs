@@ -20,7 +20,7 @@ const SHOWN: usize = 100;
 
 /// The page.
 pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
-    let clock = ask.clock().await?;
+    let clock = ask.clock_of_list(&ask.query).await?;
     if let Some(place) = ask.with_offsets(clock.zone, Filter::with_offsets) {
         return Ok(place);
     }
@@ -58,7 +58,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         "failures_href": link("/failures", &filter.as_deref().map(|filter| ("where", filter)).into_iter().collect::<Vec<_>>()),
     });
     let command = ask.words(&["stats"]).option("--where", filter.as_deref());
-    render(&ask, "stats.html", Head::new("Figures by job", "stats", &command), own).await
+    render(&ask, "stats.html", Head::new("Figures by job", "stats", &command).by(&clock), own).await
 }
 
 /// The basis of the estimates, in a sentence.

@@ -9,7 +9,7 @@ mod tree;
 pub(crate) use command::{Words, quote};
 pub(crate) use pumice_core::text::counted;
 pub(crate) use runs::{RunRow, StatusShown, Tone, about, remark, tone, trigger_words};
-pub(crate) use text::{document, mask_texts, plain};
+pub(crate) use text::{MAX_TEXT, document, document_within, mask_texts, plain};
 pub(crate) use time::{Clock, Moment, short};
 pub(crate) use tree::tree;
 

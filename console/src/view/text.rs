@@ -19,11 +19,16 @@ pub(crate) struct Shown {
 
 /// A value as JSON for people, with secrets masked.
 pub(crate) fn document(value: &Value) -> Shown {
+    document_within(value, MAX_TEXT)
+}
+
+/// The same with at most so many bytes.
+pub(crate) fn document_within(value: &Value, most: usize) -> Shown {
     let mut value = value.clone();
     mask_value(&mut value);
     // A value always serialises.
     let text = serde_json::to_string_pretty(&value).unwrap_or_default();
-    let mut end = text.len().min(MAX_TEXT);
+    let mut end = text.len().min(most);
     while !text.is_char_boundary(end) {
         end -= 1;
     }

@@ -84,6 +84,10 @@ impl<'a> Grown<'a> {
             }
         }
         for step in steps {
+            if self.lines >= MAX_LINES {
+                left_out += 1;
+                continue;
+            }
             self.lines += 1;
             below.push(Branch {
                 run: None,

@@ -100,6 +100,42 @@ async fn form_that_is_refused_keeps_its_fields_and_says_why() {
 }
 
 #[tokio::test]
+async fn lists_of_jobs_and_schedules_take_the_terms_of_filters() {
+    let server = Server::start(Folder::lively().await).await;
+    let session = server.session(VIEWER).await;
+    for (path, terms, there, gone, command) in [
+        ("/jobs", "type:chain", "/job?id=chained", "/job?id=dagged", "jobs list"),
+        ("/jobs", "-type:cmd job:dag*", "/job?id=dagged", "/job?id=nightly", "jobs list"),
+        ("/schedules", "job:nightly", "/job?id=nightly", "/job?id=off", "schedules list"),
+        ("/schedules", "worker:core -job:nightly", "/job?id=off", "/job?id=nightly", "schedules list"),
+    ] {
+        let page = server.see(&session, &format!("{path}?{}", encoded(&[("where", terms)]))).await;
+        assert_eq!(page.status, 200, "{path} {terms}: {page:?}");
+        let links = values(&page.body, "href");
+        assert!(
+            links.contains(&there.to_owned()) && !links.contains(&gone.to_owned()),
+            "{path} {terms}: {links:?}"
+        );
+        let copied = values(&page.body, "data-copy");
+        assert!(copied[0].contains(command) && copied[0].contains(&format!("--where={terms}")), "{copied:?}");
+        let wrong = server.see(&session, &format!("{path}?where=colour:red")).await;
+        assert!(wrong.status == 400 && wrong.body.contains("class=\"reason bad\""), "{path}: {wrong:?}");
+        assert!(
+            wrong.body.contains("value=\"colour:red\"") && !wrong.body.contains("class=\"empty\">No job"),
+            "{path}: {wrong:?}"
+        );
+    }
+    // The picture of the next day has the starts of those jobs alone.
+    let day = async |terms: &str| -> usize {
+        let page = server.see(&session, &format!("/schedules?{}", encoded(&[("where", terms)]))).await.body;
+        let note = page.split("id=\"day\"").nth(1).unwrap().split("class=\"note\">").nth(1).unwrap();
+        note.split(' ').next().unwrap().parse().unwrap()
+    };
+    assert_eq!(day("job:off").await, 0, "it is disabled, and the starts of others are not its own");
+    assert!(day("job:nightly").await > 0);
+}
+
+#[tokio::test]
 async fn field_that_a_page_does_not_have_is_refused() {
     let server = Server::start(Folder::lively().await).await;
     let routes = include_str!("../../src/pages/mod.rs");

@@ -20,3 +20,6 @@ mod pages;
 mod pauses;
 mod proxy;
 mod screens;
+mod types;
+mod weight;
+mod zones;

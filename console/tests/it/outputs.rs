@@ -1,9 +1,14 @@
 //! Outputs with lines of any length, on every page that shows them.
 
+use pumice_core::ids::RunKey;
+use pumice_core::run::Status;
+use serde_json::json;
+
 use crate::client::{Server, encoded};
 use crate::fixtures::run_id;
 use crate::folder::Folder;
 use crate::pages::{MAX_PAGE, compressed, values};
+use crate::weight::{create, record};
 
 /// The query of the output of the complete run.
 fn query(more: &[(&str, &str)]) -> String {
@@ -54,6 +59,39 @@ async fn line_longer_than_a_window_is_shown_on_every_page() {
     }
     let empty = printed("").await;
     assert!(empty.get(&format!("/run/output?{}", query(&[]))).await.body.contains("Nothing was printed."));
+}
+
+#[tokio::test]
+async fn page_of_an_output_has_the_command_that_prints_it_alone() {
+    let realm = Folder::new().await;
+    let root = RunKey::root(run_id(1));
+    let spec = json!({ "job_id": "x", "type": "cmd", "worker": "core", "payload": "x" });
+    let steps = [root.child(1, 0), root.child(1, 1)];
+    let mut made = vec![record(root.clone(), "x", "chain", Status::Complete, &spec)];
+    for step in &steps {
+        let mut one = record(step.clone(), "x", "cmd", Status::Complete, &spec);
+        let places = ["stdout", "stderr"].map(|stream| format!("/out/{step}/{stream}"));
+        one.run.result = json!({ "output": [{ "payload": "x", "exit_status": 0, "stdout": places[0], "stderr": places[1] }] });
+        for place in &places {
+            realm.print(place, &format!("this is {place}\n"));
+        }
+        made.push(one);
+    }
+    create(&realm, made).await;
+    let server = Server::start(realm).await;
+    for step in &steps {
+        for stream in ["stdout", "stderr"] {
+            let (id, at) = (root.to_string(), format!("/out/{step}/{stream}"));
+            let query = encoded(&[("id", id.as_str()), ("at", &at)]);
+            let page = server.get(&format!("/run/output?{query}")).await.body;
+            let named = if stream == "stderr" { " --name=stderr" } else { "" };
+            let command = format!("pumice runs output {step} --from=0{named} --attempt=1");
+            assert_eq!(values(&page, "data-copy")[0], command, "{at}");
+            let query = encoded(&[("run", step.as_str()), ("from", "0"), ("name", stream), ("attempt", "1")]);
+            let part = server.get(&format!("/api/v1/runs/output/from?{query}")).await.json();
+            assert_eq!(part["text"], format!("this is {at}\n"), "{part}");
+        }
+    }
 }
 
 #[tokio::test]

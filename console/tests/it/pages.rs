@@ -28,6 +28,7 @@ pub(crate) fn values(page: &str, attribute: &str) -> Vec<String> {
         .collect()
 }
 
+/// How many bytes a page has as the console compresses it.
 pub(crate) fn compressed(text: &str) -> usize {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(text.as_bytes()).unwrap();

@@ -50,6 +50,17 @@ pub enum ScheduleRow {
     Unread(UnreadRow),
 }
 
+impl ScheduleRow {
+    /// The job.
+    #[must_use]
+    pub fn job(&self) -> &JobId {
+        match self {
+            Self::Entry(entry) => &entry.job_id,
+            Self::Unread(unread) => &unread.job_id,
+        }
+    }
+}
+
 /// A job that cannot be read, so that nothing starts it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UnreadRow {

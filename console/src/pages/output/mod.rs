@@ -53,6 +53,9 @@ pub(super) fn listed(run: &str, printed: &Printed) -> Value {
     })
 }
 
+/// The output that the command prints where no name is given.
+const USUAL: &str = "stdout";
+
 /// The output of a run that is asked for. A file that is not an output of the run is not looked at, whatever its place.
 async fn asked(ask: &Ask) -> Result<(String, Printed, bool), Fault> {
     let (run, at) = (ask.query.need("id")?, ask.query.need("at")?);
@@ -108,6 +111,12 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     let found = window(ask.realm().outputs(), &printed.location, want, MOST, is_open).await?;
     let tree = show_run(ask.realm(), &ShowRun { run: run.clone(), details: false }).await?;
     let status = tree.runs.first().map(|run| crate::view::StatusShown::from(run.status));
+    let from = found.from.to_string();
+    let command = ask
+        .words(&["runs", "output", printed.run_key.as_str()])
+        .option("--from", Some(&from))
+        .option("--name", (printed.name != USUAL).then_some(printed.name.as_str()))
+        .option("--attempt", Some(&attempt));
     let own = json!({
         "output": listed(&run, &printed),
         "run": { "key": run, "href": run_link(&run), "status": status },
@@ -122,7 +131,7 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
         "window": found,
     });
     let title = format!("{} · {}", printed.stream.name(), printed.job_id);
-    let head = Head::new(title, "runs", &ask.words(&["runs", "output", &run]));
+    let head = Head::new(title, "runs", &command);
     render(&ask, "output.html", head.live(""), own).await
 }
 

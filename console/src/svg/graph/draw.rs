@@ -78,9 +78,7 @@ pub(super) fn draw(graph: &Graph) -> String {
          aria-label=\"{} steps\">",
         graph.nodes.iter().map(Node::count).sum::<usize>()
     );
-    for ((from, to), way) in graph.edges.iter().zip(&laid.edges) {
-        edge(&mut svg, &scale, laid.nodes[*from], way, laid.nodes[*to]);
-    }
+    edges(&mut svg, &scale, graph, &laid);
     for (node, place) in graph.nodes.iter().zip(&laid.nodes) {
         box_of(&mut svg, &scale, node, scale.at(*place), graph.has_states);
     }
@@ -88,59 +86,59 @@ pub(super) fn draw(graph: &Graph) -> String {
     svg
 }
 
-/// A curve from a node by its waypoints to another, with a tip.
-fn edge(svg: &mut String, scale: &Scale, from: (usize, f64), way: &[(usize, f64)], to: (usize, f64)) {
+/// Length of a tip, and half its width.
+const TIP: i64 = 5;
+const HALF: i64 = 3;
+
+/// All edges and all tips, each as one path: a large graph has many.
+fn edges(svg: &mut String, scale: &Scale, graph: &Graph, laid: &Layout) {
+    if graph.edges.is_empty() {
+        return;
+    }
+    let (mut curves, mut tips) = (String::new(), String::new());
+    for ((from, to), way) in graph.edges.iter().zip(&laid.edges) {
+        edge((&mut curves, &mut tips), scale, laid.nodes[*from], way, laid.nodes[*to]);
+    }
+    // Writing to a String cannot fail.
+    let _ = write!(svg, "<path class=\"edge\" d=\"{curves}\"/><path class=\"tip\" d=\"{tips}\"/>");
+}
+
+/// A place in whole units.
+fn whole((x, y): (f64, f64)) -> (i64, i64) {
+    (x.round() as i64, y.round() as i64)
+}
+
+/// A curve from a node by its waypoints to another, with a tip. Each part is relative to the one before, and leaves it as that
+/// one ended.
+fn edge(
+    (curves, tips): (&mut String, &mut String),
+    scale: &Scale,
+    from: (usize, f64),
+    way: &[(usize, f64)],
+    to: (usize, f64),
+) {
     let (begin, _) = scale.ends(scale.at(from));
     let (_, end) = scale.ends(scale.at(to));
-    let tip = 5.0;
+    let (begin, end) = (whole(begin), whole(end));
     let short = match scale.turn {
-        Turn::Right => (end.0 - tip, end.1),
-        Turn::Down => (end.0, end.1 - tip),
+        Turn::Right => (end.0 - TIP, end.1),
+        Turn::Down => (end.0, end.1 - TIP),
     };
-    // Writing to a String cannot fail.
-    let _ = write!(svg, "<path class=\"edge\" d=\"M{:.1} {:.1}", begin.0, begin.1);
+    let _ = write!(curves, "M{} {}", begin.0, begin.1);
     let mut last = begin;
-    for next in way.iter().map(|place| scale.at(*place)).chain([short]) {
-        let _ = match scale.turn {
-            Turn::Right => {
-                let middle = f64::midpoint(last.0, next.0);
-                write!(
-                    svg,
-                    "C{middle:.1} {:.1} {middle:.1} {:.1} {:.1} {:.1}",
-                    last.1, next.1, next.0, next.1
-                )
-            }
-            Turn::Down => {
-                let middle = f64::midpoint(last.1, next.1);
-                write!(
-                    svg,
-                    "C{:.1} {middle:.1} {:.1} {middle:.1} {:.1} {:.1}",
-                    last.0, next.0, next.0, next.1
-                )
-            }
+    for (part, next) in way.iter().map(|place| whole(scale.at(*place))).chain([short]).enumerate() {
+        let (dx, dy) = (next.0 - last.0, next.1 - last.1);
+        let _ = match (scale.turn, part) {
+            (Turn::Right, 0) => write!(curves, "c{0} 0 {0} {dy} {dx} {dy}", dx / 2),
+            (Turn::Right, _) => write!(curves, "s{} {dy} {dx} {dy}", dx / 2),
+            (Turn::Down, 0) => write!(curves, "c0 {0} {dx} {0} {dx} {dy}", dy / 2),
+            (Turn::Down, _) => write!(curves, "s{dx} {} {dx} {dy}", dy / 2),
         };
         last = next;
     }
-    let half = 3.5;
     let _ = match scale.turn {
-        Turn::Right => write!(
-            svg,
-            "\"/><path class=\"tip\" d=\"M{:.1} {:.1}V{:.1}L{:.1} {:.1}Z\"/>",
-            short.0,
-            short.1 - half,
-            short.1 + half,
-            end.0,
-            end.1
-        ),
-        Turn::Down => write!(
-            svg,
-            "\"/><path class=\"tip\" d=\"M{:.1} {:.1}H{:.1}L{:.1} {:.1}Z\"/>",
-            short.0 - half,
-            short.1,
-            short.0 + half,
-            end.0,
-            end.1
-        ),
+        Turn::Right => write!(tips, "M{} {}v{}l{TIP}-{HALF}z", short.0, short.1 - HALF, 2 * HALF),
+        Turn::Down => write!(tips, "M{} {}h{}l-{HALF} {TIP}z", short.0 - HALF, short.1, 2 * HALF),
     };
 }
 
@@ -151,17 +149,17 @@ fn label(node: &Node) -> String {
 }
 
 fn box_of(svg: &mut String, scale: &Scale, node: &Node, (x, y): (f64, f64), has_state: bool) {
-    let (left, top) = (x - scale.width / 2.0, y - HEIGHT / 2.0);
+    let (left, top) = whole((x - scale.width / 2.0, y - HEIGHT / 2.0));
     let tone = if has_state { class(node.tone()) } else { "plain" };
     let room = ((scale.width - BESIDE + 8.0) / LETTER) as usize;
-    let whole = label(node);
-    let shown = match whole.chars().count() > room {
+    let all = label(node);
+    let shown = match all.chars().count() > room {
         // The end of a job's id says more than its beginning.
         true => {
-            let skipped = whole.chars().count() - room.saturating_sub(1);
-            format!("…{}", whole.chars().skip(skipped).collect::<String>())
+            let skipped = all.chars().count() - room.saturating_sub(1);
+            format!("…{}", all.chars().skip(skipped).collect::<String>())
         }
-        false => whole,
+        false => all,
     };
     let link = node.href.as_deref().map(escape);
     if let Some(link) = &link {
@@ -169,22 +167,21 @@ fn box_of(svg: &mut String, scale: &Scale, node: &Node, (x, y): (f64, f64), has_
     }
     let _ = write!(
         svg,
-        "<g class=\"node {tone}\"><title>{}</title><rect class=\"box\" x=\"{left:.1}\" y=\"{top:.1}\" width=\"{:.1}\" \
+        "<g class=\"node {tone}\" transform=\"translate({left} {top})\"><title>{}</title><rect class=\"box\" width=\"{:.0}\" \
          height=\"{HEIGHT}\" rx=\"5\"/>",
         escape(&node.title),
         scale.width
     );
     if node.count() > 1 && has_state {
-        parts(svg, node, left, top, scale.width);
+        parts(svg, node, scale.width);
+    }
+    if has_state {
+        let _ = write!(svg, "<text class=\"sign\" x=\"8\" y=\"18\">{}</text>", sign(node.tone()));
     }
     let _ = write!(
         svg,
-        "<text class=\"sign\" x=\"{:.1}\" y=\"{:.1}\">{}</text><text x=\"{:.1}\" y=\"{:.1}\">{}</text></g>",
-        left + 8.0,
-        y + 4.0,
-        if has_state { sign(node.tone()) } else { "" },
-        left + if has_state { 23.0 } else { 10.0 },
-        y + 4.0,
+        "<text x=\"{}\" y=\"18\">{}</text></g>",
+        if has_state { "23" } else { "10" },
         escape(&shown)
     );
     if link.is_some() {
@@ -193,15 +190,14 @@ fn box_of(svg: &mut String, scale: &Scale, node: &Node, (x, y): (f64, f64), has_
 }
 
 /// A bar of how the steps of a node stand, along its lower side.
-fn parts(svg: &mut String, node: &Node, left: f64, top: f64, width: f64) {
-    let (mut x, all) = (left + 3.0, node.count() as f64);
+fn parts(svg: &mut String, node: &Node, width: f64) {
+    let (mut x, all) = (3.0, node.count() as f64);
     for (tone, count) in &node.parts {
         let part = (width - 6.0) * *count as f64 / all;
         let _ = write!(
             svg,
-            "<rect class=\"part {}\" x=\"{x:.1}\" y=\"{:.1}\" width=\"{part:.1}\" height=\"3\"/>",
-            class(*tone),
-            top + HEIGHT - 4.0
+            "<rect class=\"part {}\" x=\"{x:.1}\" y=\"24\" width=\"{part:.1}\" height=\"3\"/>",
+            class(*tone)
         );
         x += part;
     }
@@ -227,8 +223,14 @@ mod tests {
     fn picture_has_every_node_and_edge() {
         let one = layered(4, 3);
         let svg = draw(&one);
-        assert_eq!(svg.matches("<g class=\"node good\">").count(), one.nodes.len());
-        assert_eq!(svg.matches("class=\"edge\"").count(), one.edges.len());
+        assert_eq!(svg.matches("<g class=\"node good\" ").count(), one.nodes.len());
+        let path = |class: &str| {
+            svg.split(&format!("class=\"{class}\" d=\"")).nth(1).unwrap().split('"').next().unwrap()
+        };
+        for class in ["edge", "tip"] {
+            assert_eq!(path(class).matches('M').count(), one.edges.len(), "{class}");
+        }
+        assert!(!draw(&layered(1, 2)).contains("<path"), "there are no edges");
         assert_eq!((svg.matches("<svg").count(), svg.matches("</svg>").count()), (1, 1));
     }
 

@@ -82,9 +82,33 @@ impl Graph {
     }
 }
 
+/// How many bytes of the ids are a folder that all are in.
+fn common_folder(jobs: &[&str]) -> usize {
+    let Some(first) = jobs.first() else { return 0 };
+    let same = |one: &str| first.bytes().zip(one.bytes()).take_while(|(a, b)| a == b).count();
+    let common = jobs.iter().map(|one| same(one)).min().unwrap_or(0);
+    // A slash is one byte, so that the cut is between characters.
+    first.as_bytes()[..common].iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1)
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+
+    #[test]
+    fn folder_that_all_are_in_is_left_out() {
+        for (jobs, common) in [
+            (&["etl/a", "etl/b"][..], 4),
+            (&["etl/a/x", "etl/a/y"], 6),
+            (&["größe/a", "größe/b"], "größe/".len()),
+            (&["a", "b"], 0),
+            (&["ab", "abc"], 0),
+            (&["etl/load", "etl/loader"], 4),
+            (&[], 0),
+        ] {
+            assert_eq!(common_folder(jobs), common, "{jobs:?}");
+        }
+    }
 
     /// A graph of steps with these names.
     pub(crate) fn graph(jobs: &[String], edges: &[(usize, usize)]) -> Graph {

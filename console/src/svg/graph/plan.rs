@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::collapse::collapsed;
 use super::draw::draw;
-use super::{Graph, Node};
+use super::{Graph, Node, common_folder};
 use crate::answer::Fault;
 use crate::view::{Tone, counted, job_link, run_link, tone};
 
@@ -123,35 +123,11 @@ fn items(jobs: &[&str], step: &impl Fn(usize) -> Option<(String, Status)>) -> No
     }
 }
 
-/// How many bytes of the ids are a folder that all are in.
-fn common_folder(jobs: &[&str]) -> usize {
-    let Some(first) = jobs.first() else { return 0 };
-    let same = |one: &str| first.bytes().zip(one.bytes()).take_while(|(a, b)| a == b).count();
-    let common = jobs.iter().map(|one| same(one)).min().unwrap_or(0);
-    // A slash is one byte, so that the cut is between characters.
-    first.as_bytes()[..common].iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1)
-}
-
 #[cfg(test)]
 mod tests {
     use pumice_core::ids::JobId;
 
     use super::*;
-
-    #[test]
-    fn folder_that_all_are_in_is_left_out() {
-        for (jobs, common) in [
-            (&["etl/a", "etl/b"][..], 4),
-            (&["etl/a/x", "etl/a/y"], 6),
-            (&["größe/a", "größe/b"], "größe/".len()),
-            (&["a", "b"], 0),
-            (&["ab", "abc"], 0),
-            (&["etl/load", "etl/loader"], 4),
-            (&[], 0),
-        ] {
-            assert_eq!(common_folder(jobs), common, "{jobs:?}");
-        }
-    }
 
     #[test]
     fn plan_is_drawn_with_its_steps_as_they_stand() {
@@ -160,11 +136,12 @@ mod tests {
         let step = |number: usize| (number == 0).then(|| ("/run?id=x".to_owned(), Status::Failed));
         let svg = picture(&plan, Show::Run, step)["svg"].as_str().unwrap().to_owned();
         assert!(
-            svg.contains("<a href=\"/run?id=x\"><g class=\"node bad\"><title>etl/a: failed</title>"),
+            svg.contains("<a href=\"/run?id=x\"><g class=\"node bad\" transform=\"translate(8 8)\"><title>etl/a: failed</title>"),
             "{svg}"
         );
         assert!(
-            svg.contains("<a href=\"/job?id=etl%2Fb\"><g class=\"node calm\"><title>etl/b: has not started"),
+            svg.contains("<title>etl/b: has not started")
+                && svg.contains("<a href=\"/job?id=etl%2Fb\"><g class=\"node calm\" "),
             "{svg}"
         );
     }
