@@ -1,7 +1,8 @@
 //! The directories that the jobs of one invocation work in.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -159,6 +160,8 @@ impl DiskWorkspace {
     /// One of the directories, made unless it is there.
     fn made<'a>(&'a self, known: &'a OnceLock<PathBuf>, name: &str) -> io::Result<&'a Path> {
         if let Some(path) = known.get() {
+            // A job may have removed it since, or put something in its place.
+            make(self.root(), path)?;
             return Ok(path);
         }
         let path = self.base().join(name);
@@ -167,18 +170,54 @@ impl DiskWorkspace {
         }
         Ok(known.get_or_init(|| path))
     }
+
+    /// The directory that commands start in, where it is there already.
+    fn work_there(&self) -> Option<(PathBuf, OwnFolder)> {
+        let base = self.shared.as_deref().or_else(|| Some(&*self.own.get()?.path))?;
+        let path = base.join(WORK);
+        let folder = OwnFolder::find(self.root(), &path).ok()??;
+        Some((path, folder))
+    }
 }
 
 impl Workspace for DiskWorkspace {
     fn work(&self) -> io::Result<&Path> {
-        self.made(&self.dir, "dir")
+        self.made(&self.dir, WORK)
     }
 
-    fn work_in_use(&self) -> Option<&Path> {
-        // Files that the steps of a run share may be there from another invocation.
-        let work = self.dir.get().or(self.shared.as_ref())?;
-        let is_used = std::fs::read_dir(work).is_ok_and(|mut entries| entries.next().is_some());
-        is_used.then_some(work)
+    fn has_work(&self) -> bool {
+        self.work_there().is_some()
+    }
+
+    fn work_in_use(&self) -> Option<PathBuf> {
+        let (path, folder) = self.work_there()?;
+        let is_used = std::fs::read_dir(folder.path()).is_ok_and(|mut entries| entries.next().is_some());
+        is_used.then_some(path)
+    }
+
+    fn work_state(&self) -> Option<u64> {
+        let (_, folder) = self.work_there()?;
+        look_of(&folder.path())
+    }
+
+    fn clear_work(&self) -> io::Result<()> {
+        match self.work_there() {
+            Some((path, _)) => remove_tree(&path).and_then(|()| make(self.root(), &path)),
+            None => Ok(()),
+        }
+    }
+
+    fn lost_work(&self) -> bool {
+        self.shared.as_ref().is_some_and(|shared| std::fs::symlink_metadata(shared.join(LOST)).is_ok())
+    }
+
+    fn lose_work(&self) -> io::Result<()> {
+        let Some(shared) = &self.shared else { return Ok(()) };
+        let folder = OwnFolder::make(self.root(), shared)?;
+        match std::fs::File::create_new(folder.path().join(LOST)) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => Ok(()),
+        }
     }
 
     fn home(&self) -> io::Result<&Path> {
@@ -217,6 +256,39 @@ impl Drop for DiskWorkspace {
             remove_apart(&own.path);
         }
     }
+}
+
+/// The directory that commands start in.
+const WORK: &str = "dir";
+/// A file next to it, once files that steps left in it are lost.
+const LOST: &str = "lost";
+/// Most files of a directory that are looked at to find out whether any is another.
+const MAX_LOOK: usize = 5_000;
+
+/// How a directory looks: a number of the kinds, places, sizes and times of all in it. `None` where it holds too much, or
+/// cannot be read.
+fn look_of(folder: &Path) -> Option<u64> {
+    let (mut look, mut seen) = (0_u64, 0_usize);
+    let mut open = vec![PathBuf::new()];
+    while let Some(below) = open.pop() {
+        for entry in std::fs::read_dir(folder.join(&below)).ok()? {
+            let entry = entry.ok()?;
+            let (name, found) = (below.join(entry.file_name()), entry.metadata().ok()?);
+            seen += 1;
+            if seen > MAX_LOOK {
+                return None;
+            }
+            let mut hasher = DefaultHasher::new();
+            let times = [found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec()];
+            (&name, found.mode(), found.ino(), found.size(), times).hash(&mut hasher);
+            // Whatever the order in which the system lists them.
+            look = look.wrapping_add(hasher.finish());
+            if found.is_dir() {
+                open.push(name);
+            }
+        }
+    }
+    Some(look)
 }
 
 /// How the names of directories for temporary files begin.

@@ -35,7 +35,7 @@ impl Engine {
         if task.run.is_child() || steps.iter().any(StepRedo::is_kept) {
             let root = redo.of.run_id().map_or_else(|| redo.of.clone(), RunKey::root);
             let ended = self.site.ports.runs.peek(&root).await?;
-            if ended.is_some_and(|ended| ended.work.is_some()) {
+            if ended.and_then(|ended| ended.work).is_some_and(|work| work.has_files()) {
                 task.invocation.files.went_with(&root);
             }
         }
