@@ -171,7 +171,7 @@ impl SharedFiles {
 
     /// The files are gone that steps left which are kept from a run that has ended.
     pub(super) fn went_with(&self, run: &RunKey) {
-        self.state().lost = Some(format!("the files that steps left which are kept went with run {run}"));
+        self.state().lost = Some(went_with(run));
     }
 
     /// The place of files that the steps of an ending run left, for its record, where no others can have them.
@@ -179,6 +179,11 @@ impl SharedFiles {
         work_dir.work_in_use()?;
         let not_kept = Some("its run has ended".to_owned());
         Some(WorkPlace { not_kept, ..self.state().own.clone() })
+    }
+
+    /// Whether all invocations have them in the same directory.
+    pub(super) fn have_one_directory(&self) -> bool {
+        self.way == Way::Folder
     }
 
     /// Learns the place of the files from the records of the steps of a run.
@@ -458,6 +463,11 @@ impl SharedFiles {
         }
         place
     }
+}
+
+/// Why files are lost that steps left which are kept from a run that has ended.
+pub(super) fn went_with(run: &RunKey) -> String {
+    format!("the files that steps left which are kept went with run {run}")
 }
 
 /// Where the files are, as an invocation knows it before it keeps any.

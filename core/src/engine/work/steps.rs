@@ -415,8 +415,9 @@ impl Walk<'_> {
             .await?;
         let places =
             || children.iter().filter_map(|child| Some((child.key.step()? as usize, child.work.as_ref()?)));
-        if !self.place.plan.spread {
-            self.place.task.invocation.files.learn(places().map(|(_, place)| place));
+        let files = &self.place.task.invocation.files;
+        if !self.place.plan.spread || files.have_one_directory() {
+            files.learn(places().map(|(_, place)| place));
         } else if self.place.plan.has_order() {
             // Steps that are spread have a directory of their own each; those of items have no others after them.
             self.left = places().map(|(step, place)| (step, place.clone())).collect();
