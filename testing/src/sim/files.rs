@@ -85,7 +85,7 @@ impl World {
     /// A step begins in a directory.
     pub(super) fn finds_files(&mut self, run: &Run, folder: &Path) {
         let Some(stored) = self.runs.get(&run.key) else { return };
-        let root_goes_on = self.runs.get(&run.key.root()).is_some_and(|root| !root.status.is_end());
+        let root_goes_on = self.runs.get(&RunKey::root(run.run_id)).is_some_and(|root| !root.status.is_end());
         if stored.epoch != run.epoch || stored.status.is_end() || !root_goes_on {
             // Its work does not count.
             return;

@@ -105,7 +105,7 @@ impl Engine {
         run.due_at = None;
         run.kept = Some(ended.key.clone());
         if let Some(work) = ended.work.as_ref().filter(|work| work.has_files()) {
-            let root = ended.key.root();
+            let root = RunKey::root(ended.run_id);
             let lost = work.lost.clone().unwrap_or_else(|| went_with(&root));
             // All that are kept have the same place: none of them came after another's loss.
             let id = root.to_string();
