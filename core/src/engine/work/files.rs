@@ -202,6 +202,8 @@ impl SharedFiles {
         let known = match &state.files {
             Files::Apart => return,
             Files::None => None,
+            // Where no record names it and none works there, no step has left anything there that counts.
+            Files::Here if !state.named && state.users == 0 => None,
             Files::Here => Some(state.own.clone()),
             Files::Elsewhere(place) => Some(place.clone()),
         };
