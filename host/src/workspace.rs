@@ -171,6 +171,32 @@ impl DiskWorkspace {
         Ok(known.get_or_init(|| path))
     }
 
+    /// The name of the shared directory, whether that is there or not.
+    fn id_there(&self) -> Option<String> {
+        let shared = OwnFolder::find(self.root(), self.shared.as_deref()?).ok()??;
+        std::fs::read_link(shared.path().join(ID)).ok()?.into_os_string().into_string().ok()
+    }
+
+    /// Makes the shared directory with a name of its own, unless both are there.
+    fn make_shared(&self, shared: &Path) -> io::Result<()> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let _making = lock(&MAKING);
+        if self.work_there().is_some() && self.id_there().is_some() {
+            return Ok(());
+        }
+        let folder = OwnFolder::make(self.root(), shared)?;
+        let link = folder.path().join(ID);
+        match std::fs::remove_file(&link) {
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => remove_tree(&link)?,
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        make(self.root(), &shared.join(WORK))?;
+        let invocation = self.name.rsplit('-').next().unwrap_or_default();
+        let id = format!("{invocation}-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        std::os::unix::fs::symlink(id, link)
+    }
+
     /// The directory that commands start in, where it is there already.
     fn work_there(&self) -> Option<(PathBuf, OwnFolder)> {
         let base = self.shared.as_deref().or_else(|| Some(&*self.own.get()?.path))?;
@@ -182,6 +208,9 @@ impl DiskWorkspace {
 
 impl Workspace for DiskWorkspace {
     fn work(&self) -> io::Result<&Path> {
+        if let Some(shared) = &self.shared {
+            self.make_shared(shared)?;
+        }
         self.made(&self.dir, WORK)
     }
 
@@ -207,17 +236,10 @@ impl Workspace for DiskWorkspace {
         }
     }
 
-    fn lost_work(&self) -> bool {
-        self.shared.as_ref().is_some_and(|shared| std::fs::symlink_metadata(shared.join(LOST)).is_ok())
-    }
-
-    fn lose_work(&self) -> io::Result<()> {
-        let Some(shared) = &self.shared else { return Ok(()) };
-        let folder = OwnFolder::make(self.root(), shared)?;
-        match std::fs::File::create_new(folder.path().join(LOST)) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-            _ => Ok(()),
-        }
+    fn work_id(&self) -> Option<String> {
+        self.shared.as_ref()?;
+        self.work_there()?;
+        self.id_there()
     }
 
     fn home(&self) -> io::Result<&Path> {
@@ -260,8 +282,11 @@ impl Drop for DiskWorkspace {
 
 /// The directory that commands start in.
 const WORK: &str = "dir";
-/// A file next to it, once files that steps left in it are lost.
-const LOST: &str = "lost";
+/// A link next to it that leads nowhere: its text is the name that the directory was given when it was made. A link is
+/// made whole or not at all, and read without waiting, whatever a job puts in its place.
+const ID: &str = "id";
+/// Held while a directory and its name are made.
+static MAKING: Mutex<()> = Mutex::new(());
 /// Most files of a directory that are looked at to find out whether any is another.
 const MAX_LOOK: usize = 5_000;
 
@@ -499,5 +524,57 @@ mod tests {
         std::fs::remove_file(shared.join("dir/orders.csv")).unwrap();
         second.remove_shared();
         assert!(!shared.exists());
+    }
+
+    #[test]
+    fn shared_directory_made_anew_has_another_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let shared = folder.path().join("work/run");
+        let open = |name: &str| DiskWorkspace::new(folder.path(), name, Some(shared.clone()));
+        let first = open("run-one");
+        assert_eq!((first.work_id(), first.has_work()), (None, false));
+        let dir = first.work().unwrap().to_owned();
+        let id = first.work_id();
+        assert!(id.is_some() && open("run-two").work_id() == id);
+        first.work().unwrap();
+        assert_eq!(first.work_id(), id, "it is there already");
+        let outside = folder.path().join("outside");
+        std::fs::create_dir(&outside).unwrap();
+        std::fs::write(outside.join("file"), "x").unwrap();
+        let harms: [fn(&Path, &Path); 3] = [
+            |dir, _| std::fs::remove_dir_all(dir).unwrap(),
+            |dir, outside| {
+                std::fs::remove_dir_all(dir).unwrap();
+                std::os::unix::fs::symlink(outside, dir).unwrap();
+            },
+            |dir, _| std::fs::remove_dir_all(dir.parent().unwrap()).unwrap(),
+        ];
+        let mut before = id;
+        for harm in harms {
+            harm(&dir, &outside);
+            assert_eq!((first.work_id(), first.work_in_use(), first.has_work()), (None, None, false));
+            assert!(is_clean(first.work().unwrap()), "the same workspace makes it anew");
+            let now = open("run-three").work_id();
+            assert!(now.is_some() && now != before);
+            before = now;
+        }
+        assert!(outside.join("file").exists());
+    }
+
+    #[test]
+    fn directory_looks_otherwise_once_a_file_is_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let work = DiskWorkspace::new(folder.path(), "one", None);
+        let dir = work.work().unwrap().to_owned();
+        std::fs::create_dir(dir.join("deep")).unwrap();
+        std::fs::write(dir.join("deep/file"), "1").unwrap();
+        let before = work.work_state();
+        assert!(before.is_some() && work.work_state() == before);
+        // As long as it was: its place and its times are others.
+        std::fs::remove_file(dir.join("deep/file")).unwrap();
+        std::fs::write(dir.join("deep/file"), "2").unwrap();
+        assert_ne!(work.work_state(), before);
+        work.clear_work().unwrap();
+        assert!(work.has_work() && work.work_in_use().is_none());
     }
 }

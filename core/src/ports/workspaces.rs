@@ -32,17 +32,10 @@ pub trait Workspace: Send + Sync {
     /// # Errors
     /// The system's error when something cannot be removed.
     fn clear_work(&self) -> io::Result<()>;
-    /// Whether files that steps of the run left were lost in another invocation, as
-    /// [`lose_work`](Self::lose_work) noted.
-    fn lost_work(&self) -> bool {
-        false
-    }
-    /// Notes for the run's other invocations that files which its steps left are lost.
-    ///
-    /// # Errors
-    /// The system's error when it cannot be noted.
-    fn lose_work(&self) -> io::Result<()> {
-        Ok(())
+    /// The name that the directory which the steps of the run share was given when it was made, where it is there and
+    /// outlives invocations: another one once it is made anew.
+    fn work_id(&self) -> Option<String> {
+        None
     }
     /// The home directory of commands.
     ///

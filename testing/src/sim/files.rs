@@ -30,8 +30,9 @@ pub(super) const SHARED: &str = "/shared";
 pub(crate) struct Disk {
     folders: BTreeMap<PathBuf, BTreeSet<RunKey>>,
     objects: BTreeMap<String, BTreeSet<RunKey>>,
-    /// Shared directories of which files were lost.
-    lost: BTreeSet<PathBuf>,
+    /// The names of shared directories, and how many were given.
+    ids: BTreeMap<PathBuf, u64>,
+    named: u64,
     /// The steps whose file must be found.
     written: BTreeSet<RunKey>,
     /// Whether no file can be lost, and no two steps run at the same time.
@@ -69,7 +70,7 @@ impl World {
         self.note(|| "the shared directories are removed".to_owned());
         let Self { disk, runs, .. } = self;
         disk.folders.retain(|path, _| !path.starts_with(SHARED));
-        disk.lost.clear();
+        disk.ids.clear();
         // A file that no record knew of yet is not missed.
         disk.written.retain(|key| runs.get(key).is_some_and(|run| run.status == Status::Complete));
     }
@@ -159,7 +160,12 @@ struct Directory {
 impl Workspace for Directory {
     fn work(&self) -> io::Result<&Path> {
         self.made.get_or_init(|| ());
-        lock(&self.world).disk.folders.entry(self.work.clone()).or_default();
+        let disk = &mut lock(&self.world).disk;
+        disk.folders.entry(self.work.clone()).or_default();
+        if self.shared.is_some() && !disk.ids.contains_key(&self.work) {
+            disk.named += 1;
+            disk.ids.insert(self.work.clone(), disk.named);
+        }
         Ok(&self.work)
     }
 
@@ -185,15 +191,8 @@ impl Workspace for Directory {
         Ok(())
     }
 
-    fn lost_work(&self) -> bool {
-        self.shared.as_ref().is_some_and(|shared| lock(&self.world).disk.lost.contains(shared))
-    }
-
-    fn lose_work(&self) -> io::Result<()> {
-        if let Some(shared) = &self.shared {
-            lock(&self.world).disk.lost.insert(shared.clone());
-        }
-        Ok(())
+    fn work_id(&self) -> Option<String> {
+        lock(&self.world).disk.ids.get(&self.work).map(u64::to_string)
     }
 
     fn home(&self) -> io::Result<&Path> {
@@ -206,7 +205,9 @@ impl Workspace for Directory {
 
     fn remove_shared(&self) {
         if self.shared.is_some() {
-            lock(&self.world).disk.folders.remove(&self.work);
+            let disk = &mut lock(&self.world).disk;
+            disk.folders.remove(&self.work);
+            disk.ids.remove(&self.work);
         }
     }
 }

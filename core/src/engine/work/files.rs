@@ -1,7 +1,8 @@
 //! The files that the steps of a run share: they are never silently missing or old.
 //!
-//! In a realm's folder they have one directory for as long as the run goes on. The records of steps say that files were
-//! left; where the directory is gone all the same, a step fails rather than begin in an empty one.
+//! In a realm's folder they have one directory for as long as the run goes on, with a name of its own. The records of
+//! steps name the directory that they left files in; where another is there, or none, a step fails rather than begin in
+//! it.
 //!
 //! Elsewhere each invocation has a directory of its own, and the files go along through the object store when the run
 //! goes on in another one. Records say in which invocation's directory the files were when they were written, and where
@@ -11,6 +12,7 @@
 //!
 //! Once files of steps before are lost, each further step fails, save those whose jobs do without.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -67,6 +69,8 @@ struct State {
     kept: bool,
     /// Whether steps left files by now, here or elsewhere.
     left: bool,
+    /// The names of the directories that steps left files in, in a realm's folder.
+    ids: BTreeSet<String>,
     /// Attempts that work with them now.
     users: usize,
     /// How many have begun to.
@@ -85,6 +89,11 @@ impl State {
             self.own.empty = false;
             (self.kept, self.named) = (false, false);
         }
+    }
+
+    /// Whether no more is known than the record of a step has with which the invocation began.
+    const fn is_of_one_step(&self) -> bool {
+        self.first && self.begun == 0
     }
 
     /// This invocation's place, for a record.
@@ -149,13 +158,15 @@ impl Needs<'_> {
 impl SharedFiles {
     /// Those of an invocation that begins with this run.
     pub(super) fn of(run: &Run, owner: &Worker, way: Way) -> Self {
+        let left = run.work.as_ref().filter(|place| !place.empty);
         let state = State {
             files: run.work.clone().map_or(Files::None, Files::Elsewhere),
             first: true,
             own: WorkPlace::of(owner),
             named: false,
             kept: false,
-            left: run.work.as_ref().is_some_and(|place| !place.empty),
+            left: left.is_some(),
+            ids: left.map(|place| place.id.clone()).into_iter().collect(),
             users: 0,
             begun: 0,
             fetched: None,
@@ -197,6 +208,11 @@ impl SharedFiles {
         if self.way == Way::Folder {
             let lost = places.iter().find_map(|place| place.lost.clone());
             state.lost = state.lost.take().or(lost);
+            if std::mem::take(&mut state.first) {
+                // What was where a run of steps rested is where its steps left it.
+                state.ids.clear();
+            }
+            state.ids.extend(places.iter().filter(|place| !place.empty).map(|place| place.id.clone()));
             return;
         }
         let known = match &state.files {
@@ -267,7 +283,7 @@ impl SharedFiles {
         }
         let mut state = self.state();
         state.go_on();
-        state.files = Files::Here;
+        (state.files, state.first) = (Files::Here, false);
         state.users += 1;
         state.begun += 1;
         Ok(Use(self))
@@ -275,19 +291,31 @@ impl SharedFiles {
 
     /// Fails a step that needs files which are lost.
     fn see_to_lost(&self, needs: Needs<'_>) -> Result<(), JobError> {
-        let (here, left, lost) = {
-            let state = self.state();
-            (self.way == Way::Folder || state.files == Files::Here, state.left, state.lost.clone())
-        };
-        let lost = lost.or_else(|| needs.work_dir.lost_work().then(|| GONE.to_owned()));
+        let lost = self.state().lost.clone();
         if let Some(why) = &lost {
             needs.without(why)?;
         }
-        if here && left && !needs.work_dir.has_work() {
+        let is_gone = match self.way {
+            Way::None => false,
+            Way::Folder => {
+                let there = needs.work_dir.work_id();
+                self.state().ids.iter().any(|id| there.as_ref() != Some(id))
+            }
+            Way::Carried => {
+                let is_here = self.state().files == Files::Here && self.state().left;
+                is_here && !needs.work_dir.has_work()
+            }
+        };
+        if is_gone {
             needs.without(GONE)?;
-            // Before the directory is there again.
-            made(needs.work_dir.lose_work())?;
-            self.state().lost.get_or_insert_with(|| GONE.to_owned());
+            let mut state = self.state();
+            if self.way == Way::Carried || needs.has_files_of_others() || !state.is_of_one_step() {
+                state.lost.get_or_insert_with(|| GONE.to_owned());
+            } else {
+                // Only the step's own, which it does without. Those of steps that ran at the same time were in a
+                // directory of another name, which shows in the records.
+                state.ids.clear();
+            }
         }
         Ok(())
     }
@@ -304,7 +332,7 @@ impl SharedFiles {
         }
         let looks = work_dir.work_state();
         let mut state = self.state();
-        if missing.is_none() || needs.has_files_of_others() {
+        if missing.is_none() || needs.has_files_of_others() || !state.is_of_one_step() {
             state.own.follow(place);
             let is_whole = missing.is_none() && !place.empty;
             state.fetched = looks.filter(|_| is_whole).map(|looks| (place.clone(), looks));
@@ -365,11 +393,16 @@ impl SharedFiles {
     }
 
     fn in_folder(&self, work_dir: &dyn Workspace) -> Option<WorkPlace> {
-        let in_use = work_dir.work_in_use().is_some();
-        self.notice_gone(work_dir);
+        let there = work_dir.work_id();
+        let in_use = there.clone().filter(|_| work_dir.work_in_use().is_some());
         let mut state = self.state();
-        state.left |= in_use;
-        if state.left { Some(state.named()) } else { state.lost_place() }
+        state.ids.extend(in_use);
+        // Of several the one that is gone: the next step must learn of it.
+        let gone = state.ids.iter().find(|id| Some(*id) != there.as_ref());
+        match gone.or(state.ids.first()).cloned() {
+            Some(id) => Some(WorkPlace { id, lost: state.lost.clone(), ..WorkPlace::default() }),
+            None => state.lost_place(),
+        }
     }
 
     /// Where the files are, as far as none must be kept for that.
