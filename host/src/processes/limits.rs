@@ -33,7 +33,7 @@ pub fn room_for_processes(wanted: u64) -> Option<u64> {
     let near = wanted.saturating_add(FAR);
     let of_user = || {
         let limit = getrlimit(Resource::Nproc).current.filter(|limit| *limit < near)?;
-        // The system does not hold root to it.
+        // It does not apply to root.
         let user = getuid();
         (!user.is_root()).then(|| limit.saturating_sub(tasks_of(user.as_raw())))
     };
