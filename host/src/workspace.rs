@@ -1,7 +1,8 @@
 //! The directories that the jobs of one invocation work in.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -159,6 +160,8 @@ impl DiskWorkspace {
     /// One of the directories, made unless it is there.
     fn made<'a>(&'a self, known: &'a OnceLock<PathBuf>, name: &str) -> io::Result<&'a Path> {
         if let Some(path) = known.get() {
+            // A job may have removed it since, or put something in its place.
+            make(self.root(), path)?;
             return Ok(path);
         }
         let path = self.base().join(name);
@@ -167,18 +170,76 @@ impl DiskWorkspace {
         }
         Ok(known.get_or_init(|| path))
     }
+
+    /// The name of the shared directory, whether that is there or not.
+    fn id_there(&self) -> Option<String> {
+        let shared = OwnFolder::find(self.root(), self.shared.as_deref()?).ok()??;
+        std::fs::read_link(shared.path().join(ID)).ok()?.into_os_string().into_string().ok()
+    }
+
+    /// Makes the shared directory with a name of its own, unless both are there.
+    fn make_shared(&self, shared: &Path) -> io::Result<()> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let _making = lock(&MAKING);
+        if self.work_there().is_some() && self.id_there().is_some() {
+            return Ok(());
+        }
+        let folder = OwnFolder::make(self.root(), shared)?;
+        let link = folder.path().join(ID);
+        match std::fs::remove_file(&link) {
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => remove_tree(&link)?,
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        make(self.root(), &shared.join(WORK))?;
+        let invocation = self.name.rsplit('-').next().unwrap_or_default();
+        let id = format!("{invocation}-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        std::os::unix::fs::symlink(id, link)
+    }
+
+    /// The directory that commands start in, where it is there already.
+    fn work_there(&self) -> Option<(PathBuf, OwnFolder)> {
+        let base = self.shared.as_deref().or_else(|| Some(&*self.own.get()?.path))?;
+        let path = base.join(WORK);
+        let folder = OwnFolder::find(self.root(), &path).ok()??;
+        Some((path, folder))
+    }
 }
 
 impl Workspace for DiskWorkspace {
     fn work(&self) -> io::Result<&Path> {
-        self.made(&self.dir, "dir")
+        if let Some(shared) = &self.shared {
+            self.make_shared(shared)?;
+        }
+        self.made(&self.dir, WORK)
     }
 
-    fn work_in_use(&self) -> Option<&Path> {
-        // Files that the steps of a run share may be there from another invocation.
-        let work = self.dir.get().or(self.shared.as_ref())?;
-        let is_used = std::fs::read_dir(work).is_ok_and(|mut entries| entries.next().is_some());
-        is_used.then_some(work)
+    fn has_work(&self) -> bool {
+        self.work_there().is_some()
+    }
+
+    fn work_in_use(&self) -> Option<PathBuf> {
+        let (path, folder) = self.work_there()?;
+        let is_used = std::fs::read_dir(folder.path()).is_ok_and(|mut entries| entries.next().is_some());
+        is_used.then_some(path)
+    }
+
+    fn work_state(&self) -> Option<u64> {
+        let (_, folder) = self.work_there()?;
+        look_of(&folder.path())
+    }
+
+    fn clear_work(&self) -> io::Result<()> {
+        match self.work_there() {
+            Some((path, _)) => remove_tree(&path).and_then(|()| make(self.root(), &path)),
+            None => Ok(()),
+        }
+    }
+
+    fn work_id(&self) -> Option<String> {
+        self.shared.as_ref()?;
+        self.work_there()?;
+        self.id_there()
     }
 
     fn home(&self) -> io::Result<&Path> {
@@ -217,6 +278,42 @@ impl Drop for DiskWorkspace {
             remove_apart(&own.path);
         }
     }
+}
+
+/// The directory that commands start in.
+const WORK: &str = "dir";
+/// A link next to it that leads nowhere: its text is the name that the directory was given when it was made. A link is
+/// made whole or not at all, and read without waiting, whatever a job puts in its place.
+const ID: &str = "id";
+/// Held while a directory and its name are made.
+static MAKING: Mutex<()> = Mutex::new(());
+/// Most files of a directory that are looked at to find out whether any is another.
+const MAX_LOOK: usize = 5_000;
+
+/// How a directory looks: a number of the kinds, places, sizes and times of all in it. `None` where it holds too much, or
+/// cannot be read.
+fn look_of(folder: &Path) -> Option<u64> {
+    let (mut look, mut seen) = (0_u64, 0_usize);
+    let mut open = vec![PathBuf::new()];
+    while let Some(below) = open.pop() {
+        for entry in std::fs::read_dir(folder.join(&below)).ok()? {
+            let entry = entry.ok()?;
+            let (name, found) = (below.join(entry.file_name()), entry.metadata().ok()?);
+            seen += 1;
+            if seen > MAX_LOOK {
+                return None;
+            }
+            let mut hasher = DefaultHasher::new();
+            let times = [found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec()];
+            (&name, found.mode(), found.ino(), found.size(), times).hash(&mut hasher);
+            // Whatever the order in which the system lists them.
+            look = look.wrapping_add(hasher.finish());
+            if found.is_dir() {
+                open.push(name);
+            }
+        }
+    }
+    Some(look)
 }
 
 /// How the names of directories for temporary files begin.
@@ -427,5 +524,57 @@ mod tests {
         std::fs::remove_file(shared.join("dir/orders.csv")).unwrap();
         second.remove_shared();
         assert!(!shared.exists());
+    }
+
+    #[test]
+    fn shared_directory_made_anew_has_another_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let shared = folder.path().join("work/run");
+        let open = |name: &str| DiskWorkspace::new(folder.path(), name, Some(shared.clone()));
+        let first = open("run-one");
+        assert_eq!((first.work_id(), first.has_work()), (None, false));
+        let dir = first.work().unwrap().to_owned();
+        let id = first.work_id();
+        assert!(id.is_some() && open("run-two").work_id() == id);
+        first.work().unwrap();
+        assert_eq!(first.work_id(), id, "it is there already");
+        let outside = folder.path().join("outside");
+        std::fs::create_dir(&outside).unwrap();
+        std::fs::write(outside.join("file"), "x").unwrap();
+        let harms: [fn(&Path, &Path); 3] = [
+            |dir, _| std::fs::remove_dir_all(dir).unwrap(),
+            |dir, outside| {
+                std::fs::remove_dir_all(dir).unwrap();
+                std::os::unix::fs::symlink(outside, dir).unwrap();
+            },
+            |dir, _| std::fs::remove_dir_all(dir.parent().unwrap()).unwrap(),
+        ];
+        let mut before = id;
+        for harm in harms {
+            harm(&dir, &outside);
+            assert_eq!((first.work_id(), first.work_in_use(), first.has_work()), (None, None, false));
+            assert!(is_clean(first.work().unwrap()), "the same workspace makes it anew");
+            let now = open("run-three").work_id();
+            assert!(now.is_some() && now != before);
+            before = now;
+        }
+        assert!(outside.join("file").exists());
+    }
+
+    #[test]
+    fn directory_looks_otherwise_once_a_file_is_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let work = DiskWorkspace::new(folder.path(), "one", None);
+        let dir = work.work().unwrap().to_owned();
+        std::fs::create_dir(dir.join("deep")).unwrap();
+        std::fs::write(dir.join("deep/file"), "1").unwrap();
+        let before = work.work_state();
+        assert!(before.is_some() && work.work_state() == before);
+        // As long as it was: its place and its times are others.
+        std::fs::remove_file(dir.join("deep/file")).unwrap();
+        std::fs::write(dir.join("deep/file"), "2").unwrap();
+        assert_ne!(work.work_state(), before);
+        work.clear_work().unwrap();
+        assert!(work.has_work() && work.work_in_use().is_none());
     }
 }

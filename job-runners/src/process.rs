@@ -222,7 +222,12 @@ async fn run_process(
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let started = processes::spawn(process, context.machine.scratch).await;
-    let (mut child, mut family) = started.map_err(|error| cannot_run(command, program, &error))?;
+    let (mut child, mut family) = started.map_err(|error| match is_gone(folder, &error) {
+        true => {
+            JobError::failed(format!("the directory that {program} starts in is gone: {}", folder.display()))
+        }
+        false => cannot_run(command, program, &error),
+    })?;
     let (out, err) = (child.stdout.take(), child.stderr.take());
     let recording = record(out, err, stdout, stderr);
     let mut recording = std::pin::pin!(recording);
@@ -350,6 +355,12 @@ fn find(program: &str, environment: &[(OsString, OsString)]) -> std::io::Result<
         }
     }
     Err(kind.into())
+}
+
+/// Whether a program could not be started because the directory that it starts in is gone: the system names neither.
+fn is_gone(folder: &Path, error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
+        && !folder.is_dir()
 }
 
 /// Why a program could not be started. A file of the payload area goes by the name that it has there.

@@ -323,7 +323,11 @@ impl ObjectStore for Folders {
 
 /// Whether a folder holds what one run keeps: those above are shared by many.
 fn is_of_a_run(folder: &Path) -> bool {
-    folder.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.parse::<RunId>().is_ok())
+    folder.file_name().and_then(|name| name.to_str()).is_some_and(|name| {
+        // An attempt after the first has a folder next to that of the first.
+        let run = name.split_once("-attempt-").map_or(name, |(run, _)| run);
+        run.parse::<RunId>().is_ok()
+    })
 }
 
 #[cfg(test)]
@@ -457,6 +461,24 @@ mod tests {
         std::fs::write(run.join("1.0/report.csv"), "x").unwrap();
         folders.remove_empty_folder(&step).await;
         assert!(run.join("1.0/report.csv").exists() && !run.join("1.0/attempt-2").exists());
+    }
+
+    #[tokio::test]
+    async fn folder_of_any_attempt_replaces_what_a_job_put_above_it() {
+        let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let folders = Folders::new(folder.path());
+        for name in ["0190a0a0-0000-7000-8000-000000000000", "0190a0a0-0000-7000-8000-000000000000-attempt-2"]
+        {
+            let job = folder.path().join("temp/job");
+            std::fs::create_dir_all(folder.path().join("temp")).unwrap();
+            std::os::unix::fs::symlink(other.path(), &job).unwrap();
+            folders.make_folder(&job.join(name).display().to_string()).await.unwrap();
+            assert!(!job.is_symlink() && job.join(name).is_dir(), "{name}");
+            folders.remove_empty_folder(&job.join(name).display().to_string()).await;
+            assert!(!job.join(name).exists() && job.is_dir(), "{name}");
+            std::fs::remove_dir(&job).unwrap();
+        }
+        assert_eq!(std::fs::read_dir(other.path()).unwrap().count(), 0);
     }
 
     #[test]

@@ -141,18 +141,31 @@ fn refuse_without_console(command: &Command) -> Result<(), Failure> {
 /// How many files a server has open besides those of its commands, and how many each command takes at most.
 const OWN_FILES: u64 = 48;
 const FILES_OF_A_COMMAND: u64 = 12;
+/// The same for processes and threads.
+const OWN_PROCESSES: u64 = 24;
+const PROCESSES_OF_A_COMMAND: u64 = 4;
+
+/// How many commands there is room for at the same time.
+const fn commands_in(room: u64, own: u64, of_a_command: u64) -> u64 {
+    let most = room.saturating_sub(own) / of_a_command;
+    if most == 0 { 1 } else { most }
+}
 
 /// Prepares this process for starting commands; `remove` is a folder that goes with it should it be killed. Gives how many
 /// of the `slots` commands its limits allow at the same time.
 fn prepare_for_commands(remove: Option<&std::path::Path>, slots: usize, containment: &Containment) -> usize {
-    let files = processes::raise_limits();
-    let most = files.map(|files| (files.saturating_sub(OWN_FILES) / FILES_OF_A_COMMAND).max(1));
-    let held = most.and_then(|most| usize::try_from(most).ok()).map_or(slots, |most| slots.min(most));
-    if held < slots {
-        tracing::warn!(
-            slots = held,
-            "fewer jobs run at the same time: the limit of open files (ulimit -Hn) is low"
-        );
+    let wanted = u64::try_from(slots).unwrap_or(u64::MAX).saturating_mul(PROCESSES_OF_A_COMMAND);
+    let files = processes::raise_limits().map(|room| commands_in(room, OWN_FILES, FILES_OF_A_COMMAND));
+    let room = processes::room_for_processes(wanted.saturating_add(OWN_PROCESSES));
+    let tasks = room.map(|room| commands_in(room, OWN_PROCESSES, PROCESSES_OF_A_COMMAND));
+    let mut held = slots;
+    for (most, limit) in
+        [(files, "open files (ulimit -Hn)"), (tasks, "processes (ulimit -u, or pids.max of its cgroup)")]
+    {
+        if let Some(most) = most.and_then(|most| usize::try_from(most).ok()).filter(|most| *most < held) {
+            held = most;
+            tracing::warn!(slots = held, "fewer jobs run at the same time: the limit of {limit} is low");
+        }
     }
     processes::adopt_orphans();
     if containment.cgroups == Cgroups::Auto {

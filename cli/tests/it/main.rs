@@ -17,6 +17,7 @@ mod dead;
 mod described;
 mod doctor;
 mod examples;
+mod files;
 mod folders;
 mod following;
 mod host;

@@ -185,6 +185,29 @@ fn one_job_is_warned_of_by_name() {
             "globals are never rendered",
         ),
         (
+            "pattern-not-rendered",
+            json!([
+                job("s", &json!({})),
+                job(
+                    "a",
+                    &json!({ "type": "chain", "payload": "s", "parameters": { "can_fail": "x{{ globals.a }}*" } })
+                )
+            ]),
+            "parameters.can_fail: patterns are never rendered",
+        ),
+        (
+            "pattern-not-rendered",
+            json!([
+                job("s", &json!({})),
+                job(
+                    "a",
+                    &json!({ "type": "foreach", "payload": "s", "parameters": { "foreach":
+                    { "type": "s3list", "bucket": "data", "prefix": "in/", "glob": ["*.csv", "x{% if a %}"] } } })
+                )
+            ]),
+            "parameters.foreach.glob[1]: patterns are never rendered",
+        ),
+        (
             "unknown-variable",
             json!([job("a", &json!({ "concurrency": { "key": "{{ nope }}", "max": 1 } }))]),
             "concurrency.key: unknown variable \"nope\"",

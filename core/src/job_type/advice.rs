@@ -10,7 +10,7 @@ use crate::schema;
 use crate::spec::{ActionsWhen, Enabled, JobSpec, RealmFields, RealmSpec, Settings};
 
 /// The names of all warnings, under which they are silenced.
-pub const WARNINGS: [&str; 38] = [
+pub const WARNINGS: [&str; 39] = [
     "both-days",
     "bucket-in-folder",
     "bucket-name",
@@ -29,6 +29,7 @@ pub const WARNINGS: [&str; 38] = [
     "not-enabled",
     "only-logged",
     "other-worker",
+    "pattern-not-rendered",
     "relative-program",
     "same-start",
     "secret-in-spec",
@@ -158,7 +159,24 @@ fn advise_unrendered(job: &JobSpec) -> Vec<Problem> {
             advice.push(Problem::warning("globals-not-rendered", path, message));
         }
     }
+    let parameters = (document("parameters"), root.field("parameters"));
+    let source = parameters.0.and_then(|parameters| parameters.get("foreach"));
+    let patterns =
+        [(parameters.0, parameters.1.clone(), "can_fail"), (source, parameters.1.field("foreach"), "glob")];
+    if matches!(job.fields.r#type.as_str(), "chain" | "dag" | "foreach") {
+        for (fields, path, name) in patterns {
+            let value = fields.and_then(|fields| fields.get(name));
+            advice.extend(value.into_iter().flat_map(|value| unrendered_pattern(value, &path.field(name))));
+        }
+    }
     advice
+}
+
+/// Warnings about templates in patterns, which are compared as they stand.
+pub(crate) fn unrendered_pattern(value: &Value, path: &JsonPath) -> Vec<Problem> {
+    let message = "patterns are never rendered: names are compared with this text as it stands";
+    let warning = |path| Problem::warning("pattern-not-rendered", path, message);
+    templates_in(value, path).into_iter().map(warning).collect()
 }
 
 /// Where a structure has names or texts that look like templates.

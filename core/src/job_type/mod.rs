@@ -25,6 +25,7 @@ mod typed;
 mod variables;
 
 pub use action::{Action, RegisteredAction};
+pub(crate) use advice::unrendered_pattern;
 pub use advice::{WARNINGS, zero_timeout};
 pub use changing::names_what_changes;
 pub use context::{

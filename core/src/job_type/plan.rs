@@ -79,6 +79,22 @@ impl Plan {
         self.can_fail.iter().any(|pattern| fnmatch(pattern, job_id))
     }
 
+    /// Whether steps may come after others, which the items of a foreach never do.
+    #[must_use]
+    pub fn has_order(&self) -> bool {
+        self.steps.iter().any(|step| step.foreach_index.is_none())
+    }
+
+    /// The steps that come before one, at whatever distance.
+    #[must_use]
+    pub fn before(&self, step: usize) -> BTreeSet<usize> {
+        let (mut found, mut next) = (BTreeSet::new(), vec![step]);
+        while let Some(step) = next.pop() {
+            next.extend(self.steps[step].after.iter().filter(|before| found.insert(**before)));
+        }
+        found
+    }
+
     /// The steps that come after one, at whatever distance.
     #[must_use]
     pub fn after(&self, step: usize) -> BTreeSet<usize> {

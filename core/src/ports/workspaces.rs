@@ -18,8 +18,25 @@ pub trait Workspace: Send + Sync {
     /// # Errors
     /// The system's error when it cannot be made.
     fn work(&self) -> io::Result<&Path>;
-    /// The directory that commands start in, when it was asked for before and something is in it.
-    fn work_in_use(&self) -> Option<&Path>;
+    /// Whether the directory that commands start in is there, also from another invocation, and no link in its place.
+    fn has_work(&self) -> bool;
+    /// The directory that commands start in, when it is there and something is in it.
+    fn work_in_use(&self) -> Option<PathBuf>;
+    /// How the directory that commands start in looks: another value once any of its files is another. `None` where that
+    /// takes too long to say.
+    fn work_state(&self) -> Option<u64> {
+        None
+    }
+    /// Removes what is in the directory that commands start in.
+    ///
+    /// # Errors
+    /// The system's error when something cannot be removed.
+    fn clear_work(&self) -> io::Result<()>;
+    /// The name that the directory which the steps of the run share was given when it was made, where it is there and
+    /// outlives invocations: another one once it is made anew.
+    fn work_id(&self) -> Option<String> {
+        None
+    }
     /// The home directory of commands.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::duration::Span;
 use crate::ids::{JobId, TriggerId};
+use crate::job_type::unrendered_pattern;
 use crate::ports::Doc;
 use crate::problem::{JsonPath, Problem, SpecError, did_you_mean};
 use crate::request::{DispatchRequest, check_globals};
@@ -181,6 +182,11 @@ impl TriggerSpec {
             let message = format!("{} is compared letter by letter: it is not a pattern", quoted(prefix));
             let problem = Problem::warning("trigger-prefix", path, message);
             advice.push(problem.with_hint("patterns stand in if_fnmatch"));
+        }
+        for name in ["if_fnmatch", "if_not_fnmatch"] {
+            let patterns = self.document.get(name).into_iter();
+            advice
+                .extend(patterns.flat_map(|value| unrendered_pattern(value, &JsonPath::root().field(name))));
         }
         if fields.jinja != Some(false) {
             let mut unknown = Vec::new();

@@ -187,6 +187,10 @@ fn trigger_with_slips_is_warned_of() {
         ),
         (json!({ "enabled": false }), "not-enabled: enabled: "),
         (
+            json!({ "if_fnmatch": ["*.csv", "*{{ day }}*"] }),
+            "pattern-not-rendered: if_fnmatch[1]: patterns are never rendered",
+        ),
+        (
             json!({ "globals": { "k": "{{ kye }}" } }),
             "unknown-variable: globals.k: unknown variable \"kye\" (did you mean \"key\"?)",
         ),

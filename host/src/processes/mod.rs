@@ -15,7 +15,7 @@ use std::path::Path;
 pub use cgroup::use_cgroups;
 pub use family::{ProcessFamily, Root, SCRATCH_VARIABLE, Survivors, adopt_orphans};
 pub use guard::{GUARD, run_guard, use_guard};
-pub use limits::raise_limits;
+pub use limits::{raise_limits, room_for_processes};
 use mark::Place;
 pub use starter::spawn;
 

@@ -7,7 +7,7 @@ use pumice_core::engine::{Again, Dispatcher, RedoRequest, no_such_job};
 use pumice_core::ids::{JobId, RunKey};
 use pumice_core::job_type::{Plan, StepRedo, redone};
 use pumice_core::ports::RunStore;
-use pumice_core::run::{Redo, RedoFrom, Run, SpecOf};
+use pumice_core::run::{Redo, RedoFrom, Run, SpecOf, WorkPlace};
 use pumice_core::spec::{Asked, JobSpec};
 use pumice_core::text::{quoted, shown};
 use schemars::JsonSchema;
@@ -239,7 +239,7 @@ pub(super) async fn planned(
     let (steps, more_steps) = (walk.steps, walk.more);
     refuse_gone(realm, &again.run, &steps).await?;
     let kept = steps.iter().any(|step| step.action == RetryAction::Kept);
-    if kept && again.run.work.is_some() {
+    if kept && again.run.work.as_ref().is_some_and(WorkPlace::has_files) {
         notes.push(
             "steps that are kept left files in the directory that steps share, which went with the run: a step that needs \
              it fails, unless its job says `work_dir: fresh`; where steps read files of others, run all again"

@@ -21,7 +21,7 @@ use super::permits::PermitAudit;
 use super::world::{TaskId, task_of};
 use crate::memory::RunTable;
 pub(super) use retention::retention;
-use steps::attempt_of;
+pub(super) use steps::attempt_of;
 
 /// How far two clocks of the simulation are apart, at most.
 pub(super) const APART: TimeDelta = TimeDelta::seconds(41);

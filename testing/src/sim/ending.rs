@@ -21,6 +21,9 @@ pub(crate) fn check(world: &mut World) {
         if let Some(wrong) = world.untold(run) {
             found.push(("the end that lava reports is recorded", wrong));
         }
+        if let Some(wrong) = world.refused_files(run) {
+            found.push(("no step is refused files that are there", wrong));
+        }
         if let Some(missing) = undone(world, run) {
             found.push(("every duty is done", missing));
         }

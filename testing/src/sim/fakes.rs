@@ -120,6 +120,13 @@ impl Leaf for Nap {
     ) -> Result<Ended, JobError> {
         let payload = &payload;
         let _under_way = self.begin(context, payload);
+        let folder = match payload.get("files") {
+            Some(_) => Some(context.directories.work().await?.to_owned()),
+            None => None,
+        };
+        if let Some(folder) = folder.as_ref().filter(|_| context.job.fields.work_dir.is_none()) {
+            lock(&self.world).finds_files(context.run, folder);
+        }
         let clock = context.clock;
         let millis = |name: &str| payload.get(name).and_then(Value::as_u64).unwrap_or(0);
         let taken = lock(&self.world).prng.within(millis("from"), millis("to"));
@@ -136,7 +143,13 @@ impl Leaf for Nap {
             Either::Right((stop, _)) => Some(stop),
         };
         match stopped {
-            None => self.fate(payload),
+            None => {
+                let ended = self.fate(payload)?;
+                if let Some(folder) = folder {
+                    lock(&self.world).leave_file(&folder, &context.run.key);
+                }
+                Ok(ended)
+            }
             Some(Stop::Cancelled) => Ok(Ended::Cancelled),
             Some(_) => Err(JobError::failed("stopped")),
         }

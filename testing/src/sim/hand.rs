@@ -1,7 +1,6 @@
 //! The ports as the engine sees them: each call takes its turn, and may go wrong.
 
 use std::future::Future;
-use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -14,16 +13,16 @@ use pumice_core::ids::{JobId, RunId, RunKey, StateId, WorkerName};
 use pumice_core::pauses::Pauses;
 use pumice_core::permits::{Gate, GateView};
 use pumice_core::ports::{
-    AtOnce, BackfillStore, Change, Clock, CommitError, Created, Depth, Doc, DuePage, DuePlace, Fetched,
-    JobStore, LavaEvent, LavaEvents, Object, ObjectPage, ObjectStore, Outgoing, Piece, Ports, Queue, Random,
-    RunPage, RunQuery, RunStore, ScheduleStore, StateItem, StateStore, StoreError, StoredJob, WakeUps,
+    AtOnce, BackfillStore, Change, Clock, CommitError, Created, Depth, Doc, DuePage, DuePlace, JobStore,
+    LavaEvent, LavaEvents, Outgoing, Ports, Queue, Random, RunPage, RunQuery, RunStore, ScheduleStore,
+    StateItem, StateStore, StoreError, StoredJob, WakeUps,
 };
 use pumice_core::run::{NewRun, Run};
 use pumice_core::spec::{RealmSpec, RunSpec};
-use pumice_host::DiskWorkspaces;
 use uuid::Uuid;
 
 use super::faults::{Fate, Port};
+use super::files::Directories;
 use super::mutants::Mutant;
 use super::records::{commit, create, maybe_stale};
 use super::versions;
@@ -124,7 +123,7 @@ impl Hand {
             clock: hand.clone(),
             random: hand,
             pool: Arc::new(AtOnce),
-            workspaces: Arc::new(DiskWorkspaces),
+            workspaces: Arc::new(Directories { world: self.world.clone() }),
         }
     }
 
@@ -519,41 +518,6 @@ impl LavaEvents for Hand {
 
     async fn put_event(&self, event: &LavaEvent) -> Result<(), StoreError> {
         self.read("put lava's event", &event.rev, |_| ()).await
-    }
-}
-
-#[async_trait]
-impl ObjectStore for Hand {
-    async fn put_file(&self, _: &str, _: BorrowedFd<'_>) -> std::io::Result<()> {
-        self.read("put_file", &"", |_| ()).await.map_err(std::io::Error::other)
-    }
-
-    async fn put_part(&self, _: &str, _: BorrowedFd<'_>, _: u64, _: u64) -> std::io::Result<()> {
-        self.read("put_part", &"", |_| ()).await.map_err(std::io::Error::other)
-    }
-
-    async fn join(&self, _: &str, _: &[String]) -> std::io::Result<()> {
-        self.read("join", &"", |_| ()).await.map_err(std::io::Error::other)
-    }
-
-    async fn remove(&self, _: &[String]) -> Result<(), StoreError> {
-        self.read("remove", &"", |_| ()).await
-    }
-
-    async fn open_range(&self, location: &str, _: u64, _: u64) -> Result<Option<Piece>, StoreError> {
-        Err(StoreError::new(format!("{location}: the simulation keeps no objects")))
-    }
-
-    async fn list_objects(&self, prefix: &str, _: Option<&str>, _: usize) -> Result<ObjectPage, StoreError> {
-        Err(StoreError::new(format!("{prefix}: the simulation keeps no objects")))
-    }
-
-    async fn list_level(&self, prefix: &str, _: usize) -> Result<Vec<Object>, StoreError> {
-        Err(StoreError::new(format!("{prefix}: the simulation keeps no objects")))
-    }
-
-    async fn fetch(&self, object: &Object, _: BorrowedFd<'_>) -> Result<Fetched, StoreError> {
-        Err(StoreError::new(format!("{}: the simulation keeps no objects", object.location)))
     }
 }
 

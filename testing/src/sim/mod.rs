@@ -7,6 +7,7 @@ mod crowd;
 mod ending;
 mod fakes;
 mod faults;
+mod files;
 mod hand;
 mod hosts;
 mod lava;
@@ -58,7 +59,10 @@ pub struct Report {
 
 static REALM: LazyLock<Arc<RealmSpec>> = LazyLock::new(|| {
     // A constant document that holds.
-    Arc::new(RealmSpec::parse(&json!({ "realm": "sim" })).expect("the simulation's realm holds"))
+    Arc::new(
+        RealmSpec::parse(&json!({ "realm": "sim", "s3_temp": "s3://sim/tmp" }))
+            .expect("the simulation's realm holds"),
+    )
 });
 
 /// The scenario of this name.
@@ -104,6 +108,8 @@ fn run(
     world.audit.alone = setup.alone;
     world.outage = setup.outage;
     world.slow_looks = setup.slow_looks;
+    world.folder = setup.folder;
+    world.disk.safe = setup.serial && world.faults.is_none();
     if let Some(seconds) = setup.crowd {
         world.crowded(seconds);
     }

@@ -176,6 +176,8 @@ pub enum Mutant {
     ExpiryFromDispatch,
     /// A record expires although its run goes on.
     ExpiryBeforeEnd,
+    /// The place of the files that steps share is not recorded.
+    PlaceForgotten,
 }
 
 impl Mutant {
@@ -261,6 +263,7 @@ impl Mutant {
         Self::ReplayCountsAsEnded,
         Self::ExpiryFromDispatch,
         Self::ExpiryBeforeEnd,
+        Self::PlaceForgotten,
     ];
 }
 
@@ -380,6 +383,9 @@ fn is_done_again(world: &World, child: &Run) -> bool {
 pub(crate) fn on_create(world: &mut World, new: &mut NewRun) {
     if world.is(Mutant::NoDueAt) {
         new.run.due_at = None;
+    }
+    if world.is(Mutant::PlaceForgotten) {
+        new.run.work = None;
     }
     if world.is(Mutant::RandomChildIds)
         && let Some(parent) = new.run.key.parent()
@@ -516,6 +522,7 @@ pub(crate) fn on_commit(world: &mut World, change: &mut Change) {
     let stored = world.runs.get(&change.run.key).cloned();
     let run = &mut change.run;
     match (mutant, stored) {
+        (Mutant::PlaceForgotten, _) => run.work = None,
         (Mutant::AdoptEpoch, Some(stored)) => run.epoch = run.epoch.max(stored.epoch),
         (Mutant::NoFence | Mutant::Unconditional, Some(stored)) => run.rev = stored.rev + 1,
         (Mutant::PlanKept, Some(stored)) if run.attempt > stored.attempt => run.rendered = stored.rendered,

@@ -20,6 +20,7 @@ use pumice_core::spec::Settings;
 use super::audit::{Violation, retention};
 use super::fakes;
 use super::faults::{LEASE, WATCH};
+use super::files::SHARED;
 use super::hand::{Hand, put_back_early};
 use super::lava::lavas;
 use super::mutants::Mutant;
@@ -85,7 +86,7 @@ pub(crate) struct Outcome {
 
 fn site(world: &Shared) -> Site {
     let lavas = if lock(world).lava.named { vec![lavas().to_string()] } else { Vec::new() };
-    let alone = lock(world).alone;
+    let (alone, folder) = (lock(world).alone, lock(world).folder);
     Site {
         realm: pumice_core::ids::RealmName::new("sim").expect("a name"),
         settings: Settings { foreign_workers: lavas, event_ttl: retention(), ..Settings::default() },
@@ -93,7 +94,7 @@ fn site(world: &Shared) -> Site {
         hostname: "sim".to_owned(),
         alone,
         scratch: std::env::temp_dir(),
-        shared: None,
+        shared: folder.then(|| SHARED.into()),
         environment: Vec::new(),
         credentials: Vec::new(),
         ports: Hand::new(world.clone()).ports(),
@@ -127,6 +128,9 @@ impl Runner {
             }
             for at in &setup.cancels {
                 world.schedule(BEGIN + TimeDelta::milliseconds(at.cast_signed()), What::Cancel);
+            }
+            for at in &setup.removals {
+                world.schedule(BEGIN + TimeDelta::milliseconds(at.cast_signed()), What::Remove);
             }
             for pausing in setup.pausings {
                 let at = BEGIN + TimeDelta::milliseconds(pausing.at.cast_signed());
@@ -233,6 +237,7 @@ impl Runner {
             What::Letter(letter) => self.letter(letter),
             What::LavaEnds(run_id) => lock(&self.world).lava_ends(run_id),
             What::Cancel => self.cancel(),
+            What::Remove => lock(&self.world).remove_shared(),
             What::Pause(pausing) => self.pause(&pausing),
             What::Redo(redoing) => self.redo(&redoing),
             What::Resize(resizing) => self.resize(&resizing),

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::clock::{self, Clock};
 use super::crowd;
+use super::files;
 use super::hosts::{self, Visit};
 use super::paused::{self, Pausing};
 use super::permits::{self, Resizing};
@@ -56,6 +57,12 @@ pub(crate) struct Setup {
     pub(crate) alone: bool,
     /// For how many seconds from the beginning the queue takes no message; it has many others all the time.
     pub(crate) crowd: Option<u64>,
+    /// Whether the steps of a run share a directory that outlives invocations.
+    pub(crate) folder: bool,
+    /// When such directories are removed, in milliseconds.
+    pub(crate) removals: Vec<u64>,
+    /// Whether no two steps run at the same time, and nothing is removed.
+    pub(crate) serial: bool,
     /// When nothing is answered.
     pub(crate) outage: Option<Outage>,
     /// Jobs that the clock starts.
@@ -84,7 +91,7 @@ pub struct Scenario {
 }
 
 /// Every scenario.
-pub const SCENARIOS: [Scenario; 38] = [
+pub const SCENARIOS: [Scenario; 39] = [
     Scenario { name: "single", build: single, small: true },
     Scenario { name: "chain", build: chain, small: true },
     Scenario { name: "dag", build: dag, small: false },
@@ -123,6 +130,7 @@ pub const SCENARIOS: [Scenario; 38] = [
     Scenario { name: "pools", build: permits::pools, small: false },
     Scenario { name: "spread", build: spread, small: false },
     Scenario { name: "crowd", build: crowd::crowd, small: false },
+    Scenario { name: "files", build: files::files, small: false },
 ];
 
 /// How many of the first scenarios are mixed: one more would make other scenarios of all seeds.
@@ -272,7 +280,7 @@ pub(super) fn nested(prng: &mut Prng) -> Setup {
 }
 
 /// Steps within steps, nearly as deep as is allowed.
-fn deep(prng: &mut Prng) -> Setup {
+pub(super) fn deep(prng: &mut Prng) -> Setup {
     let mut setup = Setup::default();
     let mut job = setup.job(short_nap(prng));
     for _ in 0..prng.pick(&[4, 10, 30]) {

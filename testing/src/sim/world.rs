@@ -18,6 +18,7 @@ use super::audit::Audit;
 use super::clock::Clocks;
 use super::crowd::Crowd;
 use super::faults::Faults;
+use super::files::Disk;
 use super::hosts::Fleet;
 use super::lava::Lava;
 use super::mutants::Mutant;
@@ -107,6 +108,8 @@ pub(crate) enum What {
     Resize(Resizing),
     /// A client cancels a run.
     Cancel,
+    /// The directories that runs share are removed.
+    Remove,
     /// An operator changes a schedule.
     Act(usize),
     /// The clock is looked at.
@@ -200,6 +203,10 @@ pub(crate) struct World {
     pub(crate) crowd: Option<Crowd>,
     /// How long a look at a run's steps takes at most, in milliseconds.
     pub(crate) slow_looks: u64,
+    /// Directories, and what was kept of them.
+    pub(crate) disk: Disk,
+    /// Whether the steps of a run share a directory that outlives invocations.
+    pub(crate) folder: bool,
     /// The paused scopes.
     pub(crate) paused: PauseTable,
     trace: Option<Vec<String>>,
@@ -255,6 +262,8 @@ impl World {
             outage: None,
             crowd: None,
             slow_looks: 0,
+            disk: Disk::default(),
+            folder: false,
             paused: PauseTable::default(),
             trace: traced.then(Vec::new),
             events: BinaryHeap::new(),

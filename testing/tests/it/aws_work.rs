@@ -57,6 +57,87 @@ async fn files_go_along_when_a_step_is_tried_again_after_a_delay() {
     assert_eq!(printed(&cloud, &run).await, "more\nx\n");
 }
 
+/// A step that ends well in its third attempt, each in an invocation of its own.
+fn flaky() -> Value {
+    let mut flaky = cmd("flaky", "cat made; echo x >> tries; test $(wc -l < tries) = 3");
+    flaky["iteration_limit"] = json!(3);
+    flaky["iteration_delay"] = json!("1s");
+    flaky
+}
+
+#[tokio::test]
+async fn files_go_along_however_deep_the_steps_are() {
+    let of = |id: &str, kind: &str, payload: &Value, parameters: &Value| json!({ "job_id": id, "type": kind, "worker": "core", "enabled": true, "payload": payload, "parameters": parameters });
+    let none = json!({});
+    let inner = of("inner", "chain", &json!(["flaky", "look"]), &none);
+    let begins = of("begins", "chain", &json!(["w", "flaky", "look"]), &none);
+    let each = of(
+        "each",
+        "foreach",
+        &json!("inner"),
+        &json!({ "foreach": { "type": "range", "stop": 1 }, "workers": 1 }),
+    );
+    let dag = of("dag", "dag", &json!({ "w": null, "inner": "w", "look": "inner" }), &none);
+    for whole in [
+        of("c", "chain", &json!(["w", "flaky", "look", "last"]), &none),
+        of("c", "chain", &json!(["w", "inner", "last"]), &none),
+        of("c", "chain", &json!(["w", "each", "last"]), &none),
+        of("c", "chain", &json!(["begins", "last"]), &none),
+        of("c", "chain", &json!(["dag", "last"]), &none),
+        of("c", "dag", &json!({ "w": null, "flaky": "w", "last": "flaky" }), &none),
+    ] {
+        let jobs = [
+            cmd("w", "echo x > made"),
+            flaky(),
+            cmd("look", "cat made tries"),
+            cmd("last", "cat made tries | wc -l"),
+        ];
+        let compound = [inner.clone(), begins.clone(), each.clone(), dag.clone(), whole.clone()];
+        let cloud = Cloud::start(&[&jobs[..], &compound[..]].concat()).await;
+        cloud.deploy_dispatcher();
+        cloud.deploy_worker("core", 30, 1);
+        let run = cloud.ended(&cloud.dispatch(&json!({ "job_id": "c" }))).await;
+        assert_eq!(run.status, Status::Complete, "{whole}: {run:#?}");
+        let steps = children(&cloud, &run).await;
+        let last = steps.iter().find(|step| step.job_id.as_str() == "last").expect("a last step");
+        let printed = last.result["output"][0]["stdout"].as_str().expect("it wrote");
+        assert_eq!(cloud.object(printed).await, "4\n", "{whole}");
+    }
+}
+
+#[tokio::test]
+async fn spread_step_begins_with_the_files_of_those_before_it() {
+    let dag = |payload: Value| {
+        json!({ "job_id": "d", "type": "dag", "worker": "core", "enabled": true, "payload": payload,
+            "parameters": { "spread": true } })
+    };
+    let reads = |id: &str| cmd(id, "cat made");
+    let steps = [
+        cmd("w", "echo 42 > made"),
+        reads("left"),
+        reads("right"),
+        reads("last"),
+        cmd("writes", "echo more > more"),
+        chain(&["d", "last"]),
+    ];
+    // Two that only read leave the files as they were.
+    let reading = dag(json!({ "w": null, "left": "w", "right": "w", "last": ["left", "right"] }));
+    let cloud = Cloud::start(&[&steps[..], &[reading]].concat()).await;
+    cloud.deploy_dispatcher();
+    cloud.deploy_worker("core", 30, 4);
+    let run = cloud.ended(&cloud.dispatch(&json!({ "job_id": "c" }))).await;
+    assert_eq!(run.status, Status::Complete, "{run:#?}");
+    assert_eq!(printed(&cloud, &run).await, "42\n", "the step after the dag");
+    // The files of two that write lie in two directories.
+    let writing = dag(json!({ "w": null, "writes": null, "last": ["w", "writes"] }));
+    let cloud = Cloud::start(&[&steps[..], &[writing]].concat()).await;
+    cloud.deploy_dispatcher();
+    cloud.deploy_worker("core", 30, 4);
+    let run = cloud.ended(&cloud.dispatch(&json!({ "job_id": "d" }))).await;
+    let reason = run.reason.clone().unwrap_or_default();
+    assert!(run.status == Status::Failed && reason.contains("left files in several directories"), "{run:#?}");
+}
+
 #[tokio::test]
 async fn lost_files_fail_the_step_unless_the_job_starts_fresh() {
     let first = cmd("first", "echo 42 > data");

@@ -1,6 +1,6 @@
 //! Makes the steps of a run that are spread: each is a run that any invocation of the worker takes, and reports its end.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use futures_util::future::join_all;
 
@@ -15,7 +15,7 @@ use crate::ids::JobId;
 use crate::job_type::{ChildState, Plan};
 use crate::message::Message;
 use crate::ports::{Outgoing, StoreError, StoredJob};
-use crate::run::{Gathering, Input, NewRun, Why, first_wake};
+use crate::run::{Gathering, Input, NewRun, Why, WorkPlace, first_wake};
 use crate::spec::RunSpec;
 
 /// Most steps that are made at once: a batch of the store's, and of its queue's.
@@ -53,16 +53,25 @@ impl Place<'_> {
         self.plan.spread.then(|| Gathering::of(self.plan.steps.len(), some_wait))
     }
 
-    /// Makes the first of these steps, with a message for each.
-    pub(super) async fn begin_apart(self, steps: &[usize]) -> Begun {
+    /// Makes the first of these steps, with a message for each. Those that come after others go on with what these `left`.
+    pub(super) async fn begin_apart(self, steps: &[usize], left: &BTreeMap<usize, WorkPlace>) -> Begun {
         let mut begun = Begun::default();
         let steps = &steps[..steps.len().min(BATCH)];
         let jobs = match self.step_jobs(steps).await {
             Ok(jobs) => jobs,
             Err(error) => return Begun { trouble: Some(error), ..begun },
         };
-        let making = steps.iter().zip(jobs);
-        let making = making.map(|(step, found)| async move { (*step, self.new_step(*step, found).await) });
+        let Task { run, invocation, .. } = self.task;
+        let work = match self.engine.work_place(run, invocation, true).await {
+            Ok(work) => work,
+            Err(error) => return Begun { trouble: Some(error), ..begun },
+        };
+        let making = steps.iter().zip(jobs).map(|(step, found)| {
+            let before = self.plan.before(*step);
+            let left: Vec<&WorkPlace> = before.iter().filter_map(|before| left.get(before)).collect();
+            let work = invocation.files.after(work.clone(), &left);
+            async move { (*step, self.new_step(*step, found, work).await) }
+        });
         let mut batch = Vec::new();
         for (step, made) in join_all(making).await {
             match made {
@@ -100,12 +109,18 @@ impl Place<'_> {
     }
 
     /// The record of a step whose job was `found`, what it uses and its message.
-    async fn new_step(self, step: usize, found: Option<StoredJob>) -> Result<NewStep, StoreError> {
+    async fn new_step(
+        self,
+        step: usize,
+        found: Option<StoredJob>,
+        work: Option<WorkPlace>,
+    ) -> Result<NewStep, StoreError> {
         let engine = self.engine;
         let (mut run, job, worker) = match Box::pin(self.planned_child(step, found)).await? {
             Planned::Step { run, job, worker } => (*run, job, worker),
             Planned::Refused(why) => return Ok(NewStep::Refused(why)),
         };
+        run.work = work.map(WorkPlace::begins);
         let realm = engine.site.ports.jobs.realm().await?;
         let AtDispatch { rendered, anew, .. } = engine.jobs().render_now(&run, &job, worker, &realm).await?;
         let spec = RunSpec { job: job.document.clone(), rendered, anew, asked: None };

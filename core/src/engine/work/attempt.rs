@@ -3,12 +3,14 @@
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 
 use super::Engine;
+use super::files::{Needs, Use};
 use super::lease::LeaseGuard;
 use super::task::{Invocation, Task};
 use super::watch::{TimeLimit, Watch};
@@ -57,7 +59,7 @@ impl Engine {
         };
         let cancel = Cancel::default();
         let dispatches = RunDispatches::new(self.dispatcher(), run, job, "run");
-        let directories = RunDirectories { site: &self.site, task, realm };
+        let directories = RunDirectories::new(&self.site, task, realm);
         let context = self.job_context(&directories, &templates, &dispatches, &cancel);
         let lease = LeaseGuard::of(run, self.limits.lease, self.site.alone);
         if !lease.is_firm(self.now()) {
@@ -269,13 +271,23 @@ pub(super) struct RunDirectories<'a> {
     pub(super) site: &'a Site,
     pub(super) task: &'a Task<'a>,
     pub(super) realm: &'a RealmSpec,
+    /// Held from the first use on: the attempt may change the files for as long as this is there.
+    using: Mutex<Option<Use<'a>>>,
+}
+
+impl<'a> RunDirectories<'a> {
+    pub(super) fn new(site: &'a Site, task: &'a Task<'a>, realm: &'a RealmSpec) -> Self {
+        Self { site, task, realm, using: Mutex::default() }
+    }
 }
 
 #[async_trait]
 impl Directories for RunDirectories<'_> {
     async fn work(&self) -> Result<&Path, JobError> {
         let Task { run, job, invocation: Invocation { files, work_dir, .. }, .. } = self.task;
-        files.fetch(&**work_dir, self.site, self.realm, run, job).await?;
+        let needs = Needs { work_dir: &**work_dir, site: self.site, realm: self.realm, run, job };
+        let using = files.fetch(needs).await?;
+        self.using.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(using);
         made(work_dir.work())
     }
 
@@ -290,9 +302,9 @@ impl Directories for RunDirectories<'_> {
 
 impl Engine {
     /// The context of a job that runs in these directories.
-    pub(super) fn job_context<'a>(
+    pub(super) fn job_context<'a, 'b: 'a>(
         &'a self,
-        directories: &'a RunDirectories<'a>,
+        directories: &'a RunDirectories<'b>,
         templates: &'a Templates,
         dispatches: &'a dyn Dispatches,
         cancel: &'a Cancel,

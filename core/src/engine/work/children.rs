@@ -23,7 +23,7 @@ use crate::job_type::{StepRedo, Stop};
 use crate::message::Message;
 use crate::permits::Gate;
 use crate::ports::{Outgoing, StoreError, StoredJob};
-use crate::run::{Input, NewRun, Redo, Run, SpecOf, Status, Why, first_wake};
+use crate::run::{Input, NewRun, Redo, Run, SpecOf, Status, Why, WorkPlace, first_wake};
 use crate::spec::{JobSpec, Overlap, RunSpec};
 
 /// How often a child is tried to be made when the store does not answer.
@@ -71,7 +71,14 @@ impl<'a> Place<'a> {
     async fn make_child(self, step: usize) -> Result<Child, StoreError> {
         let found = self.step_job(step).await?;
         match Box::pin(self.planned_child(step, found)).await? {
-            Planned::Step { run, job, worker } => Box::pin(self.begin_child(*run, job, worker)).await,
+            Planned::Step { mut run, job, worker } => {
+                // One that is to go on in another invocation finds the files there.
+                let keep = must_wait(&run) || self.is_deep(&run);
+                let Place { engine, task, .. } = self;
+                let work = engine.work_place(&task.run, task.invocation, keep).await?;
+                run.work = work.map(WorkPlace::begins);
+                Box::pin(self.begin_child(*run, job, worker)).await
+            }
             Planned::Refused(why) => Ok(Child::Refused(why)),
         }
     }
@@ -81,7 +88,7 @@ impl<'a> Place<'a> {
         self.stored(&self.plan.steps[step].job_id, self.redo_of(step).as_ref()).await
     }
 
-    /// The record of a step that is not there yet, whose job was `found`.
+    /// The record of a step that is not there yet, whose job was `found`, save for the place of its files.
     pub(super) async fn planned_child(
         self,
         step: usize,
@@ -132,12 +139,6 @@ impl<'a> Place<'a> {
         }
         run.below =
             parent.gate().filter(|gate| matches!(gate, Gate::Key(_))).or(parent.below.as_ref()).cloned();
-        // One that is to go on in another invocation finds the files there.
-        let keep = must_wait(&run) || self.is_deep(&run) || self.plan.spread;
-        run.work = engine.work_place(parent, self.task.invocation, keep).await?;
-        if keep && self.plan.width > 1 && !self.plan.spread {
-            self.task.invocation.files.kept_while_others_run();
-        }
         Ok(Planned::Step { run: Box::new(run), job, worker })
     }
 

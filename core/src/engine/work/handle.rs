@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use super::Engine;
 use super::admission::Admitted;
 use super::attempt::{Attempted, failure};
-use super::files::SharedFiles;
+use super::files::{SharedFiles, Way};
 use super::lease::Parent;
 use super::steps::Stepped;
 use super::task::{Invocation, Task};
@@ -125,8 +125,7 @@ impl Engine {
         }
         let _alive = self.ledger().live.begin(owner.clone());
         let (began, halt) = (self.now(), self.halt.clone());
-        let carried = self.site.shared.is_none() && self.has_steps(&run);
-        let files = SharedFiles::of(&run, &owner, carried);
+        let files = SharedFiles::of(&run, &owner, self.way_of_files(&run));
         let invocation = Invocation { owner, began, ends, work_dir, files, halt, depth: key.depth() };
         let run = Box::pin(self.run_to_rest(run, &spec, &invocation, None)).await?;
         if run.is_done() && !run.is_child() {
@@ -141,6 +140,15 @@ impl Engine {
     fn shared_dir(&self, run: &Run) -> Option<PathBuf> {
         let place = self.site.shared.as_deref()?;
         self.has_steps(run).then(|| place.join(run.run_id.to_string()))
+    }
+
+    /// How files that the steps of a run share get from one invocation to another.
+    fn way_of_files(&self, run: &Run) -> Way {
+        match (self.has_steps(run), &self.site.shared) {
+            (false, _) => Way::None,
+            (true, Some(_)) => Way::Folder,
+            (true, None) => Way::Carried,
+        }
     }
 
     /// Whether a run has steps, or is one.

@@ -10,6 +10,7 @@ mod files;
 pub(super) mod handle;
 mod lease;
 mod news;
+mod places;
 mod redo;
 mod steps;
 mod task;

@@ -8,12 +8,13 @@ use serde_json::{Map, Value};
 
 use super::Engine;
 use super::attempt::child_lineage;
+use super::files::went_with;
 use super::task::Task;
 use crate::engine::redo::Redone;
 use crate::ids::RunKey;
 use crate::job_type::{Plan, StepRedo};
 use crate::ports::{Outgoing, StoreError};
-use crate::run::{NewRun, Run, Status, settle};
+use crate::run::{NewRun, Run, Status, WorkPlace, settle};
 use crate::spec::RunSpec;
 
 /// Most records that are made at once.
@@ -35,7 +36,7 @@ impl Engine {
         if task.run.is_child() || steps.iter().any(StepRedo::is_kept) {
             let root = redo.of.run_id().map_or_else(|| redo.of.clone(), RunKey::root);
             let ended = self.site.ports.runs.peek(&root).await?;
-            if ended.is_some_and(|ended| ended.work.is_some()) {
+            if ended.and_then(|ended| ended.work).is_some_and(|work| work.has_files()) {
                 task.invocation.files.went_with(&root);
             }
         }
@@ -103,6 +104,13 @@ impl Engine {
         settle(&mut run, retention, now);
         run.due_at = None;
         run.kept = Some(ended.key.clone());
+        if let Some(work) = ended.work.as_ref().filter(|work| work.has_files()) {
+            let root = RunKey::root(ended.run_id);
+            let lost = work.lost.clone().unwrap_or_else(|| went_with(&root));
+            // All that are kept have the same place: none of them came after another's loss.
+            let id = root.to_string();
+            run.work = Some(WorkPlace { id, empty: true, lost: Some(lost), ..WorkPlace::default() });
+        }
         NewRun { run, spec: RunSpec::of_job(Arc::new(Map::new())) }
     }
 }

@@ -1,7 +1,7 @@
 //! Runs a chain, dag or foreach step by step. The children's records are the journal: after a crash, the next
 //! worker finds there which steps were done.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, Either, select};
@@ -22,7 +22,7 @@ use crate::job_type::{
     Cancel, ChildState, JobError, Next, Plan, Planner, Rendered, Resolves, StepRedo, Stop, Templates,
 };
 use crate::ports::{CommitError, StoreError};
-use crate::run::{Input, Outcome, Part, Run, Why};
+use crate::run::{Input, Outcome, Part, Run, Why, WorkPlace};
 use crate::secret::{is_any_known, value_holds_secret};
 use crate::spec::RealmSpec;
 
@@ -84,6 +84,8 @@ struct Walk<'a> {
     states: Vec<ChildState>,
     /// The steps that this invocation has under way.
     here: BTreeSet<usize>,
+    /// Where the steps left files that are spread, where some of them come after others.
+    left: BTreeMap<usize, WorkPlace>,
     news: &'a News,
     /// When the time of the attempt is up, if it has a limit.
     ends: Option<Timestamp>,
@@ -158,6 +160,7 @@ impl Engine {
             place,
             states,
             here: BTreeSet::new(),
+            left: BTreeMap::new(),
             news: &news,
             ends,
             refused: None,
@@ -197,7 +200,7 @@ impl Engine {
             return Ok(Resolved::failed(JobError::permanent(reason)));
         }
         let dispatches = RunDispatches::new(self.dispatcher(), run, job, "run");
-        let (directories, cancel) = (RunDirectories { site: &self.site, task, realm }, Cancel::default());
+        let (directories, cancel) = (RunDirectories::new(&self.site, task, realm), Cancel::default());
         let context = self.job_context(&directories, templates, &dispatches, &cancel);
         let looked_up = match (self.rendered(spec, job, templates).await, resolver) {
             (Ok(rendered), Some(resolver)) => {
@@ -280,7 +283,7 @@ impl Walk<'_> {
             let stopping = stop.is_some() || self.refused.is_some() || self.trouble.is_some();
             match self.plan_next(stopping) {
                 Next::Start(steps) if self.place.plan.spread && self.may_begin() => {
-                    let begun = Box::pin(self.place.begin_apart(&steps)).await;
+                    let begun = Box::pin(self.place.begin_apart(&steps, &self.left)).await;
                     self.record_begun(begun);
                 }
                 Next::Start(steps) if self.may_begin() => {
@@ -301,6 +304,10 @@ impl Walk<'_> {
                         return Err(error);
                     }
                     if let Next::Done(outcome) = next {
+                        if matches!(outcome, Outcome::Success(_)) {
+                            // The steps that come after this run go on with what its steps left.
+                            self.place.task.invocation.files.learn(self.left.values());
+                        }
                         return Ok(Stepped::Ended(self.conclude(outcome, stop)));
                     }
                     let resume = matches!(next, Next::Start(_));
@@ -359,10 +366,6 @@ impl Walk<'_> {
         self.here.remove(&step);
         match ended {
             Ok(Child::AtRest(child)) => {
-                if !child.status.is_end() && self.place.plan.width > 1 {
-                    // Files that were kept for its next attempt may be changed by others.
-                    self.place.task.invocation.files.kept_while_others_run();
-                }
                 self.states[step] = state_of(&child);
             }
             // How the step stands is not known; those under way come to rest first.
@@ -376,8 +379,12 @@ impl Walk<'_> {
 
     /// Steps of a run that spreads them were made.
     fn record_begun(&mut self, begun: Begun) {
+        let has_order = self.place.plan.has_order();
         for (step, run) in begun.there {
             self.states[step] = state_of(&run);
+            if let Some(place) = run.work.filter(|_| has_order) {
+                self.left.insert(step, place);
+            }
         }
         if let Some((step, why)) = begun.refused {
             self.refused.get_or_insert((step, why));
@@ -397,7 +404,7 @@ impl Walk<'_> {
     }
 
     /// The states of the steps, from their records.
-    async fn read_children(&self) -> Result<Vec<ChildState>, StoreError> {
+    async fn read_children(&mut self) -> Result<Vec<ChildState>, StoreError> {
         let children = self
             .place
             .engine
@@ -406,9 +413,14 @@ impl Walk<'_> {
             .runs
             .children(&self.place.task.run.key, self.place.task.run.attempt)
             .await?;
-        // Steps that are spread have a directory of their own each, and what they leave there is theirs.
-        if !self.place.plan.spread {
-            self.place.task.invocation.files.learn(&children);
+        let places =
+            || children.iter().filter_map(|child| Some((child.key.step()? as usize, child.work.as_ref()?)));
+        let files = &self.place.task.invocation.files;
+        if !self.place.plan.spread || files.have_one_directory() {
+            files.learn(places().map(|(_, place)| place));
+        } else if self.place.plan.has_order() {
+            // Steps that are spread have a directory of their own each; those of items have no others after them.
+            self.left = places().map(|(step, place)| (step, place.clone())).collect();
         }
         let mut states = vec![ChildState::Missing; self.place.plan.steps.len()];
         for child in &children {

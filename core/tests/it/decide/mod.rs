@@ -128,7 +128,7 @@ fn rejected_run_has_its_actions_and_skipped_run_none() {
 
 #[test]
 fn place_of_shared_files_is_the_last_one_written() {
-    let place = |id: &str| Some(WorkPlace { id: id.to_owned(), version: 0, after: None, not_kept: None });
+    let place = |id: &str| Some(WorkPlace { id: id.to_owned(), ..WorkPlace::default() });
     let suspend = |work| Input::Suspend {
         worker: owner("one"),
         epoch: 1,

@@ -80,7 +80,7 @@ impl Audit {
 }
 
 /// The parent's attempt that a child belongs to.
-pub(super) fn attempt_of(key: &RunKey) -> u32 {
+pub(in crate::sim) fn attempt_of(key: &RunKey) -> u32 {
     let place = key.as_str().rsplit_once('/').and_then(|(_, place)| place.split_once('.'));
     place.and_then(|(attempt, _)| attempt.parse().ok()).unwrap_or(0)
 }
