@@ -1,6 +1,7 @@
 //! The ground of a realm's folder: the file of its store, and the disk.
 
 use std::path::Path;
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use crate::database::{explain, reader};
@@ -19,22 +20,32 @@ pub enum Integrity {
     Unreadable(String),
 }
 
-/// After how many steps of SQLite, or pages that it has looked at, the time is looked at: a thousand take some milliseconds.
-const STEPS: std::ffi::c_int = 1_000;
+/// How often a check whose time is over is interrupted: an interruption has no effect on a check that has not begun.
+const AGAIN: Duration = Duration::from_millis(5);
 
 /// Looks through the store of a folder (SQLite's `PRAGMA quick_check`), for so long at most. It waits for no writer.
 #[must_use]
 pub fn look_through(home: &Path, limit: Duration) -> Integrity {
-    let mut connection = match reader(&home.join(STORE)) {
+    let began = Instant::now();
+    let connection = match reader(&home.join(STORE)) {
         Ok(connection) => connection,
         Err(error) if is_damage(&error) => return Integrity::Damaged(error.to_string()),
         Err(error) => return Integrity::Unreadable(explain(&error)),
     };
-    let began = Instant::now();
-    if let Err(error) = connection.progress_handler(STEPS, Some(move || began.elapsed() >= limit)) {
-        return Integrity::Unreadable(explain(&error));
-    }
+    let Some(left) = limit.checked_sub(began.elapsed()) else { return Integrity::Unfinished };
+    let (done, waits) = channel::<()>();
+    let interrupt = connection.get_interrupt_handle();
+    let timer = std::thread::spawn(move || {
+        let mut wait = left;
+        while waits.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
+            interrupt.interrupt();
+            wait = AGAIN;
+        }
+    });
     let finding = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
+    drop(done);
+    // It ends at once, as its sender is gone.
+    let _ = timer.join();
     match finding {
         Ok(finding) if finding == "ok" => Integrity::Whole,
         Ok(finding) => Integrity::Damaged(finding),

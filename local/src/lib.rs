@@ -44,7 +44,8 @@ mod worker;
 
 pub use backup::{
     BackedUpFile, BackupContent, BackupError, BackupProgress, Heading, Manifest, ProgressListener,
-    Stage as BackupStage, back_up, check_backup, heading_of as backup_heading, left_behind, look_into, restore,
+    Stage as BackupStage, back_up, check_backup, heading_of as backup_heading, left_behind, look_into,
+    restore,
 };
 pub use database::{Database, Durability, OpenError};
 pub use ground::{Integrity, Room, look_through, room};
