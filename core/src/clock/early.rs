@@ -12,6 +12,7 @@ use super::cursor::{Cursor, IN_TIME, Missed};
 use super::timetable::{Looked, Start, Timetable};
 use crate::Timestamp;
 use crate::ids::HostId;
+use crate::request::anew_key;
 
 /// A run that was made ahead of its time, or is to be made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,10 +130,8 @@ impl Cursor {
 
     /// The key for a start: another one where a run of its slot was withdrawn, which may still be made by a look that is late.
     pub(super) fn key_for(&self, key: &str) -> String {
-        let keys =
-            (0_u32..).map(|number| if number == 0 { key.to_owned() } else { format!("{key}#{number}") });
         let is_free = |key: &String| self.withdrawn.iter().all(|one| one.key != *key);
-        keys.into_iter().find(is_free).unwrap_or_default()
+        (0..).map(|number| anew_key(key, number)).find(is_free).unwrap_or_default()
     }
 }
 

@@ -18,6 +18,7 @@ use super::planned::PlannedEntry;
 use super::preview::utc;
 use super::watch::{Alert, Broken, MAX_REASON, Open, Silence, Watch};
 use crate::Timestamp;
+use crate::request::slot_key;
 use crate::run::Status;
 use crate::spec::Limit;
 
@@ -169,7 +170,8 @@ impl Open {
             run: run.map(|_| self.key.clone()),
             status: run.map(|run| run.status),
             why: format!("the run of {slot} had not {what} by {up}: {when}"),
-            key: format!("{}:{}:{}", limit.field(), by.timestamp_micros(), self.key),
+            // Once for a slot, whichever of its runs it is about.
+            key: format!("{}:{}:{}", limit.field(), by.timestamp_micros(), slot_key(&self.key)),
         }
     }
 }

@@ -12,4 +12,4 @@ pub use ask::{
 };
 pub use body::{RequestFields, is_json, parse_body, parse_bytes, parse_object, parse_value};
 pub use instant::{BadInstant, Instant, parse_end, parse_instant};
-pub use slot::{SCHEDULED_AT, SlotRequests, again_key, parse_scheduled, schedule_key};
+pub use slot::{SCHEDULED_AT, SlotRequests, again_key, anew_key, parse_scheduled, schedule_key, slot_key};

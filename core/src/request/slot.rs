@@ -65,6 +65,19 @@ pub fn again_key(key: &str, again: u32) -> String {
     if again == 0 { key.to_owned() } else { format!("{key}~{again}") }
 }
 
+/// The key for a start whose slot had so many other keys before, all of runs that are no longer wanted; the key itself for the
+/// first.
+#[must_use]
+pub fn anew_key(key: &str, number: u32) -> String {
+    if number == 0 { key.to_owned() } else { format!("{key}#{number}") }
+}
+
+/// The key of a start by the clock without what tells its runs apart.
+#[must_use]
+pub fn slot_key(key: &str) -> &str {
+    key.split(['#', '~']).next().unwrap_or(key)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

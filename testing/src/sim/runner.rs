@@ -86,7 +86,10 @@ pub(crate) struct Outcome {
 
 fn site(world: &Shared) -> Site {
     let lavas = if lock(world).lava.named { vec![lavas().to_string()] } else { Vec::new() };
-    let (alone, folder) = (lock(world).alone, lock(world).folder);
+    let (alone, folder) = {
+        let world = lock(world);
+        (world.alone, world.folder)
+    };
     Site {
         realm: pumice_core::ids::RealmName::new("sim").expect("a name"),
         settings: Settings { foreign_workers: lavas, event_ttl: retention(), ..Settings::default() },

@@ -18,7 +18,7 @@ use crate::engine::replays::replays;
 use crate::ids::{JobId, RunKey};
 use crate::job_type::DispatchError;
 use crate::ports::{CommitError, StoreError, StoreErrorKind};
-use crate::request::{When, again_key};
+use crate::request::{When, again_key, anew_key};
 use crate::run::Run;
 
 /// Most backfills that one sweep looks at.
@@ -415,16 +415,25 @@ impl Housekeeper {
         Ok(runs)
     }
 
-    /// The run of a slot, by its key: the one after those that were withdrawn before they began.
+    /// The run of a slot, by its key: of all its runs the one that was not withdrawn before it began.
     async fn peek_slot(&self, backfill: &Backfill, key: &str) -> Result<Option<Run>, StoreError> {
-        let mut again = 0;
-        loop {
-            let run = self.site().ports.runs.peek(&self.run_of(backfill, &again_key(key, again))).await?;
-            if !run.as_ref().is_some_and(Run::was_withdrawn) {
-                return Ok(run);
+        for number in 0.. {
+            let key = anew_key(key, number);
+            let (mut again, mut is_known) = (0, number == 0);
+            loop {
+                let key = again_key(&key, again);
+                match self.site().ports.runs.peek(&self.run_of(backfill, &key)).await? {
+                    Some(run) if run.was_withdrawn() => is_known = true,
+                    Some(run) => return Ok(Some(run)),
+                    None => break,
+                }
+                again += 1;
             }
-            again += 1;
+            if !is_known {
+                break;
+            }
         }
+        Ok(None)
     }
 
     /// The run that a request of a backfill's job with this key makes.

@@ -9,6 +9,7 @@ use pumice_core::clock::backfill::{BackfillRequest, Found, Only, Progress, Wante
 use pumice_core::clock::{Backfill, JobSchedule};
 use pumice_core::ids::{JobId, RunId, RunKey};
 use pumice_core::ports::CommitError;
+use pumice_core::request::slot_key;
 use pumice_core::run::{Run, Status};
 
 use super::super::mutants::Mutant;
@@ -220,7 +221,7 @@ impl World {
         };
         let key = run.keyed.as_ref().map_or("", |keyed| keyed.key.as_str());
         let is_asked = backfill.from <= slot && slot <= backfill.to;
-        if !is_asked || !self.fill_keys(&backfill, &entries, slot).iter().any(|one| one == key) {
+        if !is_asked || !self.fill_keys(&backfill, &entries, slot).iter().any(|one| one == slot_key(key)) {
             let detail = format!("{} for {slot} under {key:?}: {backfill:?}", run.key);
             self.audit.fail("a backfill starts only the slots asked for", detail);
         }
@@ -281,7 +282,7 @@ impl World {
     /// Checks a slot of a backfill that is complete.
     fn fill_ends(&mut self, begun: &Backfill, entries: &[Entry], entry: &Entry, slot: Timestamp) {
         let keys = self.fill_keys(begun, std::slice::from_ref(entry), slot);
-        let has_run = keys.iter().any(|key| self.run_under(&begun.job_id, key).is_some());
+        let has_run = keys.iter().any(|key| self.stands(&begun.job_id, key));
         let wants = match begun.only {
             Only::Missing | Only::All => true,
             Only::Failed => self.had_failed(begun, entry, slot),
@@ -312,7 +313,9 @@ impl World {
             let keyed = run.keyed.as_ref().map_or("", |keyed| keyed.key.as_str());
             run.job_id == begun.job_id
                 && !run.is_child()
-                && (keyed == key || keyed.starts_with("backfill:") && keyed.ends_with(&format!(":{key}")))
+                && !run.was_withdrawn()
+                && (slot_key(keyed) == key
+                    || keyed.starts_with("backfill:") && keyed.ends_with(&format!(":{key}")))
                 && !keyed.starts_with(&own)
                 && run.ts_dispatch <= begun.begun
         };

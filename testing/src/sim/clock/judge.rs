@@ -7,7 +7,7 @@ use pumice_core::Timestamp;
 use pumice_core::clock::{Cursor, IN_TIME, State, Timetable};
 use pumice_core::ids::{JobId, RunId, RunKey};
 use pumice_core::ports::CommitError;
-use pumice_core::request::again_key;
+use pumice_core::request::{again_key, anew_key, slot_key};
 use pumice_core::run::Run;
 use pumice_core::spec::{Enabled, JobSpec};
 
@@ -29,11 +29,6 @@ pub(crate) struct Phase {
     pub(super) entries: Arc<Vec<Entry>>,
     is_enabled: bool,
     is_paused: bool,
-}
-
-/// The key of a slot, of those of the runs that it had because others were withdrawn.
-pub(super) fn slot_key(key: &str) -> &str {
-    key.split(['#', '~']).next().unwrap_or(key)
 }
 
 impl World {
@@ -178,11 +173,9 @@ impl World {
             self.runs.get(&RunKey::root(run_id))
         };
         // A withdrawn run has others after it: under a key that its timetable gave, or one that the dispatcher did.
-        let named = (0..).map(|number| if number == 0 { key.to_owned() } else { format!("{key}#{number}") });
-        let mut named = named.map_while(|key| run(key.clone()).map(|run| (key, run)));
-        named.any(|(key, first)| {
-            let after = (1..).map_while(|again| run(again_key(&key, again)));
-            std::iter::once(first).chain(after).any(|run| !run.was_withdrawn())
+        (0..5).map(|number| anew_key(key, number)).any(|key| {
+            let mut all = (0..).map_while(|again| run(again_key(&key, again)));
+            all.any(|run| !run.was_withdrawn())
         })
     }
 
