@@ -345,13 +345,17 @@ fn remove_apart(path: &Path) {
     }
 }
 
-/// Removes a directory that holds nothing but empty ones.
+/// Removes a directory that holds nothing but empty ones, and links.
 fn remove_small(path: &Path) -> io::Result<()> {
     match std::fs::remove_dir(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(_) => {
             for entry in std::fs::read_dir(path)? {
-                std::fs::remove_dir(entry?.path())?;
+                let entry = entry?;
+                match entry.file_type()?.is_symlink() {
+                    true => std::fs::remove_file(entry.path())?,
+                    false => std::fs::remove_dir(entry.path())?,
+                }
             }
             std::fs::remove_dir(path)
         }

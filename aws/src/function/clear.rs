@@ -18,6 +18,11 @@ impl Scratch {
     /// empty folder. A file that cannot be removed stays, with a warning, and the jobs get another folder.
     pub(super) async fn clear(&self) -> Result<PathBuf, StoreError> {
         let before = self.path();
+        if self.is_alone
+            && let Err(error) = reopen(&self.tmp)
+        {
+            tracing::warn!(path = %self.tmp.display(), %error, "the folder of jobs stays closed to their files");
+        }
         let mut killed = processes::kill_all_leftovers(&before).await;
         let ours = self.tmp.join(OURS);
         for left in left_in(&ours).into_iter().filter(|left| *left != before && !is_of_living(left)) {
@@ -59,6 +64,15 @@ impl Scratch {
 /// Gives the owner all rights on a folder.
 fn open(folder: &Path) -> io::Result<()> {
     std::fs::set_permissions(folder, Permissions::from_mode(0o700))
+}
+
+/// Gives the owner all rights on a folder again, and leaves those of others as they are.
+fn reopen(folder: &Path) -> io::Result<()> {
+    let mode = std::fs::symlink_metadata(folder)?.permissions().mode();
+    if mode & 0o700 == 0o700 {
+        return Ok(());
+    }
+    std::fs::set_permissions(folder, Permissions::from_mode(mode & 0o7777 | 0o700))
 }
 
 /// Makes an empty folder, and the one that it is in.
@@ -192,6 +206,35 @@ mod tests {
 
     fn is_empty(folder: &Path) -> bool {
         std::fs::read_dir(folder).unwrap().next().is_none()
+    }
+
+    #[test]
+    fn folder_that_a_job_closed_is_opened_again() {
+        let closed: [Leave; 4] = [
+            |tmp| rights(tmp, 0o555),
+            |tmp| rights(tmp, 0o000),
+            |tmp| {
+                std::fs::rename(tmp.join(OURS), tmp.join("old")).unwrap();
+                rights(tmp, 0o1555);
+            },
+            |tmp| {
+                std::fs::rename(tmp.join(OURS), tmp.join("old")).unwrap();
+                std::os::unix::fs::symlink("/etc", tmp.join(OURS)).unwrap();
+                rights(tmp, 0o500);
+            },
+        ];
+        for close in closed {
+            as_each_user(move |tmp| {
+                let scratch = Scratch::new(Some(tmp.to_owned()));
+                clear(&scratch);
+                close(tmp);
+                for _ in 0..2 {
+                    let next = clear(&scratch);
+                    std::fs::write(next.join("file"), "x").unwrap();
+                    std::fs::write(tmp.join("of-a-job"), "x").unwrap();
+                }
+            });
+        }
     }
 
     #[test]

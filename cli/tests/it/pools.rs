@@ -266,13 +266,13 @@ fn drained_worker_ends_its_runs_and_begins_no_more() {
     assert_eq!(pumice.run(&["workers", "resume", "core"]).status, 0);
     wait_until(|| pumice.run(&["runs", "why", &held]).out.starts_with("complete"));
     // Nothing is left at once, and the server may not know of the pause yet: it says so.
-    let short = ["workers", "drain", "core", "--wait", "--timeout", "1ms"];
+    let short = ["workers", "drain", "core", "--wait", "--timeout", "1s"];
     let idle = pumice.run(&short);
     assert!(
         idle.status == 1
             && idle.out.contains("worker core has nothing left")
             && idle.err.contains("waiting until every process knows of the pause")
-            && idle.err.contains("not drained within 1ms: nothing is left, but for up to "),
+            && idle.err.contains("not drained within 1s: nothing is left, but for up to "),
         "{idle:?}"
     );
     drop(server);

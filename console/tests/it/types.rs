@@ -20,7 +20,7 @@ fn jobs() -> Vec<Value> {
         job(
             "m/step",
             "cmd",
-            json!("echo {{ globals.n * 2 }}"),
+            json!("echo '{{ globals.n * 2 }}'"),
             json!({ "globals": { "n": 3, "on": true, "vars": { "list": [1] } } }),
         ),
         job("m/chain", "chain", json!(["m/step"]), json!({})),
@@ -95,7 +95,7 @@ async fn text_for_a_number_of_a_step_is_refused_when_its_run_is_done_again() {
 async fn global_with_a_dot_in_its_name_is_in_no_option_of_a_command() {
     let (server, session) = started().await;
     let job = json!({ "job_id": "odd", "type": "cmd", "worker": "core", "enabled": true,
-        "globals": { "a.b": "old", "a": { "b": "inner" } }, "payload": "echo {{ globals['a.b'] }} {{ globals.a.b }}" });
+        "globals": { "a.b": "old", "a": { "b": "inner" } }, "payload": "echo \"{{ globals['a.b'] }} {{ globals.a.b }}\"" });
     let apply = json!({ "specs": { "documents": [{ "document": job }] } });
     assert_eq!(server.api(EDITOR, "/api/v1/apply", &apply).await.status, 200);
     let form = [("id", "odd"), ("global:a.b", "NEW"), ("preview", "1")];

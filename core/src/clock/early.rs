@@ -90,7 +90,6 @@ impl Cursor {
         let withdrawn =
             early.iter().map(|made| Withdrawn { at: made.at, key: made.key.clone(), done: false });
         self.withdrawn.extend(withdrawn);
-        self.watch.open.retain(|open| early.iter().all(|made| made.key != open.key));
         early.into_iter().map(|made| made.key).collect()
     }
 
@@ -119,6 +118,7 @@ impl Cursor {
         }
         let slots: BTreeSet<Timestamp> = back.iter().map(Ahead::slot).collect();
         self.started = self.started.saturating_sub(u32::try_from(slots.len()).unwrap_or(u32::MAX));
+        self.watch.open.retain(|open| back.iter().all(|made| made.key != open.key));
         back
     }
 
@@ -191,7 +191,8 @@ impl Looked {
             self.next.cursors[0].withdrawn.push(Withdrawn { at: now, key, done: false });
         }
         if self.next.is_unfinished() {
-            (self.again, self.next.due_at) = (true, Some(now));
+            // As it was due: a sweeper that comes after a crash finds it, and its place in an index stays.
+            (self.again, self.next.due_at) = (true, Some(record.due_at.unwrap_or(now)));
         }
         self
     }

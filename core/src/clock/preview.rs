@@ -42,7 +42,8 @@ pub fn standings<'a>(plan: &'a JobSchedule, timetable: &Timetable, now: Timestam
     let looked = timetable.look(plan, now, TimeDelta::zero());
     let entries = plan.entries.iter().zip(looked.next.cursors).enumerate();
     let standing = |(entry, (planned, cursor)): (usize, (&'a Result<PlannedEntry, _>, Cursor))| {
-        let own = || looked.starts.iter().filter(move |start| start.entry == entry);
+        // A run that is named and still to be made may come later.
+        let own = || looked.starts.iter().filter(move |start| start.entry == entry && start.at <= now);
         let overdue = own().map(|start| start.slot);
         let at_once = own().find(|start| start.at == start.slot.at).map(|start| start.at);
         // The look says what it would start as the last; the record says what was started.

@@ -35,7 +35,7 @@ impl Timetable {
             looked.withdraw(&mut gone, now);
         }
         looked.again = !looked.next.cursors.is_empty();
-        looked.next.due_at = looked.again.then_some(now);
+        looked.next.due_at = looked.again.then(|| self.due_at.unwrap_or(now));
         Some(looked)
     }
 
@@ -124,6 +124,7 @@ impl OneEntry<'_> {
         }
         cursor.given = given;
         cursor.withdraw_all(self.now);
+        cursor.forget_late(self.now);
         let is_other =
             |made: &Ahead| self.made_by.as_ref().zip(made.made_by.as_ref()).is_some_and(|(a, b)| a != b);
         if cursor.fingerprint != *fingerprint {

@@ -340,7 +340,6 @@ impl OneEntry<'_> {
                 looked.withdraw(&mut cursor, self.now);
             }
         }
-        cursor.forget_late(self.now);
         looked.starts.extend(self.named(&mut cursor));
         let entry = self.planned.entry(cursor.since);
         let mut starts = Vec::new();

@@ -191,12 +191,8 @@ impl Watch {
             earlier: false,
             no_run,
         };
-        if let Some(known) =
-            self.open.iter_mut().find(|known| known.key == open.key && known.slot == open.slot)
-        {
-            // Its run may have been made, by a look that stopped then.
-            (known.passed, known.no_run) = (open.passed, open.no_run);
-        } else if !open.is_judged() {
+        let is_known = self.open.iter().any(|known| known.key == open.key && known.slot == open.slot);
+        if !open.is_judged() && !is_known {
             self.open.push_back(open);
         }
     }

@@ -256,6 +256,8 @@ impl<L: Items> ItemTerm<L> {
 impl Compared {
     fn holds(self, given: &str, text: &str) -> bool {
         match self {
+            // Words in place of a name, as `(dispatcher)`, are meant by themselves alone.
+            Self::Pattern if text.starts_with('(') => given == text,
             Self::Pattern => matches(given, text),
             Self::Whole | Self::OneOf(_) => given == text,
             Self::Beginning => text.get(..given.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(given)),
@@ -453,7 +455,7 @@ mod tests {
     fn filter_that_is_wrong_is_refused_with_a_caret() {
         for (text, part) in [
             ("id:x colour:red", "\"colour\" is not asked of chests: the words are id: key: type: status:"),
-            ("-typ:cmd", "did you mean type? the words are"),
+            ("-typ:cmd", "did you mean \"type\"? the words are"),
             (
                 "status:opn",
                 "\"opn\" is not a value of status: did you mean \"open\"? it is one of open, shut",

@@ -1,5 +1,6 @@
 //! The rules of the core, tried from outside, in one binary.
 
+mod ahead;
 mod backfill;
 mod clock;
 mod clock_reports;

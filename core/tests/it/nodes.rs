@@ -159,8 +159,9 @@ fn pause_withdraws_the_run_of_each_host() {
     let pause = EntryPause { until: None, by: "ann".to_owned(), why: String::new() };
     let paused =
         ahead.next.paused(&plan, None, &pause, instant("2026-03-01T08:59:10Z")).next.expect("a change");
+    assert_eq!(paused.withdrawing().collect::<Vec<_>>(), keys(&ahead));
     let looked = look_at(&paused, &plan, "2026-03-01T08:59:10Z");
-    assert_eq!(looked.withdrawn, keys(&ahead));
+    assert!(looked.starts.is_empty() && looked.next.named(keys(&ahead)[0]).is_none());
 }
 
 #[test]

@@ -75,7 +75,10 @@ fn cgroups_of(line: &str, mounted: &Path) -> Vec<PathBuf> {
         _ if controllers.split(',').any(|name| name == "pids") => mounted.join("pids"),
         _ => return Vec::new(),
     };
-    let own = root.join(path.trim_start_matches('/'));
+    let own = match path.trim_start_matches('/') {
+        "" => root.clone(),
+        path => root.join(path),
+    };
     own.ancestors().take_while(|folder| folder.starts_with(&root)).map(Path::to_owned).collect()
 }
 

@@ -5,7 +5,7 @@ use pumice_core::run::Status;
 
 use super::list::DeadShown;
 
-/// Dead letters. Those of the dispatcher have no worker.
+/// Dead letters. Those of the dispatcher have no worker, and are asked for as [`DISPATCHER`].
 pub(super) struct Letters;
 
 /// The terms of a request, ready to be asked.
@@ -15,7 +15,9 @@ impl Items for Letters {
     type Item = DeadShown;
     const NAME: &'static str = "dead letters";
     const WORDS: &'static [ItemWord<DeadShown>] = &[
-        ItemWord::pattern(WORKER, |letter| letter.worker.iter().map(|worker| worker.as_str()).collect()),
+        ItemWord::pattern(WORKER, |letter| {
+            vec![letter.worker.as_ref().map_or(DISPATCHER, |worker| worker.as_str())]
+        }),
         ItemWord::pattern("job", |letter| letter.job_id.as_deref().into_iter().collect()),
         ItemWord::one_of(
             "status",
@@ -30,8 +32,10 @@ impl Items for Letters {
 }
 
 const WORKER: &str = "worker";
+/// The name that the dispatcher has in place of a worker's: none can have it.
+const DISPATCHER: &str = "(dispatcher)";
 
 /// Whether letters of a worker may be meant; `None` is the dispatcher.
 pub(super) fn takes_queue(asked: &Asked, worker: Option<&str>) -> bool {
-    asked.may_take(WORKER, worker.as_slice())
+    asked.may_take(WORKER, &[worker.unwrap_or(DISPATCHER)])
 }

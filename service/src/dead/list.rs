@@ -314,8 +314,41 @@ fn job_of_request(body: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::asked::Letters;
     use super::*;
+    use pumice_core::filter::ItemFilter;
     use serde_json::json;
+
+    fn of(worker: Option<&str>) -> DeadShown {
+        DeadShown {
+            id: "1".to_owned(),
+            worker: worker.map(|worker| WorkerName::new(worker).unwrap()),
+            at: Instant(pumice_core::Timestamp::UNIX_EPOCH),
+            receives: None,
+            reason: None,
+            run: None,
+            job_id: None,
+            status: None,
+            makes_anew: false,
+        }
+    }
+
+    #[test]
+    fn letters_of_the_dispatcher_are_meant_by_its_name_alone() {
+        for (terms, dispatchers, workers) in [
+            ("worker:(dispatcher)", true, false),
+            ("-worker:(dispatcher)", false, true),
+            ("worker:*", false, true),
+            ("worker:c*,(dispatcher)", true, true),
+            ("", true, true),
+        ] {
+            let asked = ItemFilter::<Letters>::parse(terms).unwrap();
+            let asked = asked.at(pumice_core::Timestamp::UNIX_EPOCH, chrono_tz::UTC).unwrap();
+            let queues = [None, Some("core")].map(|worker| takes_queue(&asked, worker));
+            let letters = [None, Some("core")].map(|worker| asked.takes(&of(worker)));
+            assert_eq!((queues, letters), ([dispatchers, workers], [dispatchers, workers]), "{terms}");
+        }
+    }
 
     #[test]
     fn letter_of_a_run_turned_away_has_ended_where_none_is_made_anew() {
@@ -326,17 +359,7 @@ mod tests {
             (Some(Status::Rejected), false, true),
             (Some(Status::Rejected), true, false),
         ] {
-            let letter = DeadShown {
-                id: "1".to_owned(),
-                worker: None,
-                at: Instant(pumice_core::Timestamp::UNIX_EPOCH),
-                receives: None,
-                reason: None,
-                run: None,
-                job_id: None,
-                status,
-                makes_anew,
-            };
+            let letter = DeadShown { status, makes_anew, ..of(None) };
             assert_eq!(letter.has_ended(), has_ended, "{status:?} {makes_anew}");
         }
     }

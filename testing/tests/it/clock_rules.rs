@@ -81,6 +81,11 @@ async fn start_with_another_environment_looks_at_all_schedules() {
     assert_eq!(after.keep_to_rules().await.expect("it answers"), 0);
     // The environment goes over the realm, however often that changes.
     set_zone(&home, "Europe/Berlin").await;
+    assert_eq!(
+        started(&after).await,
+        1,
+        "it is due when it was, and its run made anew by the realm as it is now"
+    );
     assert_eq!(started(&after).await, 0);
     assert_eq!(after.keep_to_rules().await.expect("it answers"), 0);
 }

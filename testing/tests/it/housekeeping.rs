@@ -489,6 +489,12 @@ async fn message_put_back_is_run_once_its_job_is_there() {
             assert!(matches!(&handled, Handled::Bury(why) if why.starts_with(&wanted)), "{handled:?}");
             assert_eq!(realm.run(&key).await.status, Status::Rejected);
         }
+        let mut elsewhere = job("late");
+        elsewhere.fields.worker = WorkerName::new("other").expect("a name");
+        realm.memory.put_job(elsewhere);
+        let handled = realm.engine.handle(&message("late"), 1, None).await;
+        let why = "sent to worker core, but its job is for other";
+        assert_eq!(handled, Handled::Bury(why.to_owned()), "it can be put back once more");
         realm.memory.put_job(job("late"));
         assert_eq!(realm.engine.handle(&message("late"), 1, None).await, Handled::Delete);
         let run = realm.run(&key).await;

@@ -243,7 +243,8 @@ async fn withdrawal_unanswered_is_made_by_the_next_look() {
             realm.put_scheduled(enabled, schedule).await;
             realm.set(silent);
             let struck = realm.housekeeper().strike(AHEAD).await.expect("the rest is due");
-            assert_eq!((struck.moved, realm.runs().await[0].status), (0, Status::Dispatched));
+            // The record names the run as one to be cancelled, and keeps it until it is.
+            assert_eq!((struck.moved, realm.runs().await[0].status), (1, Status::Dispatched));
             realm.set(Silent::Nothing);
             realm.housekeeper().strike(AHEAD).await.expect("it answers");
             assert!(realm.clock.now() < instant("2026-03-01T09:00:00Z"));

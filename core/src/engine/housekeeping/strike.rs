@@ -30,6 +30,8 @@ const PART: usize = 100;
 const MAX_ROUNDS: usize = 200;
 /// How long one round may wait for the store, so that a call that hangs does not delay the next look.
 const MAX_LOOK: TimeDelta = TimeDelta::seconds(60);
+/// Most looks that follow one another at once at the same timetables: a change is seen, runs are named, and made.
+const MAX_STEPS: usize = 5;
 /// The outcome of one look at the clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Struck {
@@ -61,8 +63,10 @@ struct Made {
 struct Round {
     moved: usize,
     started: usize,
-    /// Whether there is more to do at once: alerts to be made, or runs that were named.
+    /// Whether alerts are to be made at once, or another process wrote what is to be looked at again.
     has_more: bool,
+    /// Timetables as they were written, which are to be looked at once more.
+    again: Vec<Timetable>,
 }
 
 impl Housekeeper {
@@ -121,10 +125,17 @@ impl Housekeeper {
             if part.is_empty() {
                 return Ok(all);
             }
-            let round = self.strike_these(part, ahead).await?;
-            all.moved += round.moved;
-            all.started += round.started;
-            all.has_more |= round.has_more;
+            let mut part = part;
+            for _ in 0..MAX_STEPS {
+                let round = self.strike_these(part, ahead).await?;
+                all.moved += round.moved;
+                all.started += round.started;
+                all.has_more |= round.has_more;
+                part = round.again;
+                if part.is_empty() {
+                    break;
+                }
+            }
         }
     }
 
@@ -143,27 +154,35 @@ impl Housekeeper {
         self.withdraw(&mut looking).await;
         let Made { started, mut early } = self.start_all(&mut looking, now).await;
         tell_late(self.ledger(), &mut looking, &realm, now).await;
-        let has_more = |one: &Looking| one.is_done && (one.looked.again || one.looked.next.alerts() > 0);
-        let has_more = looking.iter().any(has_more);
-        let done: Vec<Timetable> =
-            looking.into_iter().filter(|one| one.is_done).map(|one| one.looked.next).collect();
+        let looking = looking.into_iter().filter(|one| one.is_done);
+        let (done, again): (Vec<Timetable>, Vec<bool>) =
+            looking.map(|one| (one.looked.next, one.looked.again)).unzip();
         schedule_looks(self.site(), &done, now).await;
-        let ids: Vec<JobId> = done.iter().map(|timetable| timetable.job_id.clone()).collect();
-        let (mut moved, mut passed) = (0, Vec::new());
-        for (job_id, outcome) in ids.into_iter().zip(self.site().ports.schedules.put(done).await?) {
+        let mut round = Round { started, ..Round::default() };
+        let mut passed = Vec::new();
+        let outcomes = self.site().ports.schedules.put(done.clone()).await?;
+        for ((timetable, again), outcome) in done.into_iter().zip(again).zip(outcomes) {
             match outcome {
-                Ok(()) => moved += 1,
+                Ok(()) => {
+                    round.moved += 1;
+                    round.has_more |= timetable.alerts() > 0;
+                    round.again.extend(again.then_some(timetable));
+                }
                 // Another sweeper, or an operator, was first: the next look finds the rest.
                 Err(CommitError::Conflict) => {
-                    moved += 1;
-                    passed.push(job_id);
+                    round.moved += 1;
+                    round.has_more |= again;
+                    passed.push(timetable.job_id);
                 }
-                Err(error) => tracing::warn!(%job_id, %error, "the schedule of a job is looked at again"),
+                Err(error) => {
+                    let job_id = &timetable.job_id;
+                    tracing::warn!(%job_id, %error, "the schedule of a job is looked at again");
+                }
             }
         }
         early.retain(|(job_id, _)| passed.contains(job_id));
         self.withdraw_unnamed(early).await?;
-        Ok(Round { moved, started, has_more })
+        Ok(round)
     }
 
     /// Cancels runs that were made ahead by a look which another one passed, where the record does not name them any more.

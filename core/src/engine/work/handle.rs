@@ -17,7 +17,7 @@ use crate::Timestamp;
 use crate::duration::Span;
 use crate::engine::lava::adopt::{Adopted, adopt, was_turned_away};
 use crate::engine::ledger::apply::{ApplyError, rest};
-use crate::ids::RunKey;
+use crate::ids::{RunKey, WorkerName};
 use crate::job_type::{JobError, Rendered, Runner};
 use crate::message::Message;
 use crate::permits::refusal;
@@ -99,6 +99,9 @@ impl Engine {
         let (run, spec) = match found {
             // Of a message that was put back: its job may be there now.
             Some((run, _)) if was_turned_away(&run) && !message.is_reminder() => {
+                if let Some(reason) = self.elsewhere(&message).await? {
+                    return Ok(Handled::Bury(reason));
+                }
                 match Box::pin(adopt(self.ledger(), self.jobs(), &message, Some(run))).await? {
                     Adopted::Run(run, spec) => (run, spec),
                     Adopted::Refused(reason) => return Ok(Handled::Bury(reason)),
@@ -133,6 +136,14 @@ impl Engine {
             self.housekeeper.advance_after(&run).await;
         }
         Ok(Handled::Delete)
+    }
+
+    /// Why a message that was put back is not for this worker: its job is there now, and for another one. It is kept, so that it
+    /// can be put back once more.
+    async fn elsewhere(&self, message: &Message) -> Result<Option<String>, StoreError> {
+        let Some(Ok(job)) = self.jobs().stored(&message.job_id).await? else { return Ok(None) };
+        let worker = &job.fields.worker;
+        Ok((*worker != self.worker).then(|| sent_elsewhere(&self.worker, worker)))
     }
 
     /// Where the steps of a run share their directory, beyond this invocation: all steps below a run that was
@@ -223,8 +234,7 @@ impl Engine {
                 },
                 Look::Start { first } => {
                     if self.worker != run.worker {
-                        let reason =
-                            format!("sent to worker {}, but its job is for {}", self.worker, run.worker);
+                        let reason = sent_elsewhere(&self.worker, &run.worker);
                         let closing = Closing::quietly(Status::Rejected, reason);
                         return self.close(run, closing, invocation, parent).await;
                     }
@@ -531,6 +541,10 @@ impl Engine {
             }
         })
     }
+}
+
+fn sent_elsewhere(to: &WorkerName, worker: &WorkerName) -> String {
+    format!("sent to worker {to}, but its job is for {worker}")
 }
 
 /// How a run ends that is not run.

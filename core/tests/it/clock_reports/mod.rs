@@ -165,7 +165,9 @@ fn report_14_pause_withdraws_runs_made_ahead() {
     assert_eq!(looked.starts.len(), 2);
     let held = looked.next.paused(&minutely, None, &pause(None), now + SECOND).next.expect("a change");
     assert_eq!(held.due_at, Some(now + SECOND));
-    assert_eq!(held.look(&minutely, now + SECOND * 2, NO_WAIT).withdrawn.len(), 2);
+    assert_eq!(held.withdrawing().count(), 2, "for the process that pauses");
+    let next = held.look(&minutely, now + SECOND * 2, NO_WAIT).in_steps(&held, now + SECOND * 2);
+    assert_eq!((next.withdrawn.len(), next.next.is_unfinished()), (2, false));
 }
 
 #[test]

@@ -78,7 +78,8 @@ impl World {
     pub(crate) fn is_told(&mut self, run: &Run) {
         let Some(late) = run.late.as_deref() else { return };
         let job_id = run.job_id.clone();
-        let entry = if late.limit == LimitKind::MaxSilence { late.entry } else { 0 };
+        let is_of_an_entry = late.limit == LimitKind::MaxSilence || late.run_id.is_none();
+        let entry = if is_of_an_entry { late.entry } else { 0 };
         let place = (job_id.clone(), late.limit, late.by, late.slot, late.run_id, entry);
         if let Some(other) = self.clocks.told.insert(place, run.key.clone()) {
             self.audit
