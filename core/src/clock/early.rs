@@ -140,7 +140,7 @@ impl Timetable {
     #[must_use]
     pub fn is_unfinished(&self) -> bool {
         let is_pending = |cursor: &Cursor| cursor.ahead.iter().any(|made| made.pending.is_some());
-        self.cursors.iter().any(|cursor| is_pending(cursor)) || self.withdrawing().next().is_some()
+        self.cursors.iter().any(is_pending) || self.withdrawing().next().is_some()
     }
 
     /// The idempotency keys of runs that are to be cancelled.

@@ -20,7 +20,7 @@ use super::status::Status;
 use super::stop::StopRequest;
 use super::waits::{DUTIES, HOLD, POLL, WAKE_GRACE};
 use super::wakes::{keep_first_due, lull, plain, wake};
-use super::worker::Lease;
+use super::worker::{Lease, WorkPlace, Worker};
 use crate::Timestamp;
 use crate::duration::Span;
 use crate::ids::RunKey;
@@ -71,13 +71,13 @@ fn decided(run: &Run, input: Input, now: Timestamp) -> Result<Decision, IllegalT
         Input::Finish { worker, epoch, outcome, actions, tell_parent, jitter, rendered, work } => {
             running(run, &worker, epoch)?;
             let next = rendered.map_or_else(|| run.clone(), |rendered| with_rendered(run, rendered));
-            Ok(finish(Run { work, ..next }, outcome, actions, tell_parent, jitter, now))
+            Ok(finish(Run { work: unboxed(work), ..next }, outcome, actions, tell_parent, jitter, now))
         }
         Input::Suspend { worker, epoch, resume, ends, gathers, work } => {
             running(run, &worker, epoch)?;
             let gathers = gathers.or(run.gathers);
             let heard = gathers.filter(|_| has_news(run)).map(Gathering::span);
-            Ok(suspend(Run { gathers, work, ..run.clone() }, resume.or(heard), ends, now))
+            Ok(suspend(Run { gathers, work: unboxed(work), ..run.clone() }, resume.or(heard), ends, now))
         }
         Input::Gather { worker, epoch, gathers } => {
             running(run, &worker, epoch)?;
@@ -95,10 +95,7 @@ fn decided(run: &Run, input: Input, now: Timestamp) -> Result<Decision, IllegalT
             held(run, &worker, epoch)?;
             Ok(duties_done(run, now))
         }
-        Input::LeaveDuties { worker, epoch } => {
-            held(run, &worker, epoch)?;
-            leave_duties(run, now)
-        }
+        Input::LeaveDuties { worker, epoch } => leave_duties(run, &worker, epoch, now),
         Input::Extend { worker, epoch, until } => {
             held(run, &worker, epoch)?;
             Ok(plain(leased(run.clone(), Lease { owner: worker, until })))
@@ -127,6 +124,10 @@ fn stop(run: &Run, mut request: Box<StopRequest>, now: Timestamp) -> Result<Deci
     request.at = Some(now);
     next.stopped_by.get_or_insert(request);
     cancel(&next, now)
+}
+
+fn unboxed(work: Option<Box<WorkPlace>>) -> Option<WorkPlace> {
+    work.map(|work| *work)
 }
 
 /// The record with what was looked up at the start of its attempt.
@@ -362,7 +363,13 @@ fn duties_done(run: &Run, now: Timestamp) -> Decision {
     Decision { run: next, wake, lock: None, permit: None }
 }
 
-fn leave_duties(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
+fn leave_duties(
+    run: &Run,
+    worker: &Worker,
+    epoch: u64,
+    now: Timestamp,
+) -> Result<Decision, IllegalTransition> {
+    held(run, worker, epoch)?;
     if run.duties.is_none() {
         return Err(IllegalTransition::Nothing);
     }

@@ -103,7 +103,7 @@ pub enum Input {
         /// Payload and parameters that were rendered for this attempt alone.
         rendered: Option<Rendered>,
         /// Where the files are that it shares with other steps.
-        work: Option<WorkPlace>,
+        work: Option<Box<WorkPlace>>,
     },
     /// It gives way until its children have ended, or its worker's time is up.
     Suspend {
@@ -118,7 +118,7 @@ pub enum Input {
         /// How it hears of its steps from now on, where these are spread.
         gathers: Option<Gathering>,
         /// Where the files are that it shares with other steps.
-        work: Option<WorkPlace>,
+        work: Option<Box<WorkPlace>>,
     },
     /// Its steps are spread: it gathers their reports.
     Gather {

@@ -451,7 +451,7 @@ impl Engine {
             tell_parent: !parent.is_some_and(|parent| parent.sees(self.now())),
             jitter: self.site.ports.random.unit(),
             rendered,
-            work,
+            work: work.map(Box::new),
         };
         match self.ledger().apply(run.clone(), input).await {
             Ok(finished) => {
@@ -490,6 +490,7 @@ impl Engine {
         let (worker, epoch) = (invocation.owner.clone(), run.epoch);
         // A place that is not known now was lost with this invocation, for all that the next one knows.
         let work = self.work_place(&run, invocation, true).await.unwrap_or_else(|_| run.work.clone());
+        let work = work.map(Box::new);
         let input = Input::Suspend { worker, epoch, resume: Some(pause), ends: None, gathers: None, work };
         let (key, run_id, job_id) = (run.key.clone(), run.run_id, run.job_id.clone());
         self.ledger().apply(run, input).await.inspect_err(|error| {

@@ -468,6 +468,7 @@ impl Walk<'_> {
         let resume = resume.then_some(Span::ZERO);
         let work = engine.work_place(run, invocation, true).await?;
         let (worker, ends) = (invocation.owner.clone(), self.ends);
+        let work = work.map(Box::new);
         let input = Input::Suspend { worker, epoch: run.epoch, resume, ends, gathers, work };
         match engine.ledger().apply_once(&stored, input).await {
             Ok(suspended) => Ok(Some(Stepped::Rest(suspended))),

@@ -137,11 +137,11 @@ fn place_of_shared_files_is_the_last_one_written() {
         gathers: None,
         work,
     };
-    let waiting = apply(&running(), suspend(place("a")), 10).run;
+    let waiting = apply(&running(), suspend(place("a").map(Box::new)), 10).run;
     assert_eq!(waiting.work, place("a"));
     let mut input = finish(Outcome::Success(json!({})), [false; 3]);
     if let Input::Finish { work, .. } = &mut input {
-        *work = place("b");
+        *work = place("b").map(Box::new);
     }
     assert_eq!(apply(&running(), input, 10).run.work, place("b"));
     // A step that removed them all leaves none.

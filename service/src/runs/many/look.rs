@@ -32,7 +32,7 @@ pub(super) async fn foreseen(
     count: u64,
 ) -> Result<Foreseen, Error> {
     let until = realm.now() + AT_MOST;
-    let in_time = keys.to_vec().into_iter().take_while(|_| realm.now() < until);
+    let in_time = keys.iter().cloned().take_while(|_| realm.now() < until);
     let looks = in_time.map(|key| act.look(realm, key));
     let found: Vec<Option<Receipt>> = stream::iter(looks).buffered(AT_ONCE).try_collect().await?;
     let looked = found.len() as u64;
