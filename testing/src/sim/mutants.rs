@@ -122,8 +122,6 @@ pub enum Mutant {
     StaleSweeper,
     /// A run that was made ahead and is no longer wanted is not cancelled.
     NotWithdrawn,
-    /// A run that was made ahead and withdrawn is taken for the start of its slot when that is wanted once more.
-    WithdrawnCounts,
     /// A process uses the realm as it read it first, whatever was changed since.
     RealmReadOnce,
     /// How far a backfill has come is written before its runs are made.
@@ -182,7 +180,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 81] = [
+    pub const ALL: [Self; 80] = [
         Self::NoFence,
         Self::StealLiveLease,
         Self::DueClearedEarly,
@@ -236,7 +234,6 @@ impl Mutant {
         Self::ReplacedGoesOn,
         Self::StaleSweeper,
         Self::NotWithdrawn,
-        Self::WithdrawnCounts,
         Self::RealmReadOnce,
         Self::BackfillMovedFirst,
         Self::BackfillUnbounded,

@@ -3,7 +3,6 @@
 use pumice_core::ports::{Change, CommitError, Created, Outgoing};
 use pumice_core::run::{NewRun, Run};
 
-use super::mutants::Mutant;
 use super::versions;
 use super::world::World;
 
@@ -14,10 +13,7 @@ pub(super) fn create(world: &mut World, mut new: NewRun, message: Option<&Outgoi
         return Created { sent: true, ..Created::default() };
     }
     let run = new.run.clone();
-    if let Some(mut existing) = world.runs.create(new) {
-        if world.is(Mutant::WithdrawnCounts) && existing.was_withdrawn() {
-            existing.ts_start = existing.ts_end;
-        }
+    if let Some(existing) = world.runs.create(new) {
         return Created { existing: Some(Box::new(existing)), ..Created::default() };
     }
     let World { audit, runs, now, current, .. } = world;

@@ -193,9 +193,6 @@ impl World {
                 cursor.next = cursor.next.map(|next| next + TimeDelta::hours(1));
             }
         }
-        if self.is(Mutant::WithdrawnCounts) {
-            timetable.cursors.iter_mut().for_each(|cursor| cursor.withdrawn.retain(|one| !one.done));
-        }
         let next = timetable.clone();
         self.timetables.put(timetable)?;
         let looked = self.clocks.looked.insert(next.job_id.clone(), self.now).unwrap_or(BEGIN);
