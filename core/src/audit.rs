@@ -337,7 +337,7 @@ pub fn kept_text(text: &str, most: usize) -> String {
     format!("{}… ({} bytes)", &masked[..end], masked.len())
 }
 
-/// Whether the field of a change has the name of a secret, which is no secret itself.
+/// Whether the field of a change names a secret: a name may be shown.
 fn names_a_secret(change: &DocumentChange) -> bool {
     ["connection", "trigger"].contains(&&*change.of.kind)
         && ["secret", "access_keys"].contains(&&*change.field)
@@ -450,9 +450,9 @@ mod tests {
     #[test]
     fn value_that_seems_secret_is_kept_nowhere() {
         let value = json!({ "globals": { "password": "plain-pw" }, "steps": [{ "env": { "API_TOKEN": "plain-pw" } }] });
-        let told = kept(value, 1_000);
-        assert_eq!(told["globals"]["password"], MASK);
-        assert_eq!(told["steps"][0]["env"]["API_TOKEN"], MASK);
+        let entry = kept(value, 1_000);
+        assert_eq!(entry["globals"]["password"], MASK);
+        assert_eq!(entry["steps"][0]["env"]["API_TOKEN"], MASK);
         assert_eq!(
             kept_text("cannot run load --token=plain-pw now", 100),
             format!("cannot run load --token={MASK} now")
@@ -465,8 +465,8 @@ mod tests {
                 before: Some("was".into()),
                 after: Some(after),
             };
-            let told = kept_changes(vec![change]).remove(0);
-            (told.before.unwrap(), told.after.unwrap())
+            let change = kept_changes(vec![change]).remove(0);
+            (change.before.unwrap(), change.after.unwrap())
         };
         let both = (json!(MASK), json!(MASK));
         for field in

@@ -1,7 +1,7 @@
 //! Runs that are made ahead of their time, so that they begin to the second: pure rules.
 //!
 //! A start that is still to come is named in its timetable first, and its run is made by the look after that. So a look that is
-//! given up, or is passed by another one, leaves no run that nothing names. A run that is no longer wanted is named as one to
+//! given up, or is passed by another one, leaves only runs that a record names. A run that is not wanted any more is named as one to
 //! be cancelled in the same way; its slot is due again, and has another run where it is wanted once more.
 
 use std::collections::BTreeSet;
@@ -62,10 +62,10 @@ pub struct Pending {
     pub host: Option<HostId>,
 }
 
-/// A run that is no longer wanted.
+/// A run that is not wanted any more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Withdrawn {
-    /// When it was to start: until then its key is no other run's.
+    /// When it was to start: until then other runs of the slot have other keys.
     #[serde(with = "chrono::serde::ts_microseconds")]
     pub at: Timestamp,
     /// Its idempotency key.

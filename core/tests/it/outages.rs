@@ -68,19 +68,19 @@ fn outage_after_a_pause_is_foretold_as_it_comes() {
                 (paused(Some("04:00:00")), None),
                 (paused(None), None),
             ] {
-                let told = after_outage(&plan, &timetable, (from, to), asked_at).remove(0);
-                let about = format!("{schedule}, paused until {until:?}: {told:?}");
-                let slots = told.made_up.iter().chain(&told.in_time).map(|slot| slot.at);
+                let outage = after_outage(&plan, &timetable, (from, to), asked_at).remove(0);
+                let about = format!("{schedule}, paused until {until:?}: {outage:?}");
+                let slots = outage.made_up.iter().chain(&outage.in_time).map(|slot| slot.at);
                 let (wanted, halts) = started(&plan, &timetable, from, to);
-                assert_eq!((slots.collect::<Vec<_>>(), told.halts), (wanted, halts), "{about}");
+                assert_eq!((slots.collect::<Vec<_>>(), outage.halts), (wanted, halts), "{about}");
                 let is_paused = until.is_none_or(|until| instant(until) > to - planned.jitter);
-                assert_eq!(told.silence.is_some(), is_paused, "{about}");
+                assert_eq!(outage.silence.is_some(), is_paused, "{about}");
                 let entry = planned.entry(instant("00:00:00"));
                 let first =
                     until.map(|until| instant(until).max(from - planned.jitter - TimeDelta::microseconds(1)));
                 let late = to - planned.jitter - IN_TIME;
                 let slots = first.map(|first| entry.slots(first).take_while(|slot| slot.at < late).count());
-                let missed = told.missed.as_ref().map_or(0, |missed| missed.count as usize);
+                let missed = outage.missed.as_ref().map_or(0, |missed| missed.count as usize);
                 assert_eq!(missed, slots.unwrap_or(0), "{about}");
             }
         }
