@@ -413,6 +413,8 @@ pub(crate) fn reader(path: &Path) -> Result<Connection, rusqlite::Error> {
 fn configure(connection: &Connection, durability: Durability) -> Result<(), rusqlite::Error> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "page_size", PAGE_BYTES)?;
+    // Of a new file alone: it can shrink.
+    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     let synchronous = match durability {
         Durability::Normal => "NORMAL",

@@ -37,6 +37,11 @@ pub(crate) async fn keep_house(database: Database, shared: Option<PathBuf>, home
         if let Err(error) = house.database.remove_expired_entries(chrono::Utc::now()).await {
             tracing::warn!(%error, "cannot remove expired entries of the audit");
         }
+        match house.database.give_back_free_pages().await {
+            Ok(0) => {}
+            Ok(pages) => tracing::info!(pages, "the store's file is smaller: its free pages went back to the disk"),
+            Err(error) => tracing::warn!(%error, "cannot give free pages of the store back to the disk"),
+        }
         if let Err(error) = house.remove_shared().await {
             tracing::warn!(%error, "cannot look for directories of runs that have ended");
         }

@@ -13,6 +13,7 @@ mod database;
 mod dead;
 mod flight;
 mod found;
+mod free_pages;
 mod ground;
 mod held;
 mod home;

@@ -64,7 +64,7 @@ pub(super) const GOALS: [(&str, f64); 5] = [
 pub(super) fn measure(durability: Durability) -> Measured {
     block_on(async {
         let realm = Realm::new(durability).await?;
-        queries::fill(&realm).await?;
+        queries::fill(&realm, queries::ENDED).await?;
         realm.dispatch(LARGE_DAG, 1).await?;
         let mut running = realm.start().await?;
         running.drained(&realm).await?;

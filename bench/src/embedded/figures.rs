@@ -10,7 +10,7 @@ use pumice_local::Durability;
 type Measured = Result<Vec<f64>, String>;
 
 /// Requests in one batch.
-const BATCH: usize = 100;
+pub(super) const BATCH: usize = 100;
 
 /// Rows put into a table by SQLite alone, each in a transaction of its own; in transactions a second. The
 /// limit of the machine and its disk at that moment, to compare the other figures with.

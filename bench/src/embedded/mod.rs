@@ -2,6 +2,7 @@
 
 mod console;
 mod figures;
+mod history;
 mod operating;
 mod queries;
 mod realm;
@@ -51,6 +52,8 @@ enum What {
     Queries,
     /// Operators' waits: a file of a million requests, a bulk cancel, a retry, a backup; once.
     Operating,
+    /// A file with up to ten million ended runs, and the expiry of a million while others are processed; once. Needs 20 GB.
+    History,
     /// From a file that comes to a bucket to the start of its trigger's run, a hundred files a second; once.
     Triggers,
 }
@@ -117,6 +120,14 @@ impl Bench {
                 for (name, goal) in operating::GOALS {
                     report.goal(name, goal);
                 }
+            }
+            Some(What::History) => {
+                for ended in history::POINTS {
+                    let names = history::NAMES.map(|name| format!("{name} with {ended}"));
+                    measured(report, &names, &[history::with_ended(ended, durability)?]);
+                }
+                measured(report, &history::EXPIRY, &[history::expiry(durability)?]);
+                report.goal("slower_percent", 10.0);
             }
             Some(What::Triggers) => report.add_all(&triggers::NAMES, &[triggers::measure(durability)?]),
             None if self.console => {

@@ -11,7 +11,7 @@ use rusqlite::params;
 use super::realm::{Realm, block_on};
 
 /// Runs that have ended.
-const ENDED: usize = 1_000_000;
+pub(super) const ENDED: usize = 1_000_000;
 /// Jobs that they are of.
 const JOBS: usize = 200;
 /// How many of them failed.
@@ -23,6 +23,8 @@ const MEASURED: Duration = Duration::from_secs(6);
 const EACH: usize = 300;
 /// How many of the newest ended runs have what the others are made of.
 const MODELS: usize = JOBS;
+/// How many copies one transaction puts.
+const COPIED_AT_ONCE: usize = 100_000;
 
 type Measured = Result<Vec<f64>, String>;
 
@@ -52,7 +54,7 @@ pub(super) const NAMES: [&str; 17] = [
 pub(super) fn measure(durability: Durability) -> Measured {
     block_on(async {
         let realm = Realm::new(durability).await?;
-        fill(&realm).await?;
+        fill(&realm, ENDED).await?;
         let mut running = realm.start().await?;
         let database = realm.database().clone();
         let mut figures = Vec::new();
@@ -84,8 +86,8 @@ pub(super) fn median(rates: &mut [f64]) -> f64 {
     rates.get(rates.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// Has a few runs processed, and puts as many copies of them as there are to be.
-pub(super) async fn fill(realm: &Realm) -> Result<(), String> {
+/// Has a few runs processed, and puts so many copies of them, of which [`FAILED`] failed.
+pub(super) async fn fill(realm: &Realm, ended: usize) -> Result<(), String> {
     for number in 0..MODELS {
         realm.dispatch(&format!("noop-{number}"), 1).await?;
     }
@@ -94,7 +96,7 @@ pub(super) async fn fill(realm: &Realm) -> Result<(), String> {
     running.drained(realm).await?;
     running.stop().await?;
     let file = realm.folder().join("pumice.db");
-    let filled = tokio::task::spawn_blocking(move || copy(&file).map_err(|error| error.to_string()));
+    let filled = tokio::task::spawn_blocking(move || copy(&file, ended).map_err(|error| error.to_string()));
     filled.await.map_err(|error| error.to_string())??;
     realm.settle().await
 }
@@ -104,10 +106,9 @@ pub(super) async fn fill(realm: &Realm) -> Result<(), String> {
 type Model = (String, String, String, i64, String, Option<String>, i64);
 
 /// Copies of the records of runs of their own, dispatched over the day before.
-fn copy(file: &std::path::Path) -> Result<(), rusqlite::Error> {
+fn copy(file: &std::path::Path, ended: usize) -> Result<(), rusqlite::Error> {
     let mut connection = rusqlite::Connection::open(file)?;
-    let transaction = connection.transaction()?;
-    let models: Vec<Model> = transaction
+    let models: Vec<Model> = connection
         .prepare(
             "SELECT key, record, job_id, expires, status, pinned, json_extract(record, '$.ts_dispatch') FROM runs
              WHERE job_id LIKE 'noop-%' AND instr(key, '/') = 0 ORDER BY id LIMIT ?",
@@ -117,17 +118,37 @@ fn copy(file: &std::path::Path) -> Result<(), rusqlite::Error> {
         })?
         .collect::<Result<_, _>>()?;
     let first = models.iter().map(|model| model.6).min().unwrap_or_default();
-    let step = 86_400_000_000 / ENDED.cast_signed() as i64;
+    let step = 86_400_000_000 / ended.cast_signed() as i64;
+    // Each transaction is in the log at once: ten million would not fit.
+    let numbers: Vec<usize> = (0..ended).collect();
+    for numbers in numbers.chunks(COPIED_AT_ONCE) {
+        let transaction = connection.transaction()?;
+        put_copies(&transaction, numbers, (ended, first, step), &models)?;
+        transaction.commit()?;
+    }
+    connection.execute("DELETE FROM run_counts", [])?;
+    let sql = "INSERT INTO run_counts
+         SELECT job_id, status, instr(key, '/') > 0 AS step, count(*) FROM runs WHERE due_at IS NULL
+         GROUP BY job_id, status, step";
+    connection.execute(sql, []).map(drop)
+}
+
+fn put_copies(
+    transaction: &rusqlite::Transaction<'_>,
+    numbers: &[usize],
+    (ended, first, step): (usize, i64, i64),
+    models: &[Model],
+) -> Result<(), rusqlite::Error> {
     let mut insert = transaction.prepare(
         "INSERT INTO runs (id, key, rev, status, job_id, dispatched_by, due_at, expires, record, pinned)
          VALUES (?, ?, 3, ?, ?, NULL, NULL, ?, ?, ?)",
     )?;
-    for number in 0..ENDED {
+    for &number in numbers {
         let (key, record, job_id, expires, status, pinned, at) = &models[number % models.len()];
-        let when = first - 60_000_000 - (ENDED - number) as i64 * step;
+        let when = first - 60_000_000 - (ended - number) as i64 * step;
         let millis = when.unsigned_abs() / 1_000;
         let own = format!("{:08x}-{:04x}-7000-8000-{number:012x}", millis >> 16, millis & 0xffff);
-        let has_failed = number % (ENDED / FAILED) == 0;
+        let has_failed = number % (ended / FAILED) == 0;
         let status = if has_failed { "failed" } else { status };
         let record = record.replace(key, &own).replace(&at.to_string(), &when.to_string());
         let record = if has_failed {
@@ -137,15 +158,7 @@ fn copy(file: &std::path::Path) -> Result<(), rusqlite::Error> {
         };
         insert.execute(params![when, own, status, job_id, expires, record, pinned])?;
     }
-    drop(insert);
-    transaction.execute("DELETE FROM run_counts", [])?;
-    transaction.execute(
-        "INSERT INTO run_counts
-         SELECT job_id, status, instr(key, '/') > 0 AS step, count(*) FROM runs WHERE due_at IS NULL
-         GROUP BY job_id, status, step",
-        [],
-    )?;
-    transaction.commit()
+    Ok(())
 }
 
 /// The questions, as the commands ask them.

@@ -157,6 +157,34 @@ impl Realm {
         settled.await.map_err(|error| error.to_string())?
     }
 
+    /// Has the oldest runs expired.
+    pub(super) async fn expire(&self, count: usize) -> Result<(), String> {
+        let count = count.cast_signed();
+        let sql = "UPDATE runs SET expires = 1 WHERE id IN (SELECT id FROM runs WHERE due_at IS NULL ORDER BY id LIMIT ?)";
+        self.on_file(move |connection| connection.execute(sql, [count]).map(drop)).await?;
+        self.settle().await
+    }
+
+    /// How many runs have expired, of those that [`expire`](Self::expire) chose; the oldest counts.
+    pub(super) async fn expired(&self) -> Result<usize, String> {
+        let sql = "SELECT count(*) FROM (SELECT expires FROM runs ORDER BY id LIMIT 1) WHERE expires = 1";
+        self.on_file(move |connection| connection.query_row(sql, [], |row| row.get(0))).await
+    }
+
+    /// What a connection of its own gives.
+    async fn on_file<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&rusqlite::Connection) -> Result<T, rusqlite::Error> + Send + 'static,
+    ) -> Result<T, String> {
+        let file = self.home.path().join("pumice.db");
+        let asked = tokio::task::spawn_blocking(move || {
+            let connection = rusqlite::Connection::open(&file)?;
+            connection.busy_timeout(Duration::from_secs(60))?;
+            ask(&connection)
+        });
+        asked.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+    }
+
     /// How many runs are unfinished, counted up to a limit.
     pub(super) async fn unfinished(&self, limit: usize) -> Result<usize, String> {
         self.database().unfinished(limit).await.map_err(|error| error.to_string())

@@ -23,6 +23,8 @@ pub struct Server {
     address: Ipv4Addr,
     port: u16,
     tmp: tempfile::TempDir,
+    /// Its own temporary files, as the code of its functions.
+    _own: tempfile::TempDir,
 }
 
 /// The folder of the stand-ins.
@@ -129,15 +131,16 @@ impl Server {
 
     /// The server once it answers; `None` when it ends instead.
     fn try_start(command: &mut Command, (address, port): (Ipv4Addr, u16), health: &str) -> Option<Self> {
-        let tmp = tempfile::tempdir().expect("a folder is made");
+        let [tmp, own] = [(), ()].map(|()| tempfile::tempdir().expect("a folder is made"));
         let child = command
+            .env("TMPDIR", own.path())
             // For the functions: two servers at once must not clear up each other's folders.
             .env("PUMICE_TMP", tmp.path())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let mut server = Self { child, address, port, tmp };
+        let mut server = Self { child, address, port, tmp, _own: own };
         let began = Instant::now();
         while get(address, port, health) != Some(200) {
             if let Ok(Some(_)) = server.child.try_wait() {

@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 
 /// Longest time that a server may take to start.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// On how many ports a server is tried.
+const PORTS: usize = 3;
 const PAUSE: Duration = Duration::from_millis(50);
 const PASSWORD: &str = "canary-of-databases-6";
 
@@ -56,6 +58,27 @@ fn ran(command: &mut Command) -> String {
     out
 }
 
+/// The process once its server listens; `None` when it ends instead.
+fn listening(command: &mut Command, port: u16, log: &Path) -> Option<Child> {
+    let log_file = fs::File::create(log).expect("a log");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log_file);
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let begun = Instant::now();
+    loop {
+        let connected = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
+        // What listens may be another program, on whose account this one has ended.
+        if child.try_wait().expect("its state").is_some() {
+            return None;
+        }
+        if connected {
+            return Some(child);
+        }
+        let printed = || fs::read_to_string(log).unwrap_or_default();
+        assert!(begun.elapsed() < PATIENCE, "{command:?} does not listen: {}", printed());
+        std::thread::sleep(PAUSE);
+    }
+}
+
 /// A server in a folder of its own; both go when this is dropped.
 struct Server {
     child: Child,
@@ -76,18 +99,13 @@ impl Server {
         let mut command = as_its_user(&program("initdb"));
         command.args(["-U", "ann", "-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "--no-sync"]);
         ran(command.arg("--pwfile").arg(&password).arg("-D").arg(&data).current_dir(folder.path()));
-        let port = free_port();
-        let mut command = as_its_user(&program("postgres"));
-        command.arg("-D").arg(&data).args([
-            "-p",
-            &port.to_string(),
-            "-c",
-            "listen_addresses=127.0.0.1",
-            "-c",
-            "fsync=off",
-        ]);
-        command.arg("-c").arg(format!("unix_socket_directories={}", folder.path().display()));
-        Self::started(command, port, "postgres", folder)
+        let sockets = format!("unix_socket_directories={}", folder.path().display());
+        Self::started("postgres", folder, |port| {
+            let mut command = as_its_user(&program("postgres"));
+            command.arg("-D").arg(&data).args(["-p", &port.to_string()]);
+            command.args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", &sockets]);
+            command
+        })
     }
 
     fn mariadb() -> Self {
@@ -95,15 +113,18 @@ impl Server {
         let (data, socket) = (folder.path().join("data"), folder.path().join("s"));
         let user = ran(Command::new("id").arg("-un"));
         let user = format!("--user={}", user.trim());
+        // A server removes at its start the temporary tables in its folder for them, also those of another server.
         let mut command = Command::new("mariadb-install-db");
         command.args(["--no-defaults", &user, "--auth-root-authentication-method=normal", "--skip-test-db"]);
-        ran(command.arg(format!("--datadir={}", data.display())));
-        let port = free_port();
-        let mut command = Command::new("mariadbd");
-        command.args(["--no-defaults", &user, "--bind-address=127.0.0.1", &format!("--port={port}")]);
-        command.arg(format!("--datadir={}", data.display())).arg(format!("--socket={}", socket.display()));
-        command.arg(format!("--pid-file={}", folder.path().join("pid").display()));
-        let server = Self::started(command, port, "mariadb", folder);
+        ran(command.arg(format!("--datadir={}", data.display())).env("TMPDIR", folder.path()));
+        let tmp = folder.path().to_owned();
+        let server = Self::started("mariadb", folder, |port| {
+            let mut command = Command::new("mariadbd");
+            command.args(["--no-defaults", &user, "--bind-address=127.0.0.1", &format!("--port={port}")]);
+            command.arg(format!("--datadir={}", data.display())).arg(format!("--socket={}", socket.display()));
+            command.arg(format!("--pid-file={}", tmp.join("pid").display())).env("TMPDIR", &tmp);
+            command
+        });
         let grant = format!(
             "create database db; create user ann@'%' identified by '{PASSWORD}'; grant all on db.* to ann@'%'"
         );
@@ -115,23 +136,18 @@ impl Server {
         server
     }
 
-    fn started(mut command: Command, port: u16, kind: &'static str, folder: tempfile::TempDir) -> Self {
-        let log = fs::File::create(folder.path().join("log")).expect("a log");
-        let child = command
-            .current_dir(folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let server = Self { child, port, kind, _folder: folder };
-        let begun = Instant::now();
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
-            let log = || fs::read_to_string(server._folder.path().join("log")).unwrap_or_default();
-            assert!(begun.elapsed() < PATIENCE, "{kind} does not listen: {}", log());
-            std::thread::sleep(PAUSE);
-        }
-        server
+    /// Starts a server on a port that was free a moment ago; on another when it ends at once.
+    fn started(kind: &'static str, folder: tempfile::TempDir, on: impl Fn(u16) -> Command) -> Self {
+        let log = folder.path().join("log");
+        let started = (0..PORTS).find_map(|_| {
+            let port = free_port();
+            let mut command = on(port);
+            command.current_dir(folder.path());
+            Some((listening(&mut command, port, &log)?, port))
+        });
+        let printed = || fs::read_to_string(&log).unwrap_or_default();
+        let (child, port) = started.unwrap_or_else(|| panic!("{kind} ends, on {PORTS} ports: {}", printed()));
+        Self { child, port, kind, _folder: folder }
     }
 
     fn connection(&self, change: Value) -> Value {

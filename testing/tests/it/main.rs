@@ -20,6 +20,8 @@ mod aws_dead;
 #[cfg(feature = "standins-make")]
 mod aws_deploy;
 #[cfg(feature = "standins")]
+mod aws_edits;
+#[cfg(feature = "standins")]
 mod aws_events;
 #[cfg(feature = "standins")]
 mod aws_functions;
