@@ -8,7 +8,7 @@ use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use pumice_aws::function::{Environment, Function, start_log};
 use pumice_core::Timestamp;
 use pumice_core::engine::Engine;
-use pumice_core::ports::Servers;
+use pumice_core::ports::{Databases, Servers};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
@@ -25,7 +25,7 @@ async fn main() -> Result<(), Error> {
 async fn work(variable: &dyn Fn(&str) -> Option<String>) -> Result<(), Error> {
     let environment = Environment::read(variable)?;
     let worker = Environment::worker(variable)?;
-    let servers = Servers { mail: Arc::new(pumice_host::Smtp::default()), ..Servers::default() };
+    let servers = Servers { mail: Arc::new(pumice_host::Smtp::default()), databases: databases() };
     let web = Arc::new(pumice_host::Web::default());
     let function = Function::connect_with_outside(&environment, web, servers, variable).await?;
     function.prepare_for_commands()?;
@@ -51,6 +51,17 @@ async fn work(variable: &dyn Fn(&str) -> Option<String>) -> Result<(), Error> {
         answer.map_err(|error| told("BadEvent", &error))
     }))
     .await
+}
+
+#[cfg(feature = "sql")]
+fn databases() -> Arc<dyn Databases> {
+    Arc::new(pumice_sql::Drivers)
+}
+
+/// None: this function was built without drivers, and says so.
+#[cfg(not(feature = "sql"))]
+fn databases() -> Arc<dyn Databases> {
+    Arc::new(pumice_core::ports::WITHOUT_SQL)
 }
 
 /// The time by which an invocation is cut off, from milliseconds since 1970.

@@ -413,3 +413,39 @@ fn scripts_and_tests_of_connections_work_on_both() {
         }
     }
 }
+
+/// The functions that would be deployed have the drivers.
+#[cfg(feature = "standins")]
+#[tokio::test]
+async fn sql_jobs_and_queries_work_in_the_worker_function() {
+    let cloud = pumice_testing::standins::Cloud::start(&[]).await;
+    cloud.deploy_worker("core", 60, 1);
+    let secret = json!({ "Name": "/db/password", "Value": PASSWORD, "Type": "SecureString", "Overwrite": true });
+    cloud.call_json("ssm", "AmazonSSM.PutParameter", &secret);
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("specs.json");
+    let text = "create table f (a int, b varchar(20)); insert into f values (1, 'one'), (2, 'two;'); select a, b from f order by a";
+    let query = json!({ "foreach": { "type": "query", "conn_id": "db", "query": "select a, b from f order by a" } });
+    for server in [Server::postgres(), Server::mariadb()] {
+        let load = sqli(json!(text), json!({ "header": true, "transaction": true }));
+        let specs = json!([
+            server.connection(json!({})),
+            load,
+            job("show", "cmd", json!("cat 0.2.out"), json!({})),
+            job("one", "cmd", json!("echo {{globals.a+1}} {{globals.b}}"), json!({})),
+            job("each", "foreach", json!("one"), query.clone()),
+            job("all", "chain", json!("load, show, each"), json!({})),
+        ]);
+        fs::write(&file, specs.to_string()).expect("written");
+        cloud.pumice(&["apply", file.to_str().expect("a path")]);
+        let ended = cloud.pumice_command(&["dispatch", "all", "--wait", "-o", "json"]).output().expect("it runs");
+        let ended = String::from_utf8_lossy(&ended.stdout);
+        let ended: Value = serde_json::from_str(&ended).unwrap_or_else(|_| panic!("{ended}\n{}", cloud.logs()));
+        let run = &ended["runs"][0];
+        assert_eq!(run["status"], "complete", "{run}");
+        let printed = cloud.pumice(&["runs", "output", run["run_id"].as_str().expect("an id")]);
+        let rows = "a|b\n1|one\n2|two;\n";
+        assert!(printed.contains(rows) && printed.ends_with("2 one\n3 two;\n"), "{printed}");
+        assert!(!printed.contains(PASSWORD) && !cloud.logs().contains(PASSWORD));
+    }
+}
