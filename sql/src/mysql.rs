@@ -16,6 +16,8 @@ use crate::{first_word, may_have_columns, of_connecting, of_driver, show};
 /// The number of an error in the syntax, and of a login that is refused (MySQL, Server Error Message Reference).
 const SYNTAX: u16 = 1064;
 const LOGIN: u16 = 1045;
+/// Of a statement that is not possible within a transaction.
+const IN_TRANSACTION: u16 = 1568;
 
 /// Types whose values are bytes.
 const BYTES: [&str; 8] =
@@ -140,6 +142,19 @@ impl Session for Mysql {
 
     fn transact(&mut self) {
         self.commits = false;
+    }
+
+    async fn has_open_transaction(&mut self) -> Result<bool, DatabaseError> {
+        // It changes nothing for a connection that ends, and is refused within a transaction (MySQL, SET TRANSACTION Statement).
+        let asked = sqlx::raw_sql("SET TRANSACTION READ WRITE").execute(&mut self.connection).await;
+        let number = |error: &sqlx::Error| {
+            let error = error.as_database_error()?.try_downcast_ref::<MySqlDatabaseError>()?;
+            Some(error.number())
+        };
+        match asked {
+            Err(error) if number(&error) == Some(IN_TRANSACTION) => Ok(true),
+            asked => asked.map(|_| false).map_err(|error| of(&error, "")),
+        }
     }
 
     async fn close(self: Box<Self>) {

@@ -33,6 +33,8 @@ struct Postgres {
     /// show it, and a `BEGIN` within one is only warned of.
     transacts: bool,
     is_open: bool,
+    /// Whether a text has begun a transaction by its words, and none has ended it.
+    is_begun: bool,
     is_redshift: bool,
 }
 
@@ -70,7 +72,8 @@ pub(crate) async fn connect(login: &Login, application: &str) -> Result<Box<dyn 
     match options.connect().await {
         Ok(connection) => {
             let is_redshift = login.family == Family::Redshift;
-            Ok(Box::new(Postgres { connection, transacts: false, is_open: false, is_redshift }))
+            let (transacts, is_open, is_begun) = (false, false, false);
+            Ok(Box::new(Postgres { connection, transacts, is_open, is_begun, is_redshift }))
         }
         Err(error) => Err(of_connecting(login, of(&error))),
     }
@@ -110,6 +113,7 @@ impl Session for Postgres {
             }
             self.is_open = !may_end(sql, self.is_redshift);
         }
+        self.is_begun = begins(sql) || self.is_begun && !may_end(sql, self.is_redshift);
         let (mut has_columns, mut is_within) = (false, false);
         let mut stream = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_many(&mut self.connection);
         while let Some(given) = stream.try_next().await.map_err(|error| of(&error))? {
@@ -140,6 +144,19 @@ impl Session for Postgres {
 
     fn transact(&mut self) {
         self.transacts = true;
+    }
+
+    async fn has_open_transaction(&mut self) -> Result<bool, DatabaseError> {
+        if self.is_redshift {
+            // It has no such function, and its transactions are those of the text's words.
+            return Ok(self.is_begun);
+        }
+        // Outside a transaction this statement is one of its own, which has no id yet (PostgreSQL, Transaction ID and Snapshot Information
+        // Functions).
+        let sql = "SELECT txid_current_if_assigned() IS NOT NULL";
+        let row = sqlx::raw_sql(sql).fetch_one(&mut self.connection).await.map_err(|error| of(&error))?;
+        let value = row.try_get_raw(0).map_err(|error| of(&error))?;
+        Ok(value.as_str().is_ok_and(|text| text == "t"))
     }
 
     async fn close(self: Box<Self>) {

@@ -97,6 +97,10 @@ impl Session for Sqlite {
         self.transacts = true;
     }
 
+    async fn has_open_transaction(&mut self) -> Result<bool, DatabaseError> {
+        Ok(!self.connection.lock().unwrap_or_else(PoisonError::into_inner).is_autocommit())
+    }
+
     async fn close(self: Box<Self>) {}
 }
 

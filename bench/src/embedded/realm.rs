@@ -165,9 +165,9 @@ impl Realm {
         self.settle().await
     }
 
-    /// How many runs have expired, of those that [`expire`](Self::expire) chose; the oldest counts.
-    pub(super) async fn expired(&self) -> Result<usize, String> {
-        let sql = "SELECT count(*) FROM (SELECT expires FROM runs ORDER BY id LIMIT 1) WHERE expires = 1";
+    /// Whether expired runs are left: the oldest run is one of them.
+    pub(super) async fn has_expired(&self) -> Result<bool, String> {
+        let sql = "SELECT coalesce((SELECT expires = 1 FROM runs ORDER BY id LIMIT 1), FALSE)";
         self.on_file(move |connection| connection.query_row(sql, [], |row| row.get(0))).await
     }
 

@@ -88,6 +88,12 @@ pub trait Session: Send {
     /// next one begins another. `COMMIT` and `ROLLBACK` end the last one. Without it each statement is committed by itself.
     fn transact(&mut self);
 
+    /// Whether a statement has begun a transaction that holds changes and that none has ended: they are lost with the connection.
+    ///
+    /// # Errors
+    /// [`DatabaseError`] when the server does not answer.
+    async fn has_open_transaction(&mut self) -> Result<bool, DatabaseError>;
+
     /// Ends the connection in an orderly way. It is good manners, and nothing depends on it.
     async fn close(self: Box<Self>);
 }

@@ -70,6 +70,12 @@ impl Session for Database {
         self.note("transact");
     }
 
+    async fn has_open_transaction(&mut self) -> Result<bool, DatabaseError> {
+        let given = lock(&self.given);
+        let last = given.iter().rev().find(|sql| ["begin", "commit"].contains(&sql.as_str()));
+        Ok(last.is_some_and(|sql| sql == "begin"))
+    }
+
     async fn close(self: Box<Self>) {
         self.note("close");
     }

@@ -32,6 +32,8 @@ use crate::payloads::{self, Limit};
 const CONNECT: Duration = Duration::from_secs(30);
 /// How long the orderly end of a transaction or a connection may take.
 const END: Duration = Duration::from_secs(10);
+/// Why a text fails whose statements all succeeded.
+const OPEN: &str = "a transaction that the text began has no end, and was rolled back: add `commit`, or have the job say `transaction: true`";
 /// lava sets no limit to how long statements may take; this is one.
 const NO_LIMIT: Span = Span::from_days(366);
 /// Statements that may have several results, whose rows stand one after the other.
@@ -220,7 +222,13 @@ impl Work<'_> {
                     let _ = tokio::time::timeout(END, command(&mut *session, "ROLLBACK")).await;
                     return Err(error);
                 }
-                (false, done) => done?,
+                (false, done) => {
+                    done?;
+                    let open = tokio::time::timeout(END, session.has_open_transaction()).await;
+                    if open.is_ok_and(|open| open.is_ok_and(|is_open| is_open)) {
+                        return Err(JobError::permanent(OPEN));
+                    }
+                }
             }
             Ok(())
         };

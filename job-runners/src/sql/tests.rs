@@ -124,6 +124,22 @@ async fn transaction_is_committed_or_rolled_back_as_a_whole() {
 }
 
 #[tokio::test]
+async fn transaction_without_an_end_fails_the_job() {
+    for (text, is_lost) in [
+        ("begin; insert 1", true),
+        ("begin; insert 1; commit; begin; insert 2", true),
+        ("begin; insert 1; commit", false),
+        ("insert 1", false),
+    ] {
+        let ended = run_in(&world("sqli", json!(text), json!({}))).await;
+        assert_eq!(ended.is_err(), is_lost, "{text}");
+        if let Err(error) = ended {
+            assert!(error.message.contains("has no end") && !error.retryable, "{text}: {error}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn bad_statement_is_named_by_text_number_and_line() {
     for (payload, wanted, retryable) in [
         (

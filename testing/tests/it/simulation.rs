@@ -84,9 +84,24 @@ fn seed_gives_the_same_steps_each_time() {
     }
 }
 
+/// A seed and a scenario by which each mutant was caught, as `pumice-testing mutants` prints them: the rarest takes 10,000 seeds.
+const CAUGHT: &str = include_str!("mutants.txt");
+
+/// Whether a mutant is caught by the seed that caught it before. After a change of the engine another one may be needed.
+fn is_caught_again(mutant: Mutant) -> bool {
+    let name = format!("{mutant:?}: caught by seed ");
+    let Some(line) = CAUGHT.lines().find_map(|line| line.strip_prefix(&name)) else { return false };
+    let Some((seed, named)) = line.split_once(", ") else { return false };
+    let named = named.split(':').next().and_then(scenario);
+    seed.parse().ok().zip(named).is_some_and(|(seed, scenario)| {
+        simulate(seed, scenario, Some(mutant), false).violation.is_some()
+            && simulate(seed, scenario, None, false).violation.is_none()
+    })
+}
+
 #[test]
 fn every_mutant_is_caught() {
-    for mutant in Mutant::ALL {
+    for mutant in Mutant::ALL.into_iter().filter(|mutant| !is_caught_again(*mutant)) {
         let caught = AtomicU64::new(0);
         // The rarest are seen once in some 10,000 seeds; of the others a few are enough.
         over(20_000, |seed| {
@@ -97,6 +112,9 @@ fn every_mutant_is_caught() {
             }
         });
         assert!(caught.into_inner() > 0, "{mutant:?} is not caught");
+        eprintln!(
+            "{mutant:?} took a search: write testing/tests/it/mutants.txt anew with `pumice-testing mutants`"
+        );
     }
 }
 
