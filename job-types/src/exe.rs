@@ -54,6 +54,7 @@ pub struct Exe;
 impl JobType for Exe {
     const NAME: &'static str = "exe";
     const ABOUT: &'static str = "Runs a file of the payload area, or all of a folder, one after the other.";
+    const KEEPS_OUTPUT_BY_PAYLOAD: bool = true;
     type Payload = CommandLine<Line>;
     type Parameters = Parameters;
 

@@ -93,6 +93,7 @@ pub struct Pkg;
 impl JobType for Pkg {
     const NAME: &'static str = "pkg";
     const ABOUT: &'static str = "Unpacks an archive of the payload area, and runs a file of it.";
+    const KEEPS_OUTPUT_BY_PAYLOAD: bool = true;
     type Payload = Payload;
     type Parameters = Parameters;
 
