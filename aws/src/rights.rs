@@ -7,12 +7,10 @@ use pumice_core::ports::{JobStore, ObjectStore, StoreError};
 use crate::attribute::{Item, text};
 use crate::failure::store_error;
 use crate::realm::Realm;
-use crate::store::Store;
+use crate::store::{REFUSED, Store};
 
 /// The key of the item that is asked for, and is not there.
 const NOBODY: &str = "pumice.doctor";
-/// The code of a write whose condition refused it.
-const REFUSED: &str = "ConditionalCheckFailedException";
 
 /// A right that was tried.
 #[derive(Clone, Debug)]

@@ -168,16 +168,7 @@ impl Timetable {
         now: Timestamp,
         ahead: TimeDelta,
     ) -> Looked {
-        let mut looked = Looked::new(Self {
-            rev: self.rev + 1,
-            due_at: None,
-            changed: None,
-            superseded: Vec::new(),
-            spec: plan.spec.clone(),
-            rules: plan.rules.clone(),
-            cursors: Vec::new(),
-            ..self.clone()
-        });
+        let mut looked = self.looked_at(plan);
         let changed = self.changed.map_or(now, |changed| changed.min(now));
         let current = self.caught_up(plan, now);
         let mut before = current.matched(plan);
@@ -186,22 +177,9 @@ impl Timetable {
             let known = before.get_mut(index).and_then(Option::take);
             let (cursor, jitter) = match planned {
                 Ok(planned) => {
-                    let (enabled, of) = (plan.enabled, plan.entries.len());
-                    let (hosts, paused, made_by) = (&plan.hosts, &paused, &plan.made_by);
                     let is_changed = self.changed.is_some();
-                    let entry = OneEntry {
-                        index,
-                        of,
-                        planned,
-                        enabled,
-                        is_changed,
-                        hosts,
-                        paused,
-                        made_by,
-                        runs,
-                        now,
-                        ahead,
-                    };
+                    let entry = OneEntry::new(plan, (index, planned), &paused, now);
+                    let entry = OneEntry { is_changed, runs, ahead, ..entry };
                     let cursor = entry.look(known, changed, &mut looked);
                     let limit = cursor.watch.due_at(&cursor, planned);
                     // Runs are made ahead of their time, and limits judged after it.
@@ -245,6 +223,20 @@ impl Timetable {
         }
         looked.next = Self { rev: self.rev + 1, due_at: Some(again), cursors, ..self.clone() };
         looked
+    }
+
+    /// The next record at the beginning of a look at a schedule: it knows the schedule, and has no entries yet.
+    pub(super) fn looked_at(&self, plan: &JobSchedule) -> Looked {
+        Looked::new(Self {
+            rev: self.rev + 1,
+            due_at: None,
+            changed: None,
+            superseded: Vec::new(),
+            spec: plan.spec.clone(),
+            rules: plan.rules.clone(),
+            cursors: Vec::new(),
+            ..self.clone()
+        })
     }
 
     /// The pause of a job all of whose entries are paused.
@@ -323,7 +315,29 @@ pub(super) struct OneEntry<'a> {
     pub(super) ahead: TimeDelta,
 }
 
-impl OneEntry<'_> {
+impl<'a> OneEntry<'a> {
+    /// An entry of a schedule as it is seen after a change: no limits are judged, and no runs made ahead.
+    pub(super) fn new(
+        plan: &'a JobSchedule,
+        (index, planned): (usize, &'a PlannedEntry),
+        paused: &'a State,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            index,
+            of: plan.entries.len(),
+            planned,
+            enabled: plan.enabled,
+            is_changed: true,
+            hosts: &plan.hosts,
+            paused,
+            made_by: &plan.made_by,
+            runs: None,
+            now,
+            ahead: TimeDelta::zero(),
+        }
+    }
+
     /// Its cursor afterwards, with what is due of it. Its clock is late by its jitter.
     fn look(&self, known: Option<Cursor>, changed: Timestamp, looked: &mut Looked) -> Cursor {
         let now = self.now - self.planned.jitter;

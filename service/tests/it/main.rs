@@ -4,7 +4,6 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod bulk;
-mod folder;
 mod listed;
 mod operating;
 mod walks;
@@ -12,13 +11,13 @@ mod walks;
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
-use folder::Folder;
 use pumice_core::schema::check;
 use pumice_service::specs::{self, Documents};
 use pumice_service::{
     ErrorKind, Operation, Realm as _, audit, connections, dead, dispatch, drain, operations, pauses,
     payloads, pools, render, runs, schedules, secrets, state, triggers,
 };
+use pumice_testing::folder::Folder;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};

@@ -1,9 +1,9 @@
 //! Rules for every operation of a kind: each list takes terms, and each change can be tried.
 
 use pumice_service::{Error, ErrorKind, Operation, Realm as _, operations, specs};
+use pumice_testing::folder::Folder;
 use serde_json::{Value, json};
 
-use crate::folder::Folder;
 use crate::{given, job};
 
 fn operation(command: &str) -> Operation {
