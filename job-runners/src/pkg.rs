@@ -123,7 +123,7 @@ async fn unpack(
         archive::unpack(bytes, folder.path(), bounds)
     };
     let most = Span::from(limit.get() + LAST_LOOK.get());
-    let working = std::pin::pin!(context.work_apart("unpacking", most, work));
+    let working = std::pin::pin!(context.work_on_pool("unpacking", most, work));
     let unpacked = match select(working, std::pin::pin!(context.cancel.stopped())).await {
         Either::Left((unpacked, _)) => unpacked?,
         Either::Right((_, working)) => {

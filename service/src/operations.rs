@@ -163,7 +163,7 @@ pub struct LocalCommand {
 }
 
 /// The commands that have no service function.
-pub const APART: [LocalCommand; 11] = [
+pub const WITHOUT_REALM: [LocalCommand; 11] = [
     LocalCommand {
         command: "run",
         reason: "it is a process that makes a realm of its own, and runs one job in it",

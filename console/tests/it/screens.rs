@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pumice_console::{Role, SCREENS, WITHOUT_SCREEN};
-use pumice_service::{APART, operations};
+use pumice_service::{WITHOUT_REALM, operations};
 
 use crate::client::{EDITOR, OPERATOR, Server, VIEWER};
 use crate::fixtures::lively;
@@ -26,7 +26,7 @@ fn command_has_its_screen_or_a_reason() {
     assert!(shown.is_disjoint(&without));
     assert_eq!(shown.union(&without).copied().collect::<BTreeSet<_>>(), commands);
     // Commands that ask nothing of a realm have no screen either.
-    assert!(APART.iter().all(|apart| !shown.contains(apart.command)));
+    assert!(WITHOUT_REALM.iter().all(|apart| !shown.contains(apart.command)));
 }
 
 #[tokio::test]

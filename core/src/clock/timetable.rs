@@ -11,7 +11,7 @@ use super::entry::Entry;
 use super::limits::{Judge, Runs};
 use super::planned::{JobSchedule, PlannedEntry};
 use super::superseded::Superseded;
-use super::watch::{Alert, Begun, MAX_ALERTS, MAX_PASSED};
+use super::watch::{Alert, MAX_ALERTS, MAX_PASSED, SlotOutcome};
 use crate::Timestamp;
 use crate::hosts::Hosts;
 use crate::ids::{HostId, JobId};
@@ -396,7 +396,7 @@ impl<'a> OneEntry<'a> {
             self.open_missed(cursor, starts, &missed);
         }
         for start in starts {
-            cursor.watch.begin(self.planned, start, Begun::Started);
+            cursor.watch.begin(self.planned, start, SlotOutcome::Started);
         }
         let given_up = cursor.watch.bound(self.of);
         if given_up > 0 {
@@ -417,7 +417,7 @@ impl<'a> OneEntry<'a> {
         let early = (missed.count as usize).saturating_sub(MAX_PASSED + 1);
         let passed = entry.slots(missed.from - TimeDelta::seconds(1)).skip(early).take(MAX_PASSED);
         for slot in passed.filter(|slot| slot.at < missed.to && !is_started(slot.at)) {
-            cursor.watch.begin(self.planned, &start(slot), Begun::Passed);
+            cursor.watch.begin(self.planned, &start(slot), SlotOutcome::Passed);
         }
         if !is_started(missed.to) {
             let local = missed.to.with_timezone(&self.planned.zone).naive_local();
@@ -425,7 +425,7 @@ impl<'a> OneEntry<'a> {
             let more =
                 if missed.count > 1 { format!(", {} slots in all", missed.count) } else { String::new() };
             let why = format!("it was missed, as nothing looked at the clock then{more}");
-            cursor.watch.begin(self.planned, &start(slot), Begun::Missed(why));
+            cursor.watch.begin(self.planned, &start(slot), SlotOutcome::Missed(why));
         }
     }
 
@@ -496,7 +496,7 @@ impl<'a> OneEntry<'a> {
             }
             Hosts::Gone(why) => {
                 for start in starts.drain(..) {
-                    cursor.watch.begin(self.planned, &start, Begun::Missed(why.clone()));
+                    cursor.watch.begin(self.planned, &start, SlotOutcome::Missed(why.clone()));
                     cursor.trouble = Some(why.clone());
                 }
             }

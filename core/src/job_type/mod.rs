@@ -31,7 +31,7 @@ pub(crate) use advice::unrendered_pattern;
 pub use advice::{WARNINGS, zero_timeout};
 pub use changing::names_what_changes;
 pub use context::{
-    ActionContext, Cancel, DispatchError, Dispatches, JobContext, Machine, OriginRun, Site, Stop, apart,
+    ActionContext, Cancel, DispatchError, Dispatches, JobContext, Machine, OriginRun, Site, Stop, on_pool,
 };
 pub use definition::{Composite, Given, JobType, Planner, RegisteredType};
 pub use directories::Directories;

@@ -183,7 +183,7 @@ async fn of_all_attempts(
         let recorded =
             if is_last && run.status.is_end() { of_last_attempt(outputs, run) } else { Vec::new() };
         // A record that ended well names all that was printed, be it nothing.
-        let is_whole = run.status == Status::Complete && !run.apart.iter().any(|part| part.gone);
+        let is_whole = run.status == Status::Complete && !run.offloaded.iter().any(|part| part.gone);
         let is_told = is_last && (is_whole || has_told_outputs(run));
         let is_untold =
             is_last && run.status.is_end() && recorded.is_empty() && run.ts_start.is_some() && !is_told;
@@ -398,7 +398,7 @@ pub(super) async fn of_run(
         return of_kept(realm, kept, s3_temp).await;
     }
     // A list leaves out what is kept apart, and the spec, which says what is masked.
-    let whole = match is_any_known() || !run.apart.is_empty() {
+    let whole = match is_any_known() || !run.offloaded.is_empty() {
         true => whole_record(realm.runs(), &run.key).await?,
         false => None,
     };
