@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::AttributeValue;
 use pumice_core::Timestamp;
 use pumice_core::clock::{is_clock_changed, is_scheduled};
@@ -18,7 +17,7 @@ use crate::attribute::{Item, as_kept, item, object, text};
 use crate::catalog::indexable;
 use crate::failure::store_error;
 use crate::state::{read_state, refuse_secure, state_item};
-use crate::store::Store;
+use crate::store::{REFUSED, Store};
 use crate::triggers;
 
 /// Most attributes that a condition compares: DynamoDB takes 300 operators in an expression (Developer Guide, Service
@@ -29,6 +28,19 @@ const MAX_COMPARED: usize = 140;
 const CONNECTION: &str = "conn_id";
 /// The key of the table of realms.
 const REALM: &str = "realm";
+
+/// Whether a conditional write was carried out; not where its condition refused it.
+fn is_written<T, E, R>(what: &str, sent: Result<T, SdkError<E, R>>) -> Result<bool, StoreError>
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+    R: std::fmt::Debug,
+{
+    let Err(error) = sent else { return Ok(true) };
+    match error.as_service_error().and_then(ProvideErrorMetadata::code) {
+        Some(REFUSED) => Ok(false),
+        _ => Err(store_error(what, &error)),
+    }
+}
 
 /// Where the item of a document is.
 struct Place {
@@ -202,18 +214,12 @@ impl Store {
         let wanted = as_kept(document.clone());
         let request = self.client.put_item().table_name(&place.table).set_item(Some(item(document)));
         let request = request.condition_expression(expression).set_expression_attribute_names(Some(names));
-        match request.set_expression_attribute_values(values).send().await {
-            Ok(_) => Ok(true),
-            // A write that was repeated after a lost answer finds itself.
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(PutItemError::is_conditional_check_failed_exception) =>
-            {
-                Ok(self.there(about, place).await?.map(object) == Some(wanted))
-            }
-            Err(error) => Err(store_error(&format!("writing {about} to table {}", place.table), &error)),
+        let sent = request.set_expression_attribute_values(values).send().await;
+        if is_written(&format!("writing {about} to table {}", place.table), sent)? {
+            return Ok(true);
         }
+        // A write that was repeated after a lost answer finds itself.
+        Ok(self.there(about, place).await?.map(object) == Some(wanted))
     }
 
     async fn delete_unchanged(
@@ -225,17 +231,11 @@ impl Store {
         let Unchanged { expression, names, values } = unchanged;
         let request = self.client.delete_item().table_name(&place.table).set_key(Some(place.item()));
         let request = request.condition_expression(expression).set_expression_attribute_names(Some(names));
-        match request.set_expression_attribute_values(values).send().await {
-            Ok(_) => Ok(true),
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(DeleteItemError::is_conditional_check_failed_exception) =>
-            {
-                Ok(self.there(about, place).await?.is_none())
-            }
-            Err(error) => Err(store_error(&format!("deleting {about} from table {}", place.table), &error)),
+        let sent = request.set_expression_attribute_values(values).send().await;
+        if is_written(&format!("deleting {about} from table {}", place.table), sent)? {
+            return Ok(true);
         }
+        Ok(self.there(about, place).await?.is_none())
     }
 
     /// The item of a document as it is now. Policies of people allow batches of jobs, triggers and state items, and single

@@ -70,6 +70,18 @@ impl Names {
         self.table("events")
     }
 
+    /// The tables of Pumice's that a realm has, with the keys of each.
+    #[must_use]
+    pub fn tables(&self) -> [(String, &'static [&'static str]); 5] {
+        [
+            (self.jobs(), &["job_id"]),
+            (self.state(), &["state_id"]),
+            (self.triggers(), &["trigger_id"]),
+            (self.connections(), &["conn_id"]),
+            (self.runs(), &["run_id", "path"]),
+        ]
+    }
+
     fn table(&self, name: &str) -> String {
         format!("{}.{}.{name}", self.prefix, self.realm)
     }
@@ -111,5 +123,23 @@ impl Names {
     #[must_use]
     pub fn dead_letters(&self, worker: &WorkerName) -> String {
         format!("{}-dlq", self.queue(worker))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn tables_of_the_template_are_those_of_a_realm() {
+        let template = include_str!("../../template.yaml");
+        let made = template.lines().filter_map(|line| line.trim().strip_prefix("TableName: !Sub ${Prefix}."));
+        let made: BTreeSet<String> =
+            made.filter_map(|name| Some(format!("p.r.{}", name.strip_prefix("${Realm}.")?))).collect();
+        let names = Names::new("p", RealmName::new("r").unwrap());
+        let known = names.tables().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(made, known, "`Names::tables` (aws/src/names.rs) and template.yaml");
     }
 }

@@ -21,11 +21,11 @@ use crate::names::Names;
 use crate::objects::Objects;
 use crate::outside::Outside;
 use crate::queue::Queues;
-use crate::schedules::Schedules;
 use crate::secrets::AwsSecrets;
 use crate::signing::Signing;
 use crate::skew::{Skew, WatchedClock};
 use crate::store::Store;
+use crate::wake_ups::Schedules;
 
 /// A realm on AWS.
 #[derive(Clone)]

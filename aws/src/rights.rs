@@ -7,12 +7,10 @@ use pumice_core::ports::{JobStore, ObjectStore, StoreError};
 use crate::attribute::{Item, text};
 use crate::failure::store_error;
 use crate::realm::Realm;
-use crate::store::Store;
+use crate::store::{REFUSED, Store};
 
 /// The key of the item that is asked for, and is not there.
 const NOBODY: &str = "pumice.doctor";
-/// The code of a write whose condition refused it.
-const REFUSED: &str = "ConditionalCheckFailedException";
 
 /// A right that was tried.
 #[derive(Clone, Debug)]
@@ -27,15 +25,8 @@ impl Realm {
     /// Tries what people's commands need. Where there is no such table or bucket, that is the error.
     pub async fn rights(&self) -> Vec<Right> {
         let (store, names) = (self.store(), &self.store().names);
-        let tables = [
-            (names.jobs(), vec!["job_id"]),
-            (names.state(), vec!["state_id"]),
-            (names.triggers(), vec!["trigger_id"]),
-            (names.connections(), vec!["conn_id"]),
-            (names.runs(), vec!["run_id", "path"]),
-        ];
         let mut rights = Vec::new();
-        for (table, fields) in tables {
+        for (table, fields) in names.tables() {
             let key: Item = fields.iter().map(|field| ((*field).to_owned(), text(NOBODY))).collect();
             let what = format!("reading table {table}");
             let read = store.get_all(&what, vec![(table.clone(), key.clone())]).await;

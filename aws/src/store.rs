@@ -19,6 +19,8 @@ use crate::names::Names;
 use crate::objects::Objects;
 use crate::signing::Signing;
 
+/// The code of a write whose condition refused it.
+pub(crate) const REFUSED: &str = "ConditionalCheckFailedException";
 /// How long the realm's definition is used without asking again.
 const REALM_FRESH: Duration = Duration::from_secs(60);
 /// How long a table of lava's that is not there is not asked for again.

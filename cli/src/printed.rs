@@ -45,7 +45,7 @@ impl Outputs for FolderOutputs {
 
     async fn live(&self, run: &RunKey, attempt: u32, _: Option<&str>) -> Result<Vec<LiveOutput>, StoreError> {
         let (folders, run) = (self.live.clone(), run.clone());
-        apart("what is printed now", move || live_in(&folders, &run, attempt)).await
+        on_blocking_thread("what is printed now", move || live_in(&folders, &run, attempt)).await
     }
 
     async fn names(&self, folder: &str) -> Result<Vec<String>, StoreError> {
@@ -55,7 +55,7 @@ impl Outputs for FolderOutputs {
 
     async fn read(&self, location: &str, from: u64, length: u64) -> Result<Option<Piece>, StoreError> {
         let path = PathBuf::from(location);
-        apart(location, move || match read_file(&path, from, length) {
+        on_blocking_thread(location, move || match read_file(&path, from, length) {
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
             read => read.map(Some),
         })
@@ -64,7 +64,7 @@ impl Outputs for FolderOutputs {
 }
 
 /// Does what reads files apart from the threads that others wait for.
-async fn apart<T: Send + 'static>(
+async fn on_blocking_thread<T: Send + 'static>(
     what: &str,
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T, StoreError> {

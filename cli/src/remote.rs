@@ -6,7 +6,7 @@ use std::time::Duration;
 use pumice_core::ports::{Http, HttpError, HttpRequest, HttpResponse, MAX_RESPONSE};
 use pumice_core::text::{quoted, shown};
 use pumice_host::Web;
-use pumice_service::{Access, Error, ErrorKind, Operation};
+use pumice_service::{Error, ErrorKind, Operation};
 use serde_json::Value;
 
 /// Where the operations are, below a console's URL.
@@ -239,9 +239,9 @@ impl Remote {
 
 /// The message about a write of which it is unknown whether it was carried out.
 const fn doubt(operation: &Operation) -> &'static str {
-    match operation.access {
-        Access::Write => "; whether it was done is not known: look before it is done again",
-        Access::Read => "",
+    match operation.access.changes() {
+        true => "; whether it was done is not known: look before it is done again",
+        false => "",
     }
 }
 

@@ -3,12 +3,14 @@
 //! An entry of a schedule with `nodes: all` starts its job once on each host that is alive. Such a run names its host
 //! ([`Run::host`](crate::run::Run::host)), and no other host starts it.
 
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::Timestamp;
 use crate::duration::Span;
-use crate::ids::{HostId, WorkerName};
+use crate::ids::{HostId, RunKey, WorkerName};
+use crate::ports::StoreError;
 
 /// How often a host writes its heartbeat and looks for runs of its own.
 pub const BEAT: Span = Span::from_secs(10);
@@ -118,6 +120,19 @@ impl Hosts {
         }
         Self::Alive(alive)
     }
+}
+
+/// The hosts of workers, and the runs that are for one of them alone.
+#[async_trait]
+pub trait HostStore: Send + Sync {
+    /// Writes the record of a host over the one that may be there.
+    async fn put_host(&self, host: &Host) -> Result<(), StoreError>;
+    /// The record of a host.
+    async fn host(&self, worker: &WorkerName, id: &HostId) -> Result<Option<Host>, StoreError>;
+    /// All hosts of a worker whose records have not expired, alive or not.
+    async fn hosts(&self, worker: &WorkerName) -> Result<Vec<Host>, StoreError>;
+    /// The runs for a host that have not ended. Runs made within the last seconds may be missing.
+    async fn runs_for(&self, host: &HostId) -> Result<Vec<RunKey>, StoreError>;
 }
 
 #[cfg(test)]

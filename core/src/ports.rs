@@ -4,8 +4,6 @@
 //! reports the outcome.
 
 mod audit;
-mod backfills;
-mod bulk;
 mod catalog;
 mod clock;
 mod databases;
@@ -13,7 +11,6 @@ mod dead_letters;
 mod documents;
 mod due;
 mod failure;
-mod hosts;
 mod http;
 mod mail;
 mod messaging;
@@ -35,8 +32,6 @@ use chrono::NaiveDate;
 use serde_json::Value;
 
 pub use audit::{AuditQuery, AuditStore};
-pub use backfills::BackfillStore;
-pub use bulk::BulkStore;
 pub use catalog::{Catalog, Doc, JobChange, JobUpsert};
 pub use clock::{Clock, Random};
 pub use databases::{Cell, DatabaseError, Databases, NoDatabases, Rows, Session};
@@ -44,7 +39,6 @@ pub use dead_letters::{Buried, DeadLetter, DeadLetterPage, DeadLetters, DeadQueu
 pub use documents::{DocumentChange, DocumentWrite, DocumentsWritten};
 pub use due::{DuePage, DuePlace};
 pub use failure::{StoreError, StoreErrorKind};
-pub use hosts::HostStore;
 pub use http::{Http, HttpError, HttpRequest, HttpResponse, MAX_REDIRECTS, MAX_RESPONSE, NoHttp};
 pub use mail::{Attachment, Composed, Email, Mail, MailError, NoMail};
 pub use messaging::{
@@ -61,8 +55,11 @@ pub use state::{MAX_SECURE_BYTES, StateItem, StateStore, StateType};
 pub use triggers::{TriggerStore, TriggerUpsert};
 pub use workspaces::{TempDir, Workspace, Workspaces};
 
+pub use crate::bulk::BulkStore;
+pub use crate::hosts::HostStore;
+
 use crate::Timestamp;
-use crate::clock::Timetable;
+use crate::clock::{Backfill, Timetable};
 use crate::connection::{ConnectionStore, Secrets};
 use crate::ids::{JobId, RunId, RunKey, WorkerName};
 use crate::message::Message;
@@ -331,6 +328,21 @@ pub trait RunStore: Send + Sync {
 
 fn no_gates(gate: &Gate) -> StoreError {
     StoreError::of(StoreErrorKind::Invalid, format!("this store keeps no permits of {}", gate.words()))
+}
+
+/// Records of backfills. One whose time to expire has passed may be gone, or not.
+#[async_trait]
+pub trait BackfillStore: Send + Sync {
+    /// The record.
+    async fn load_backfill(&self, id: &str) -> Result<Option<Backfill>, StoreError>;
+    /// All of them, the newest first.
+    async fn all_backfills(&self) -> Result<Vec<Backfill>, StoreError>;
+    /// Those that are due by a time, the longest due first.
+    async fn due_backfills(&self, until: Timestamp, limit: usize) -> Result<Vec<Backfill>, StoreError>;
+    /// Writes a record that is not there yet; [`CommitError::Conflict`] when one has its id.
+    async fn create_backfill(&self, backfill: &Backfill) -> Result<(), CommitError>;
+    /// Writes a record on the condition that its `rev` is one more than the stored one.
+    async fn put_backfill(&self, backfill: &Backfill) -> Result<(), CommitError>;
 }
 
 /// How far the schedules of jobs have come.

@@ -1,9 +1,10 @@
 //! Runs jobs of type `cmd`.
 
 use async_trait::async_trait;
-use pumice_core::job_type::{Ended, JobContext, JobError, Leaf, ParametersOf, Template};
+use pumice_core::job_type::{Ended, JobContext, JobError, Leaf, ParametersOf};
 use pumice_core::spec::JobSpec;
-use pumice_job_types::cmd::{self, Bytes};
+use pumice_job_types::cmd;
+use pumice_job_types::command::CommandParameters;
 
 use crate::connections;
 use crate::process::{self, Command};
@@ -23,22 +24,13 @@ impl Leaf for Cmd {
         argv: Vec<String>,
         parameters: ParametersOf<cmd::Cmd>,
     ) -> Result<Ended, JobError> {
-        let connections = parameters.connections.unwrap_or_default();
-        let prepared = connections::prepare(context, &connections).await?;
-        let env = parameters.env.unwrap_or_default().into_iter();
-        let env = env.map(|(name, Template(value))| (name, value.into_text()));
+        let mut parameters = CommandParameters::from(parameters);
+        let named = parameters.connections.take().unwrap_or_default();
+        let prepared = connections::prepare(context, &named).await?;
         let command = Command {
             line: line(context.job)?,
-            payload: None,
             argv,
-            env: env.collect(),
-            own: prepared.environment.clone(),
-            timeout: parameters
-                .timeout
-                .or(context.job.fields.timeout)
-                .unwrap_or(context.settings.cmd_timeout),
-            aws_credentials: parameters.aws_credentials.unwrap_or(false),
-            file_size: parameters.file_size.map(|Bytes(bytes)| bytes),
+            ..Command::of(context, parameters, &prepared, context.settings.cmd_timeout)
         };
         let ended = process::run(context, command).await;
         // The scripts and what they read go after the command.

@@ -1,9 +1,9 @@
 //! Runs jobs of type `exe`.
 
 use async_trait::async_trait;
-use pumice_core::job_type::{Ended, JobContext, JobError, Leaf, ParametersOf, Template};
+use pumice_core::job_type::{Ended, JobContext, JobError, Leaf, ParametersOf};
+use pumice_job_types::command::CommandParameters;
 use pumice_job_types::exe;
-use pumice_job_types::words::Bytes;
 
 use crate::connections;
 use crate::payloads::{self, Limit, Payload};
@@ -31,18 +31,12 @@ impl Leaf for Exe {
         let settings = context.settings;
         let limit = Limit { bytes: settings.exe_max_payload_size, setting: "EXE_MAX_PAYLOAD_SIZE" };
         let payloads = payloads::find(context, key, limit).await?;
-        let prepared = connections::prepare(context, &parameters.connections.unwrap_or_default()).await?;
-        let env = parameters.env.unwrap_or_default().into_iter();
-        let env = env.map(|(name, Template(value))| (name, value.into_text()));
+        let mut parameters = CommandParameters::from(parameters);
+        let named = parameters.connections.take().unwrap_or_default();
+        let prepared = connections::prepare(context, &named).await?;
         let command = Command {
-            line: String::new(),
-            payload: None,
             argv: args.to_vec(),
-            env: env.collect(),
-            own: prepared.environment.clone(),
-            timeout: parameters.timeout.or(context.job.fields.timeout).unwrap_or(settings.exe_timeout),
-            aws_credentials: parameters.aws_credentials.unwrap_or(false),
-            file_size: parameters.file_size.map(|Bytes(bytes)| bytes),
+            ..Command::of(context, parameters, &prepared, settings.exe_timeout)
         };
         let location = payloads::location(context, key)?;
         let ended = process::within_temp(context, run_all(context, payloads, &location, command)).await;

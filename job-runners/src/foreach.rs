@@ -41,13 +41,13 @@ impl Resolver for Foreach {
                 let bytes = buckets::open(context, filename, limit_of_file).await?;
                 let name = PathBuf::from(filename);
                 let reading = move || items::read_from(&name, bytes, form, limit);
-                context.read_apart(filename, items::MAX_TIME, reading).await??
+                context.read_on_pool(filename, items::MAX_TIME, reading).await??
             }
             (_, Some((filename, form))) => {
                 let path = context.directories.work().await?.join(filename);
                 let name = path.display().to_string();
                 let reading = move || items::read(&path, form, limit);
-                context.read_apart(&name, items::MAX_TIME, reading).await??
+                context.read_on_pool(&name, items::MAX_TIME, reading).await??
             }
             (Source::S3list { bucket: Template(bucket), prefix, glob }, None) => {
                 let prefix = prefix.as_ref().map(|Template(prefix)| prefix.as_str()).unwrap_or_default();

@@ -34,7 +34,7 @@ const ENDS: [(&str, Compression); 4] = [
 ];
 
 /// Reads up to `limit` items and one more of a file. It takes as long as the file system takes: see
-/// [`JobContext::read_apart`](pumice_core::job_type::JobContext::read_apart).
+/// [`JobContext::read_on_pool`](pumice_core::job_type::JobContext::read_on_pool).
 pub(crate) fn read(file: &Path, form: Form, limit: usize) -> Result<Vec<Item>, JobError> {
     read_from(file, open(file)?, form, limit)
 }

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::future::{Either, select};
 use pumice_core::duration::Span;
-use pumice_core::job_type::{Ended, JobContext, JobError, Leaf, ParametersOf, Template};
+use pumice_core::job_type::{Ended, JobContext, JobError, Leaf, ParametersOf};
 use pumice_core::payload::bad_member;
 use pumice_core::ports::TempDir;
 use pumice_core::text::{quoted, shown};
+use pumice_job_types::command::CommandParameters;
 use pumice_job_types::pkg::{self, Rendition};
-use pumice_job_types::words::Bytes;
 
 use crate::archive::{self, Bounds, Stop, Unpacked};
 use crate::connections;
@@ -48,19 +48,10 @@ impl Leaf for Pkg {
     ) -> Result<Ended, JobError> {
         let settings = context.settings;
         let packages = find_all(context, &rendition.packages).await?;
-        let prepared = connections::prepare(context, &parameters.connections.unwrap_or_default()).await?;
-        let env = parameters.env.unwrap_or_default().into_iter();
-        let env = env.map(|(name, Template(value))| (name, value.into_text()));
-        let command = Command {
-            line: String::new(),
-            payload: None,
-            argv: Vec::new(),
-            env: env.collect(),
-            own: prepared.environment.clone(),
-            timeout: parameters.timeout.or(context.job.fields.timeout).unwrap_or(settings.pkg_timeout),
-            aws_credentials: parameters.aws_credentials.unwrap_or(false),
-            file_size: parameters.file_size.map(|Bytes(bytes)| bytes),
-        };
+        let mut parameters = CommandParameters::from(parameters);
+        let named = parameters.connections.take().unwrap_or_default();
+        let prepared = connections::prepare(context, &named).await?;
+        let command = Command::of(context, parameters, &prepared, settings.pkg_timeout);
         let ended = process::within_temp(context, run_all(context, packages, &rendition, command)).await;
         // The scripts and what they read go after the packages.
         drop(prepared);
@@ -132,7 +123,7 @@ async fn unpack(
         archive::unpack(bytes, folder.path(), bounds)
     };
     let most = Span::from(limit.get() + LAST_LOOK.get());
-    let working = std::pin::pin!(context.work_apart("unpacking", most, work));
+    let working = std::pin::pin!(context.work_on_pool("unpacking", most, work));
     let unpacked = match select(working, std::pin::pin!(context.cancel.stopped())).await {
         Either::Left((unpacked, _)) => unpacked?,
         Either::Right((_, working)) => {

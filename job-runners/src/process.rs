@@ -9,15 +9,18 @@ use std::process::{ExitStatus, Stdio};
 
 use futures_util::future::{Either, OptionFuture, join, select};
 use pumice_core::duration::Span;
-use pumice_core::job_type::{Ended, JobContext, JobError, Stop};
+use pumice_core::job_type::{Ended, JobContext, JobError, Stop, Template};
 use pumice_core::text::shown;
 use pumice_host::processes::{self, ProcessFamily, Survivors};
+use pumice_job_types::command::CommandParameters;
+use pumice_job_types::words::Bytes;
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
 use serde_json::{Value, json};
 use tokio::process::{Child, ChildStderr, ChildStdout};
 
 use crate::capture::Capture;
+use crate::connections::Prepared;
 
 /// How long a command, and what it started, may go on after it was asked to end, before it is killed.
 const TERM_GRACE: Span = Span::from_secs(5);
@@ -48,6 +51,30 @@ pub(crate) struct Command {
     pub(crate) aws_credentials: bool,
     /// The largest file that it may write, in bytes.
     pub(crate) file_size: Option<u64>,
+}
+
+impl Command {
+    /// A command of a job with these parameters and its connections, which has no words yet. Without a limit of the job's own
+    /// it may run for `timeout`.
+    pub(crate) fn of(
+        context: &JobContext<'_>,
+        parameters: CommandParameters,
+        prepared: &Prepared,
+        timeout: Span,
+    ) -> Self {
+        let env = parameters.env.unwrap_or_default().into_iter();
+        let env = env.map(|(name, Template(value))| (name, value.into_text()));
+        Self {
+            line: String::new(),
+            payload: None,
+            argv: Vec::new(),
+            env: env.collect(),
+            own: prepared.environment.clone(),
+            timeout: parameters.timeout.or(context.job.fields.timeout).unwrap_or(timeout),
+            aws_credentials: parameters.aws_credentials.unwrap_or(false),
+            file_size: parameters.file_size.map(|Bytes(bytes)| bytes),
+        }
+    }
 }
 
 /// The payload that a command comes from.

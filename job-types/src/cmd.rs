@@ -11,9 +11,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::command::{CommandParameters, has_command_parameters};
 use crate::command_line;
 use crate::connections::{LabelledConnections, check_given};
-use crate::words::{self, Rendering};
+use crate::words;
 pub use crate::words::{Bytes, Line, Text};
 
 /// Parameters of a cmd job.
@@ -47,6 +48,8 @@ pub struct Parameters {
     #[serde(default)]
     pub vars: Option<Map<String, Value>>,
 }
+
+has_command_parameters!(Parameters);
 
 /// The job type `cmd`.
 #[derive(Clone, Copy, Debug)]
@@ -103,13 +106,9 @@ impl JobType for Cmd {
 
 /// The command line as a list of words, the arguments behind it, and the environment, with their templates rendered.
 fn render(job: &JobSpec, templates: &Templates) -> Result<Rendered, JobError> {
-    let mut parameters = job.parameters();
-    let given = Rendered { payload: job.fields.payload.clone(), parameters: parameters.clone() };
+    let given = Rendered { payload: job.fields.payload.clone(), parameters: job.parameters() };
     let CommandLine(Line(line)) = given.payload()?;
-    let typed: Parameters = given.parameters()?;
-    let rendering = Rendering::new(templates, typed.jinja, typed.vars);
-    let mut argv = rendering.line("payload", &line)?;
-    argv.extend(rendering.args(typed.args)?);
-    rendering.put_env(typed.env, &mut parameters)?;
-    Ok(Rendered { payload: argv.into(), parameters })
+    let typed = CommandParameters::from(given.parameters::<Parameters>()?);
+    let (words, parameters) = typed.rendered(job, templates, |rendering| rendering.line("payload", &line))?;
+    Ok(Rendered { payload: words.into(), parameters })
 }

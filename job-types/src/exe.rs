@@ -11,9 +11,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::command::{CommandParameters, has_command_parameters};
 use crate::command_line::{self, Timed};
 use crate::connections::{LabelledConnections, check_given};
-use crate::words::{self, Bytes, Line, Rendering, Text};
+use crate::words::{self, Bytes, Line, Text};
 
 /// Parameters of an exe job.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -47,6 +48,8 @@ pub struct Parameters {
     pub vars: Option<Map<String, Value>>,
 }
 
+has_command_parameters!(Parameters);
+
 /// The job type `exe`.
 #[derive(Clone, Copy, Debug)]
 pub struct Exe;
@@ -54,6 +57,7 @@ pub struct Exe;
 impl JobType for Exe {
     const NAME: &'static str = "exe";
     const ABOUT: &'static str = "Runs a file of the payload area, or all of a folder, one after the other.";
+    const KEEPS_OUTPUT_BY_PAYLOAD: bool = true;
     type Payload = CommandLine<Line>;
     type Parameters = Parameters;
 
@@ -95,13 +99,10 @@ impl JobType for Exe {
 }
 
 fn render(job: &JobSpec, templates: &Templates) -> Result<Rendered, JobError> {
-    let mut parameters = job.parameters();
-    let given = Rendered { payload: job.fields.payload.clone(), parameters: parameters.clone() };
+    let given = Rendered { payload: job.fields.payload.clone(), parameters: job.parameters() };
     let CommandLine(Line(line)) = given.payload()?;
-    let typed: Parameters = given.parameters()?;
-    let rendering = Rendering::new(templates, typed.jinja, typed.vars);
-    let mut words = rendering.line_but_first("payload", &line)?;
-    words.extend(rendering.args(typed.args)?);
-    rendering.put_env(typed.env, &mut parameters)?;
+    let typed = CommandParameters::from(given.parameters::<Parameters>()?);
+    let (words, parameters) =
+        typed.rendered(job, templates, |rendering| rendering.line_but_first("payload", &line))?;
     Ok(Rendered { payload: words.into(), parameters })
 }

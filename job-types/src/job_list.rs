@@ -1,6 +1,7 @@
 //! A list of job ids, as payloads give it.
 
 use pumice_core::ids::{BadName, JobId};
+use pumice_core::job_type::PATTERN;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
@@ -70,7 +71,7 @@ impl JobIds {
     }
 }
 
-/// A pattern or a list of patterns, over job ids or keys of objects.
+/// A pattern or a list of patterns, over job ids or keys of objects. Jobs are warned of templates in them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct Globs(pub Vec<String>);
@@ -92,7 +93,8 @@ impl JsonSchema for Globs {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "description": "A pattern, or a list of them: * any text, ? one character, [seq] one of a set.",
-            "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }]
+            "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }],
+            (PATTERN): true
         })
     }
 }

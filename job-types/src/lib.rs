@@ -4,6 +4,7 @@
 pub mod actions;
 pub mod chain;
 pub mod cmd;
+pub mod command;
 mod command_line;
 pub mod connections;
 pub mod dag;

@@ -12,9 +12,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::command::{CommandParameters, has_command_parameters};
 use crate::command_line::{self, Timed};
 use crate::connections::{LabelledConnections, check_given};
-use crate::words::{self, Bytes, Line, Rendering, Text};
+use crate::words::{self, Bytes, Line, Text};
 
 /// Parameters of a pkg job.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -55,6 +56,8 @@ pub struct Parameters {
     pub vars: Option<Map<String, Value>>,
 }
 
+has_command_parameters!(Parameters);
+
 /// The payload: a key or a prefix, or several.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
@@ -93,6 +96,7 @@ pub struct Pkg;
 impl JobType for Pkg {
     const NAME: &'static str = "pkg";
     const ABOUT: &'static str = "Unpacks an archive of the payload area, and runs a file of it.";
+    const KEEPS_OUTPUT_BY_PAYLOAD: bool = true;
     type Payload = Payload;
     type Parameters = Parameters;
 
@@ -146,24 +150,26 @@ impl JobType for Pkg {
 }
 
 fn render(job: &JobSpec, templates: &Templates) -> Result<Rendered, JobError> {
-    let mut parameters = job.parameters();
-    let given = Rendered { payload: job.fields.payload.clone(), parameters: parameters.clone() };
+    let given = Rendered { payload: job.fields.payload.clone(), parameters: job.parameters() };
     let packages = given.payload::<Payload>()?.keys().to_vec();
-    let typed: Parameters = given.parameters()?;
-    let rendering = Rendering::new(templates, typed.jinja, typed.vars);
-    let (name, line) = match (typed.command, typed.main) {
+    let mut typed: Parameters = given.parameters()?;
+    let (name, line) = match (typed.command.take(), typed.main.take()) {
         (Some(_), Some(_)) => return Err(JobError::permanent("both command and main are given")),
         (None, main) => ("parameters.main", main),
         (command, None) => ("parameters.command", command),
     };
-    let mut words = match line {
-        Some(CommandLine(Line(line))) => rendering.line_but_first(name, &line)?.into_iter(),
-        None => Vec::new().into_iter(),
-    };
-    let command = words.next();
-    let args: Vec<String> = words.chain(rendering.args(typed.args)?).collect();
-    rendering.put_env(typed.env, &mut parameters)?;
-    Ok(Rendered { payload: json!(Rendition { packages, command, args }), parameters })
+    let mut has_command = false;
+    let (words, parameters) = CommandParameters::from(typed).rendered(job, templates, |rendering| {
+        let words = match line {
+            Some(CommandLine(Line(line))) => rendering.line_but_first(name, &line)?,
+            None => Vec::new(),
+        };
+        has_command = !words.is_empty();
+        Ok(words)
+    })?;
+    let mut args = words.into_iter();
+    let command = if has_command { args.next() } else { None };
+    Ok(Rendered { payload: json!(Rendition { packages, command, args: args.collect() }), parameters })
 }
 
 #[cfg(test)]

@@ -41,6 +41,7 @@ pub struct Sqlc;
 impl JobType for Sqlc {
     const NAME: &'static str = "sqlc";
     const ABOUT: &'static str = "Gives files of SQL to the client program of a database.";
+    const KEEPS_OUTPUT_BY_PAYLOAD: bool = true;
     /// The keys of files, or of folders that end in `/`.
     type Payload = Texts;
     type Parameters = Parameters;

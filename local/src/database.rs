@@ -90,7 +90,7 @@ pub enum OpenError {
 pub struct Database {
     inner: Arc<Inner>,
     /// Whether records of runs are read on connections of their own.
-    reads_apart: bool,
+    has_record_readers: bool,
 }
 
 struct Inner {
@@ -197,8 +197,8 @@ impl Database {
     /// The same, for people: records of runs are read on connections of their own, so that neither readers nor the engine's
     /// writes wait for each other. Lists, trees and counts are read so in any case.
     #[must_use]
-    pub fn apart(&self) -> Self {
-        Self { inner: self.inner.clone(), reads_apart: true }
+    pub fn with_record_readers(&self) -> Self {
+        Self { inner: self.inner.clone(), has_record_readers: true }
     }
 
     fn on(connection: Connection, path: &Path, folder: &Path, readers: Option<Arc<Readers>>) -> Self {
@@ -213,7 +213,7 @@ impl Database {
             payloads: inside("payloads"),
             folder: folder.to_owned(),
         };
-        Self { inner: Arc::new(inner), reads_apart: false }
+        Self { inner: Arc::new(inner), has_record_readers: false }
     }
 
     /// Checkpoints the write-ahead log as far as no reader needs it.
@@ -356,13 +356,13 @@ impl Database {
         }
     }
 
-    /// Carries out an operation that reads a record: on a connection of its own where [`Database::apart`] says so.
+    /// Carries out an operation that reads a record: on a connection of its own where [`Database::with_record_readers`] says so.
     pub(crate) async fn read_record<T, F>(&self, operation: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, rusqlite::Error> + Send + 'static,
     {
-        if self.reads_apart { self.look(operation).await } else { self.read(operation).await }
+        if self.has_record_readers { self.look(operation).await } else { self.read(operation).await }
     }
 
     /// Carries out a write at the beginning of the transaction in which this process writes next.

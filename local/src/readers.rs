@@ -185,7 +185,7 @@ mod tests {
         });
         spawn_blocking(move || begun.recv().unwrap()).await.unwrap();
         assert_eq!(soon(database.look(count)).await, 0);
-        assert_eq!(soon(database.apart().read_record(count)).await, 0);
+        assert_eq!(soon(database.with_record_readers().read_record(count)).await, 0);
         release.send(()).unwrap();
         writing.await.unwrap().unwrap();
         assert_eq!(soon(database.look(count)).await, 1);

@@ -274,3 +274,33 @@ impl From<rusqlite::Error> for Migration {
         Self::Sqlite(error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The text of every source file of the adapters.
+    fn sources() -> String {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let files = files.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
+        files.map(|path| std::fs::read_to_string(path).unwrap()).collect()
+    }
+
+    #[test]
+    fn rows_of_each_table_that_expire_are_removed() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection).unwrap();
+        let sql = "SELECT tables.name FROM sqlite_schema AS tables, pragma_table_info(tables.name) AS columns
+                   WHERE tables.type = 'table' AND columns.name = 'expires'";
+        let mut statement = connection.prepare(sql).unwrap();
+        let tables: Vec<String> =
+            statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+        assert!(tables.iter().any(|table| table == "audit") && tables.len() >= 5, "{tables:?}");
+        let sources = sources();
+        for table in tables {
+            let removes = sources.contains(&format!("DELETE FROM {table} "));
+            assert!(removes, "rows of {table} expire, and nothing removes them: see removed.rs");
+        }
+    }
+}

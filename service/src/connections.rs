@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use async_trait::async_trait;
-use pumice_core::connection::{self, ConnectionSpec, Connections, OpenedConnection};
+use pumice_core::connection::{ConnectionSpec, Connections, OpenedConnection};
 use pumice_core::filter::{ItemWord, Items};
 use pumice_core::ids::{ConnId, JobId};
 use pumice_core::job_type::Site;
@@ -307,7 +307,7 @@ async fn deleting(
     let jobs = realm.catalog().all_jobs().await.unwrap_or_default();
     let uses = |(job_id, doc)| {
         let job = JobSpec::from_checked(std::sync::Arc::new(doc)).ok()?;
-        connection::named_by(&job).iter().any(|(_, named)| named == id).then_some(job_id)
+        realm.registry().connections_of(&job).iter().any(|(_, named)| named == id).then_some(job_id)
     };
     let users = jobs.into_iter().filter_map(uses).collect();
     Ok(DeletedConnection { conn_id: id.clone(), users, dry_run: request.dry_run })

@@ -36,6 +36,6 @@ pub use calls::{Borrows, Takes};
 pub use expect::{BadExpected, Expected};
 pub use failure::{Error, ErrorKind};
 pub use if_match::{BadIfMatch, Current, IfMatch, tag};
-pub use operations::{APART, Access, LocalCommand, Operation, operations};
+pub use operations::{Access, LocalCommand, Operation, WITHOUT_REALM, operations};
 pub use realm::{Realm, no_such_job};
 pub use time::{Instant, Slot};

@@ -28,6 +28,19 @@ pub enum Access {
     Read,
     /// It changes something, unless it is a dry run.
     Write,
+    /// It changes something, and its response names the runs that it has started.
+    Start,
+}
+
+impl Access {
+    /// Whether an operation changes the realm, unless it is a dry run.
+    #[must_use]
+    pub const fn changes(self) -> bool {
+        match self {
+            Self::Read => false,
+            Self::Write | Self::Start => true,
+        }
+    }
 }
 
 /// Something that people do with a realm.
@@ -150,7 +163,7 @@ pub struct LocalCommand {
 }
 
 /// The commands that have no service function.
-pub const APART: [LocalCommand; 11] = [
+pub const WITHOUT_REALM: [LocalCommand; 11] = [
     LocalCommand {
         command: "run",
         reason: "it is a process that makes a realm of its own, and runs one job in it",
@@ -171,7 +184,7 @@ pub const APART: [LocalCommand; 11] = [
 #[must_use]
 #[expect(clippy::too_many_lines, reason = "a table: one line an operation")]
 pub fn operations() -> Vec<Operation> {
-    use Access::{Read, Write};
+    use Access::{Read, Start, Write};
     vec![
         Operation::taking("apply", Write, specs::apply),
         Operation::taking("plan", Read, specs::plan),
@@ -196,7 +209,7 @@ pub fn operations() -> Vec<Operation> {
         Operation::new("dead show", Read, dead::show),
         Operation::new("dead redrive", Write, dead::redrive),
         Operation::new("dead drop", Write, dead::discard),
-        Operation::new("dispatch", Write, dispatch::dispatch),
+        Operation::new("dispatch", Start, dispatch::dispatch),
         Operation::new("runs list", Read, runs::list),
         Operation::new("doctor", Read, doctor::doctor),
         Operation::new("failures", Read, runs::failures),
@@ -208,7 +221,7 @@ pub fn operations() -> Vec<Operation> {
         Operation::new("runs output --from", Read, runs::read_output),
         Operation::new("runs cancel", Write, runs::cancel),
         Operation::new("runs cancel --where", Write, runs::cancel_many),
-        Operation::new("runs retry", Write, runs::retry),
+        Operation::new("runs retry", Start, runs::retry),
         Operation::new("runs retry --where", Write, runs::retry_many),
         Operation::new("runs delete", Write, runs::delete_many),
         Operation::new("runs bulk list", Read, runs::list_bulk),
@@ -219,7 +232,7 @@ pub fn operations() -> Vec<Operation> {
         Operation::new("schedules next", Read, schedules::next),
         Operation::new("schedules pause", Write, schedules::pause),
         Operation::new("schedules resume", Write, schedules::resume),
-        Operation::new("schedules run", Write, schedules::run),
+        Operation::new("schedules run", Start, schedules::run),
         Operation::new("schedules backfill", Write, schedules::begin),
         Operation::new("schedules backfills list", Read, schedules::list_all),
         Operation::new("schedules backfills show", Read, schedules::show),

@@ -9,7 +9,7 @@ use pumice_core::problem::did_you_mean;
 use pumice_core::request::{DispatchRequest, When};
 use pumice_core::spec::take_mark;
 use pumice_core::text::quoted;
-use pumice_core::trigger::{MAX_KEY_BYTES, ObjectEvent, TriggeredStart, Verdict, assess};
+use pumice_core::trigger::{MAX_KEY_BYTES, ObjectEvent, TriggerVerdict, TriggeredStart, assess};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -382,14 +382,14 @@ async fn event_of(realm: &dyn Realm, request: &TestTriggers) -> Result<(ObjectEv
 async fn tested_trigger(
     realm: &dyn Realm,
     trigger_id: String,
-    verdict: Verdict,
+    verdict: TriggerVerdict,
 ) -> Result<TestedTrigger, Error> {
     let mut tested =
         TestedTrigger { trigger_id, fits: false, reasons: Vec::new(), error: None, requests: Vec::new() };
     match verdict {
-        Verdict::Unfit(reasons) => tested.reasons = reasons,
-        Verdict::Failed(error) => tested.error = Some(error),
-        Verdict::Fits(_, starts) => {
+        TriggerVerdict::Unfit(reasons) => tested.reasons = reasons,
+        TriggerVerdict::Failed(error) => tested.error = Some(error),
+        TriggerVerdict::Fits(_, starts) => {
             tested.fits = true;
             for start in starts {
                 tested.requests.push(tested_request(realm, start).await?);

@@ -1,5 +1,6 @@
 //! Databases that jobs reach: PostgreSQL and Redshift, MySQL and MariaDB by sqlx, SQLite by rusqlite.
 
+mod give_rows;
 mod mysql;
 mod postgres;
 mod show;

@@ -11,6 +11,7 @@ use sqlx::{
     TypeInfo, ValueRef,
 };
 
+use crate::give_rows::give_rows;
 use crate::{first_word, may_have_columns, of_connecting, of_driver, show};
 
 /// The number of an error in the syntax, and of a login that is refused (MySQL, Server Error Message Reference).
@@ -111,33 +112,7 @@ impl Session for Mysql {
         if !self.commits && may_set_autocommit(sql) {
             self.known = None;
         }
-        let (mut has_columns, mut is_within) = (false, false);
-        let mut stream = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_many(&mut self.connection);
-        while let Some(given) = stream.try_next().await.map_err(|error| of(&error, sql))? {
-            let Either::Right(row) = given else {
-                // Rows after the end of a result are those of another.
-                is_within = false;
-                continue;
-            };
-            if !is_within {
-                let names = row.columns().iter().map(|column| column.name().to_owned()).collect();
-                rows.columns(names).map_err(DatabaseError::passing)?;
-                (has_columns, is_within) = (true, true);
-            }
-            let row = (0..row.len()).map(|index| cell(&row, index)).collect::<Result<_, _>>()?;
-            rows.row(row).map_err(DatabaseError::passing)?;
-        }
-        drop(stream);
-        if !has_columns
-            && may_have_columns(sql)
-            // It has been carried out: what cannot be prepared, as several statements, has no columns to name.
-            && let Ok(statement) = self.connection.prepare(AssertSqlSafe(sql.to_owned()).into_sql_str()).await
-            && !statement.columns().is_empty()
-        {
-            let names = statement.columns().iter().map(|column| column.name().to_owned()).collect();
-            rows.columns(names).map_err(DatabaseError::passing)?;
-        }
-        Ok(())
+        give_rows!(self.connection, sql, rows, |error| of(&error, sql), cells)
     }
 
     fn transact(&mut self) {
@@ -160,6 +135,10 @@ impl Session for Mysql {
     async fn close(self: Box<Self>) {
         let _ = self.connection.close().await;
     }
+}
+
+fn cells(row: &MySqlRow) -> Result<Vec<Cell>, DatabaseError> {
+    (0..row.len()).map(|index| cell(row, index)).collect()
 }
 
 fn cell(row: &MySqlRow, index: usize) -> Result<Cell, DatabaseError> {

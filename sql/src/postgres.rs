@@ -13,6 +13,7 @@ use sqlx::{
     TypeInfo, ValueRef,
 };
 
+use crate::give_rows::give_rows;
 use crate::{begins, first_word, may_have_columns, of_connecting, of_driver, show};
 
 /// The state of an error in the syntax (PostgreSQL, Error Codes).
@@ -114,32 +115,7 @@ impl Session for Postgres {
             self.is_open = !may_end(sql, self.is_redshift);
         }
         self.is_begun = begins(sql) || self.is_begun && !may_end(sql, self.is_redshift);
-        let (mut has_columns, mut is_within) = (false, false);
-        let mut stream = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_many(&mut self.connection);
-        while let Some(given) = stream.try_next().await.map_err(|error| of(&error))? {
-            let Either::Right(row) = given else {
-                // Rows after the end of a result are those of another.
-                is_within = false;
-                continue;
-            };
-            if !is_within {
-                let names = row.columns().iter().map(|column| column.name().to_owned()).collect();
-                rows.columns(names).map_err(DatabaseError::passing)?;
-                (has_columns, is_within) = (true, true);
-            }
-            rows.row(cells(&row)?).map_err(DatabaseError::passing)?;
-        }
-        drop(stream);
-        if !has_columns
-            && may_have_columns(sql)
-            // It has been carried out: what cannot be prepared, as several statements, has no columns to name.
-            && let Ok(statement) = self.connection.prepare(AssertSqlSafe(sql.to_owned()).into_sql_str()).await
-            && !statement.columns().is_empty()
-        {
-            let names = statement.columns().iter().map(|column| column.name().to_owned()).collect();
-            rows.columns(names).map_err(DatabaseError::passing)?;
-        }
-        Ok(())
+        give_rows!(self.connection, sql, rows, |error| of(&error), cells)
     }
 
     fn transact(&mut self) {

@@ -2,6 +2,7 @@
 
 pub mod cloudformation;
 pub mod conformance;
+pub mod folder;
 pub mod memory;
 pub mod prng;
 pub mod sim;

@@ -29,6 +29,19 @@ struct Written {
     values: HashMap<String, AttributeValue>,
 }
 
+/// The update of a record: alone and within a transaction it has builders of two types.
+macro_rules! filled_in {
+    ($update:expr, $table:expr, $run:expr, $written:expr) => {
+        $update
+            .table_name($table)
+            .set_key(Some(run_key(&$run.key)))
+            .update_expression($written.update)
+            .condition_expression($written.condition)
+            .set_expression_attribute_names(Some($written.names))
+            .set_expression_attribute_values(Some($written.values))
+    };
+}
+
 impl Written {
     /// The update that makes a record what it is to be. `lazy` leaves the index on what is due as it
     /// is, on the condition that it is not later than it should be.
@@ -93,15 +106,7 @@ impl Store {
 
     async fn try_update(&self, run: &Run, written: Written) -> Result<Tried, CommitError> {
         let table = self.names.runs();
-        let request = self
-            .client
-            .update_item()
-            .table_name(&table)
-            .set_key(Some(run_key(&run.key)))
-            .update_expression(written.update)
-            .condition_expression(written.condition)
-            .set_expression_attribute_names(Some(written.names))
-            .set_expression_attribute_values(Some(written.values))
+        let request = filled_in!(self.client.update_item(), &table, run, written)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         match request.send().await {
             Ok(_) => Ok(Tried::Written),
@@ -199,13 +204,7 @@ impl Store {
     ) -> Result<Transacted, CommitError> {
         let table = self.names.runs();
         let written = Written::new(run, item.clone(), false);
-        let update = Update::builder()
-            .table_name(&table)
-            .set_key(Some(run_key(&run.key)))
-            .update_expression(written.update)
-            .condition_expression(written.condition)
-            .set_expression_attribute_names(Some(written.names))
-            .set_expression_attribute_values(Some(written.values))
+        let update = filled_in!(Update::builder(), &table, run, written)
             .build()
             .map_err(|error| StoreError::new(error.to_string()))?;
         let update = TransactWriteItem::builder().update(update).build();

@@ -76,7 +76,7 @@ impl Store {
     }
 
     /// Which parts of a record are elsewhere.
-    pub(super) fn apart(item: &Item) -> Vec<Offloaded> {
+    pub(super) fn offloaded(item: &Item) -> Vec<Offloaded> {
         let places = LARGE.iter().filter_map(|(part, _, place)| Some((*part, text_of(item, place)?)));
         places
             .map(|(part, place)| Offloaded { part, place: place.to_owned(), gone: false, unsigned: false })
@@ -86,13 +86,15 @@ impl Store {
     /// Puts offloaded values back into a record. A missing one is logged, and fails only a caller
     /// that needs it.
     pub(super) async fn restore(&self, run_id: &str, item: &mut Item) -> Result<Vec<Offloaded>, StoreError> {
-        let mut all = Self::apart(item);
-        for apart in &mut all {
-            let Some((_, name, _)) = LARGE.iter().find(|(part, ..)| *part == apart.part) else { continue };
-            let location = &apart.place;
+        let mut all = Self::offloaded(item);
+        for offloaded in &mut all {
+            let Some((_, name, _)) = LARGE.iter().find(|(part, ..)| *part == offloaded.part) else {
+                continue;
+            };
+            let location = &offloaded.place;
             let Some(text) = self.get_apart(location).await? else {
-                tracing::warn!(run_id, location, "the {} of a run is gone", apart.part);
-                apart.gone = true;
+                tracing::warn!(run_id, location, "the {} of a run is gone", offloaded.part);
+                offloaded.gone = true;
                 continue;
             };
             let value = serde_json::from_str(&text).map_err(|error| unreadable(location, &error))?;

@@ -62,13 +62,13 @@ impl Store {
     /// A record with all its parts.
     async fn whole(&self, mut item: Item) -> Result<Run, StoreError> {
         let run_id = text_of(&item, "run_id").unwrap_or_default().to_owned();
-        let apart = self.restore(&run_id, &mut item).await?;
-        Ok(Run { apart, ..read_run(&item)? })
+        let offloaded = self.restore(&run_id, &mut item).await?;
+        Ok(Run { offloaded, ..read_run(&item)? })
     }
 
     /// A record to be looked at: without the parts that are kept elsewhere.
     fn light(item: &Item) -> Result<Run, StoreError> {
-        Ok(Run { apart: Self::apart(item), ..read_run(item)? })
+        Ok(Run { offloaded: Self::offloaded(item), ..read_run(item)? })
     }
 
     /// The records with these keys that exist, in this order, to be looked at. One that cannot be read
@@ -139,7 +139,7 @@ impl Store {
         let spec = match spec {
             PinnedSpec::Found(spec) => spec,
             PinnedSpec::Missing(offloaded) => {
-                run.apart.push(offloaded);
+                run.offloaded.push(offloaded);
                 RunSpec::of_job(Arc::default())
             }
         };

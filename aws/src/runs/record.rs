@@ -162,7 +162,7 @@ pub(super) fn run_item(run: &Run) -> Result<Item, StoreError> {
     fields.remove("key");
     fields.remove("run_id");
     // Where its parts are has attributes of its own.
-    fields.remove("apart");
+    fields.remove("offloaded");
     fields.remove("expires");
     if let Some(due) = fields.remove("due_at") {
         fields.insert("due".to_owned(), due);
@@ -435,7 +435,7 @@ mod tests {
             duties: Some(Duties { actions: None, done: 0, wake_parent: true }),
             rendered: Some(Rendered { payload: json!(1), parameters: Map::new() }),
             result: json!(1),
-            apart: Vec::new(),
+            offloaded: Vec::new(),
             reason: Some("r".to_owned()),
             host: Some(HostId::new("h-1").unwrap()),
             hostname: Some("h".to_owned()),

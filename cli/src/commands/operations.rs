@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use clap::CommandFactory;
 use pumice_console::{SCREENS, WITHOUT_SCREEN};
-use pumice_service::{APART, Access, operations};
+use pumice_service::{WITHOUT_REALM, operations};
 
 use crate::args::Cli;
 
@@ -35,7 +35,7 @@ fn command_has_its_service_function_or_a_reason() {
     let mut found = BTreeSet::new();
     commands(&Cli::command(), "", &mut found);
     let operations: BTreeSet<String> = operations().iter().map(|one| one.command.to_owned()).collect();
-    let mut apart: BTreeSet<String> = APART.iter().map(|one| one.command.to_owned()).collect();
+    let mut apart: BTreeSet<String> = WITHOUT_REALM.iter().map(|one| one.command.to_owned()).collect();
     if cfg!(not(feature = "aws")) {
         apart.remove("worker");
     }
@@ -50,10 +50,13 @@ fn command_has_its_page_in_the_console_or_a_reason() {
     commands(&Cli::command(), "", &mut found);
     let shown = SCREENS.iter().map(|screen| screen.command);
     let without = WITHOUT_SCREEN.iter().map(|(command, _)| *command);
-    let apart = APART.iter().map(|one| one.command);
+    let apart = WITHOUT_REALM.iter().map(|one| one.command);
     let listed: BTreeSet<&str> = shown.chain(without).chain(apart).collect();
     let missing: Vec<&String> = found.iter().filter(|command| !listed.contains(command.as_str())).collect();
-    assert!(missing.is_empty(), "these are neither in SCREENS, WITHOUT_SCREEN nor APART: {missing:?}");
+    assert!(
+        missing.is_empty(),
+        "these are neither in SCREENS, WITHOUT_SCREEN nor WITHOUT_REALM: {missing:?}"
+    );
 }
 
 /// The command of some words.
@@ -90,10 +93,10 @@ const WITHOUT_DRY_RUN: [(&str, &str); 5] = [
 
 #[test]
 fn every_change_can_be_tried_or_has_a_reason() {
-    let writes = operations().into_iter().filter(|one| one.access == Access::Write).map(|one| one.command);
+    let writes = operations().into_iter().filter(|one| one.access.changes()).map(|one| one.command);
     // Some of what asks nothing of a realm only prints.
     let prints = ["dag generate", "dag table", "template", "schema", "completions"];
-    let apart = APART.iter().map(|one| one.command).filter(|words| !prints.contains(words));
+    let apart = WITHOUT_REALM.iter().map(|one| one.command).filter(|words| !prints.contains(words));
     let apart = apart.filter(|words| cfg!(feature = "aws") || *words != "worker");
     let without: BTreeSet<&str> = writes.chain(apart).filter(|words| !has_option(words, "dry-run")).collect();
     let reasons = WITHOUT_DRY_RUN.iter().map(|(words, _)| *words);

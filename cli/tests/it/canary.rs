@@ -165,6 +165,22 @@ fn specs() -> Value {
     Value::from([documents(), jobs, jobs_of_payloads()].concat())
 }
 
+#[test]
+fn canary_goes_through_every_job_type_and_action() {
+    let registry = pumice_job_types::registry().expect("a registry");
+    let (specs, actions) = (specs(), actions());
+    let names = |list: &Value, field: &str| -> BTreeSet<String> {
+        let named = list.as_array().into_iter().flatten();
+        named.filter_map(|one| one[field].as_str().map(str::to_owned)).collect()
+    };
+    let run = |one: &&Value| one["job_id"].as_str().is_some_and(|id| JOBS.contains(&id));
+    let run = Value::from(specs.as_array().into_iter().flatten().filter(run).cloned().collect::<Vec<_>>());
+    let types = registry.job_types().map(|one| one.name().to_owned()).collect();
+    assert_eq!(names(&run, "type"), types, "a job of each type must be in `specs` and `JOBS`");
+    let kinds = registry.actions().map(|one| one.name().to_owned()).collect();
+    assert_eq!(names(&actions, "action"), kinds, "an action of each kind must be in `actions`");
+}
+
 const JOBS: [&str; 17] = [
     "fails", "works", "nofile", "logs", "chain", "chained", "dag", "each", "starts", "prints", "exe", "pkg",
     "http", "lambda", "sqli", "sql", "sqlc",

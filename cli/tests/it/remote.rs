@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::process::Stdio;
 
-use pumice_service::{APART, operations};
+use pumice_service::{WITHOUT_REALM, operations};
 use serde_json::{Value, json};
 
 use crate::pumice::{Printed, Pumice, Server, shell};
@@ -421,7 +421,7 @@ fn command_that_no_console_has_says_what_there_is_instead() {
         assert!(refused.err.contains("error: --") && refused.out.is_empty(), "{arguments:?}: {refused:?}");
     }
     // Every command without an operation is among them, or has no need of a realm.
-    let apart: BTreeSet<&str> = APART.iter().map(|one| one.command).collect();
+    let apart: BTreeSet<&str> = WITHOUT_REALM.iter().map(|one| one.command).collect();
     let others = ["worker", "dag generate", "dag table"];
     let named = ["run", "serve", "console", "backup", "restore", "template", "schema", "completions"];
     assert_eq!(named.into_iter().chain(others).collect::<BTreeSet<_>>(), apart);

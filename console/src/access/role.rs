@@ -48,11 +48,9 @@ impl Role {
             (Access::Read, _) => Self::Viewer,
             // Deleted data is gone for good; an act that is resumed may be one that deletes.
             _ if matches!(operation.command, "runs delete" | "runs bulk resume") => Self::Editor,
-            (Access::Write, Some("dispatch" | "runs" | "schedules" | "workers" | "maintenance")) => {
-                Self::Operator
-            }
+            (_, Some("dispatch" | "runs" | "schedules" | "workers" | "maintenance")) => Self::Operator,
             _ if matches!(operation.command, "jobs pause" | "jobs resume") => Self::Operator,
-            (Access::Write, _) => Self::Editor,
+            (Access::Write | Access::Start, _) => Self::Editor,
         }
     }
 }

@@ -341,3 +341,20 @@ pub(crate) fn fault(app: &Arc<App>, caller: Option<Caller>, fault: &Fault) -> Re
         Err(_) => html(StatusCode::INTERNAL_SERVER_ERROR, "the page cannot be made".to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_file_of_templates_is_read() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/templates");
+        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+        let files: BTreeSet<String> = files.map(|name| name.into_string().unwrap()).collect();
+        let read: BTreeSet<String> = TEMPLATES.iter().map(|(name, _)| (*name).to_owned()).collect();
+        assert_eq!(read, files, "`TEMPLATES` (console/src/pages/render.rs) and console/templates");
+        assert_eq!(templates().templates().count(), TEMPLATES.len());
+    }
+}

@@ -7,8 +7,7 @@ use pumice_service::{Access, Operation, operations};
 use serde_json::{Value, json};
 
 use crate::client::{EDITOR, Server, VIEWER};
-use crate::fixtures::run_id;
-use crate::folder::Folder;
+use crate::fixtures::{lively, run_id};
 
 /// Whether an operation only looks: one that tests a connection reaches out of the realm.
 fn looks(operation: &Operation) -> bool {
@@ -22,7 +21,7 @@ fn path_of(command: &str) -> String {
 
 #[tokio::test]
 async fn operation_that_looks_answers_by_its_schema() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     let failed = run_id(5).to_string();
     let mut tried = BTreeSet::new();
     for (command, query) in [
@@ -86,7 +85,7 @@ async fn operation_that_looks_answers_by_its_schema() {
 
 #[tokio::test]
 async fn every_operation_has_its_endpoint_and_its_description() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     let document = server.get_as(VIEWER, "/api/v1/openapi.json").await.json();
     assert_eq!(document["openapi"], "3.1.0");
     let paths = document["paths"].as_object().unwrap();
@@ -124,7 +123,7 @@ async fn every_operation_has_its_endpoint_and_its_description() {
 
 #[tokio::test]
 async fn request_that_is_tried_changes_nothing() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     let apply = json!({ "specs": { "documents": [{ "document": {
         "job_id": "new", "type": "cmd", "worker": "core", "enabled": true, "payload": "true" } }] } });
     // Every viewer may try.
@@ -179,7 +178,7 @@ async fn request_that_is_tried_changes_nothing() {
 
 #[tokio::test]
 async fn request_sent_again_with_its_key_makes_one_run() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     let bearer = format!("Bearer {EDITOR}");
     let headers = [
         ("authorization", bearer.as_str()),
@@ -236,7 +235,7 @@ async fn request_sent_again_with_its_key_makes_one_run() {
 
 #[tokio::test]
 async fn status_says_whether_all_was_done() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     let (ended, open) = (run_id(4).to_string(), run_id(0).to_string());
     let job = |id: &str| json!({ "job_id": id });
     for (path, body, status) in [
@@ -257,7 +256,7 @@ async fn status_says_whether_all_was_done() {
 
 #[tokio::test]
 async fn header_that_is_there_twice_is_refused() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     let bearer = format!("Bearer {EDITOR}");
     let body = json!({ "requests": [{ "job_id": "nightly" }] }).to_string();
     for twice in [
@@ -275,7 +274,7 @@ async fn header_that_is_there_twice_is_refused() {
 /// A value that would be dropped or rounded is refused, as by every other reader.
 #[tokio::test]
 async fn body_with_doubled_keys_or_numbers_beyond_64_bits_is_refused() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     let bearer = format!("Bearer {EDITOR}");
     let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
     for (path, body, why) in [
@@ -299,7 +298,7 @@ async fn body_with_doubled_keys_or_numbers_beyond_64_bits_is_refused() {
 
 #[tokio::test]
 async fn problem_says_what_is_wrong_and_whose_fault_it_is() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     for (method, path, body, status, kind) in [
         ("GET", "/api/v1/jobs/show?job=nightli", "", 404, json!("not_found")),
         ("GET", "/api/v1/jobs/show", "", 400, json!("invalid")),
@@ -342,7 +341,7 @@ async fn problem_says_what_is_wrong_and_whose_fault_it_is() {
 
 #[tokio::test]
 async fn secret_does_not_leave_by_the_api() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     pumice_core::secret::remember("api-canary-4711");
     let put = json!({ "id": "leak", "value": "has api-canary-4711 in it" });
     assert_eq!(server.api(EDITOR, "/api/v1/state/put", &put).await.status, 200);

@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use pumice_console::{Bounds, Console, Settings, StartError};
+use pumice_testing::folder::Folder;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::client::{EDITOR, OPERATOR, Server, VIEWER, encoded, parse, session_of, settings};
-use crate::fixtures::{SCRIPT, run_id};
-use crate::folder::Folder;
+use crate::fixtures::{SCRIPT, lively, run_id};
 
 async fn bind(settings: Settings) -> Result<Console, StartError> {
     Console::bind(std::sync::Arc::new(Folder::new().await), settings).await
@@ -37,7 +37,7 @@ async fn address_that_others_reach_needs_a_login_and_a_name() {
 
 #[tokio::test]
 async fn page_whose_name_points_here_reads_nothing() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     let session = server.session(VIEWER).await;
     let cookie = format!("{}={session}", server.cookie());
     for path in
@@ -54,7 +54,7 @@ async fn page_whose_name_points_here_reads_nothing() {
 
 #[tokio::test]
 async fn write_of_another_site_changes_nothing() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     let session = server.session(EDITOR).await;
     let cookie = format!("{}={session}", server.cookie());
     let own = format!("http://{}", server.host());
@@ -84,7 +84,7 @@ async fn write_of_another_site_changes_nothing() {
 
 #[tokio::test]
 async fn login_link_works_once_and_its_token_nowhere_else() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     let link = server.links.lock().unwrap()[0].clone();
     let path = link.strip_prefix(&format!("http://{}", server.host())).unwrap().to_owned();
     let token = path.strip_prefix("/login?token=").unwrap().to_owned();
@@ -114,7 +114,7 @@ async fn login_link_works_once_and_its_token_nowhere_else() {
 
 #[tokio::test]
 async fn caller_without_a_login_sees_nothing() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     for path in ["/", "/runs", "/run?id=latest", "/job?id=nightly", "/state", "/taste", "/nothing"] {
         let answer = server.send("GET", path, &[], "").await;
         assert_eq!(answer.status, 303, "{path}");
@@ -135,7 +135,7 @@ async fn caller_without_a_login_sees_nothing() {
 
 #[tokio::test]
 async fn way_after_the_login_leads_nowhere_else() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     for (next, location) in [
         ("/runs?job=a%2Fb", "/runs?job=a%2Fb"),
         ("//evil.example", "/"),
@@ -156,7 +156,7 @@ type Act<'a> = (&'a str, &'a [(&'a str, &'a str)], bool);
 
 #[tokio::test]
 async fn role_that_is_not_enough_is_refused_by_each_act() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     let viewer = server.session(VIEWER).await;
     let operator = server.session(OPERATOR).await;
     let id = run_id(1).to_string();
@@ -226,7 +226,7 @@ async fn role_that_is_not_enough_is_refused_by_each_act() {
 
 #[tokio::test]
 async fn read_only_console_changes_nothing_for_anyone() {
-    let server = Server::with(Folder::lively().await, Settings { is_read_only: true, ..settings() }).await;
+    let server = Server::with(lively().await, Settings { is_read_only: true, ..settings() }).await;
     let session = server.session(EDITOR).await;
     assert_eq!(server.post_as(&session, "/job/run", &[("id", "nightly")]).await.status, 403);
     assert_eq!(server.post_as(&session, "/state/delete", &[("id", "seen/at")]).await.status, 403);
@@ -238,7 +238,7 @@ async fn read_only_console_changes_nothing_for_anyone() {
 
 #[tokio::test]
 async fn path_that_climbs_finds_nothing() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     for path in [
         "/assets/../Cargo.toml",
         "/assets/..%2f..%2fCargo.toml",
@@ -268,7 +268,7 @@ async fn path_that_climbs_finds_nothing() {
 
 #[tokio::test]
 async fn text_of_a_job_is_text_on_every_page() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     let complete = run_id(4).to_string();
     server.realm.print(&format!("/out/{complete}/stdout"), &format!("{SCRIPT}\nfixture-canary-5150\n"));
     pumice_core::secret::remember("fixture-canary-5150");
@@ -304,7 +304,7 @@ async fn text_of_a_job_is_text_on_every_page() {
 
 #[tokio::test]
 async fn every_answer_has_the_headers_that_hold_scripts_off() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     let host = [("host", "evil.example")];
     for answer in [
         server.get("/").await,
@@ -350,7 +350,7 @@ async fn every_answer_has_the_headers_that_hold_scripts_off() {
 
 #[tokio::test]
 async fn request_that_is_too_large_is_refused() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     let bearer = format!("Bearer {EDITOR}");
     let token = ("authorization", bearer.as_str());
     let long = format!("/runs?job={}", "x".repeat(5_000));
@@ -382,7 +382,7 @@ async fn request_that_is_too_large_is_refused() {
 
 #[tokio::test]
 async fn list_that_would_fill_the_memory_is_refused() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     for limit in ["1001", "99999999", "18446744073709551615", "0"] {
         let answer = server.get_as(VIEWER, &format!("/api/v1/runs/list?limit={limit}")).await;
         assert!(answer.status == 400 && answer.body.contains("is not from 1 to 1000"), "{limit}: {answer:?}");
@@ -392,8 +392,8 @@ async fn list_that_would_fill_the_memory_is_refused() {
 
 #[tokio::test]
 async fn consoles_of_one_host_have_sessions_of_their_own() {
-    let one = Server::start(Folder::lively().await).await;
-    let other = Server::start(Folder::lively().await).await;
+    let one = Server::start(lively().await).await;
+    let other = Server::start(lively().await).await;
     let (first, second) = (one.session(VIEWER).await, other.session(VIEWER).await);
     // A browser sends the cookies of both ports to each.
     let cookies = format!("{}={first}; {}={second}", one.cookie(), other.cookie());
@@ -405,7 +405,7 @@ async fn consoles_of_one_host_have_sessions_of_their_own() {
 
 #[tokio::test]
 async fn head_of_a_page_does_not_use_up_its_notice() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     let session = server.session(OPERATOR).await;
     let cookie = format!("{}={session}", server.cookie());
     server.post_as(&session, "/runs/cancel", &[]).await;

@@ -1,10 +1,10 @@
 //! Entries of the audit about acts at the console, and whether the realm works.
 
+use pumice_testing::folder::Folder;
 use serde_json::{Value, json};
 
 use crate::client::{EDITOR, OPERATOR, Server, VIEWER};
-use crate::fixtures::SCRIPT;
-use crate::folder::Folder;
+use crate::fixtures::{SCRIPT, lively};
 
 /// The entries of an act, the newest first, with all that they have.
 async fn entries(server: &Server, act: &str) -> Vec<Value> {
@@ -16,7 +16,7 @@ async fn entries(server: &Server, act: &str) -> Vec<Value> {
 
 #[tokio::test]
 async fn act_has_the_name_of_the_login_and_the_way_it_came() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     let put = json!({ "id": "x", "value": 1 });
     assert_eq!(server.api(EDITOR, "/api/v1/state/put", &put).await.status, 200);
     // A request that is refused for its role never reaches the realm, and is in the audit.
@@ -47,7 +47,7 @@ async fn act_has_the_name_of_the_login_and_the_way_it_came() {
 
 #[tokio::test]
 async fn page_of_the_audit_lists_entries_and_shows_each_as_text() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     let put = json!({ "id": "x", "value": SCRIPT });
     assert_eq!(server.api(EDITOR, "/api/v1/state/put", &put).await.status, 200);
     let page = server.get_as(VIEWER, "/audit").await;

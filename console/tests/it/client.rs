@@ -6,11 +6,10 @@ use std::sync::{Arc, Mutex};
 
 use pumice_console::{Bounds, Console, Role, Settings, Token};
 use pumice_service::Realm;
+use pumice_testing::folder::Folder;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
-
-use crate::folder::Folder;
 
 /// The tokens of the tests.
 pub(crate) const VIEWER: &str = "viewer-token-0123456789";

@@ -1,9 +1,10 @@
 //! Figures and commands of pages say what is so.
 
+use pumice_testing::folder::Folder;
 use serde_json::{Value, json};
 
 use crate::client::{EDITOR, OPERATOR, Server, encoded};
-use crate::folder::Folder;
+use crate::fixtures::lively;
 
 async fn apply(server: &Server, jobs: &[Value]) {
     let documents: Vec<Value> = jobs.iter().map(|job| json!({ "document": job })).collect();
@@ -88,7 +89,7 @@ async fn changes_of_the_clock_are_all_shown_or_counted() {
 
 #[tokio::test]
 async fn time_of_a_filter_gets_the_offset_of_the_page() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     let session = format!("{}={}", server.cookie(), server.session(EDITOR).await);
     let filter = "since:2026-11-29T13:30";
     for (zone, written) in [
@@ -120,7 +121,7 @@ async fn time_of_a_filter_gets_the_offset_of_the_page() {
 
 #[tokio::test]
 async fn query_that_says_two_things_is_refused() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     for (path, status) in [
         ("/runs?job=slow&job=nightly", 400),
         ("/jobs?pattern=a&pattern=b", 400),

@@ -11,9 +11,8 @@ use pumice_core::run::{NewRun, Run, Status};
 use pumice_core::spec::RunSpec;
 use pumice_service::specs::{Apply, apply};
 use pumice_service::{Realm, connections, secrets, state};
+use pumice_testing::folder::Folder;
 use serde_json::{Value, json};
-
-use crate::folder::Folder;
 
 /// A text that runs as a script wherever it is not escaped.
 pub(crate) const SCRIPT: &str = "</script><img src=x onerror=alert(1)>'\"&{{ 7*7 }}";
@@ -42,6 +41,13 @@ fn job(id: &str, more: Value) -> Value {
     let mut job = json!({ "job_id": id, "type": "cmd", "worker": "core", "enabled": true, "payload": "echo hello", "description": SCRIPT });
     job.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     job
+}
+
+/// A realm with jobs of many kinds, and runs of each status with texts that attack.
+pub(crate) async fn lively() -> Folder {
+    let folder = Folder::new().await;
+    fill(&folder).await;
+    folder
 }
 
 /// Fills a realm.

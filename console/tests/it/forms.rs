@@ -3,13 +3,12 @@
 use serde_json::json;
 
 use crate::client::{EDITOR, OPERATOR, Server, VIEWER, encoded};
-use crate::fixtures::run_id;
-use crate::folder::Folder;
+use crate::fixtures::{lively, run_id};
 use crate::pages::values;
 
 #[tokio::test]
 async fn command_of_a_form_has_the_values_of_its_fields() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     let session = server.session(EDITOR).await;
     let form = [
         ("id", "nightly"),
@@ -56,7 +55,7 @@ async fn command_of_a_form_has_the_values_of_its_fields() {
 
 #[tokio::test]
 async fn form_that_is_refused_keeps_its_fields_and_says_why() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     let session = server.session(OPERATOR).await;
     for (globals, params, delay, why) in [
         ("day good", "", "", "globals: &quot;day good&quot;: expected NAME=VALUE"),
@@ -101,7 +100,7 @@ async fn form_that_is_refused_keeps_its_fields_and_says_why() {
 
 #[tokio::test]
 async fn lists_of_jobs_and_schedules_take_the_terms_of_filters() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     let session = server.session(VIEWER).await;
     for (path, terms, there, gone, command) in [
         ("/jobs", "type:chain", "/job?id=chained", "/job?id=dagged", "jobs list"),
@@ -137,7 +136,7 @@ async fn lists_of_jobs_and_schedules_take_the_terms_of_filters() {
 
 #[tokio::test]
 async fn field_that_a_page_does_not_have_is_refused() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     let routes = include_str!("../../src/pages/mod.rs");
     let pages: Vec<&str> = routes
         .lines()
@@ -156,7 +155,7 @@ async fn field_that_a_page_does_not_have_is_refused() {
 
 #[tokio::test]
 async fn runs_that_are_ticked_are_counted_before_they_are_cancelled() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     let session = server.session(OPERATOR).await;
     let (open, other, ended) = (run_id(0).to_string(), run_id(2).to_string(), run_id(4).to_string());
     let ticked = [("run", open.as_str()), ("run", &other), ("run", &ended), ("back", "/runs?status=waiting")];
@@ -180,7 +179,7 @@ async fn runs_that_are_ticked_are_counted_before_they_are_cancelled() {
 
 #[tokio::test]
 async fn run_again_begins_with_the_input_that_the_run_had() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     let session = server.session(OPERATOR).await;
     let form = [("id", "off"), ("globals", "day=2026-03-01\nvars.name=a=b")];
     let run = server.post_as(&session, "/job/run", &form).await;
@@ -195,7 +194,7 @@ async fn run_again_begins_with_the_input_that_the_run_had() {
 
 #[tokio::test]
 async fn starts_of_a_paused_entry_are_looked_through_all_the_same() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     let job = json!({ "job_id": "dst", "type": "log", "worker": "core", "enabled": true, "payload": "x",
         "schedule": "30 2 * * *", "timezone": "America/New_York" });
     let apply = json!({ "specs": { "documents": [{ "document": job }] } });
@@ -216,7 +215,7 @@ async fn starts_of_a_paused_entry_are_looked_through_all_the_same() {
 
 #[tokio::test]
 async fn palette_offers_jobs_runs_and_the_acts_that_the_role_may_do() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     let offered = async |token: &str, text: &str| -> Vec<(String, String)> {
         let answer = server.get_as(token, &format!("/palette?{}", encoded(&[("text", text)]))).await;
         let places = answer.json();
@@ -241,7 +240,7 @@ async fn palette_offers_jobs_runs_and_the_acts_that_the_role_may_do() {
 
 #[tokio::test]
 async fn view_is_kept_under_its_name_and_forgotten() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     let session = server.session(VIEWER).await;
     let mut cookie = format!("{}={session}", server.cookie());
     let login = cookie.clone();
@@ -275,7 +274,7 @@ async fn view_is_kept_under_its_name_and_forgotten() {
 
 #[tokio::test]
 async fn form_of_a_job_has_its_globals_and_the_parameters_of_its_type() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     let session = server.session(OPERATOR).await;
     let page = server.see(&session, "/job?id=templated").await.body;
     assert!(page.contains("name=\"global:on\"") && page.contains("placeholder=\"true\""), "{page}");
@@ -294,7 +293,7 @@ async fn form_of_a_job_has_its_globals_and_the_parameters_of_its_type() {
 
 #[tokio::test]
 async fn times_are_in_the_zone_of_the_job_where_that_is_chosen() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     let session = server.session(OPERATOR).await;
     let run = server.post_as(&session, "/job/run", &[("id", "nightly")]).await;
     let chosen = server.post_as(&session, "/taste", &[("zone", "job")]).await;

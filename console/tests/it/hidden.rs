@@ -1,9 +1,9 @@
 //! Secrets stay out of renderings, whatever a caller's own templates do with them.
 
+use pumice_testing::folder::Folder;
 use serde_json::json;
 
 use crate::client::{EDITOR, OPERATOR, Server, VIEWER, encoded};
-use crate::folder::Folder;
 
 /// Changes that a mask of known texts does not see.
 const CHANGES: [&str; 5] = ["|reverse", "|upper", "[:4]", "[3:]|list|join('-')", "|length"];

@@ -8,11 +8,11 @@ use pumice_core::secret::SecretText;
 use pumice_core::spec::JobSpec;
 use pumice_core::trigger::TriggerSpec;
 use pumice_service::Realm;
+use pumice_testing::folder::Folder;
 use serde_json::{Value, json};
 use sha2::Sha256;
 
 use crate::client::{Answer, EDITOR, Server, settings};
-use crate::folder::Folder;
 
 const SECRET: &str = "canary of the hook's secret";
 

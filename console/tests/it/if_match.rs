@@ -4,7 +4,7 @@ use pumice_service::operations;
 use serde_json::{Value, json};
 
 use crate::client::{Answer, EDITOR, OPERATOR, Server, VIEWER, encoded};
-use crate::folder::Folder;
+use crate::fixtures;
 
 fn spec(id: &str, payload: &str) -> Value {
     json!({ "job_id": id, "type": "cmd", "worker": "core", "enabled": true, "payload": payload })
@@ -31,7 +31,7 @@ async fn tag(server: &Server, path: &str) -> String {
 }
 
 async fn lively() -> Server {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(fixtures::lively().await).await;
     let definition = json!({ "realm": server.realm_name(), "config": {}, "x-note": 1 });
     let trigger =
         json!({ "trigger_id": "in", "bucket": "b", "prefix": "*", "job_id": "one", "enabled": true });

@@ -1,14 +1,14 @@
 //! What is typed into a form is what it does, and stays there where the form is refused.
 
+use pumice_testing::folder::Folder;
 use serde_json::{Value, json};
 
 use crate::client::{Answer, EDITOR, Server, VIEWER, encoded};
-use crate::fixtures::run_id;
-use crate::folder::Folder;
+use crate::fixtures::{lively, run_id};
 
 #[tokio::test]
 async fn refused_form_is_shown_as_it_was_filled_in() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     let session = server.session(EDITOR).await;
     let run = run_id(1).to_string();
     let (why, until) = (("why", "it's <b>late</b>"), ("until", "next week"));

@@ -7,7 +7,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 use crate::client::{EDITOR, Server, VIEWER};
-use crate::folder::Folder;
+use crate::fixtures::lively;
 
 /// Reads lines until one begins so.
 async fn until(lines: &mut tokio::io::Lines<BufReader<TcpStream>>, begin: &str) -> String {
@@ -35,7 +35,7 @@ async fn listen(server: &Server, last: Option<&str>) -> tokio::io::Lines<BufRead
 
 #[tokio::test]
 async fn stream_tells_of_runs_by_id_and_revision_alone() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     let mut lines = listen(&server, None).await;
     until(&mut lines, "event: sync").await;
     let asked = json!({ "requests": [{ "job_id": "nightly", "globals": { "secret": "in-the-run" } }] });

@@ -8,7 +8,6 @@ mod audit;
 mod client;
 mod figures;
 mod fixtures;
-mod folder;
 mod forms;
 mod hidden;
 mod hooks;

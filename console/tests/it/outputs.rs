@@ -2,11 +2,11 @@
 
 use pumice_core::ids::RunKey;
 use pumice_core::run::Status;
+use pumice_testing::folder::Folder;
 use serde_json::json;
 
 use crate::client::{Server, encoded};
-use crate::fixtures::run_id;
-use crate::folder::Folder;
+use crate::fixtures::{lively, run_id};
 use crate::pages::{MAX_PAGE, compressed, values};
 use crate::weight::{create, record};
 
@@ -17,7 +17,7 @@ fn query(more: &[(&str, &str)]) -> String {
 }
 
 async fn printed(text: &str) -> Server {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     server.realm.print(&format!("/out/{}/stdout", run_id(4)), text);
     server
 }

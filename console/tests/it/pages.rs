@@ -11,8 +11,7 @@ use pumice_service::runs::ManyRuns;
 use serde_json::json;
 
 use crate::client::{EDITOR, OPERATOR, Server, VIEWER, encoded};
-use crate::fixtures::{ODD_IDS, STATUSES, run_id};
-use crate::folder::Folder;
+use crate::fixtures::{ODD_IDS, STATUSES, lively, run_id};
 
 /// Most bytes of a page, compressed.
 pub(crate) const MAX_PAGE: usize = 60 * 1024;
@@ -37,7 +36,7 @@ pub(crate) fn compressed(text: &str) -> usize {
 
 #[tokio::test]
 async fn every_link_of_every_page_leads_to_a_page() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     server.realm.print(&format!("/out/{}/stdout", run_id(4)), "hello\n");
     let (mut seen, mut waiting) = (BTreeSet::new(), VecDeque::from(["/".to_owned()]));
     while let Some(path) = waiting.pop_front() {
@@ -83,7 +82,7 @@ async fn every_link_of_every_page_leads_to_a_page() {
 
 #[tokio::test]
 async fn run_of_each_status_says_it_in_words() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     for (number, status) in STATUSES.into_iter().enumerate() {
         let page = server.get(&format!("/run?id={}", run_id(number))).await;
         assert_eq!(page.status, 200, "{status}: {}", page.body);
@@ -96,7 +95,7 @@ async fn run_of_each_status_says_it_in_words() {
 
 #[tokio::test]
 async fn run_with_steps_shows_them_as_a_tree_and_a_graph() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     let page = server.get(&format!("/run?id={}", run_id(100))).await.body;
     let (tree, graph) = (page.find("id=\"tree\"").unwrap(), page.find("id=\"graph\"").unwrap());
     assert!(tree < graph);
@@ -110,7 +109,7 @@ async fn run_with_steps_shows_them_as_a_tree_and_a_graph() {
 
 #[tokio::test]
 async fn list_goes_on_where_the_page_ends_with_every_filter() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     let (mut found, mut path) =
         (Vec::new(), "/runs?limit=2&status=complete,failed,skipped,rejected,cancelled".to_owned());
     loop {
@@ -130,7 +129,7 @@ async fn list_goes_on_where_the_page_ends_with_every_filter() {
 
 #[tokio::test]
 async fn form_runs_a_job_once_with_what_it_was_given() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     let session = server.session(OPERATOR).await;
     for id in ODD_IDS {
         let form = [("id", id), ("key", "k1"), ("globals", "day=2026-03-01\nvars.name=a=b"), ("params", "")];
@@ -160,7 +159,7 @@ async fn form_runs_a_job_once_with_what_it_was_given() {
 
 #[tokio::test]
 async fn act_of_a_page_says_what_became_of_it() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     let session = server.session(EDITOR).await;
     let id = run_id(0).to_string();
     for (path, form, notice) in [
@@ -209,7 +208,7 @@ async fn act_of_a_page_says_what_became_of_it() {
 
 #[tokio::test]
 async fn backfill_is_tried_before_it_is_begun() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     let session = server.session(OPERATOR).await;
     let form = [
         ("id", "nightly"),
@@ -236,7 +235,7 @@ async fn backfill_is_tried_before_it_is_begun() {
 
 #[tokio::test]
 async fn act_on_many_is_counted_first_and_done_to_those_alone() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     let session = server.session(OPERATOR).await;
     let filter = "status:dispatched,waiting";
     let page = server.see(&session, &format!("/runs?{}", encoded(&[("where", filter)]))).await.body;
@@ -290,7 +289,7 @@ async fn act_on_many_is_counted_first_and_done_to_those_alone() {
 
 #[tokio::test]
 async fn act_on_many_has_a_page_on_which_it_is_stopped_and_resumed() {
-    let realm = Folder::lively().await;
+    let realm = lively().await;
     let store = pumice_service::Realm::bulk(&realm);
     let request = ManyRuns { filter: "job:*".to_owned(), ..ManyRuns::default() };
     let done = pumice_service::runs::cancel_many(&realm, &request).await.unwrap();
@@ -335,7 +334,7 @@ async fn act_on_many_has_a_page_on_which_it_is_stopped_and_resumed() {
 
 #[tokio::test]
 async fn run_that_failed_is_done_again_by_its_plan() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     let session = server.session(OPERATOR).await;
     let root = run_id(100).to_string();
     // A step is kept only with what it printed.
@@ -366,7 +365,7 @@ async fn run_that_failed_is_done_again_by_its_plan() {
 
 #[tokio::test]
 async fn page_of_a_run_says_why_in_a_sentence() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     for number in [0, 2] {
         let why = server.get(&format!("/api/v1/runs/why?run={}", run_id(number))).await.json();
         let sentence = why["why"].as_str().unwrap().to_owned();
@@ -379,7 +378,7 @@ async fn page_of_a_run_says_why_in_a_sentence() {
 
 #[tokio::test]
 async fn zone_and_colours_are_chosen_by_cookie() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     let session = server.session(VIEWER).await;
     let answer = server
         .post_as(&session, "/taste", &[("zone", "Asia/Tokyo"), ("theme", "dark"), ("back", "/runs")])
@@ -397,7 +396,7 @@ async fn zone_and_colours_are_chosen_by_cookie() {
 
 #[tokio::test]
 async fn times_have_their_zone_on_every_page() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     for path in ["/", "/runs", &format!("/run?id={}", run_id(5)), "/job?id=nightly", "/schedules", "/state"] {
         let page = server.get(path).await.body;
         for time in page.split("<time ").skip(1) {
@@ -409,7 +408,7 @@ async fn times_have_their_zone_on_every_page() {
 
 #[tokio::test]
 async fn page_has_the_command_that_shows_the_same() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     let failed = run_id(5).to_string();
     for (path, command) in [
         ("/".to_owned(), "pumice runs list --status running,dispatched,waiting,retrying".to_owned()),
@@ -431,7 +430,7 @@ async fn page_has_the_command_that_shows_the_same() {
 
 #[tokio::test]
 async fn dead_letter_is_redriven_or_dropped_by_roles_that_may() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     let letters = server.get("/dead").await.body;
     let links: Vec<String> =
         values(&letters, "href").into_iter().filter(|link| link.starts_with("/dead/letter")).collect();
@@ -471,7 +470,7 @@ async fn dead_letter_is_redriven_or_dropped_by_roles_that_may() {
 
 #[tokio::test]
 async fn failures_of_one_cause_are_one_group_that_leads_to_a_retry() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     let page = server.get("/failures").await.body;
     assert_eq!(page.matches("<section id=\"g-").count(), 1, "{page}");
     let retry =
@@ -484,7 +483,7 @@ async fn failures_of_one_cause_are_one_group_that_leads_to_a_retry() {
 
 #[tokio::test]
 async fn metrics_need_a_token() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     let without = server.send("GET", "/metrics", &[], "").await;
     assert_eq!((without.status, without.header("www-authenticate")), (401, "Bearer"));
     let answer = server.get("/metrics").await;
@@ -496,7 +495,7 @@ async fn metrics_need_a_token() {
 
 #[tokio::test]
 async fn document_of_a_run_stands_alone() {
-    let folder = Folder::lively().await;
+    let folder = lively().await;
     folder.print(&format!("/out/{}/stdout", run_id(4)), "the last line\n");
     for number in [4, 5, 100] {
         let document =
@@ -515,7 +514,7 @@ async fn document_of_a_run_stands_alone() {
 
 #[tokio::test]
 async fn output_that_is_followed_goes_on_from_its_place() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     let (id, location) = (run_id(4).to_string(), format!("/out/{}/stdout", run_id(4)));
     server.realm.print(&location, "one\ntwo\n");
     let query = encoded(&[("id", &id), ("at", &location)]);
@@ -541,7 +540,7 @@ async fn output_that_is_followed_goes_on_from_its_place() {
 
 #[tokio::test]
 async fn lines_of_an_output_are_found_and_linked() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     let (id, location) = (run_id(4).to_string(), format!("/out/{}/stdout", run_id(4)));
     server.realm.print(&location, "one\ntwo <b>\nthree\nTWO\n");
     let query = [("id", id.as_str()), ("at", &location), ("find", "two")];

@@ -1,12 +1,12 @@
 //! Pauses of jobs, of workers and of the realm: their forms, and where they are shown.
 
 use crate::client::{OPERATOR, Server, encoded};
-use crate::folder::Folder;
+use crate::fixtures::lively;
 use crate::pages::values;
 
 #[tokio::test]
 async fn pause_is_shown_with_its_terms_where_it_holds() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     let session = server.session(OPERATOR).await;
     let terms = [("why", "<b>disk</b>"), ("until", "2999-01-02 03:04")];
     for (path, what, pages) in [

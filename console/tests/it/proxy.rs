@@ -4,7 +4,7 @@ use pumice_console::{Role, Settings, TrustedProxy, TrustedRole};
 use serde_json::json;
 
 use crate::client::{EDITOR, Server, settings};
-use crate::folder::Folder;
+use crate::fixtures::lively;
 
 const USER: &str = "x-forwarded-user";
 const ROLE: &str = "x-forwarded-role";
@@ -24,7 +24,7 @@ const OWN: (&str, &str) = ("sec-fetch-site", "same-origin");
 
 #[tokio::test]
 async fn user_of_the_proxy_acts_under_their_name() {
-    let server = Server::with(Folder::lively().await, behind("127.0.0.1", by_header())).await;
+    let server = Server::with(lively().await, behind("127.0.0.1", by_header())).await;
     let ada = [(USER, "ada"), (ROLE, "editor"), JSON, OWN];
     let page = server.send("GET", "/", &ada, "").await;
     assert!(
@@ -49,7 +49,7 @@ async fn user_of_the_proxy_acts_under_their_name() {
 
 #[tokio::test]
 async fn role_of_the_proxy_is_all_that_its_user_may() {
-    let server = Server::with(Folder::lively().await, behind("127.0.0.1", by_header())).await;
+    let server = Server::with(lively().await, behind("127.0.0.1", by_header())).await;
     let put = json!({ "id": "n", "value": 1 }).to_string();
     for (role, status) in [("viewer", 403), ("operator", 403), ("editor", 200), ("admin", 403), ("", 403)] {
         let answer =
@@ -57,7 +57,7 @@ async fn role_of_the_proxy_is_all_that_its_user_may() {
         assert_eq!(answer.status, status, "{role}: {}", answer.body);
     }
     let fixed = behind("127.0.0.1", TrustedRole::Fixed(Role::Viewer));
-    let server = Server::with(Folder::lively().await, fixed).await;
+    let server = Server::with(lively().await, fixed).await;
     let ada = [(USER, "ada"), (ROLE, "editor"), JSON, OWN];
     assert_eq!(server.send("GET", "/api/v1/jobs/list", &ada, "").await.status, 200);
     let refused = server.send("POST", "/api/v1/state/put", &ada, &put).await;
@@ -68,7 +68,7 @@ async fn role_of_the_proxy_is_all_that_its_user_may() {
 
 #[tokio::test]
 async fn header_from_elsewhere_is_refused_everywhere() {
-    let server = Server::with(Folder::lively().await, behind("127.0.0.2", by_header())).await;
+    let server = Server::with(lively().await, behind("127.0.0.2", by_header())).await;
     let bearer = format!("Bearer {EDITOR}");
     for path in [
         "/",
@@ -100,8 +100,7 @@ async fn header_from_elsewhere_is_refused_everywhere() {
 
 #[tokio::test]
 async fn header_that_is_not_one_name_is_refused() {
-    let server =
-        Server::with(Folder::lively().await, behind("127.0.0.1", TrustedRole::Fixed(Role::Editor))).await;
+    let server = Server::with(lively().await, behind("127.0.0.1", TrustedRole::Fixed(Role::Editor))).await;
     let long = "x".repeat(201);
     for name in ["", " ", "ada,eve", "a\tb", "login link", "ada\u{202e}", long.as_str()] {
         let answer = server.send("GET", "/api/v1/jobs/list", &[(USER, name)], "").await;
@@ -122,8 +121,7 @@ async fn header_that_is_not_one_name_is_refused() {
 
 #[tokio::test]
 async fn name_of_the_proxy_does_not_vouch_for_other_sites() {
-    let server =
-        Server::with(Folder::lively().await, behind("127.0.0.1", TrustedRole::Fixed(Role::Editor))).await;
+    let server = Server::with(lively().await, behind("127.0.0.1", TrustedRole::Fixed(Role::Editor))).await;
     let put = json!({ "id": "n", "value": 1 }).to_string();
     for more in [&[][..], &[("sec-fetch-site", "cross-site")], &[("origin", "https://evil.example.org")]] {
         let mut headers = vec![(USER, "ada"), JSON];

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pumice_console::{Role, SCREENS, WITHOUT_SCREEN};
-use pumice_service::{APART, operations};
+use pumice_service::{WITHOUT_REALM, operations};
 
 use crate::client::{EDITOR, OPERATOR, Server, VIEWER};
-use crate::folder::Folder;
+use crate::fixtures::lively;
 
 /// Where forms are sent that are not in the list of screens, with the reason.
 const WITHOUT_COMMAND: [(&str, &str); 6] = [
@@ -26,12 +26,12 @@ fn command_has_its_screen_or_a_reason() {
     assert!(shown.is_disjoint(&without));
     assert_eq!(shown.union(&without).copied().collect::<BTreeSet<_>>(), commands);
     // Commands that ask nothing of a realm have no screen either.
-    assert!(APART.iter().all(|apart| !shown.contains(apart.command)));
+    assert!(WITHOUT_REALM.iter().all(|apart| !shown.contains(apart.command)));
 }
 
 #[tokio::test]
 async fn screen_of_each_command_is_there() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     let session = server.session(EDITOR).await;
     for screen in SCREENS {
         // A page that is asked for without what it needs says so; one that is not there is not found.
@@ -56,7 +56,7 @@ fn form_of(command: &str) -> Vec<(&'static str, &'static str)> {
 
 #[tokio::test]
 async fn page_asks_for_the_role_that_the_api_asks_for() {
-    let server = Server::start(Folder::lively().await).await;
+    let server = Server::start(lively().await).await;
     let mut roles = Vec::new();
     for (role, token) in [(Role::Viewer, VIEWER), (Role::Operator, OPERATOR), (Role::Editor, EDITOR)] {
         roles.push((role, server.session(token).await));

@@ -1,9 +1,9 @@
 //! A text does not take the place of a value of another type unnoticed, in whichever job below the global is used.
 
+use pumice_testing::folder::Folder;
 use serde_json::{Value, json};
 
 use crate::client::{EDITOR, Server, encoded};
-use crate::folder::Folder;
 use crate::pages::values;
 
 /// Jobs that start `m/step`, whose globals have a number, a switch and a list, in every way that there is.

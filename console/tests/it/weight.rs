@@ -9,11 +9,11 @@ use pumice_core::ports::Doc;
 use pumice_core::run::{NewRun, Run, Status};
 use pumice_core::spec::RunSpec;
 use pumice_service::Realm;
+use pumice_testing::folder::Folder;
 use serde_json::{Value, json};
 
 use crate::client::{EDITOR, Server, encoded};
 use crate::fixtures::run_id;
-use crate::folder::Folder;
 use crate::pages::MAX_PAGE;
 
 /// How many steps the largest job that is looked at has.

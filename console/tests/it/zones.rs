@@ -1,9 +1,9 @@
 //! Times that are typed are read in the zone in which their page shows times, and the page says which that is.
 
+use pumice_testing::folder::Folder;
 use serde_json::json;
 
 use crate::client::{Answer, EDITOR, Server, encoded};
-use crate::folder::Folder;
 use crate::pages::values;
 
 const ZONE: &str = "Australia/Lord_Howe";

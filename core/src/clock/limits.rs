@@ -131,16 +131,18 @@ impl Open {
         by: Timestamp,
         run: Option<&Watched>,
         now: Timestamp,
-    ) -> Option<Verdict> {
+    ) -> Option<LimitVerdict> {
         let holds = |run: &Watched| {
             let is_met = match limit {
                 LimitKind::MustStart => run.has_begun(by),
                 _ => run.has_ended(by),
             };
-            is_met.then_some(Verdict::Kept).or_else(|| run.is_called_off(by).then_some(Verdict::CalledOff))
+            is_met
+                .then_some(LimitVerdict::Kept)
+                .or_else(|| run.is_called_off(by).then_some(LimitVerdict::CalledOff))
         };
         let up = now >= by + GRACE;
-        run.and_then(holds).or_else(|| up.then_some(Verdict::Broken))
+        run.and_then(holds).or_else(|| up.then_some(LimitVerdict::Broken))
     }
 
     /// The alert of a limit that its run broke.
@@ -178,7 +180,7 @@ impl Open {
 
 /// The verdict on a limit of a slot.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Verdict {
+enum LimitVerdict {
     Kept,
     CalledOff,
     Broken,
@@ -286,9 +288,9 @@ impl Judge<'_> {
                 _ => open.finish_by = None,
             }
             match verdict {
-                Verdict::Kept => watch.mend(limit),
-                Verdict::CalledOff => {}
-                Verdict::Broken => {
+                LimitVerdict::Kept => watch.mend(limit),
+                LimitVerdict::CalledOff => {}
+                LimitVerdict::Broken => {
                     let alert = open.alert(self.entry, limit, by, run);
                     watch.note(alert.broken.clone());
                     alerts.push(alert);

@@ -1,7 +1,5 @@
 //! How entries are seen that may have been changed: pure rules.
 
-use chrono::TimeDelta;
-
 use super::cursor::{Cursor, State};
 use super::early::Ahead;
 use super::planned::{JobSchedule, PlannedEntry};
@@ -19,15 +17,7 @@ impl Timetable {
         if self.changed.is_none() && plan.entries.iter().flatten().all(is_known) {
             return None;
         }
-        let mut looked = Looked::new(Self {
-            rev: self.rev + 1,
-            changed: None,
-            superseded: Vec::new(),
-            spec: plan.spec.clone(),
-            rules: plan.rules.clone(),
-            cursors: Vec::new(),
-            ..self.clone()
-        });
+        let mut looked = self.looked_at(plan);
         let changed = self.changed.map_or(now, |changed| changed.min(now));
         let current = self.caught_up(plan, now);
         let gone = current.see_all(plan, (changed, now), &mut looked);
@@ -67,22 +57,7 @@ impl Timetable {
             let known = before.get_mut(index).and_then(Option::take);
             let cursor = match planned {
                 Ok(planned) => {
-                    let (of, enabled, hosts) = (plan.entries.len(), plan.enabled, &plan.hosts);
-                    let (is_changed, runs, ahead) = (true, None, TimeDelta::zero());
-                    let made_by = &plan.made_by;
-                    let entry = OneEntry {
-                        index,
-                        of,
-                        planned,
-                        enabled,
-                        is_changed,
-                        hosts,
-                        paused,
-                        made_by,
-                        runs,
-                        now,
-                        ahead,
-                    };
+                    let entry = OneEntry::new(plan, (index, planned), paused, now);
                     let (cursor, is_new) = entry.seen(known, changed, looked);
                     Cursor { unseen: is_new, ..cursor }
                 }

@@ -11,7 +11,7 @@ use super::entry::Entry;
 use super::limits::{Judge, Runs};
 use super::planned::{JobSchedule, PlannedEntry};
 use super::superseded::Superseded;
-use super::watch::{Alert, Begun, MAX_ALERTS, MAX_PASSED};
+use super::watch::{Alert, MAX_ALERTS, MAX_PASSED, SlotOutcome};
 use crate::Timestamp;
 use crate::hosts::Hosts;
 use crate::ids::{HostId, JobId};
@@ -168,16 +168,7 @@ impl Timetable {
         now: Timestamp,
         ahead: TimeDelta,
     ) -> Looked {
-        let mut looked = Looked::new(Self {
-            rev: self.rev + 1,
-            due_at: None,
-            changed: None,
-            superseded: Vec::new(),
-            spec: plan.spec.clone(),
-            rules: plan.rules.clone(),
-            cursors: Vec::new(),
-            ..self.clone()
-        });
+        let mut looked = self.looked_at(plan);
         let changed = self.changed.map_or(now, |changed| changed.min(now));
         let current = self.caught_up(plan, now);
         let mut before = current.matched(plan);
@@ -186,22 +177,9 @@ impl Timetable {
             let known = before.get_mut(index).and_then(Option::take);
             let (cursor, jitter) = match planned {
                 Ok(planned) => {
-                    let (enabled, of) = (plan.enabled, plan.entries.len());
-                    let (hosts, paused, made_by) = (&plan.hosts, &paused, &plan.made_by);
                     let is_changed = self.changed.is_some();
-                    let entry = OneEntry {
-                        index,
-                        of,
-                        planned,
-                        enabled,
-                        is_changed,
-                        hosts,
-                        paused,
-                        made_by,
-                        runs,
-                        now,
-                        ahead,
-                    };
+                    let entry = OneEntry::new(plan, (index, planned), &paused, now);
+                    let entry = OneEntry { is_changed, runs, ahead, ..entry };
                     let cursor = entry.look(known, changed, &mut looked);
                     let limit = cursor.watch.due_at(&cursor, planned);
                     // Runs are made ahead of their time, and limits judged after it.
@@ -245,6 +223,20 @@ impl Timetable {
         }
         looked.next = Self { rev: self.rev + 1, due_at: Some(again), cursors, ..self.clone() };
         looked
+    }
+
+    /// The next record at the beginning of a look at a schedule: it knows the schedule, and has no entries yet.
+    pub(super) fn looked_at(&self, plan: &JobSchedule) -> Looked {
+        Looked::new(Self {
+            rev: self.rev + 1,
+            due_at: None,
+            changed: None,
+            superseded: Vec::new(),
+            spec: plan.spec.clone(),
+            rules: plan.rules.clone(),
+            cursors: Vec::new(),
+            ..self.clone()
+        })
     }
 
     /// The pause of a job all of whose entries are paused.
@@ -323,7 +315,29 @@ pub(super) struct OneEntry<'a> {
     pub(super) ahead: TimeDelta,
 }
 
-impl OneEntry<'_> {
+impl<'a> OneEntry<'a> {
+    /// An entry of a schedule as it is seen after a change: no limits are judged, and no runs made ahead.
+    pub(super) fn new(
+        plan: &'a JobSchedule,
+        (index, planned): (usize, &'a PlannedEntry),
+        paused: &'a State,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            index,
+            of: plan.entries.len(),
+            planned,
+            enabled: plan.enabled,
+            is_changed: true,
+            hosts: &plan.hosts,
+            paused,
+            made_by: &plan.made_by,
+            runs: None,
+            now,
+            ahead: TimeDelta::zero(),
+        }
+    }
+
     /// Its cursor afterwards, with what is due of it. Its clock is late by its jitter.
     fn look(&self, known: Option<Cursor>, changed: Timestamp, looked: &mut Looked) -> Cursor {
         let now = self.now - self.planned.jitter;
@@ -382,7 +396,7 @@ impl OneEntry<'_> {
             self.open_missed(cursor, starts, &missed);
         }
         for start in starts {
-            cursor.watch.begin(self.planned, start, Begun::Started);
+            cursor.watch.begin(self.planned, start, SlotOutcome::Started);
         }
         let given_up = cursor.watch.bound(self.of);
         if given_up > 0 {
@@ -403,7 +417,7 @@ impl OneEntry<'_> {
         let early = (missed.count as usize).saturating_sub(MAX_PASSED + 1);
         let passed = entry.slots(missed.from - TimeDelta::seconds(1)).skip(early).take(MAX_PASSED);
         for slot in passed.filter(|slot| slot.at < missed.to && !is_started(slot.at)) {
-            cursor.watch.begin(self.planned, &start(slot), Begun::Passed);
+            cursor.watch.begin(self.planned, &start(slot), SlotOutcome::Passed);
         }
         if !is_started(missed.to) {
             let local = missed.to.with_timezone(&self.planned.zone).naive_local();
@@ -411,7 +425,7 @@ impl OneEntry<'_> {
             let more =
                 if missed.count > 1 { format!(", {} slots in all", missed.count) } else { String::new() };
             let why = format!("it was missed, as nothing looked at the clock then{more}");
-            cursor.watch.begin(self.planned, &start(slot), Begun::Missed(why));
+            cursor.watch.begin(self.planned, &start(slot), SlotOutcome::Missed(why));
         }
     }
 
@@ -482,7 +496,7 @@ impl OneEntry<'_> {
             }
             Hosts::Gone(why) => {
                 for start in starts.drain(..) {
-                    cursor.watch.begin(self.planned, &start, Begun::Missed(why.clone()));
+                    cursor.watch.begin(self.planned, &start, SlotOutcome::Missed(why.clone()));
                     cursor.trouble = Some(why.clone());
                 }
             }

@@ -150,7 +150,7 @@ pub struct Alert {
 }
 
 /// How a slot is opened.
-pub(super) enum Begun {
+pub(super) enum SlotOutcome {
     /// Its run is made.
     Started,
     /// None is; there may be one all the same.
@@ -172,11 +172,11 @@ impl Watch {
     }
 
     /// Opens a slot.
-    pub(super) fn begin(&mut self, planned: &PlannedEntry, start: &Start, slot_of: Begun) {
+    pub(super) fn begin(&mut self, planned: &PlannedEntry, start: &Start, slot_of: SlotOutcome) {
         let (passed, no_run) = match slot_of {
-            Begun::Started => (false, None),
-            Begun::Passed => (true, None),
-            Begun::Missed(why) => (false, Some(why)),
+            SlotOutcome::Started => (false, None),
+            SlotOutcome::Passed => (true, None),
+            SlotOutcome::Missed(why) => (false, Some(why)),
         };
         let (spec, slot) = (&planned.spec, start.slot.at);
         let by = |limit: Option<Limit>| limit.and_then(|limit| limit.by(slot, start.at, planned.zone));

@@ -5,7 +5,6 @@
 
 mod cached;
 mod fields;
-mod named;
 mod open;
 mod secrets;
 mod spec;
@@ -15,7 +14,6 @@ pub use fields::{
     Attribute, AwsFields, DatabaseFields, EmailFields, GenericFields, HookFields, SlackFields, SlackStyle,
     SshFields, Subtype, Texts, Value as AttributeValue,
 };
-pub use named::named_by;
 pub use open::{
     AwsLogin, ConnectionError, Connections, Hook, Login, MailServer, Mailer, Opened, OpenedConnection,
     SlackHook, SshLogin,

@@ -26,7 +26,7 @@ pub use answer::{Accepted, Foreseen};
 pub use dispatch::{Dispatcher, PreparedBatch, Preview};
 pub use halt::Halt;
 pub use housekeeping::Housekeeper;
-pub use housekeeping::backfill::{BackfillError, Begun};
+pub use housekeeping::backfill::{BackfillError, BegunBackfill};
 pub use housekeeping::strike::{Struck, start_request};
 pub use housekeeping::sweep::Swept;
 pub use jobs::no_such_job;

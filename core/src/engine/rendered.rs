@@ -11,8 +11,8 @@ use super::lava::WorkerKind;
 use crate::Timestamp;
 use crate::ids::StateId;
 use crate::job_type::{
-    JobError, LavaGlobals, Registry, Rendered, TemplateContext, Templates, apart, has_templates,
-    names_what_changes,
+    JobError, LavaGlobals, Registry, Rendered, TemplateContext, Templates, has_templates, names_what_changes,
+    on_pool,
 };
 use crate::permits::Permit;
 use crate::ports::{StateType, StoreError};
@@ -149,15 +149,15 @@ impl Jobs {
             return render(self.registry(), job, templates);
         }
         let (registry, job, templates) = (self.registry().clone(), job.clone(), templates.clone());
-        self.apart(move || render(&registry, &job, &templates)).await?
+        self.on_pool(move || render(&registry, &job, &templates)).await?
     }
 
     /// The result of a piece of work that may take long.
-    pub(super) async fn apart<T: Send + 'static>(
+    pub(super) async fn on_pool<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, JobError> {
-        apart(&*self.site().ports.pool, "rendering", work).await
+        on_pool(&*self.site().ports.pool, "rendering", work).await
     }
 
     /// Renders at dispatch, unless the job is to be rendered at its start alone. A template that fails is left to the worker:
@@ -220,7 +220,7 @@ impl Jobs {
                 let (scene, _) = self.scene(run, job, realm, run.not_before).await?;
                 let templates = Templates::new(self.registry().renderer().clone(), scene);
                 let key = key.clone();
-                let rendered = self.apart(move || templates.text(&key, &[])).await;
+                let rendered = self.on_pool(move || templates.text(&key, &[])).await;
                 let rendered = rendered.map_err(|error| error.message);
                 rendered.and_then(|key| key.map_err(|error| format!("concurrency.key: {error}")))
             }
@@ -315,6 +315,6 @@ pub(super) async fn action_fields(
         return Ok(Value::Object(fields));
     }
     let (templates, structures) = (templates.clone(), structures.to_vec());
-    let rendering = jobs.apart(move || templates.fields(&fields, &structures, &[("result", result)]));
+    let rendering = jobs.on_pool(move || templates.fields(&fields, &structures, &[("result", result)]));
     rendering.await?.map_err(|error| JobError::failed(error.to_string()))
 }

@@ -9,7 +9,7 @@ use crate::ports::{StoreError, TriggerStore};
 use crate::problem::Invalid;
 use crate::run::Trigger;
 use crate::trigger::{
-    Assessment, HttpEvent, ObjectEvent, TriggerFields, TriggeredStart, Verdict, assess, starts_for,
+    Assessment, HttpEvent, ObjectEvent, TriggerFields, TriggerVerdict, TriggeredStart, assess, starts_for,
 };
 
 /// The triggers of a realm. Cheap to clone.
@@ -92,7 +92,7 @@ impl Triggers {
         let (renderer, zone) = (jobs.registry().renderer().clone(), jobs.site().zone);
         let event = event.clone();
         // A template can make itself slow.
-        let assessing = jobs.apart(move || assess(&triggers, &event, &renderer, zone));
+        let assessing = jobs.on_pool(move || assess(&triggers, &event, &renderer, zone));
         assessing.await.map_err(|error: JobError| StoreError::new(error.to_string()))
     }
 
@@ -106,13 +106,13 @@ impl Triggers {
         for assessed in self.assess(event).await?.found {
             let trigger_id = assessed.trigger_id;
             let (id, starts) = match assessed.verdict {
-                Verdict::Unfit(_) => continue,
-                Verdict::Failed(error) => {
+                TriggerVerdict::Unfit(_) => continue,
+                TriggerVerdict::Failed(error) => {
                     let outcome = Err(NotFired::Unusable(error));
                     fired.push(Fired { trigger_id, job_id: None, outcome });
                     continue;
                 }
-                Verdict::Fits(id, starts) => (id, starts),
+                TriggerVerdict::Fits(id, starts) => (id, starts),
             };
             let start = EventStart {
                 name: event.name(&id),
@@ -148,7 +148,7 @@ pub async fn receive(dispatcher: &Dispatcher, fields: TriggerFields, event: Http
         },
     };
     // A template can make itself slow.
-    let asking = jobs.apart(move || starts_for(&fields, &event, &renderer, zone));
+    let asking = jobs.on_pool(move || starts_for(&fields, &event, &renderer, zone));
     match asking.await.map_err(|error: JobError| Invalid(error.to_string())).flatten() {
         Ok(starts) => begin(dispatcher, &trigger_id, starts, &start).await,
         Err(Invalid(why)) => vec![Fired { trigger_id, job_id: None, outcome: Err(NotFired::Unusable(why)) }],

@@ -7,9 +7,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::check_template;
+use super::named_connections::of_action;
 use super::places::{structures, unmarked};
 use super::survey::Named;
 use super::typed::{check_at, read};
+use crate::ids::ConnId;
 use crate::problem::{JsonPath, Problem};
 use crate::schema::schema_of;
 
@@ -53,6 +55,8 @@ pub trait RegisteredAction: Send + Sync {
     fn check(&self, fields: &Value, renderer: &Renderer) -> Vec<Problem>;
     /// The jobs that it starts, as its fields name them.
     fn names(&self, fields: &Value) -> Vec<Named>;
+    /// The connections that the fields of an action at `path` name, and where.
+    fn connections(&self, fields: &Value, path: &JsonPath) -> Vec<(JsonPath, ConnId)>;
 }
 
 /// A kind of action with what follows from its fields, found out once.
@@ -96,6 +100,10 @@ impl<A: Action> RegisteredAction for ActionKind<A> {
 
     fn names(&self, fields: &Value) -> Vec<Named> {
         self.of.names(fields)
+    }
+
+    fn connections(&self, fields: &Value, path: &JsonPath) -> Vec<(JsonPath, ConnId)> {
+        of_action(&self.schema, fields, path)
     }
 }
 

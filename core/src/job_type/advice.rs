@@ -131,7 +131,7 @@ pub fn zero_timeout(timeout: Option<Span>, path: JsonPath) -> Option<Problem> {
     })
 }
 
-/// Warnings about templates in values that are never rendered.
+/// Warnings about templates in globals and `vars`, which are never rendered.
 fn advise_unrendered(job: &JobSpec) -> Vec<Problem> {
     let root = JsonPath::root();
     let mut places = Vec::new();
@@ -157,16 +157,6 @@ fn advise_unrendered(job: &JobSpec) -> Vec<Problem> {
         for path in templates_in(value, &path) {
             let message = format!("{what} are never rendered: templates see this text as it stands");
             advice.push(Problem::warning("globals-not-rendered", path, message));
-        }
-    }
-    let parameters = (document("parameters"), root.field("parameters"));
-    let source = parameters.0.and_then(|parameters| parameters.get("foreach"));
-    let patterns =
-        [(parameters.0, parameters.1.clone(), "can_fail"), (source, parameters.1.field("foreach"), "glob")];
-    if matches!(job.fields.r#type.as_str(), "chain" | "dag" | "foreach") {
-        for (fields, path, name) in patterns {
-            let value = fields.and_then(|fields| fields.get(name));
-            advice.extend(value.into_iter().flat_map(|value| unrendered_pattern(value, &path.field(name))));
         }
     }
     advice

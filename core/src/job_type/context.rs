@@ -290,7 +290,7 @@ pub struct JobContext<'a> {
     pub databases: &'a dyn Databases,
     /// The time.
     pub clock: &'a dyn Clock,
-    /// Threads for what may take long; see [`apart`].
+    /// Threads for what may take long; see [`on_pool`].
     pub pool: &'a dyn BlockingPool,
     /// The directories of the run.
     pub directories: &'a dyn Directories,
@@ -339,7 +339,7 @@ pub struct ActionContext<'a> {
 ///
 /// # Errors
 /// [`JobError`] when the work took too long, or panicked.
-pub async fn apart<T: Send + 'static>(
+pub async fn on_pool<T: Send + 'static>(
     pool: &dyn BlockingPool,
     what: &str,
     work: impl FnOnce() -> T + Send + 'static,
@@ -378,7 +378,7 @@ impl JobContext<'_> {
     ///
     /// # Errors
     /// [`JobError`] when the read, which `what` names, takes longer or panics.
-    pub async fn read_apart<T: Send + 'static>(
+    pub async fn read_on_pool<T: Send + 'static>(
         &self,
         what: &str,
         limit: Span,
@@ -399,7 +399,7 @@ impl JobContext<'_> {
     ///
     /// # Errors
     /// [`JobError`] when the work, which `what` names, takes longer or panics.
-    pub async fn work_apart<T: Send + 'static>(
+    pub async fn work_on_pool<T: Send + 'static>(
         &self,
         what: &str,
         limit: Span,

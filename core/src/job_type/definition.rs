@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::places::{Places, unmarked};
 use super::typed::{check_at, read, read_parameters};
 use super::{JobError, Named, Plan, Rendered, Templates, Uses};
-use crate::ids::JobId;
+use crate::ids::{ConnId, JobId};
 use crate::problem::{JsonPath, Problem};
 use crate::schema::schema_of;
 use crate::spec::{JobSpec, Settings};
@@ -22,6 +22,8 @@ pub trait JobType: Send + Sync + Sized + 'static {
     const NAME: &'static str;
     /// Its description, in a line.
     const ABOUT: &'static str;
+    /// Whether an attempt runs several payloads and keeps the outputs of each, named by payload and stream.
+    const KEEPS_OUTPUT_BY_PAYLOAD: bool = false;
     /// The payload, as a spec has it.
     type Payload: DeserializeOwned + JsonSchema + Send;
     /// The parameters, as a spec has them. A parameter `jinja` of `false` turns templates off, and templates see a
@@ -147,6 +149,10 @@ pub trait RegisteredType: Send + Sync {
     fn advise(&self, job: &JobSpec, settings: &Settings, renderer: &Renderer) -> Vec<Problem>;
     /// The jobs that a job of this type runs or starts, where its spec says which.
     fn names(&self, job: &JobSpec) -> Vec<Named>;
+    /// The connections that payload and parameters name, and where.
+    fn connections(&self, job: &JobSpec) -> Vec<(JsonPath, ConnId)>;
+    /// Whether an attempt keeps outputs by payload ([`JobType::KEEPS_OUTPUT_BY_PAYLOAD`]).
+    fn keeps_output_by_payload(&self) -> bool;
     /// Renders the templates of payload and parameters.
     ///
     /// # Errors
@@ -201,6 +207,7 @@ impl<T: JobType> Common<T> {
     fn advise(&self, job: &JobSpec, settings: &Settings, renderer: &Renderer) -> Vec<Problem> {
         let mut advice = self.of.advise(&Given::of(job), settings);
         advice.extend(self.places.advise(job, renderer));
+        advice.extend(self.places.advise_patterns(job));
         advice
     }
 
@@ -256,6 +263,14 @@ impl<T: JobType> RegisteredType for LeafType<T> {
         self.0.of.names(&Given::of(job))
     }
 
+    fn connections(&self, job: &JobSpec) -> Vec<(JsonPath, ConnId)> {
+        self.0.places.connections(job)
+    }
+
+    fn keeps_output_by_payload(&self) -> bool {
+        T::KEEPS_OUTPUT_BY_PAYLOAD
+    }
+
     fn render(&self, job: &JobSpec, templates: &Templates) -> Result<Rendered, JobError> {
         self.0.render(job, templates)
     }
@@ -299,6 +314,14 @@ impl<T: Composite> RegisteredType for CompositeType<T> {
         let step = |job_id| Named { job_id, path: JsonPath::root().field("payload"), uses: Uses::Step };
         named.extend(self.0.of.jobs(Given::of(job)).into_iter().map(step));
         named
+    }
+
+    fn connections(&self, job: &JobSpec) -> Vec<(JsonPath, ConnId)> {
+        self.0.places.connections(job)
+    }
+
+    fn keeps_output_by_payload(&self) -> bool {
+        T::KEEPS_OUTPUT_BY_PAYLOAD
     }
 
     fn render(&self, job: &JobSpec, templates: &Templates) -> Result<Rendered, JobError> {

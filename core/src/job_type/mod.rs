@@ -12,7 +12,9 @@ mod clock_advice;
 mod context;
 mod definition;
 mod directories;
+mod find;
 mod late_advice;
+mod named_connections;
 mod outputs;
 mod places;
 mod plan;
@@ -29,7 +31,7 @@ pub(crate) use advice::unrendered_pattern;
 pub use advice::{WARNINGS, zero_timeout};
 pub use changing::names_what_changes;
 pub use context::{
-    ActionContext, Cancel, DispatchError, Dispatches, JobContext, Machine, OriginRun, Site, Stop, apart,
+    ActionContext, Cancel, DispatchError, Dispatches, JobContext, Machine, OriginRun, Site, Stop, on_pool,
 };
 pub use definition::{Composite, Given, JobType, Planner, RegisteredType};
 pub use directories::Directories;
@@ -38,7 +40,7 @@ pub use outputs::{
     Execution, FIRST_PIECE, PIECE_BYTES, Pieces, kept_at, kept_before_at, live_folder, live_name,
     live_output, next_piece, outputs_of, read_live_output, run_of_live_output, temp_at,
 };
-pub use places::{CommandLine, Structure, Template};
+pub use places::{CommandLine, PATTERN, Structure, Template};
 pub use plan::{ChildState, Next, Plan, PlanStep};
 pub use redo::{StepRedo, redone};
 pub use registry::{BadRegistry, Registry, RegistryBuilder, check_template, job_schema};

@@ -1,21 +1,25 @@
-//! The places of a payload and parameters that are templates. The types say which: a field that is rendered is a
-//! [`Template`], a [`Structure`] or a [`CommandLine`], and leaves a mark in its schema that is not printed.
+//! The places of a payload and parameters that are templates, patterns or connections. The types say which: a field that
+//! is rendered is a [`Template`], a [`Structure`] or a [`CommandLine`], and leaves a mark in its schema that is not
+//! printed; so does a pattern ([`PATTERN`]). A [`ConnId`] shows by its format.
 
 use pumice_template::{Renderer, split_command_line};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::advice::unrendered_pattern;
+use super::find::{Found, Wanted, find, find_in_fields};
+use super::named_connections::{connections_of, is_connection};
 use super::{JobError, Rendered, Templates, check_template, unknown_variables};
+use crate::ids::ConnId;
 use crate::problem::{JsonPath, Problem};
-use crate::schema::resolve;
 use crate::spec::JobSpec;
 use crate::text::quoted;
 
 /// The word of a schema that marks a place of templates.
 const MARK: &str = "x-template";
-/// Deepest nesting that is looked through, in levels.
-const MAX_DEPTH: usize = 64;
+/// The word of a schema that marks patterns of names, which are never rendered: the schema has it with the value `true`.
+pub const PATTERN: &str = "x-pattern";
 
 /// How the value of a place is rendered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +97,7 @@ pub(super) fn unmarked(mut schema: Value) -> Value {
     fn strip(schema: &mut Value) {
         match schema {
             Value::Object(words) => {
-                words.retain(|word, _| word != MARK);
+                words.retain(|word, _| word != MARK && word != PATTERN);
                 words.values_mut().for_each(strip);
             }
             Value::Array(items) => items.iter_mut().for_each(strip),
@@ -117,6 +121,13 @@ struct Place<'a> {
     form: Form,
     path: JsonPath,
     pointer: String,
+}
+
+impl<'a> Place<'a> {
+    fn of(found: Found<'a, '_>) -> Option<Self> {
+        let Found { value, words, path, pointer } = found;
+        Some(Self { value, form: Form::of(words)?, path, pointer })
+    }
 }
 
 /// The places of templates, from the schemas of a job type.
@@ -156,20 +167,33 @@ impl Places {
     }
 
     fn found<'a>(&self, job: &'a JobSpec) -> Vec<Place<'a>> {
-        let mut found = Vec::new();
-        let given = job.fields.parameters.as_ref();
-        if self.are_off(given) {
-            return found;
+        if self.are_off(job.fields.parameters.as_ref()) {
+            return Vec::new();
         }
+        let found = self.found_where(job, &|words| words.contains_key(MARK));
+        found.into_iter().filter_map(Place::of).collect()
+    }
+
+    /// The values of a job whose schemas are wanted ones.
+    fn found_where<'a, 'b>(&'b self, job: &'a JobSpec, wanted: Wanted<'_>) -> Vec<Found<'a, 'b>> {
         let root = JsonPath::root();
-        let mut finder = Finder { root: &self.payload, found: &mut found };
-        finder.visit(&self.payload, &job.fields.payload, &root.field("payload"), "", 0);
-        finder.root = &self.parameters;
-        for (name, value) in given.into_iter().flatten() {
-            let path = root.field("parameters").field(name);
-            finder.visit_field(&self.parameters, name, value, &path, &format!("/{}", escaped(name)), 0);
-        }
+        let mut found = find(&self.payload, &job.fields.payload, &root.field("payload"), wanted);
+        let parameters = job.fields.parameters.iter();
+        found.extend(parameters.flat_map(|parameters| {
+            find_in_fields(&self.parameters, parameters, &root.field("parameters"), wanted)
+        }));
         found
+    }
+
+    /// The connections that a job names, and where.
+    pub(super) fn connections(&self, job: &JobSpec) -> Vec<(JsonPath, ConnId)> {
+        connections_of(self.found_where(job, &is_connection))
+    }
+
+    /// Warnings about templates in patterns, which are compared as they stand.
+    pub(super) fn advise_patterns(&self, job: &JobSpec) -> Vec<Problem> {
+        let found = self.found_where(job, &|words| words.contains_key(PATTERN));
+        found.iter().flat_map(|found| unrendered_pattern(found.value, &found.path)).collect()
     }
 
     /// Checks that the templates of a job parse.
@@ -243,83 +267,6 @@ fn is_marked(schema: &Value) -> bool {
         Value::Array(items) => items.iter().any(is_marked),
         _ => false,
     }
-}
-
-/// A step of a JSON pointer (RFC 6901).
-fn escaped(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
-}
-
-/// Walks a value along its schema.
-struct Finder<'a, 'b> {
-    root: &'b Value,
-    found: &'b mut Vec<Place<'a>>,
-}
-
-impl<'a, 'b> Finder<'a, 'b> {
-    fn visit(&mut self, schema: &'b Value, value: &'a Value, path: &JsonPath, pointer: &str, depth: usize) {
-        // A value that is nested deeper is refused by the check against the schema.
-        if depth > MAX_DEPTH || value.is_null() {
-            return;
-        }
-        let Some(words) = schema.as_object() else { return };
-        if let Some(form) = Form::of(words) {
-            self.found.push(Place { value, form, path: path.clone(), pointer: pointer.to_owned() });
-            return;
-        }
-        let Some(words) = resolve(self.root, schema) else { return };
-        if let Some(form) = Form::of(words) {
-            self.found.push(Place { value, form, path: path.clone(), pointer: pointer.to_owned() });
-            return;
-        }
-        for branches in ["anyOf", "oneOf"].iter().filter_map(|word| words.get(*word)) {
-            let branches = branches.as_array().into_iter().flatten();
-            for branch in branches.filter(|branch| may_be_of(self.root, branch, value)) {
-                self.visit(branch, value, path, pointer, depth + 1);
-            }
-        }
-        match value {
-            Value::Object(fields) => {
-                for (name, value) in fields {
-                    let pointer = format!("{pointer}/{}", escaped(name));
-                    self.visit_field(schema, name, value, &path.field(name), &pointer, depth + 1);
-                }
-            }
-            Value::Array(items) => {
-                let Some(schema) = words.get("items") else { return };
-                for (index, item) in items.iter().enumerate() {
-                    self.visit(schema, item, &path.item(index), &format!("{pointer}/{index}"), depth + 1);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// Looks at one field of an object.
-    fn visit_field(
-        &mut self,
-        schema: &'b Value,
-        name: &str,
-        value: &'a Value,
-        path: &JsonPath,
-        pointer: &str,
-        depth: usize,
-    ) {
-        let Some(words) = resolve(self.root, schema) else { return };
-        let own = words.get("properties").and_then(|fields| fields.get(name));
-        if let Some(schema) = own.or_else(|| words.get("additionalProperties")) {
-            self.visit(schema, value, path, pointer, depth);
-        }
-    }
-}
-
-/// Whether a value may be of this branch: its tags are those of the branch.
-fn may_be_of(root: &Value, branch: &Value, value: &Value) -> bool {
-    let fields = resolve(root, branch).and_then(|words| words.get("properties")?.as_object());
-    fields.into_iter().flatten().all(|(name, field)| {
-        let wanted = field.get("const");
-        wanted.is_none_or(|wanted| value.get(name) == Some(wanted))
-    })
 }
 
 #[cfg(test)]

@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 
 use super::event::bounded_text;
 use super::gated::{absent, called, queue, still_in_its_place};
-use super::gathering::Gathering;
 use super::guards::{held, not_ended, not_held, running, startable, unbegun, without_duties};
 use super::input::{Decision, IllegalTransition, Input, LavaEnd, LockChange, Outcome, Wake};
 use super::look::{
@@ -18,7 +17,7 @@ use super::record::{Duties, Run};
 use super::reports::{child_ended, has_news};
 use super::status::Status;
 use super::stop::StopRequest;
-use super::waits::{DUTIES, HOLD, POLL, WAKE_GRACE};
+use super::waits::{DUTIES, Gathering, HOLD, POLL, WAKE_GRACE};
 use super::wakes::{keep_first_due, lull, plain, wake};
 use super::worker::{Lease, WorkPlace, Worker};
 use crate::Timestamp;

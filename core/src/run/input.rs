@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 
 use super::event::bounded_text;
-use super::gathering::Gathering;
 use super::record::Run;
 use super::status::Status;
 use super::stop::StopRequest;
+use super::waits::Gathering;
 use super::worker::{WorkPlace, Worker};
 use crate::Timestamp;
 use crate::duration::Span;

@@ -1,6 +1,5 @@
 //! A run: one execution of a job, from dispatch to end.
 
-mod apart;
 mod cause;
 mod dates;
 mod decide;
@@ -8,12 +7,12 @@ mod event;
 mod figures;
 mod fingerprint;
 mod gated;
-mod gathering;
 mod guards;
 mod input;
 mod late;
 mod look;
 mod masked;
+mod offloaded;
 mod origin;
 pub mod reason;
 mod record;
@@ -29,16 +28,15 @@ mod why;
 mod words;
 mod worker;
 
-pub use apart::{Offloaded, Part};
 pub use cause::Cause;
 pub use decide::decide;
 pub use event::{MAX_LOG_BYTES, MAX_LOG_ENTRIES, RunEvent, RunLog};
 pub use figures::{Figures, failures_per_mille};
 pub use fingerprint::{Fingerprint, MAX_NORMALISED, NoFingerprint, normalised, normalised_of};
-pub use gathering::Gathering;
 pub use input::{Decision, IllegalTransition, Input, LavaEnd, LockChange, Outcome, Wake};
 pub use late::Late;
 pub use look::{DropReason, EARLY, Look, MAX_CRASHES, NOT_ENABLED, calls_next, look, look_on, too_late};
+pub use offloaded::{Offloaded, Part};
 pub use origin::{Keyed, Lineage, Scheduled};
 pub use reason::Why;
 pub(crate) use reason::failed_result;
@@ -48,7 +46,7 @@ pub(crate) use retention::settle;
 pub use status::{Status, UnknownStatus};
 pub use stop::{MAX_STOP_TEXT, StopRequest};
 pub use trigger::Trigger;
-pub use waits::{DUTIES, HOLD, MAX_LULL, POLL, WAKE_GRACE};
+pub use waits::{DUTIES, Gathering, HOLD, MAX_LULL, POLL, WAKE_GRACE};
 pub use wakes::first_wake;
 pub use why::{Explained, Facts, GateFact, LockLine, PausedBy, StepFact, WorkerFacts, explain};
 pub use words::not_served;

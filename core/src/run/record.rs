@@ -4,16 +4,15 @@ use chrono::SubsecRound;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::apart::{Offloaded, Part};
 use super::event::{MAX_INFO_BYTES, RunEvent, RunLog, size};
-use super::gathering::Gathering;
 use super::late::Late;
+use super::offloaded::{Offloaded, Part};
 use super::origin::{Keyed, Lineage, Scheduled};
 use super::redo::Redo;
 use super::status::Status;
 use super::stop::StopRequest;
 use super::trigger::Trigger;
-use super::waits::WAKE_GRACE;
+use super::waits::{Gathering, WAKE_GRACE};
 use super::worker::{Lease, WorkPlace, Worker};
 use crate::Timestamp;
 use crate::duration::Span;
@@ -204,7 +203,7 @@ pub struct Run {
     pub result: Value,
     /// Which of its parts are kept elsewhere, and where: the store's to fill in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub apart: Vec<Offloaded>,
+    pub offloaded: Vec<Offloaded>,
     /// Why it did not end well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -308,7 +307,7 @@ impl Run {
             duties: None,
             rendered: None,
             result: Value::Null,
-            apart: Vec::new(),
+            offloaded: Vec::new(),
             reason: None,
             host: None,
             hostname: None,
@@ -424,28 +423,28 @@ impl Run {
     /// Gives the run a result, in place of one that may be kept elsewhere.
     pub(super) fn set_result(&mut self, result: Value) {
         self.result = result;
-        self.apart.retain(|apart| apart.part != Part::Result);
+        self.offloaded.retain(|offloaded| offloaded.part != Part::Result);
     }
 
     /// Gives the run what was rendered, or nothing, in place of what may be kept elsewhere.
     pub(super) fn set_rendered(&mut self, rendered: Option<Rendered>) {
         self.rendered = rendered;
-        self.apart.retain(|apart| apart.part != Part::Rendered);
+        self.offloaded.retain(|offloaded| offloaded.part != Part::Rendered);
     }
 
     /// Why a part of the record is not there to be used, if it is not.
     #[must_use]
     pub fn gone(&self, part: Part) -> Option<String> {
-        self.apart
+        self.offloaded
             .iter()
-            .find(|apart| apart.gone && apart.part == part)
-            .map(super::apart::Offloaded::why_gone)
+            .find(|offloaded| offloaded.gone && offloaded.part == part)
+            .map(super::offloaded::Offloaded::why_gone)
     }
 
     /// Where a part of the record is kept, unless it stands in the record.
     #[must_use]
     pub fn place_of(&self, part: Part) -> Option<&str> {
-        self.apart.iter().find(|apart| apart.part == part).map(|apart| &*apart.place)
+        self.offloaded.iter().find(|offloaded| offloaded.part == part).map(|offloaded| &*offloaded.place)
     }
 
     /// The entries of the log as lava has them: at its end stands the result, which the record keeps once (lava guide, The

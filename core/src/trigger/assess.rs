@@ -32,12 +32,12 @@ pub struct Assessed {
     /// Its id, as it is stored.
     pub trigger_id: String,
     /// Its verdict.
-    pub verdict: Verdict,
+    pub verdict: TriggerVerdict,
 }
 
 /// A trigger's verdict on an event.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Verdict {
+pub enum TriggerVerdict {
     /// It starts these jobs.
     Fits(TriggerId, Vec<TriggeredStart>),
     /// It is not for this event.
@@ -77,22 +77,22 @@ pub fn assess(triggers: &[Arc<Doc>], event: &ObjectEvent, renderer: &Renderer, z
     Assessment { levels, level: level.map(str::to_owned), found, others }
 }
 
-fn verdict(doc: &Arc<Doc>, event: &ObjectEvent, renderer: &Renderer, zone: Zone) -> Verdict {
+fn verdict(doc: &Arc<Doc>, event: &ObjectEvent, renderer: &Renderer, zone: Zone) -> TriggerVerdict {
     let read = TriggerSpec::parse(&Value::Object(Doc::clone(doc)), renderer);
     let trigger = match read {
         Ok(trigger) => trigger,
         // It may be kept so until it is mended.
         Err(_) if doc.get("enabled") == Some(&Value::Bool(false)) => {
-            return Verdict::Unfit(vec!["it is not enabled".to_owned()]);
+            return TriggerVerdict::Unfit(vec!["it is not enabled".to_owned()]);
         }
-        Err(error) => return Verdict::Failed(error.to_string()),
+        Err(error) => return TriggerVerdict::Failed(error.to_string()),
     };
     let reasons = why_not(&trigger.fields, event);
     if !reasons.is_empty() {
-        return Verdict::Unfit(reasons);
+        return TriggerVerdict::Unfit(reasons);
     }
     match starts(&trigger.fields, event, renderer, zone) {
-        Ok(starts) => Verdict::Fits(trigger.fields.trigger_id, starts),
-        Err(Invalid(why)) => Verdict::Failed(why),
+        Ok(starts) => TriggerVerdict::Fits(trigger.fields.trigger_id, starts),
+        Err(Invalid(why)) => TriggerVerdict::Failed(why),
     }
 }

@@ -9,7 +9,7 @@ mod fit;
 mod http;
 mod render;
 
-pub use assess::{Assessed, Assessment, Verdict, assess};
+pub use assess::{Assessed, Assessment, TriggerVerdict, assess};
 pub use document::{
     MAX_BUCKET_BYTES, MAX_ITEMS, MAX_KEY_BYTES, ObjectSize, TriggerFields, TriggerSpec, TriggerType,
     WHOLE_BUCKET,

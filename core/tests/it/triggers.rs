@@ -5,7 +5,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use pumice_core::ids::TriggerId;
 use pumice_core::trigger::{
-    Assessment, ObjectEvent, TriggerSpec, Verdict, assess, levels, objects_in_text, objects_of,
+    Assessment, ObjectEvent, TriggerSpec, TriggerVerdict, assess, levels, objects_in_text, objects_of,
 };
 use pumice_template::{Renderer, Zone};
 use serde_json::{Value, json};
@@ -65,7 +65,7 @@ fn assessed(triggers: &[Value], event: &ObjectEvent) -> Assessment {
 }
 
 /// The verdict of the one trigger on an object of 1,024 bytes.
-fn verdict(more: &Value, key: &str) -> Verdict {
+fn verdict(more: &Value, key: &str) -> TriggerVerdict {
     let mut assessment = assessed(&[trigger(more)], &only(&notification(key, &json!({}))));
     assessment.found.remove(0).verdict
 }
@@ -237,7 +237,7 @@ fn first_level_with_triggers_counts_and_no_other() {
     assert_eq!(assessment.level.as_deref(), Some("a/b"));
     let found: Vec<&str> = assessment.found.iter().map(|one| one.trigger_id.as_str()).collect();
     assert_eq!(found, ["deep"], "a trigger that is not enabled is found all the same");
-    assert_eq!(assessment.found[0].verdict, Verdict::Unfit(vec!["it is not enabled".to_owned()]));
+    assert_eq!(assessment.found[0].verdict, TriggerVerdict::Unfit(vec!["it is not enabled".to_owned()]));
     let others: Vec<&str> = assessment.others.iter().map(|(id, _)| id.as_str()).collect();
     assert_eq!(others, ["elsewhere", "top", "whole"]);
     let assessment = assessed(&all, &only(&notification("x/y", &json!({}))));
@@ -278,15 +278,15 @@ fn every_condition_must_hold() {
         (json!({ "if_not_event_type": "*:Put" }), "in/a", Some("if_not_event_type: ")),
     ] {
         match (verdict(&more, key), wanted) {
-            (Verdict::Fits(..), None) => {}
-            (Verdict::Unfit(reasons), Some(wanted)) => {
+            (TriggerVerdict::Fits(..), None) => {}
+            (TriggerVerdict::Unfit(reasons), Some(wanted)) => {
                 assert!(reasons.len() == 1 && reasons[0].contains(wanted), "{more}: {reasons:?}");
             }
             (verdict, _) => panic!("{more} {key}: {verdict:?}"),
         }
     }
     let more = json!({ "if_fnmatch": "x", "if_size_gt": 9_999, "enabled": false });
-    let Verdict::Unfit(reasons) = verdict(&more, "in/a") else { panic!("it does not fit") };
+    let TriggerVerdict::Unfit(reasons) = verdict(&more, "in/a") else { panic!("it does not fit") };
     assert_eq!(reasons.len(), 3, "each reason is reported: {reasons:?}");
 }
 
@@ -294,8 +294,9 @@ fn every_condition_must_hold() {
 fn object_without_a_size_is_not_larger_than_anything() {
     let mut event = only(&notification("in/a", &json!({})));
     event.size = None;
-    let unfit =
-        |more: Value| matches!(assessed(&[trigger(&more)], &event).found[0].verdict, Verdict::Unfit(_));
+    let unfit = |more: Value| {
+        matches!(assessed(&[trigger(&more)], &event).found[0].verdict, TriggerVerdict::Unfit(_))
+    };
     assert!(unfit(json!({ "if_size_gt": 0 })) && !unfit(json!({ "if_not_size_gt": 0 })));
 }
 
@@ -305,11 +306,11 @@ fn bad_trigger_is_in_no_other_ones_way() {
     let off = with(bad.clone(), &json!({ "trigger_id": "off", "enabled": false }));
     let found = assessed(&[bad, off, trigger(&json!({}))], &only(&notification("in/a", &json!({})))).found;
     assert!(
-        matches!(&found[0].verdict, Verdict::Failed(why) if why.contains("colour: no such field")),
+        matches!(&found[0].verdict, TriggerVerdict::Failed(why) if why.contains("colour: no such field")),
         "{found:?}"
     );
-    assert!(matches!(found[1].verdict, Verdict::Unfit(_)), "one that is not enabled may be bad");
-    assert!(matches!(found[2].verdict, Verdict::Fits(..)));
+    assert!(matches!(found[1].verdict, TriggerVerdict::Unfit(_)), "one that is not enabled may be bad");
+    assert!(matches!(found[2].verdict, TriggerVerdict::Fits(..)));
 }
 
 #[test]
@@ -321,7 +322,7 @@ fn everything_lava_renders_is_rendered() {
             "TYPE": "{{ info.event_type }}", "REGION": "{{ info.aws_region }}", "URL": "{{ info.location }}",
             "BASE": "{{ utils.path.basename(key) }}" }] },
     });
-    let Verdict::Fits(id, starts) = verdict(&more, "in/a%22b.csv") else { panic!("it fits") };
+    let TriggerVerdict::Fits(id, starts) = verdict(&more, "in/a%22b.csv") else { panic!("it fits") };
     assert_eq!(id, TriggerId::new("t").unwrap());
     let request = starts[1].request.as_ref().unwrap();
     assert_eq!(
@@ -336,13 +337,13 @@ fn everything_lava_renders_is_rendered() {
     assert_eq!(format!("{:?}", request.when), "After(Span(90s))");
     assert_eq!(starts[0].job_id, "load/a\"b");
     let plain = with(more, &json!({ "jinja": false, "job_id": "plain" }));
-    let Verdict::Fits(_, starts) = verdict(&plain, "in/a") else { panic!("it fits") };
+    let TriggerVerdict::Fits(_, starts) = verdict(&plain, "in/a") else { panic!("it fits") };
     assert_eq!(starts[0].request.as_ref().unwrap().globals["n"], "{{ info.size + 1 }}");
 }
 
 #[test]
 fn job_id_whose_template_fails_fails_alone() {
-    let Verdict::Fits(_, starts) =
+    let TriggerVerdict::Fits(_, starts) =
         verdict(&json!({ "job_id": ["{{ nothing }}", "plain", "{{ key }}/"] }), "in/a")
     else {
         panic!("it fits")
@@ -354,7 +355,7 @@ fn job_id_whose_template_fails_fails_alone() {
         json!({ "parameters": { "x": "{{ 1 / 0 }}" } }),
         json!({ "globals": { "{{ 'lava' }}": 1 } }),
     ] {
-        assert!(matches!(verdict(&more, "in/a"), Verdict::Failed(_)), "{more}");
+        assert!(matches!(verdict(&more, "in/a"), TriggerVerdict::Failed(_)), "{more}");
     }
 }
 
@@ -523,7 +524,7 @@ proptest! {
         event.key = format!("in/{key}");
         let more = json!({ "globals": { "k": "{{ key }}", "other": "x" }, "parameters": { "args": ["{{ key }}"] } });
         let assessment = assessed(&[trigger(&more)], &event);
-        let Verdict::Fits(_, starts) = &assessment.found[0].verdict else { panic!("{assessment:?}") };
+        let TriggerVerdict::Fits(_, starts) = &assessment.found[0].verdict else { panic!("{assessment:?}") };
         let request = starts[0].request.as_ref().unwrap();
         prop_assert_eq!(Value::Object(request.globals.clone()), json!({ "k": event.key, "other": "x" }));
         prop_assert_eq!(Value::Object(request.parameters.clone()), json!({ "args": [event.key] }));

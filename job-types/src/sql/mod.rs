@@ -119,11 +119,7 @@ impl JobType for Sql {
     }
 
     fn advise(&self, given: &Given<'_, Self>, _: &Settings) -> Vec<Problem> {
-        let Some(parameters) = &given.parameters else { return Vec::new() };
-        command_line::advise_timeout(
-            &given.job.fields,
-            &Timed { what: "the SQL", timeout: parameters.timeout },
-        )
+        advise_timeout(given.job, given.parameters.as_ref())
     }
 }
 
@@ -148,11 +144,7 @@ impl JobType for Sqli {
     }
 
     fn advise(&self, given: &Given<'_, Self>, _: &Settings) -> Vec<Problem> {
-        let Some(parameters) = &given.parameters else { return Vec::new() };
-        command_line::advise_timeout(
-            &given.job.fields,
-            &Timed { what: "the SQL", timeout: parameters.timeout },
-        )
+        advise_timeout(given.job, given.parameters.as_ref())
     }
 }
 
@@ -163,6 +155,12 @@ fn template_problems(text: &str, is_raw: bool) -> Vec<Problem> {
     let statements = if is_raw { vec![Statement { text, line: 1 }] } else { split(text, Dialect::default()) };
     let check = |statement: Statement<'_>| check_template(&renderer, &Value::from(statement.text), &path);
     statements.into_iter().flat_map(check).collect()
+}
+
+/// Warnings about the time limit of the statements.
+fn advise_timeout(job: &JobSpec, parameters: Option<&Parameters>) -> Vec<Problem> {
+    let Some(parameters) = parameters else { return Vec::new() };
+    command_line::advise_timeout(&job.fields, &Timed { what: "the SQL", timeout: parameters.timeout })
 }
 
 /// Problems of the output folder and of parameters that must be a single character.

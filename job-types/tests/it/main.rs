@@ -1,4 +1,5 @@
 //! The job types, tried from outside.
 
+mod connections;
 mod rendering;
 mod types;

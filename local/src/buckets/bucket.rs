@@ -77,7 +77,9 @@ enum Taken {
 }
 
 /// Does something with files on a thread that may wait for them.
-async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, StoreError> {
+async fn on_blocking_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, StoreError> {
     tokio::task::spawn_blocking(work).await.map_err(|error| StoreError::new(error.to_string()))
 }
 
@@ -114,7 +116,7 @@ impl Bucket {
     async fn take(&self, due: &Due) -> Result<Taken, StoreError> {
         let path = self.path(&due.key);
         let looked = path.clone();
-        let seen = match apart(move || look_at(&looked)).await? {
+        let seen = match on_blocking_thread(move || look_at(&looked)).await? {
             Ok(Some(seen)) => seen,
             // It is gone, or no file: a job may have moved it away.
             Ok(None) => return Ok(Taken::Done),
@@ -128,7 +130,7 @@ impl Bucket {
             Readiness::Open => return Ok(Taken::Open),
             Readiness::UnlessOpen => {
                 let id = seen.id;
-                if apart(move || is_open_for_writing(id)).await? {
+                if on_blocking_thread(move || is_open_for_writing(id)).await? {
                     return Ok(Taken::InUse);
                 }
             }
@@ -354,7 +356,7 @@ impl Watcher {
         }
         (self.id, self.feed) = (id, None);
         if id.is_some() {
-            match apart(move || Feed::of(&root)).await {
+            match on_blocking_thread(move || Feed::of(&root)).await {
                 Ok(Ok(feed)) => self.feed = Some(feed),
                 Ok(Err(error)) => {
                     tracing::warn!(bucket = self.bucket.name, %error, "the system does not tell of a bucket's files: it is looked through each second");
@@ -444,7 +446,7 @@ impl Watcher {
         let keys: Vec<String> = paths.iter().filter_map(|path| self.key(path)).collect();
         let known = self.bucket.database.known_objects(&self.bucket.name, keys.clone()).await?;
         let bucket = self.bucket.clone();
-        let sorted = apart(move || {
+        let sorted = on_blocking_thread(move || {
             let (mut new, mut old) = (Vec::new(), Vec::new());
             for (key, known) in keys.into_iter().zip(known) {
                 let Ok(Some(seen)) = look_at(&bucket.path(&key)) else { continue };
@@ -483,7 +485,7 @@ impl Watcher {
             };
             let Some(last) = keys.last().cloned() else { return };
             let bucket = self.bucket.clone();
-            let gone = apart(move || {
+            let gone = on_blocking_thread(move || {
                 let is_gone = |key: &String| {
                     look_at(&bucket.path(key)).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound)
                 };

@@ -55,7 +55,7 @@ impl FolderSecrets {
         Self { folder: folder.to_owned(), more, asked: Arc::default() }
     }
 
-    async fn apart<T: Send + 'static>(
+    async fn on_blocking_thread<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Path) -> Result<T, SealError> + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -69,7 +69,7 @@ impl FolderSecrets {
     /// # Errors
     /// [`StoreError`] when the file cannot be read.
     pub async fn list(&self) -> Result<Vec<SecretEntry>, StoreError> {
-        self.apart(|folder| SecretFile::read(folder).map(|file| file.entries())).await
+        self.on_blocking_thread(|folder| SecretFile::read(folder).map(|file| file.entries())).await
     }
 
     /// Sets a secret; says whether there was one of that name.
@@ -83,7 +83,7 @@ impl FolderSecrets {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let name = name.clone();
-        self.apart(move |folder| {
+        self.on_blocking_thread(move |folder| {
             let seal = Seal::making_key(folder)?;
             SecretFile::change(folder, |file| file.set(&seal, &name, value.reveal(), now))
         })
@@ -96,7 +96,7 @@ impl FolderSecrets {
     /// [`StoreError`] when the file cannot be used.
     pub async fn delete(&self, name: &SecretName) -> Result<bool, StoreError> {
         let name = name.clone();
-        self.apart(move |folder| match SecretFile::read(folder)?.has(&name) {
+        self.on_blocking_thread(move |folder| match SecretFile::read(folder)?.has(&name) {
             true => SecretFile::change(folder, |file| Ok(file.delete(&name))),
             // Nothing is written into a folder that has none.
             false => Ok(false),
@@ -116,7 +116,7 @@ impl FolderSecrets {
                 pumice_core::secret::remember_parts(&value);
             }
         }
-        self.apart(|folder| {
+        self.on_blocking_thread(|folder| {
             let file = SecretFile::read(folder)?;
             if !file.entries().is_empty() {
                 let seal = Seal::of(folder)?;
@@ -135,7 +135,7 @@ impl FolderSecrets {
             return Ok(Some(SecretText::new(value)));
         }
         let name = name.clone();
-        self.apart(move |folder| {
+        self.on_blocking_thread(move |folder| {
             let file = SecretFile::read(folder)?;
             if !file.has(&name) {
                 return Ok(None);

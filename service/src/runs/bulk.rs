@@ -11,8 +11,8 @@ use serde_json::Value;
 use super::asked;
 use super::cancel::stop_request;
 use super::many::{
-    Act as OnRun, Carrier, Heard, ManyDone, ManyOutcome, ManyRuns, Receipt, RetryMany, Step, bounded,
-    dispatcher, keep, unwritten,
+    Carrier, Heard, ManyDone, ManyOutcome, ManyRuns, Receipt, RetryMany, RunAct, Step, bounded, dispatcher,
+    keep, unwritten,
 };
 use crate::audit::Act;
 use crate::failure::{Error, ErrorKind};
@@ -363,7 +363,7 @@ async fn resuming(realm: &dyn Realm, request: &ResumeBulk, heard: Heard<'_>) -> 
 }
 
 /// The operation on each run and the filter, as the record keeps them.
-async fn asked_for(realm: &dyn Realm, record: &BulkAct) -> Result<(OnRun, ManyRuns), Error> {
+async fn asked_for(realm: &dyn Realm, record: &BulkAct) -> Result<(RunAct, ManyRuns), Error> {
     let unread = |error: serde_json::Error| {
         let message =
             format!("act {} was asked for in a form that this version cannot read: {error}", record.id);
@@ -372,14 +372,14 @@ async fn asked_for(realm: &dyn Realm, record: &BulkAct) -> Result<(OnRun, ManyRu
     if record.kind == BulkKind::Retry {
         let request: RetryMany = serde_json::from_value(record.asked.clone()).map_err(unread)?;
         let runs = request.runs.clone();
-        return Ok((OnRun::Retry(dispatcher(realm).await?, Box::new(request)), runs));
+        return Ok((RunAct::Retry(dispatcher(realm).await?, Box::new(request)), runs));
     }
     let runs: ManyRuns = serde_json::from_value(record.asked.clone()).map_err(unread)?;
     let act = match record.kind {
         BulkKind::Cancel => {
-            OnRun::Cancel(dispatcher(realm).await?, stop_request(realm, runs.why.as_deref()).await?)
+            RunAct::Cancel(dispatcher(realm).await?, stop_request(realm, runs.why.as_deref()).await?)
         }
-        _ => OnRun::Delete,
+        _ => RunAct::Delete,
     };
     Ok((act, runs))
 }

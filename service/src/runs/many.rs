@@ -23,7 +23,7 @@ use serde_json::{Map, Value};
 
 pub use pumice_core::bulk::{BulkOutcome as ManyOutcome, Receipt};
 
-pub(in crate::runs) use act::Act;
+pub(in crate::runs) use act::RunAct;
 pub(in crate::runs) use carry::{Carrier, Seen};
 
 use super::asked;
@@ -182,7 +182,7 @@ pub async fn cancel_many_heard(
     let audited = audit::Act::new("runs cancel --where", request).dry(request.dry_run);
     let work = async {
         let asker = stop_request(realm, request.why.as_deref()).await?;
-        let how = Act::Cancel(dispatcher(realm).await?, asker);
+        let how = RunAct::Cancel(dispatcher(realm).await?, asker);
         let (kind, asked) = (BulkKind::Cancel, json(request)?);
         act(realm, Asking { runs: request, kind, asked, act: how, audited: &audited }, heard).await
     };
@@ -211,7 +211,7 @@ pub async fn retry_many_heard(
     let audited = audit::Act::new("runs retry --where", request).dry(request.runs.dry_run);
     let work = async {
         pumice_core::problem::SpecError::check(pumice_core::request::check_globals(&request.globals))?;
-        let how = Act::Retry(dispatcher(realm).await?, Box::new(request.clone()));
+        let how = RunAct::Retry(dispatcher(realm).await?, Box::new(request.clone()));
         let (kind, asked) = (BulkKind::Retry, json(request)?);
         act(realm, Asking { runs: &request.runs, kind, asked, act: how, audited: &audited }, heard).await
     };
@@ -240,7 +240,7 @@ pub async fn delete_many_heard(
     let audited = audit::Act::new("runs delete", request).dry(request.dry_run);
     let work = async {
         let (kind, asked) = (BulkKind::Delete, json(request)?);
-        act(realm, Asking { runs: request, kind, asked, act: Act::Delete, audited: &audited }, heard).await
+        act(realm, Asking { runs: request, kind, asked, act: RunAct::Delete, audited: &audited }, heard).await
     };
     audited.record(realm, work).await
 }
@@ -259,7 +259,7 @@ struct Asking<'a> {
     kind: BulkKind,
     /// The whole request.
     asked: Value,
-    act: Act,
+    act: RunAct,
     audited: &'a audit::Act,
 }
 

@@ -5,7 +5,7 @@ use std::io::Write;
 use async_trait::async_trait;
 use pumice_core::duration::Span;
 use pumice_core::ids::{JobId, RunKey};
-use pumice_core::job_type::{Execution, kept_at, kept_before_at, live_name};
+use pumice_core::job_type::{Execution, Registry, kept_at, kept_before_at, live_name};
 use pumice_core::ports::{MAX_PIECE, Piece, StoreError};
 use pumice_core::run::{Run, Status};
 use pumice_core::secret::is_any_known;
@@ -164,15 +164,16 @@ fn possible(run: &Run, attempt: u32, (stream, name): (Stream, String), location:
 
 /// Where the output of each attempt of a run is, or would be: `s3_temp` is the realm's. What an attempt prints that runs is
 /// where its worker writes it, if that can be read from here.
-pub(super) async fn of_all_attempts(
-    outputs: &dyn Outputs,
+async fn of_all_attempts(
+    reader: Reader<'_>,
     run: &Run,
     s3_temp: Option<&str>,
 ) -> Result<Vec<Printed>, Error> {
+    let outputs = reader.outputs;
     let mut all = Vec::new();
     let runs = run.status == Status::Running && run.lease.is_some();
     let is_of_before = match s3_temp {
-        Some(s3_temp) => is_of_before(outputs, run, s3_temp).await?,
+        Some(s3_temp) => is_of_before(reader, run, s3_temp).await?,
         None => false,
     };
     let place: PlaceOf = if is_of_before { kept_before_at } else { kept_at };
@@ -182,7 +183,7 @@ pub(super) async fn of_all_attempts(
         let recorded =
             if is_last && run.status.is_end() { of_last_attempt(outputs, run) } else { Vec::new() };
         // A record that ended well names all that was printed, be it nothing.
-        let is_whole = run.status == Status::Complete && !run.apart.iter().any(|part| part.gone);
+        let is_whole = run.status == Status::Complete && !run.offloaded.iter().any(|part| part.gone);
         let is_told = is_last && (is_whole || has_told_outputs(run));
         let is_untold =
             is_last && run.status.is_end() && recorded.is_empty() && run.ts_start.is_some() && !is_told;
@@ -205,7 +206,7 @@ pub(super) async fn of_all_attempts(
         if recorded.is_empty() && !is_told {
             // No record names the outputs of an earlier attempt, nor of one that was cancelled or lost.
             let kept = match &folder {
-                Some(folder) if run.ts_start.is_some() => kept(outputs, run, attempt, folder).await?,
+                Some(folder) if run.ts_start.is_some() => kept(reader, run, attempt, folder).await?,
                 _ => Vec::new(),
             };
             // What has its last place is not read where it was before.
@@ -220,14 +221,14 @@ pub(super) async fn of_all_attempts(
 
 /// Whether a version before this one ran a run that has ended: it kept outputs among the files of the run's commands. Its
 /// record says so where it names an output; else the folders do.
-async fn is_of_before(outputs: &dyn Outputs, run: &Run, s3_temp: &str) -> Result<bool, Error> {
+async fn is_of_before(reader: Reader<'_>, run: &Run, s3_temp: &str) -> Result<bool, Error> {
     /// Of so many attempts, the last ones, the folders are looked at.
     const MOST: u32 = 10;
     if !run.status.is_end() || run.ts_start.is_none() {
         return Ok(false);
     }
     let folder = |place: PlaceOf, attempt| place(s3_temp, &run.job_id, &run.key, attempt);
-    if let Some(printed) = of_last_attempt(outputs, run).first() {
+    if let Some(printed) = of_last_attempt(reader.outputs, run).first() {
         return Ok(printed.location.starts_with(&format!("{}/", folder(kept_before_at, run.attempt))));
     }
     if run.attempt == 1 && has_told_outputs(run) {
@@ -235,9 +236,10 @@ async fn is_of_before(outputs: &dyn Outputs, run: &Run, s3_temp: &str) -> Result
     }
     for (place, is_before) in [(kept_at as PlaceOf, false), (kept_before_at, true)] {
         for attempt in run.attempt.saturating_sub(MOST) + 1..=run.attempt {
-            for printed in kept(outputs, run, attempt, &folder(place, attempt)).await? {
+            for printed in kept(reader, run, attempt, &folder(place, attempt)).await? {
                 // One that cannot be read is there.
-                let is_gone = || async { matches!(outputs.read(&printed.location, 0, 0).await, Ok(None)) };
+                let is_gone =
+                    || async { matches!(reader.outputs.read(&printed.location, 0, 0).await, Ok(None)) };
                 if printed.is_recorded || !is_gone().await {
                     return Ok(is_before);
                 }
@@ -257,24 +259,31 @@ pub(super) fn is_same(kept: &Printed, live: &Printed) -> bool {
         && live_name(&kept.name) == live_name(&live.name)
 }
 
-/// Types of jobs that run several payloads, whose outputs begin with the payload's name.
-const MANY: [&str; 3] = ["exe", "pkg", "sqlc"];
+/// Outputs, and the job types that say how they are named.
+#[derive(Clone, Copy)]
+struct Reader<'a> {
+    outputs: &'a dyn Outputs,
+    registry: &'a Registry,
+}
+
+impl<'a> Reader<'a> {
+    fn of(realm: &'a dyn Realm) -> Self {
+        Self { outputs: realm.outputs(), registry: realm.registry() }
+    }
+}
 
 /// The outputs of an attempt in its folder. Of payloads no record has the names, but for that of the last attempt.
-async fn kept(
-    outputs: &dyn Outputs,
-    run: &Run,
-    attempt: u32,
-    folder: &str,
-) -> Result<Vec<Printed>, StoreError> {
-    if !MANY.contains(&run.job_type.as_str()) {
+async fn kept(reader: Reader<'_>, run: &Run, attempt: u32, folder: &str) -> Result<Vec<Printed>, StoreError> {
+    let is_by_payload =
+        reader.registry.job_type(&run.job_type).is_some_and(|of| of.keeps_output_by_payload());
+    if !is_by_payload {
         let of = |stream: Stream| {
             let name = stream.name();
             possible(run, attempt, (stream, name.to_owned()), format!("{folder}/{name}"))
         };
         return Ok(Stream::ALL.map(of).to_vec());
     }
-    let mut names = outputs.names(folder).await?;
+    let mut names = reader.outputs.names(folder).await?;
     names.sort();
     let printed = names.into_iter().filter_map(|name| {
         let (stream, location) = (Stream::of(&name)?, format!("{folder}/{name}"));
@@ -389,11 +398,11 @@ pub(super) async fn of_run(
         return of_kept(realm, kept, s3_temp).await;
     }
     // A list leaves out what is kept apart, and the spec, which says what is masked.
-    let whole = match is_any_known() || !run.apart.is_empty() {
+    let whole = match is_any_known() || !run.offloaded.is_empty() {
         true => whole_record(realm.runs(), &run.key).await?,
         false => None,
     };
-    of_all_attempts(realm.outputs(), whole.as_ref().unwrap_or(run), s3_temp).await
+    of_all_attempts(Reader::of(realm), whole.as_ref().unwrap_or(run), s3_temp).await
 }
 
 /// What a step that is kept printed, and the steps of it, in the run where they ran.
@@ -403,7 +412,8 @@ async fn of_kept(realm: &dyn Realm, kept: &RunKey, s3_temp: Option<&str>) -> Res
     for run in trees(store, std::slice::from_ref(kept)).await? {
         if run.key == *kept || run.key.is_below(kept) {
             let whole = whole_record(store, &run.key).await?;
-            printed.extend(of_all_attempts(realm.outputs(), whole.as_ref().unwrap_or(&run), s3_temp).await?);
+            printed
+                .extend(of_all_attempts(Reader::of(realm), whole.as_ref().unwrap_or(&run), s3_temp).await?);
         }
     }
     Ok(printed)
@@ -496,7 +506,8 @@ mod tests {
     async fn places(there: &[&str], run: &Run) -> Vec<String> {
         let key = run.key.to_string();
         let there = There(there.iter().map(|place| place.replace("RUN", &key)).collect());
-        let printed = of_all_attempts(&there, run, Some("/t")).await.unwrap();
+        let reader = Reader { outputs: &there, registry: &Registry::default() };
+        let printed = of_all_attempts(reader, run, Some("/t")).await.unwrap();
         printed.into_iter().map(|printed| printed.location.replace(&key, "RUN")).collect()
     }
 

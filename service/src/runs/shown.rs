@@ -288,7 +288,7 @@ fn late(run: &Run) -> Option<LateShown> {
 }
 
 fn notes(run: &Run) -> Vec<String> {
-    let gone = run.apart.iter().filter(|apart| apart.gone);
+    let gone = run.offloaded.iter().filter(|offloaded| offloaded.gone);
     gone.map(pumice_core::run::Offloaded::why_gone).collect()
 }
 

@@ -17,6 +17,7 @@ use serde_json::Value;
 use super::changes::{Changes, changes, changes_of_step};
 use super::whole::whole_with_spec;
 use crate::failure::Error;
+use crate::operations::{Access, operations};
 use crate::realm::Realm;
 use crate::specs::FieldChange;
 use crate::time::Instant;
@@ -29,8 +30,6 @@ const MAX_ENTRIES: usize = 1_000;
 const PAGE: usize = 200;
 /// Most steps that failed whose specs are compared.
 const MAX_STEPS: usize = 10;
-/// Acts whose responses name the runs that they started.
-const STARTS: [&str; 3] = ["dispatch", "runs retry", "schedules run"];
 /// How long before it made a run its act may have begun, for the run to be looked for in it.
 const ACT: TimeDelta = TimeDelta::minutes(1);
 /// How much later than it says an entry may have been written: clocks of hosts differ.
@@ -251,8 +250,13 @@ pub(super) async fn asked_by(realm: &dyn Realm, run: &Run) -> Option<ActBy> {
         return None;
     }
     let id = Value::from(run.run_id.to_string()).to_string();
+    let starts: Vec<&str> = operations()
+        .iter()
+        .filter(|operation| operation.access == Access::Start)
+        .map(|operation| operation.command)
+        .collect();
     let has_it = |entry: &pumice_core::audit::AuditEntry| {
-        STARTS.contains(&&*entry.act) && entry.answer.to_string().contains(&id)
+        starts.contains(&&*entry.act) && entry.answer.to_string().contains(&id)
     };
     entry_between(realm, run.ts_dispatch - ACT, run.ts_dispatch, has_it).await
 }

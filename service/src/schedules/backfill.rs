@@ -3,7 +3,7 @@
 use pumice_core::Timestamp;
 use pumice_core::clock::backfill::{BackfillRequest, Found, Only};
 use pumice_core::clock::{Backfill, PlannedEntry, local, standings};
-use pumice_core::engine::{Begun, Housekeeper};
+use pumice_core::engine::{BegunBackfill, Housekeeper};
 use pumice_core::ids::JobId;
 use pumice_core::job_type::Site;
 use pumice_core::spec::Overlap;
@@ -176,7 +176,7 @@ async fn beginning(realm: &dyn Realm, request: &BeginBackfill) -> Result<Backfil
         let foreseen = foresee(&housekeeper, &one, &begun).await?;
         return Ok(BackfillAnswer::Foreseen(BackfillForeseen { notes, ..foreseen }));
     }
-    let Begun { backfill, existing } = housekeeper.begin_backfill(begun).await?;
+    let BegunBackfill { backfill, existing } = housekeeper.begin_backfill(begun).await?;
     let backfill = BackfillShown::of(&housekeeper, &backfill);
     let notes = if existing { Vec::new() } else { notes };
     Ok(BackfillAnswer::Begun(Box::new(BackfillBegun { backfill, existing, notes })))

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use pumice_core::Timestamp;
-use pumice_core::connection::{self, ConnectionSpec, TYPES};
+use pumice_core::connection::{ConnectionSpec, TYPES};
 use pumice_core::ids::{ConnId, JobId, TriggerId};
 use pumice_core::job_type::{Registry, Surveyed, WARNINGS};
 use pumice_core::ports::Doc;
@@ -314,7 +314,9 @@ impl Reader<'_> {
     fn without_connection(&self, job: &JobSpec, there: &Surroundings) -> Vec<Problem> {
         let Some(others) = &there.connections else { return Vec::new() };
         let own: Vec<&ConnId> = self.specs.connections.iter().map(|spec| &spec.conn_id).collect();
-        let missing = connection::named_by(job)
+        let missing = self
+            .registry
+            .connections_of(job)
             .into_iter()
             .filter(|(_, id)| !own.contains(&id) && !others.contains(id));
         missing

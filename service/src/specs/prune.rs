@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use pumice_core::connection;
 use pumice_core::ids::{ConnId, TriggerId};
 use pumice_core::ports::{Doc, DocumentChange, DocumentWrite};
 use pumice_core::problem::did_you_mean;
@@ -118,7 +117,7 @@ pub(super) async fn users(
         let own = name(DocumentKind::Job, job.fields.job_id.as_str());
         let jobs = realm.registry().named_by(job);
         let jobs = jobs.iter().map(|one| name(DocumentKind::Job, one.job_id.as_str()));
-        let connections = connection::named_by(job);
+        let connections = realm.registry().connections_of(job);
         let connections = connections.iter().map(|(_, id)| name(DocumentKind::Connection, id.as_str()));
         add_user(&mut users, &gone, own, jobs.chain(connections));
     }

@@ -12,9 +12,9 @@ use pumice_core::run::{NewRun, Run, Status};
 use pumice_core::spec::RunSpec;
 use pumice_service::runs::{self, ManyOutcome, ManyRuns, Step};
 use pumice_service::{Error, ErrorKind, Realm as _};
+use pumice_testing::folder::Folder;
 use serde_json::{Value, json};
 
-use crate::folder::Folder;
 use crate::{Api, job};
 
 /// The page of an act.
@@ -23,6 +23,13 @@ const PAGE: u64 = 500;
 fn key(number: u64) -> RunKey {
     let id: RunId = format!("0190c0c0-0000-7000-8000-{number:012}").parse().unwrap();
     RunKey::root(id)
+}
+
+/// Changes the store behind the realm's back.
+fn change(realm: &Folder, sql: &str) {
+    let store = rusqlite::Connection::open(realm.path().join("pumice.db")).unwrap();
+    store.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
+    store.execute_batch(sql).unwrap();
 }
 
 /// Makes runs that wait, one a second, the last a minute ago.
@@ -133,11 +140,14 @@ async fn act_stopped_after_a_failure_tells_the_failure() {
     let mut heard = |step: Step<'_>| {
         if let Step::Begun { id: begun, .. } = step {
             begun.clone_into(&mut id);
-            realm.change(&format!(
-                "CREATE TRIGGER fails BEFORE UPDATE ON runs WHEN old.key = '{}'
+            change(
+                &realm,
+                &format!(
+                    "CREATE TRIGGER fails BEFORE UPDATE ON runs WHEN old.key = '{}'
                  BEGIN SELECT RAISE(FAIL, 'the disk is wet'); END",
-                key(1)
-            ));
+                    key(1)
+                ),
+            );
             meanwhile(runs::stop_bulk(&realm, &stop(begun))).unwrap();
         }
     };
@@ -148,7 +158,7 @@ async fn act_stopped_after_a_failure_tells_the_failure() {
     let page = shown(&realm, &id).await;
     assert_eq!(page["bulk"]["state"], "stopped", "{page}");
     assert!(page["bulk"]["left"].as_u64() > Some(0), "{page}");
-    realm.change("DROP TRIGGER fails");
+    change(&realm, "DROP TRIGGER fails");
     let changed = resumed(&realm, &id).await.unwrap();
     assert_eq!((changed.bulk.state.as_str(), changed.bulk.done, changed.bulk.left), ("complete", 3, 0));
 }
@@ -341,7 +351,7 @@ async fn act_on_others_of_the_same_number_is_refused() {
     // Run 2 is cancelled and run 0 is gone: two are open with a new one, and two have ended.
     let cancelled = runs::CancelRuns { runs: vec![key(2).to_string()], why: None, dry_run: false };
     runs::cancel(&realm, &cancelled).await.unwrap();
-    realm.change(&format!("DELETE FROM runs WHERE key = '{}'", key(0)));
+    change(&realm, &format!("DELETE FROM runs WHERE key = '{}'", key(0)));
     let at = realm.now() - TimeDelta::minutes(2);
     let about = (JobId::new("late").unwrap(), "cmd".to_owned(), WorkerName::new("core").unwrap());
     let run = Run::dispatched(key(9), key(9).run_id().unwrap(), about, at, at, Span::from_days(30));

@@ -5,9 +5,9 @@ use pumice_core::problem::{JsonPath, Problem, SpecError};
 use pumice_core::request::{BadRequest, DispatchRequest};
 use pumice_service::dispatch::{Batch, Batches, Giver, Intake, IntakeCounts, Placed, Repeats, batches};
 use pumice_service::{Realm as _, specs};
+use pumice_testing::folder::Folder;
 use serde_json::json;
 
-use crate::folder::Folder;
 use crate::job;
 
 async fn realm() -> Folder {

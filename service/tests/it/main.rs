@@ -4,7 +4,6 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod bulk;
-mod folder;
 mod listed;
 mod operating;
 mod walks;
@@ -12,13 +11,13 @@ mod walks;
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
-use folder::Folder;
 use pumice_core::schema::check;
 use pumice_service::specs::{self, Documents};
 use pumice_service::{
-    Access, ErrorKind, Operation, Realm as _, audit, connections, dead, dispatch, drain, operations, pauses,
+    ErrorKind, Operation, Realm as _, audit, connections, dead, dispatch, drain, operations, pauses,
     payloads, pools, render, runs, schedules, secrets, state, triggers,
 };
+use pumice_testing::folder::Folder;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -469,7 +468,7 @@ async fn audited(api: &Api, realm: &Folder) {
     let entries = listed["entries"].as_array().unwrap();
     let acts: BTreeSet<&str> = entries.iter().map(|one| one["act"].as_str().unwrap()).collect();
     let all = operations();
-    let writes = all.iter().filter(|one| one.access == Access::Write).map(|one| one.command);
+    let writes = all.iter().filter(|one| one.access.changes()).map(|one| one.command);
     assert_eq!(acts, writes.collect(), "an act leaves no entry, or something else does");
     for entry in entries {
         let is_over = entry["outcome"] == "done" || entry["outcome"] == "refused";

@@ -17,9 +17,9 @@ use pumice_service::dead::DeadOutcome::{Dropped, Ended, Redriven};
 use pumice_service::doctor::{self, Finding};
 use pumice_service::stats::AskStats;
 use pumice_service::{ErrorKind, Realm as _, dead, metrics, runs, stats};
+use pumice_testing::folder::Folder;
 use serde_json::{Value, json};
 
-use crate::folder::Folder;
 use crate::{Api, job};
 
 fn worker() -> WorkerName {

@@ -24,6 +24,24 @@ use crate::value::number::Num;
 
 use Member::{Function, Value};
 
+/// The members of a module of dateutil's, and the weekdays, each by itself and all together.
+macro_rules! with_weekdays {
+    ($($member:expr),* $(,)?) => {
+        &[
+            $($member,)*
+            ("MO", $crate::native::Member::Value(|| $crate::clock::classes::weekday(0))),
+            ("TU", $crate::native::Member::Value(|| $crate::clock::classes::weekday(1))),
+            ("WE", $crate::native::Member::Value(|| $crate::clock::classes::weekday(2))),
+            ("TH", $crate::native::Member::Value(|| $crate::clock::classes::weekday(3))),
+            ("FR", $crate::native::Member::Value(|| $crate::clock::classes::weekday(4))),
+            ("SA", $crate::native::Member::Value(|| $crate::clock::classes::weekday(5))),
+            ("SU", $crate::native::Member::Value(|| $crate::clock::classes::weekday(6))),
+            ("weekdays", $crate::native::Member::Value(|| {
+                $crate::value::Val::tuple((0..7).map($crate::clock::classes::weekday).collect())
+            })),
+        ]
+    };
+}
 pub(crate) static DATE: Native = Native::class(
     "datetime.date",
     construct::date,
@@ -133,23 +151,14 @@ static RELATIVEDELTA: Native =
 
 pub(crate) static RELATIVEDELTA_MODULE: Native = Native::module(
     "dateutil.relativedelta",
-    &[
-        ("relativedelta", Member::Native(&RELATIVEDELTA)),
-        ("weekday", Member::Native(&WEEKDAY)),
-        ("MO", Value(|| Val::Weekday(Weekday::new(0)))),
-        ("TU", Value(|| Val::Weekday(Weekday::new(1)))),
-        ("WE", Value(|| Val::Weekday(Weekday::new(2)))),
-        ("TH", Value(|| Val::Weekday(Weekday::new(3)))),
-        ("FR", Value(|| Val::Weekday(Weekday::new(4)))),
-        ("SA", Value(|| Val::Weekday(Weekday::new(5)))),
-        ("SU", Value(|| Val::Weekday(Weekday::new(6)))),
-        ("weekdays", Value(weekdays)),
-    ],
+    with_weekdays![("relativedelta", Member::Native(&RELATIVEDELTA)), ("weekday", Member::Native(&WEEKDAY)),],
 );
 
-/// Monday to Sunday.
-pub(crate) fn weekdays() -> Val {
-    Val::tuple((0..7).map(|day| Val::Weekday(Weekday::new(day))).collect())
+pub(crate) use with_weekdays;
+
+/// A day of the week, of which 0 is Monday.
+pub(crate) fn weekday(day: u8) -> Val {
+    Val::Weekday(Weekday::new(day))
 }
 
 static TZUTC: Native = Native::class("dateutil.tz.tzutc", construct::tzutc, &[]);

@@ -7,6 +7,7 @@ mod walk;
 use std::sync::Arc;
 
 use crate::call::{self, Args};
+use crate::clock::classes::with_weekdays;
 use crate::clock::datetime::DateTime;
 use crate::clock::order;
 use crate::clock::relative::Weekday;
@@ -72,12 +73,11 @@ pub(crate) struct Rule {
 
 pub(crate) static MODULE: Native = Native::module(
     "dateutil.rrule",
-    &[
+    with_weekdays![
         ("rrule", Member::Native(&RRULE)),
         ("rruleset", Member::Refused(ALONE)),
         ("rrulestr", Member::Refused(ALONE)),
         ("weekday", Member::Native(&WEEKDAY)),
-        ("weekdays", Member::Value(crate::clock::classes::weekdays)),
         ("FREQNAMES", Member::Value(|| Val::list(FREQUENCIES.iter().map(|name| Val::str(name)).collect()))),
         ("YEARLY", Value(|| Val::Int(0))),
         ("MONTHLY", Value(|| Val::Int(1))),
@@ -86,13 +86,6 @@ pub(crate) static MODULE: Native = Native::module(
         ("HOURLY", Value(|| Val::Int(4))),
         ("MINUTELY", Value(|| Val::Int(5))),
         ("SECONDLY", Value(|| Val::Int(6))),
-        ("MO", Value(|| Val::Weekday(Weekday::new(0)))),
-        ("TU", Value(|| Val::Weekday(Weekday::new(1)))),
-        ("WE", Value(|| Val::Weekday(Weekday::new(2)))),
-        ("TH", Value(|| Val::Weekday(Weekday::new(3)))),
-        ("FR", Value(|| Val::Weekday(Weekday::new(4)))),
-        ("SA", Value(|| Val::Weekday(Weekday::new(5)))),
-        ("SU", Value(|| Val::Weekday(Weekday::new(6)))),
     ],
 );
 

@@ -17,10 +17,10 @@ pub mod runs;
 pub mod runs_found;
 pub mod runs_listed;
 pub mod runs_locks;
-pub mod schedules;
 pub mod state;
 pub mod timetables;
 pub mod triggers;
+pub mod wake_ups;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -295,16 +295,16 @@ macro_rules! conformance_cases {
     };
 }
 
-/// The same with the cases of schedules, for adapters that make them.
+/// The same with the cases of wake-ups, for adapters that have them.
 #[macro_export]
-macro_rules! schedule_cases {
+macro_rules! wake_up_cases {
     ($then:ident, $run:path) => {
         $crate::$then! { $run;
-            schedules::message_comes_as_it_was_scheduled,
-            schedules::scheduled_message_does_not_come_before_its_time,
-            schedules::asked_twice_for_a_run_one_message_comes,
-            schedules::batch_is_scheduled_each_for_its_worker,
-            schedules::nothing_is_scheduled_of_no_messages,
+            wake_ups::message_comes_as_it_was_scheduled,
+            wake_ups::scheduled_message_does_not_come_before_its_time,
+            wake_ups::asked_twice_for_a_run_one_message_comes,
+            wake_ups::batch_is_scheduled_each_for_its_worker,
+            wake_ups::nothing_is_scheduled_of_no_messages,
         }
     };
 }

@@ -100,7 +100,7 @@ fn all(server: &Server, account: &str, parts: Parts) {
     };
     pumice_testing::conformance_cases!(conformance_in_turn, run);
     if parts == Parts::OfMany {
-        pumice_testing::schedule_cases!(conformance_in_turn, run);
+        pumice_testing::wake_up_cases!(conformance_in_turn, run);
         pumice_testing::host_cases!(conformance_in_turn, run);
     }
     let failed = failed.into_inner();

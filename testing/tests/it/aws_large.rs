@@ -244,7 +244,7 @@ async fn result_missing_in_s3_is_logged_and_stops_nothing() {
     assert_eq!((run.status, &run.result["error"]), (Status::Retrying, &json!("Failed with exit status 3")));
     expire(&realm, "result").await;
     let run = realm.load(&run.key).await.expect("it is readable");
-    assert!(run.result.is_null() && run.gone(Part::Result).is_some(), "{:?}", run.apart);
+    assert!(run.result.is_null() && run.gone(Part::Result).is_some(), "{:?}", run.offloaded);
     assert_eq!(runs_of(&realm, "wordy").await.len(), 1);
     let shown = realm.cloud.pumice(&["runs", "show", run.key.as_str()]);
     assert!(shown.contains("its result is gone from s3://test-bucket/tmp/.pumice/"), "{shown}");

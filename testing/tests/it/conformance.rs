@@ -44,7 +44,7 @@ mod memory {
     }
 
     pumice_testing::conformance_tests!(run);
-    pumice_testing::schedule_cases!(conformance_tests_of, run);
+    pumice_testing::wake_up_cases!(conformance_tests_of, run);
     pumice_testing::host_cases!(conformance_tests_of, run);
 }
 

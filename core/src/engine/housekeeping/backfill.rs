@@ -37,7 +37,7 @@ const MAX_TRIES: usize = 20;
 
 /// A backfill that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Begun {
+pub struct BegunBackfill {
     /// The record.
     pub backfill: Backfill,
     /// Whether it was there already.
@@ -75,7 +75,7 @@ impl Housekeeper {
     /// # Errors
     /// [`BackfillError::KeyTaken`] when the key is that of another one; [`BackfillError::Store`] when the store cannot be
     /// reached.
-    pub async fn begin_backfill(&self, backfill: Backfill) -> Result<Begun, BackfillError> {
+    pub async fn begin_backfill(&self, backfill: Backfill) -> Result<BegunBackfill, BackfillError> {
         let store = &self.site().ports.schedules;
         let backfill = self.with_others(backfill).await?;
         match store.create_backfill(&backfill).await {
@@ -89,7 +89,7 @@ impl Housekeeper {
                     return Err(BackfillError::KeyTaken { key, id });
                 }
                 if stored.begun != backfill.begun {
-                    return Ok(Begun { backfill: stored, existing: true });
+                    return Ok(BegunBackfill { backfill: stored, existing: true });
                 }
             }
             Err(CommitError::Store(error)) => return Err(error.into()),
@@ -99,7 +99,7 @@ impl Housekeeper {
             tracing::warn!(id = %backfill.id, %error, "the first runs of a backfill are made by the next sweep");
         }
         let stored = store.load_backfill(&backfill.id).await?;
-        Ok(Begun { backfill: stored.unwrap_or(backfill), existing: false })
+        Ok(BegunBackfill { backfill: stored.unwrap_or(backfill), existing: false })
     }
 
     /// Changes a backfill, as with [`Backfill::cancelled`]. Gives the record and whether it was changed.

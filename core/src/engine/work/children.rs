@@ -10,7 +10,7 @@ use super::attempt::child_lineage;
 use super::lease::Parent;
 use super::steps::{Child, Place};
 use super::task::Task;
-use super::verdict::Verdict;
+use super::verdict::StartVerdict;
 use crate::duration::Span;
 use crate::engine::fresh::record;
 use crate::engine::jobs::{Checked, with_globals};
@@ -171,9 +171,11 @@ impl<'a> Place<'a> {
         // A child that must have its job's lock, or a permit, is made first and claimed then, as any other run.
         let first = match must_wait(&run) {
             false => match engine.verdict(&run, &job).await? {
-                Verdict::Start(event_log) => Some(engine.claim(invocation, event_log)),
-                Verdict::End(status, reason) => Some(self.end_unstarted(run.epoch, status, reason)),
-                Verdict::TooLate(reason) => Some(self.end_unstarted(run.epoch, Status::Rejected, reason)),
+                StartVerdict::Start(event_log) => Some(engine.claim(invocation, event_log)),
+                StartVerdict::End(status, reason) => Some(self.end_unstarted(run.epoch, status, reason)),
+                StartVerdict::TooLate(reason) => {
+                    Some(self.end_unstarted(run.epoch, Status::Rejected, reason))
+                }
             },
             true => None,
         };

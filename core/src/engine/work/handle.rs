@@ -12,7 +12,7 @@ use super::files::{SharedFiles, Way};
 use super::lease::Parent;
 use super::steps::Stepped;
 use super::task::{Invocation, Task};
-use super::verdict::Verdict;
+use super::verdict::StartVerdict;
 use crate::Timestamp;
 use crate::duration::Span;
 use crate::engine::lava::adopt::{Adopted, adopt, was_turned_away};
@@ -318,13 +318,14 @@ impl Engine {
         if let Some(left) = self.ledger().pass_over_for_newer(&task.run).await? {
             return Ok(Started::Rest(left));
         }
-        let verdict = if first { self.verdict(&task.run, task.job).await? } else { Verdict::Start(None) };
+        let verdict =
+            if first { self.verdict(&task.run, task.job).await? } else { StartVerdict::Start(None) };
         let event_log = match verdict {
-            Verdict::Start(event_log) => event_log,
-            Verdict::End(status, reason) => {
+            StartVerdict::Start(event_log) => event_log,
+            StartVerdict::End(status, reason) => {
                 return self.close_task(task, Closing::quietly(status, reason)).await.map(Started::Rest);
             }
-            Verdict::TooLate(reason) => {
+            StartVerdict::TooLate(reason) => {
                 let closing = Closing::of(task.job, Status::Rejected, reason);
                 return self.close_task(task, closing).await.map(Started::Rest);
             }

@@ -1,7 +1,6 @@
 //! A worker's engine: from a message to a run at rest.
 
 mod admission;
-mod apart;
 mod attempt;
 mod beat;
 mod children;
@@ -12,6 +11,7 @@ mod lease;
 mod news;
 mod places;
 mod redo;
+mod spread;
 mod steps;
 mod task;
 mod verdict;

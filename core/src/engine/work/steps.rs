@@ -58,7 +58,7 @@ pub(super) enum Held {
 
 /// The outcome of making steps that are spread.
 #[derive(Default)]
-pub(super) struct Begun {
+pub(super) struct BegunSteps {
     /// The steps that are there.
     pub(super) there: Vec<(usize, Run)>,
     /// The first step that there can be no run of, and why.
@@ -283,7 +283,7 @@ impl Walk<'_> {
             let stopping = stop.is_some() || self.refused.is_some() || self.trouble.is_some();
             match self.plan_next(stopping) {
                 Next::Start(steps) if self.place.plan.spread && self.may_begin() => {
-                    let begun = Box::pin(self.place.begin_apart(&steps, &self.left)).await;
+                    let begun = Box::pin(self.place.begin_spread(&steps, &self.left)).await;
                     self.record_begun(begun);
                 }
                 Next::Start(steps) if self.may_begin() => {
@@ -378,7 +378,7 @@ impl Walk<'_> {
     }
 
     /// Steps of a run that spreads them were made.
-    fn record_begun(&mut self, begun: Begun) {
+    fn record_begun(&mut self, begun: BegunSteps) {
         let has_order = self.place.plan.has_order();
         for (step, run) in begun.there {
             self.states[step] = state_of(&run);

@@ -9,7 +9,7 @@ use crate::run::{NOT_ENABLED, Run, Status, too_late};
 use crate::spec::{Enabled, JobSpec};
 
 /// How a run that has not been started before is to begin.
-pub(super) enum Verdict {
+pub(super) enum StartVerdict {
     /// With its first attempt, and with what its `event_log` gives.
     Start(Option<Value>),
     /// Not at all.
@@ -20,28 +20,28 @@ pub(super) enum Verdict {
 
 impl Engine {
     /// Whether a run may start: it is not too old, its type exists, and its job is enabled.
-    pub(super) async fn verdict(&self, run: &Run, job: &JobSpec) -> Result<Verdict, StoreError> {
+    pub(super) async fn verdict(&self, run: &Run, job: &JobSpec) -> Result<StartVerdict, StoreError> {
         let fields = &job.fields;
         let now = self.now();
         if self.registry.job_type(&fields.r#type).is_none() {
-            return Ok(Verdict::End(Status::Rejected, format!("no such job type {:?}", fields.r#type)));
+            return Ok(StartVerdict::End(Status::Rejected, format!("no such job type {:?}", fields.r#type)));
         }
         if let Some(reason) = too_late(run, fields.max_run_delay, now) {
-            return Ok(Verdict::TooLate(reason));
+            return Ok(StartVerdict::TooLate(reason));
         }
         if fields.enabled == Enabled::Static(false) {
-            return Ok(Verdict::End(Status::Skipped, NOT_ENABLED.to_owned()));
+            return Ok(StartVerdict::End(Status::Skipped, NOT_ENABLED.to_owned()));
         }
         let dynamic = matches!(fields.enabled, Enabled::Template(_));
         let event_log = fields.event_log.as_ref().filter(|value| !is_empty(value));
         if !dynamic && !event_log.is_some_and(has_templates) {
-            return Ok(Verdict::Start(event_log.cloned()));
+            return Ok(StartVerdict::Start(event_log.cloned()));
         }
         let realm = self.site.ports.jobs.realm().await?;
         let (scene, _) = self.jobs().scene(run, job, &realm, now).await?;
         let (job, templates) = (job.clone(), Templates::new(self.registry.renderer().clone(), scene));
-        let verdict = Box::pin(self.jobs().apart(move || Verdict::rendered(&job, &templates))).await;
-        Ok(verdict.unwrap_or_else(|error| Verdict::End(Status::Failed, error.message)))
+        let verdict = Box::pin(self.jobs().on_pool(move || StartVerdict::rendered(&job, &templates))).await;
+        Ok(verdict.unwrap_or_else(|error| StartVerdict::End(Status::Failed, error.message)))
     }
 }
 
@@ -57,7 +57,7 @@ fn is_empty(event_log: &Value) -> bool {
     }
 }
 
-impl Verdict {
+impl StartVerdict {
     fn rendered(job: &JobSpec, templates: &Templates) -> Self {
         if let Enabled::Template(source) = &job.fields.enabled {
             match templates.condition(source) {

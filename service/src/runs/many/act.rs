@@ -14,13 +14,13 @@ use crate::runs::CancelOutcome;
 use crate::runs::retry::planned;
 
 /// An act on one run.
-pub(in crate::runs) enum Act {
+pub(in crate::runs) enum RunAct {
     Cancel(Dispatcher, StopRequest),
     Retry(Dispatcher, Box<RetryMany>),
     Delete,
 }
 
-impl Act {
+impl RunAct {
     /// The statuses that it is for.
     pub(in crate::runs) fn statuses(&self) -> Vec<Status> {
         let is_meant = |status: &Status| match self {

@@ -10,7 +10,7 @@ use pumice_core::duration::Span;
 use pumice_core::ids::RunKey;
 use pumice_core::ports::{CommitError, RunPage, RunQuery};
 
-use super::{Act, Heard, ManyDone, Receipt, Step, unwritten};
+use super::{Heard, ManyDone, Receipt, RunAct, Step, unwritten};
 use crate::failure::{Error, ErrorKind};
 use crate::realm::Realm;
 use crate::runs::bulk::BulkStop;
@@ -27,7 +27,7 @@ const MAX_LOOKED: usize = 20_000;
 /// The process of an act.
 pub(in crate::runs) struct Carrier<'c> {
     pub(in crate::runs) realm: &'c dyn Realm,
-    pub(in crate::runs) act: Act,
+    pub(in crate::runs) act: RunAct,
     /// The query for its runs.
     pub(in crate::runs) query: RunQuery,
     /// How long its record is kept.

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use pumice_core::ids::RunKey;
 
-use super::{Act, ManyOutcome, Receipt};
+use super::{ManyOutcome, Receipt, RunAct};
 use crate::failure::Error;
 use crate::realm::Realm;
 
@@ -27,7 +27,7 @@ pub(super) struct Foreseen {
 /// Looks at the first runs of an act on `count`.
 pub(super) async fn foreseen(
     realm: &dyn Realm,
-    act: &Act,
+    act: &RunAct,
     keys: &[RunKey],
     count: u64,
 ) -> Result<Foreseen, Error> {

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use super::Engine;
 use super::children::Planned;
 use super::lease::Parent;
-use super::steps::{Begun, Held, Place};
+use super::steps::{BegunSteps, Held, Place};
 use super::task::Task;
 use crate::engine::ledger::apply::rest;
 use crate::engine::rendered::AtDispatch;
@@ -54,17 +54,17 @@ impl Place<'_> {
     }
 
     /// Makes the first of these steps, with a message for each. Those that come after others go on with what these `left`.
-    pub(super) async fn begin_apart(self, steps: &[usize], left: &BTreeMap<usize, WorkPlace>) -> Begun {
-        let mut begun = Begun::default();
+    pub(super) async fn begin_spread(self, steps: &[usize], left: &BTreeMap<usize, WorkPlace>) -> BegunSteps {
+        let mut begun = BegunSteps::default();
         let steps = &steps[..steps.len().min(BATCH)];
         let jobs = match self.step_jobs(steps).await {
             Ok(jobs) => jobs,
-            Err(error) => return Begun { trouble: Some(error), ..begun },
+            Err(error) => return BegunSteps { trouble: Some(error), ..begun },
         };
         let Task { run, invocation, .. } = self.task;
         let work = match self.engine.work_place(run, invocation, true).await {
             Ok(work) => work,
-            Err(error) => return Begun { trouble: Some(error), ..begun },
+            Err(error) => return BegunSteps { trouble: Some(error), ..begun },
         };
         let making = steps.iter().zip(jobs).map(|(step, found)| {
             let before = self.plan.before(*step);
@@ -88,7 +88,7 @@ impl Place<'_> {
             // None of them, rather than some for nothing.
             return begun;
         }
-        self.create_apart(batch, &mut begun).await;
+        self.create_spread(batch, &mut begun).await;
         begun
     }
 
@@ -132,7 +132,7 @@ impl Place<'_> {
         ))))
     }
 
-    async fn create_apart(self, batch: Vec<(usize, Making)>, begun: &mut Begun) {
+    async fn create_spread(self, batch: Vec<(usize, Making)>, begun: &mut BegunSteps) {
         let parent = Parent { cancel: self.cancel, lease: self.lease };
         if self.cancel.is_stopped().is_some() || !parent.may_begin(self.engine.now()) {
             // Another has the parent now, and makes its steps; or there are to be no more.

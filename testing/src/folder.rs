@@ -1,7 +1,8 @@
-//! A realm in a folder, with runs in every status, and outputs that are texts.
+//! A realm in a folder, as the service and the console see it, with outputs that are texts.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use chrono::TimeDelta;
@@ -16,20 +17,24 @@ use pumice_core::ports::{
     RunStore, ScheduleStore, StateStore, StoreError, TriggerStore,
 };
 use pumice_core::secret::SecretText;
-use pumice_local::{Durability, Home, SystemClock, SystemRandom};
+use pumice_local::{Database, Durability, Home, ServeLock, SystemClock, SystemRandom};
 use pumice_service::connections::{Prober, TestConnection, Trial};
 use pumice_service::runs::Outputs;
 use pumice_service::secrets::Vault;
 use pumice_service::{Error, Realm};
 
-use crate::fixtures;
-
-pub(crate) struct Folder {
+/// A realm in a folder of its own, which goes with it.
+pub struct Folder {
     outputs: Texts,
     home: Home,
     registry: Arc<Registry>,
-    /// It goes with the realm.
     _folder: tempfile::TempDir,
+}
+
+impl std::fmt::Debug for Folder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Folder").field("path", &self.home.path()).finish()
+    }
 }
 
 /// Outputs by their location.
@@ -39,7 +44,7 @@ struct Texts(Mutex<BTreeMap<String, String>>);
 #[async_trait]
 impl Outputs for Texts {
     async fn read(&self, location: &str, from: u64, length: u64) -> Result<Option<Piece>, StoreError> {
-        let text = self.0.lock().unwrap().get(location).cloned();
+        let text = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(location).cloned();
         Ok(text.map(|text| {
             let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(text.len());
             let bytes = text.as_bytes()[place(from)..place(from.saturating_add(length))].to_vec();
@@ -49,45 +54,63 @@ impl Outputs for Texts {
 }
 
 impl Folder {
-    pub(crate) async fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let home = Home::open(folder.path(), None, true, Durability::Normal).await.unwrap();
-        let registry = Arc::new(pumice_job_types::registry().unwrap());
+    /// An empty realm.
+    ///
+    /// # Panics
+    /// When there can be no folder.
+    pub async fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let home = Home::open(folder.path(), None, true, Durability::Normal).await.expect("a realm");
+        let registry = Arc::new(pumice_job_types::registry().expect("a registry"));
         Self { outputs: Texts::default(), home, registry, _folder: folder }
     }
 
-    /// A realm with jobs of many kinds, and runs of each status with texts that attack.
-    pub(crate) async fn lively() -> Self {
-        let folder = Self::new().await;
-        fixtures::fill(&folder).await;
-        folder
+    /// As it is while a process serves it, until the lock is dropped.
+    ///
+    /// # Panics
+    /// When it is served already.
+    pub async fn served(&self) -> ServeLock {
+        self.home.lock(SystemClock.now()).await.expect("a lock")
     }
 
     /// Has a process serve it, which is stopping.
-    pub(crate) async fn stopping(&self) -> pumice_local::ServeLock {
-        let now = SystemClock.now();
-        let lock = self.home.lock(now).await.unwrap();
-        self.home.database().note_stopping(now).await.unwrap();
+    ///
+    /// # Panics
+    /// When it is served already.
+    pub async fn stopping(&self) -> ServeLock {
+        let lock = self.served().await;
+        self.home.database().note_stopping(SystemClock.now()).await.expect("a note");
         lock
     }
 
-    /// Puts a message aside, as a worker does.
-    pub(crate) async fn bury(&self, message: Message, reason: &str) {
+    /// Puts a message into the dead letters, as a worker does.
+    ///
+    /// # Panics
+    /// When the store fails.
+    pub async fn bury(&self, message: Message, reason: &str) {
         let (database, worker) = (self.home.database(), message.worker.clone());
         let sent = database.send(vec![Outgoing { message, at: self.now() - TimeDelta::seconds(1) }]).await;
-        assert!(sent.iter().all(Result::is_ok));
-        let taken = database.receive(&worker, 1, std::time::Duration::ZERO).await.unwrap();
-        database.bury(&taken[0].receipt, reason).await.unwrap();
+        assert!(sent.iter().all(Result::is_ok), "a message was not sent");
+        let taken = database.receive(&worker, 1, std::time::Duration::ZERO).await.expect("a message");
+        database.bury(&taken[0].receipt, reason).await.expect("a dead letter");
     }
 
     /// Where it is.
-    pub(crate) fn path(&self) -> &std::path::Path {
+    #[must_use]
+    pub fn path(&self) -> &Path {
         self.home.path()
     }
 
+    /// Its store.
+    #[must_use]
+    pub fn database(&self) -> &Database {
+        self.home.database()
+    }
+
     /// Puts a text where an output is.
-    pub(crate) fn print(&self, location: &str, text: &str) {
-        self.outputs.0.lock().unwrap().insert(location.to_owned(), text.to_owned());
+    pub fn print(&self, location: &str, text: &str) {
+        let mut texts = self.outputs.0.lock().unwrap_or_else(PoisonError::into_inner);
+        texts.insert(location.to_owned(), text.to_owned());
     }
 }
 
