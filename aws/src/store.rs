@@ -171,6 +171,9 @@ impl Store {
                 format!("the definition of realm {realm} in table {table} is invalid: {error}"),
             )
         })?;
+        // DynamoDB has lava's table of events.
+        let (mut realm, mistake) = realm.with_lava_table();
+        realm.warnings.extend(mistake);
         let known =
             self.remembered().realm.as_ref().is_some_and(|(_, known)| known.warnings == realm.warnings);
         if !known && !realm.warnings.is_empty() {

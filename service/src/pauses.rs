@@ -333,9 +333,9 @@ pub(crate) async fn pausing_workers(
     paused: IfPaused,
 ) -> Result<PausesChanged, Error> {
     let known = workers_of_jobs(realm).await?;
-    let lavas = realm.site().await?.settings.foreign_workers.clone();
+    let site = realm.site().await?;
     for worker in &request.workers {
-        if lavas.iter().any(|name| name == worker.as_str()) {
+        if site.settings.worker_kind(worker).is_lavas() {
             return Err(Error::invalid(format!(
                 "worker {worker} is a lava worker, which takes its messages by itself: it cannot be paused from here"
             )));

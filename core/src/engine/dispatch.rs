@@ -7,7 +7,6 @@ use chrono::TimeDelta;
 use super::answer::{Accepted, answer, keyed};
 use super::fresh::{First, asked, first_message, keyed_run, not_before, record, skipped};
 use super::jobs::{Checked, Jobs, no_such_job};
-use super::lava::WorkerKind;
 use super::lava::follow::{hand_over, may_give, refused};
 use super::ledger::apply::{ApplyError, unfit};
 use super::ledger::{Ledger, Sent};
@@ -19,7 +18,7 @@ use crate::ports::{Outgoing, StoreError, StoredJob};
 use crate::request::{DispatchRequest, again_key};
 use crate::run::{Lineage, NewRun, Run, StopRequest, Trigger, settle};
 use crate::secret::{is_any_known, value_holds_secret};
-use crate::spec::{Enabled, JobSpec, RealmSpec, RunSpec};
+use crate::spec::{Enabled, JobSpec, RealmSpec, RunSpec, WorkerKind};
 
 /// Longest name of an event that a record keeps, in bytes.
 const MAX_EVENT: usize = 256;

@@ -32,7 +32,7 @@ impl Ledger {
             return;
         };
         // Lava workers report their runs themselves.
-        if site.settings.is_foreign(&after.worker) {
+        if site.settings.worker_kind(&after.worker).is_lavas() {
             return;
         }
         let Some(event) = event(after) else { return };
