@@ -271,7 +271,7 @@ impl Store {
         let mut left: HashMap<String, KeysAndAttributes> = HashMap::new();
         for (table, keys) in keys {
             let request = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build();
-            left.insert(table, request.map_err(|error| StoreError::new(format!("{what}: {error}")))?);
+            left.insert(table, request.map_err(|error| StoreError::invalid(format!("{what}: {error}")))?);
         }
         // An answer with items does not mean that the table is busy: the answer may have been full.
         let (mut ends, mut pause) = (Instant::now() + OPERATION, PAUSES.0);

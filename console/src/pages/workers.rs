@@ -166,7 +166,7 @@ mod tests {
             Depth { ready: 3, delayed: 0, in_flight: 1, oldest: Oldest::Age(Duration::from_secs(61)) };
         let shown = row("core", 2, Ok(depth), Vec::new(), None);
         assert_eq!((&shown["depth"]["ready"], &shown["depth"]["oldest"]), (&json!(3), &json!("1m 01s")));
-        let shown = row("core", 2, Err(StoreError::new("no such queue")), Vec::new(), None);
+        let shown = row("core", 2, Err(StoreError::missing("no such queue")), Vec::new(), None);
         assert_eq!((&shown["depth"], &shown["trouble"]), (&Value::Null, &json!("no such queue")));
     }
 }

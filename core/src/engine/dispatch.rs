@@ -249,7 +249,7 @@ impl Dispatcher {
         let realm = self.site().ports.jobs.realm().await?;
         let prepared = self.prepare(request, Some(Ok(job)), &realm, Asker::Caller, 0).await?;
         let outcome = self.create(vec![prepared]).await?.pop();
-        outcome.unwrap_or_else(|| Err(StoreError::new("the store lost a run").into()))
+        outcome.unwrap_or_else(|| Err(StoreError::unreachable("the store lost a run").into()))
     }
 
     async fn take(
@@ -289,7 +289,7 @@ impl Dispatcher {
             match outcome {
                 Some(Ok(Accepted { is_withdrawn: true, .. })) => {}
                 Some(outcome) => return outcome.map(|accepted| Accepted { again, ..accepted }),
-                None => return Err(StoreError::new("the store lost a run").into()),
+                None => return Err(StoreError::unreachable("the store lost a run").into()),
             }
         }
     }
@@ -349,7 +349,7 @@ impl Dispatcher {
         let PreparedBatch { runs, refused } = prepared;
         let mut made = self.create(runs).await?.into_iter();
         // Every request that was prepared has its outcome from `create`.
-        let lost = || Err(StoreError::new("the store lost a run").into());
+        let lost = || Err(StoreError::unreachable("the store lost a run").into());
         let outcome = |refused: Option<_>| refused.map_or_else(|| made.next().unwrap_or_else(lost), Err);
         Ok(refused.into_iter().map(outcome).collect())
     }

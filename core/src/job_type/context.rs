@@ -130,7 +130,7 @@ impl DispatchError {
             Self::HoldsSecret { .. } => "holds_secret",
             Self::TooDeep { .. } => "too_deep",
             Self::TooLarge(_) => "too_large",
-            Self::Store(_) => "unreachable",
+            Self::Store(error) => error.kind.as_str(),
         }
     }
 }

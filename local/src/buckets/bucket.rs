@@ -78,7 +78,7 @@ enum Taken {
 
 /// Does something with files on a thread that may wait for them.
 async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, StoreError> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| StoreError::new(error.to_string()))
+    tokio::task::spawn_blocking(work).await.map_err(|error| StoreError::unreachable(error.to_string()))
 }
 
 impl Bucket {

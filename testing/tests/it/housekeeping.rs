@@ -139,7 +139,7 @@ impl LavaEvents for Silent {
     }
 
     async fn put_event(&self, _: &LavaEvent) -> Result<(), StoreError> {
-        Err(StoreError::new("there is no table"))
+        Err(StoreError::missing("there is no table"))
     }
 }
 

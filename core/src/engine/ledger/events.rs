@@ -41,7 +41,7 @@ impl Ledger {
         let outcome = match select(put, site.ports.clock.sleep_until(until)).await {
             Either::Left((outcome, _)) => outcome,
             Either::Right(_) => {
-                Err(StoreError::new(format!("no answer within {} ms", LIMIT.num_milliseconds())))
+                Err(StoreError::unreachable(format!("no answer within {} ms", LIMIT.num_milliseconds())))
             }
         };
         if let Err(error) = outcome

@@ -266,7 +266,7 @@ impl<'a> Place<'a> {
             return Ok(Made::Run(new.run, new.spec));
         }
         let found = ports.runs.load_with_spec(&new.run.key).await?;
-        let gone = || StoreError::new(format!("the record of run {} is gone", new.run.key));
+        let gone = || StoreError::missing(format!("the record of run {} is gone", new.run.key));
         found.map(|(run, spec)| Made::Run(run, spec)).ok_or_else(gone)
     }
 
