@@ -12,6 +12,7 @@ mod labels;
 mod list;
 mod many;
 mod outputs;
+mod remarks;
 mod retry;
 mod shown;
 mod since;
@@ -43,6 +44,7 @@ pub use outputs::{
     AskOutputs, LiveOutput, Outputs, Printed, RunOutputs, Stream, copy, locate, of_last_attempt, output,
     output_of,
 };
+pub use remarks::{TriggerAbout, TriggerWords};
 pub use retry::{RetriedRun, RetryAction, RetryFrom, RetryRun, RetryStep, retry};
 pub use shown::{AskedShown, EventShown, LateShown, RunShown, ScheduledShown, Viewpoint};
 pub use since::{ActBy, SinceSuccess};
