@@ -27,7 +27,7 @@ pub use bulk::{
     BulkChanged, BulkDetails, BulkList, BulkShown, BulkStop, ListBulk, MIN_BEGINNING, ResumeBulk, ShowBulk,
     StopBulk, list_bulk, resume_bulk, resume_bulk_heard, show_bulk, stop_bulk,
 };
-pub use cancel::{CancelOutcome, CancelRuns, Cancelled, CancelledRun, NotCancelled, cancel};
+pub use cancel::{CancelOutcome, CancelRuns, Cancelled, CancelledRun, NotCancelled, cancel, cancel_tree};
 pub use export::{EXPORT_PAGE, ExportRuns, ExportedRuns, export};
 pub use failures::{FailedJob, FailureGroup, FailureList, ListFailures, failures, of_cause};
 pub use find::{RunName, find};
