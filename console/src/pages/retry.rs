@@ -281,7 +281,7 @@ async fn redoing(ask: &Ask) -> Result<Response, Fault> {
     if !request.globals.is_empty() {
         let plan = RetryRun { key: None, dry_run: true, ..request.clone() };
         // What is refused has its reason below.
-        if let Ok(planned) = planned(ask, &plan).await? {
+        if let Planning::Planned(planned) = planned(ask, &plan).await? {
             check_retry(ask.realm(), &planned, &request, &ask.form).await?;
         }
     }
