@@ -25,7 +25,7 @@ fn year(id: AuditId) -> Option<i32> {
 
 fn item_of(entry: &AuditEntry) -> Result<Item, StoreError> {
     let record = serde_json::to_string(entry)
-        .map_err(|error| StoreError::new(format!("an entry of the audit cannot be written: {error}")))?;
+        .map_err(|error| StoreError::invalid(format!("an entry of the audit cannot be written: {error}")))?;
     let mut item = Item::from([
         ("run_id".to_owned(), text(format!("{PARTITION}{}", entry.at.year()))),
         ("path".to_owned(), text(format!("{PATH}{}", entry.id))),

@@ -23,7 +23,7 @@ fn key(id: &str) -> Item {
 
 fn item_of(backfill: &Backfill) -> Result<Item, StoreError> {
     let record = serde_json::to_string(backfill)
-        .map_err(|error| StoreError::new(format!("a backfill cannot be written: {error}")))?;
+        .map_err(|error| StoreError::invalid(format!("a backfill cannot be written: {error}")))?;
     let mut item = key(&backfill.id);
     item.insert("rev".to_owned(), whole(backfill.rev));
     item.insert("record".to_owned(), text(record));

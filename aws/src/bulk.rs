@@ -33,7 +33,7 @@ fn page_path(number: u64) -> String {
 }
 
 fn written(error: &serde_json::Error) -> StoreError {
-    StoreError::new(format!("an act on many runs cannot be written: {error}"))
+    StoreError::invalid(format!("an act on many runs cannot be written: {error}"))
 }
 
 /// Whether another's write cancelled a transaction.
@@ -89,7 +89,7 @@ impl Store {
             .expression_attribute_values(":expected", whole(act.rev - 1));
         let mut request = self.client.transact_write_items();
         for part in [record, put(expiring(receipts, act))] {
-            let part = part.build().map_err(|error| StoreError::new(format!("{doing}: {error}")))?;
+            let part = part.build().map_err(|error| StoreError::invalid(format!("{doing}: {error}")))?;
             request = request.transact_items(TransactWriteItem::builder().put(part).build());
         }
         request.send().await.map(drop).map_err(|error| match error.as_service_error() {

@@ -12,7 +12,13 @@ where
     E: ProvideErrorMetadata + Error + 'static,
     R: std::fmt::Debug,
 {
-    StoreError::of(kind(error), format!("{what}: {}", reason(error)))
+    let of_table = error.as_service_error().is_some_and(|error| {
+        let is_validation = error.code().is_some_and(is_validation);
+        is_validation && !error.message().is_some_and(tells_of_bad_form)
+    });
+    // Keys or indexes that this version expects are not there: deploying mends it, and no other request.
+    let kind = if of_table { StoreErrorKind::Missing } else { kind(error) };
+    StoreError::of(kind, format!("{what}: {}", reason(error)))
 }
 
 /// A call that failed of something outside the realm: advice about the realm would mislead.
@@ -61,7 +67,11 @@ pub(crate) fn kind_of_code(code: &str) -> StoreErrorKind {
         | "ServiceQuotaExceededException"
         | "SlowDown"
         | "Throttled"
-        | "OverLimit" => StoreErrorKind::Throttled,
+        | "OverLimit"
+        | "TransactionConflictException"
+        | "TransactionInProgressException"
+        | "ConflictException"
+        | "OperationAborted" => StoreErrorKind::Throttled,
         "AccessDeniedException"
         | "AccessDenied"
         | "AuthorizationError"
@@ -81,9 +91,44 @@ pub(crate) fn kind_of_code(code: &str) -> StoreErrorKind {
         | "AWS.SimpleQueueService.NonExistentQueue"
         | "QueueDoesNotExist"
         | "NoSuchBucket"
-        | "NoSuchKey" => StoreErrorKind::Missing,
-        _ => StoreErrorKind::Unreachable,
+        | "NoSuchKey"
+        | "NoSuchUpload"
+        | "KmsNotFound"
+        | "KMS.NotFoundException" => StoreErrorKind::Missing,
+        "InvalidParameterValue"
+        | "InvalidParameterException"
+        | "InvalidParameterValueException"
+        | "ParameterValueInvalid"
+        | "InvalidMessageContents"
+        | "InvalidRequest"
+        | "EntityTooLarge"
+        | "KeyTooLongError"
+        | "BatchRequestTooLong"
+        | "AWS.SimpleQueueService.BatchRequestTooLong"
+        | "ItemCollectionSizeLimitExceededException"
+        | "RequestTooLargeException" => StoreErrorKind::Invalid,
+        code if is_validation(code) => StoreErrorKind::Invalid,
+        code if is_throttling(code) => StoreErrorKind::Throttled,
+        code if is_of_service(code) => StoreErrorKind::Unreachable,
+        _ => StoreErrorKind::Refused,
     }
+}
+
+/// A request that the service calls impossible.
+fn is_validation(code: &str) -> bool {
+    matches!(code, "ValidationException" | "ValidationError" | "SerializationException")
+}
+
+/// Lambda and KMS put the name of the limit, or of the service that is not ready, before these words.
+fn is_throttling(code: &str) -> bool {
+    let words = ["Throttl", "LimitReached", "LimitExceeded", "NotReady", "ResourceConflict"];
+    words.iter().any(|word| code.contains(word))
+}
+
+/// The service's own fault, or an answer without a code, as from something on the way.
+fn is_of_service(code: &str) -> bool {
+    let words = ["Internal", "Unavailable", "Timeout", "ServiceException"];
+    code.is_empty() || words.iter().any(|word| code.contains(word))
 }
 
 /// The error of a schedule that was not made. Scheduler's complaints are about its group, its role or
@@ -231,7 +276,7 @@ mod tests {
 
     #[test]
     fn error_code_gives_its_kind() {
-        use StoreErrorKind::{Denied, Missing, Throttled, Unreachable};
+        use StoreErrorKind::{Denied, Invalid, Missing, Refused, Throttled, Unreachable};
         for (code, kind) in [
             ("ProvisionedThroughputExceededException", Throttled),
             ("SlowDown", Throttled),
@@ -240,9 +285,34 @@ mod tests {
             ("ResourceNotFoundException", Missing),
             ("QueueDoesNotExist", Missing),
             ("InternalServerError", Unreachable),
+            ("InternalFailure", Unreachable),
+            ("ServiceUnavailable", Unreachable),
+            ("ServiceException", Unreachable),
+            ("RequestTimeout", Unreachable),
+            ("EC2ThrottledException", Throttled),
+            ("ENILimitReachedException", Throttled),
+            ("ResourceNotReadyException", Throttled),
+            ("ValidationException", Invalid),
+            ("EntityTooLarge", Invalid),
+            ("KmsDisabled", Refused),
+            ("SomethingOfNextYear", Refused),
             ("", Unreachable),
         ] {
             assert_eq!(kind_of_code(code), kind, "{code}");
+        }
+    }
+
+    #[test]
+    fn item_that_is_too_large_is_invalid_and_a_wrong_table_missing() {
+        use aws_sdk_dynamodb::error::ErrorMetadata;
+        use aws_sdk_dynamodb::operation::put_item::PutItemError;
+        for (message, kind) in [
+            ("Item size has exceeded the maximum allowed size", StoreErrorKind::Invalid),
+            ("The table does not have the specified index: due", StoreErrorKind::Missing),
+        ] {
+            let of = ErrorMetadata::builder().code("ValidationException").message(message).build();
+            let error = SdkError::service_error(PutItemError::generic(of), ());
+            assert_eq!(store_error("writing", &error).kind, kind, "{message}");
         }
     }
 

@@ -28,7 +28,7 @@ fn key(worker: &WorkerName, id: &HostId) -> Item {
 
 fn item_of(host: &Host) -> Result<Item, StoreError> {
     let record = serde_json::to_string(host)
-        .map_err(|error| StoreError::new(format!("a host cannot be written: {error}")))?;
+        .map_err(|error| StoreError::invalid(format!("a host cannot be written: {error}")))?;
     let mut item = key(&host.worker, &host.id);
     item.insert("record".to_owned(), text(record));
     item.insert("ttl".to_owned(), whole(host.expires().timestamp()));

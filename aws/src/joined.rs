@@ -5,7 +5,7 @@ use aws_sdk_s3::types::{
 };
 use pumice_core::ports::{StoreError, StoreErrorKind};
 
-use crate::failure::store_error;
+use crate::failure::{kind_of_code, store_error};
 use crate::objects::{Objects, patient, place};
 
 /// Most parts of one object (S3 user guide, Multipart upload limits).
@@ -28,7 +28,7 @@ impl Objects {
         }
         let begun = begin.send().await.map_err(|error| store_error(&what, &error))?;
         let Some(upload) = begun.upload_id() else {
-            return Err(StoreError::new(format!("{what}: S3 gave no id of an upload")));
+            return Err(StoreError::unreachable(format!("{what}: S3 gave no id of an upload")));
         };
         let joined = self.copy_parts(location, upload, parts).await;
         if joined.is_err() {
@@ -89,7 +89,8 @@ impl Objects {
             None => Ok(()),
             Some(error) => {
                 let (key, why) = (error.key().unwrap_or_default(), error.message().unwrap_or_default());
-                Err(StoreError::new(format!("{what}: {key}: {why}")))
+                let kind = kind_of_code(error.code().unwrap_or_default());
+                Err(StoreError::of(kind, format!("{what}: {key}: {why}")))
             }
         }
     }

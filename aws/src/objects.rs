@@ -87,7 +87,7 @@ impl Objects {
         let bytes = object.body.collect().await;
         bytes
             .map(|bytes| Some(bytes.to_vec()))
-            .map_err(|error| StoreError::new(format!("reading {location}: {error}")))
+            .map_err(|error| StoreError::unreachable(format!("reading {location}: {error}")))
     }
 
     /// A reader of the object at a location, and its size in bytes; `None` when there is no object.
@@ -220,8 +220,11 @@ impl ObjectStore for Objects {
             Err(error) => return Err(store_error(&what, &error)),
         };
         let total = answer.content_range().and_then(|range| range.rsplit_once('/')?.1.parse::<u64>().ok());
-        let bytes =
-            answer.body.collect().await.map_err(|error| StoreError::new(format!("{what}: {error}")))?;
+        let bytes = answer
+            .body
+            .collect()
+            .await
+            .map_err(|error| StoreError::unreachable(format!("{what}: {error}")))?;
         let bytes = bytes.to_vec();
         let size = total.unwrap_or(bytes.len() as u64);
         Ok(Some(Piece { bytes, size }))
@@ -283,7 +286,7 @@ impl ObjectStore for Objects {
     async fn fetch(&self, object: &Object, into: BorrowedFd<'_>) -> Result<Fetched, StoreError> {
         let (bucket, key) = place(&object.location)?;
         let what = format!("reading {}", object.location);
-        let failed = |error: std::io::Error| StoreError::new(format!("{what}: {error}")).caused_by(error);
+        let failed = |error: std::io::Error| StoreError::of_io(&what, error);
         let request = self.client.get_object().bucket(bucket).key(key).set_if_match(object.version.clone());
         let answer = match request.customize().config_override(patient()).send().await {
             Ok(answer) => answer,
@@ -309,21 +312,20 @@ impl ObjectStore for Objects {
     }
 
     async fn put_folder(&self, location: &str, folder: &Path) -> Result<(), StoreError> {
-        let (from, failed) =
-            (folder.to_owned(), |error| StoreError::new(format!("{}: {error}", folder.display())));
+        let (from, failed) = (folder.to_owned(), |error| StoreError::of_io(folder.display(), error));
         let packing = tokio::task::spawn_blocking(move || folders::pack(&from)).await;
-        let archive = packing.map_err(|error| StoreError::new(error.to_string()))?.map_err(failed)?;
+        let archive = packing.map_err(|error| StoreError::unreachable(error.to_string()))?.map_err(failed)?;
         self.put_file(location, archive.as_fd()).await.map_err(failed)
     }
 
     async fn get_folder(&self, location: &str, folder: &Path) -> Result<bool, StoreError> {
-        let failed = |error: std::io::Error| StoreError::new(format!("reading {location}: {error}"));
+        let failed = |error: std::io::Error| StoreError::of_io(format!("reading {location}"), error);
         let Some(object) = self.get(location).await? else { return Ok(false) };
         let archive = tempfile::tempfile().map_err(failed)?;
         let archive = write_down(object.body, archive).await.map_err(failed)?;
         let to = folder.to_owned();
         let unpacking = tokio::task::spawn_blocking(move || folders::unpack(archive, &to)).await;
-        unpacking.map_err(|error| StoreError::new(error.to_string()))?.map_err(failed)?;
+        unpacking.map_err(|error| StoreError::unreachable(error.to_string()))?.map_err(failed)?;
         Ok(true)
     }
 }
@@ -349,7 +351,7 @@ mod tests {
     async fn system_error_is_distinguished_from_the_clients() {
         let missing = ByteStream::from_path("/nowhere/at/all").await.unwrap_err();
         assert_eq!(system_error(&missing).unwrap().kind(), std::io::ErrorKind::NotFound);
-        assert!(system_error(&StoreError::new("none of the system's")).is_none());
+        assert!(system_error(&StoreError::unreachable("none of the system's")).is_none());
     }
 
     #[test]

@@ -148,7 +148,7 @@ impl Messaging for Outside {
         let Some((code, entry)) = refused else {
             return match answer.failed_entry_count() {
                 0 => Ok(()),
-                _ => Err(StoreError::new(format!("{what}: it was not taken, and no reason given"))),
+                _ => Err(StoreError::unreachable(format!("{what}: it was not taken, and no reason given"))),
             };
         };
         let message = entry.error_message().unwrap_or_default();

@@ -30,7 +30,7 @@ impl Store {
     pub(crate) async fn write_pauses(&self, pauses: &Pauses) -> Result<(), CommitError> {
         let table = self.names.runs();
         let record = serde_json::to_string(pauses)
-            .map_err(|error| StoreError::new(format!("the pauses cannot be written: {error}")))?;
+            .map_err(|error| StoreError::invalid(format!("the pauses cannot be written: {error}")))?;
         let mut item = key();
         item.insert("rev".to_owned(), whole(pauses.rev));
         item.insert("record".to_owned(), text(record));

@@ -139,7 +139,7 @@ impl Queues {
                 .message_body(body)
                 .delay_seconds(*delay)
                 .build()
-                .map_err(|error| StoreError::new(format!("{what}: {error}")))
+                .map_err(|error| StoreError::invalid(format!("{what}: {error}")))
         });
         let entries = entries.collect::<Result<Vec<_>, _>>()?;
         let request =
@@ -210,7 +210,7 @@ impl Queues {
                 .id(index.to_string())
                 .receipt_handle(handle)
                 .build()
-                .map_err(|error| StoreError::new(format!("{what}: {error}")))
+                .map_err(|error| StoreError::invalid(format!("{what}: {error}")))
         });
         let entries = entries.collect::<Result<Vec<_>, _>>()?;
         let request = self.client.delete_message_batch().queue_url(&*self.url(&queue).await?);

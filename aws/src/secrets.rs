@@ -91,8 +91,9 @@ impl Secrets for AwsSecrets {
         let user = request.user.clone().unwrap_or_default();
         let config = self.config(request.region.as_deref()).await;
         let token = rds_token(&config, &request.host, request.port, &user).await;
-        let failed =
-            |why| StoreError::new(format!("cannot get a password by IAM for {}: {why}", request.host));
+        let failed = |why| {
+            StoreError::unreachable(format!("cannot get a password by IAM for {}: {why}", request.host))
+        };
         Ok((user, SecretText::new(token.map_err(failed)?)))
     }
 
@@ -121,7 +122,8 @@ impl Secrets for AwsSecrets {
             .set_tags(Some(tags).filter(|tags| !tags.is_empty()));
         let what = format!("assuming role {}", request.role_arn);
         let answer = asked.send().await.map_err(|error| store_error(&what, &error))?;
-        let keys = answer.credentials.ok_or_else(|| StoreError::new(format!("{what}: no credentials")))?;
+        let keys =
+            answer.credentials.ok_or_else(|| StoreError::unreachable(format!("{what}: no credentials")))?;
         Ok(AwsKeys {
             access_key_id: SecretText::new(keys.access_key_id),
             secret_access_key: SecretText::new(keys.secret_access_key),

@@ -173,6 +173,9 @@ impl Store {
                 format!("the definition of realm {realm} in table {table} is invalid: {error}"),
             )
         })?;
+        // DynamoDB has lava's table of events.
+        let (mut realm, mistake) = realm.with_lava_table();
+        realm.warnings.extend(mistake);
         let known =
             self.remembered().realm.as_ref().is_some_and(|(_, known)| known.warnings == realm.warnings);
         if !known && !realm.warnings.is_empty() {
@@ -270,7 +273,7 @@ impl Store {
         let mut left: HashMap<String, KeysAndAttributes> = HashMap::new();
         for (table, keys) in keys {
             let request = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build();
-            left.insert(table, request.map_err(|error| StoreError::new(format!("{what}: {error}")))?);
+            left.insert(table, request.map_err(|error| StoreError::invalid(format!("{what}: {error}")))?);
         }
         // An answer with items does not mean that the table is busy: the answer may have been full.
         let (mut ends, mut pause) = (Instant::now() + OPERATION, PAUSES.0);

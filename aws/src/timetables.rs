@@ -63,7 +63,7 @@ fn moment(at: Timestamp) -> AttributeValue {
 /// A timetable as an item; `None` when it cannot be written.
 fn item_of(timetable: &Timetable) -> Result<Item, StoreError> {
     let cursors = serde_json::to_string(&timetable.cursors)
-        .map_err(|error| StoreError::new(format!("a schedule cannot be written: {error}")))?;
+        .map_err(|error| StoreError::invalid(format!("a schedule cannot be written: {error}")))?;
     let mut item = key(&timetable.job_id);
     item.insert("rev".to_owned(), whole(timetable.rev));
     item.insert("cursors".to_owned(), text(cursors));
@@ -76,7 +76,7 @@ fn item_of(timetable: &Timetable) -> Result<Item, StoreError> {
     }
     if !timetable.superseded.is_empty() {
         let superseded = serde_json::to_string(&timetable.superseded)
-            .map_err(|error| StoreError::new(format!("a schedule cannot be written: {error}")))?;
+            .map_err(|error| StoreError::invalid(format!("a schedule cannot be written: {error}")))?;
         item.insert(SUPERSEDED.to_owned(), text(superseded));
     }
     if let Some(spec) = &timetable.spec {
@@ -276,8 +276,7 @@ impl Store {
             };
             match self.put_timetable(&known.edited(before, after, at)).await {
                 Err(CommitError::Conflict) => {}
-                Err(CommitError::Store(error)) => return Err(error),
-                Err(error) => return Err(StoreError::new(error.to_string())),
+                Err(error) => return Err(error.into()),
                 Ok(()) => return Ok(()),
             }
         }

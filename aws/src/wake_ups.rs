@@ -123,8 +123,8 @@ impl Schedules {
         let window = FlexibleTimeWindow::builder().mode(FlexibleTimeWindowMode::Off).build();
         let (window, target) = match (window, target) {
             (Ok(window), Ok(target)) => (window, target),
-            (Err(error), _) => return Err(StoreError::new(format!("{what}: {error}"))),
-            (_, Err(error)) => return Err(StoreError::new(format!("{what}: {error}"))),
+            (Err(error), _) => return Err(StoreError::invalid(format!("{what}: {error}"))),
+            (_, Err(error)) => return Err(StoreError::invalid(format!("{what}: {error}"))),
         };
         let request = self
             .client
@@ -149,8 +149,9 @@ impl Schedules {
 
     /// Makes schedules, many at the same time; those that are not made in time are given up.
     async fn make_all(&self, all: Vec<OneOff>) -> Vec<Result<(), StoreError>> {
-        let unanswered =
-            || StoreError::new(format!("making a schedule in group {}: no answer in time", self.group));
+        let unanswered = || {
+            StoreError::unreachable(format!("making a schedule in group {}: no answer in time", self.group))
+        };
         if self.rests().is_some_and(|until| Instant::now() < until) {
             return all.iter().map(|_| Err(unanswered())).collect();
         }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use pumice_core::engine::ApplyError;
 use pumice_core::job_type::DispatchError;
-use pumice_core::ports::StoreError;
+use pumice_core::ports::{StoreError, StoreErrorKind};
 use pumice_local::{HomeError, OpenError};
 use pumice_service::{Error, ErrorKind};
 
@@ -30,8 +30,7 @@ impl Failure {
 
     /// Whether the same may go well in a while.
     pub(crate) fn may_pass(&self) -> bool {
-        let kinds = [ErrorKind::Unreachable, ErrorKind::Throttled];
-        matches!(self, Self::Refused(error) if kinds.contains(&error.kind()))
+        matches!(self, Self::Refused(error) if error.kind().may_pass())
     }
 
     /// The process's exit status.
@@ -92,10 +91,8 @@ pub(crate) fn of_home(error: HomeError) -> Error {
         | HomeError::Replaced(_)
         | HomeError::Open(OpenError::Replaced(_)) => ErrorKind::Corrupt,
         HomeError::Store(error) => error.kind.into(),
-        HomeError::Folder { error, .. } if error.kind() == std::io::ErrorKind::PermissionDenied => {
-            ErrorKind::Denied
-        }
-        HomeError::Folder { .. } | HomeError::InUse { .. } | HomeError::Open(_) => ErrorKind::Unreachable,
+        HomeError::Folder { error, .. } => StoreErrorKind::from(error.kind()).into(),
+        HomeError::InUse { .. } | HomeError::Open(_) => ErrorKind::Unreachable,
     };
     let message = match &error {
         HomeError::Missing(_) => format!("{error}, or name its folder with --home"),
@@ -113,10 +110,7 @@ impl From<HomeError> for Failure {
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
-        let kind = match error.kind() {
-            std::io::ErrorKind::PermissionDenied => ErrorKind::Denied,
-            _ => ErrorKind::Unreachable,
-        };
+        let kind = StoreErrorKind::from(error.kind()).into();
         Self::Refused(Error::new(kind, error.to_string()).caused_by(error))
     }
 }
@@ -127,21 +121,17 @@ mod tests {
 
     #[test]
     fn exit_status_follows_from_the_kind() {
-        use ErrorKind::{
-            Changed, Conflict, Corrupt, Denied, Invalid, Missing, NotFound, Throttled, Unreachable,
-        };
-        for (kind, status) in [
-            (Invalid, 2),
-            (NotFound, 2),
-            (Conflict, 2),
-            (Changed, 2),
-            (Unreachable, 3),
-            (Throttled, 3),
-            (Denied, 3),
-            (Missing, 3),
-            (Corrupt, 3),
-        ] {
+        use ErrorKind::{Changed, Conflict, Invalid, NotFound};
+        for kind in ErrorKind::ALL {
+            let status = if matches!(kind, Invalid | NotFound | Conflict | Changed) { 2 } else { 3 };
             assert_eq!(Failure::from(Error::new(kind, "why")).status(), status, "{kind:?}");
+        }
+        for kind in StoreErrorKind::ALL {
+            let status = if kind == StoreErrorKind::Invalid { 2 } else { 3 };
+            let stores = || StoreError::of(kind, "why");
+            assert_eq!(Failure::from(stores()).status(), status, "{kind:?}");
+            assert_eq!(Failure::from(DispatchError::Store(stores())).status(), status, "{kind:?}");
+            assert_eq!(Failure::from(ApplyError::Store(stores())).status(), status, "{kind:?}");
         }
         assert_eq!(Failure::RunFailed.status(), 1);
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use pumice_core::ids::RunKey;
 use pumice_core::job_type::{live_folder, read_live_output};
-use pumice_core::ports::{MAX_PIECE, ObjectStore, Piece, StoreError, StoreErrorKind};
+use pumice_core::ports::{MAX_PIECE, ObjectStore, Piece, StoreError};
 use pumice_core::run::Run;
 use pumice_local::{Folders, lost_outputs};
 use pumice_service::runs::{LiveOutput, Outputs, of_last_attempt};
@@ -69,8 +69,7 @@ async fn on_blocking_thread<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T, StoreError> {
     let done = tokio::task::spawn_blocking(work).await.map_err(io::Error::other);
-    done.flatten()
-        .map_err(|error| StoreError::of(StoreErrorKind::Corrupt, format!("{what}: {error}")).caused_by(error))
+    done.flatten().map_err(|error| StoreError::of_io(what, error))
 }
 
 /// The outputs of an attempt in folders of files that are written.
@@ -100,7 +99,7 @@ fn read_file(path: &Path, from: u64, length: u64) -> io::Result<Piece> {
     let file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
+        return Err(io::Error::new(ErrorKind::InvalidData, "it is not a regular file"));
     }
     let size = metadata.len();
     let length = length.min(MAX_PIECE).min(size.saturating_sub(from));

@@ -1,46 +1,15 @@
 //! How runs are shown to people.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use pumice_core::Timestamp;
-use pumice_core::clock::utc;
-use pumice_core::run::reason::split_way;
-use pumice_core::run::{Status, Trigger};
+use pumice_core::run::Status;
 use pumice_core::text::escaped;
 use pumice_service::runs::{RunShown, RunTree, Unstarted, attempt_above};
 use unicode_width::UnicodeWidthStr;
 
 use crate::args::Format;
 use crate::output::{cut_middle, wrapped};
-
-/// The trigger of a run.
-pub(crate) fn trigger_line(run: &RunShown) -> String {
-    match &run.trigger {
-        Trigger::Caller => "triggered by a caller".to_owned(),
-        Trigger::Run { run: Some(by) } => format!("triggered by run {by}"),
-        Trigger::Run { run: None } => "triggered by a run of lava's".to_owned(),
-        Trigger::Event { event } => format!("triggered by event {event}"),
-        Trigger::Object { trigger_id, bucket, key, event_type, version } => {
-            let version = version.as_ref().map(|version| format!(", version {version}")).unwrap_or_default();
-            let line = format!(
-                "triggered by {event_type} of {key} in bucket {bucket}{version}, trigger {trigger_id}"
-            );
-            escaped(&line).into_owned()
-        }
-        Trigger::Http { trigger_id, event_type, delivery, .. } => {
-            let delivery = delivery.as_ref().map(|id| format!(", delivery {id}")).unwrap_or_default();
-            let what = event_type.as_deref().unwrap_or("a request");
-            escaped(&format!("triggered by {what} over HTTP{delivery}, trigger {trigger_id}")).into_owned()
-        }
-        Trigger::Replay { run } => format!("does run {run} again"),
-        Trigger::Schedule { entry, slot, backfill } => {
-            let slot = slot.map(|slot| format!(" for the slot {}", utc(slot))).unwrap_or_default();
-            let by = backfill.as_ref().map(|id| format!(", by backfill {id}")).unwrap_or_default();
-            format!("triggered by the schedule{slot} of entry {entry}{by}")
-        }
-    }
-}
 
 /// How long a run took, or has taken.
 pub(crate) fn duration(start: Option<Timestamp>, end: Option<Timestamp>, now: Timestamp) -> Option<Duration> {
@@ -96,48 +65,6 @@ pub(crate) fn coloured(status: Status, width: usize) -> String {
     format!("{style}{status:<width$}{style:#}")
 }
 
-/// A remark about a run in one line.
-pub(crate) fn remark(run: &RunShown) -> String {
-    remark_with(run, run.reason.as_deref())
-}
-
-/// The same without the way to the step that failed, which `runs show` has.
-pub(crate) fn short_remark(run: &RunShown) -> String {
-    let why = run.reason.as_deref().map(|reason| split_way(reason).map_or(reason, |(_, why)| why));
-    remark_with(run, why)
-}
-
-fn remark_with(run: &RunShown, reason: Option<&str>) -> String {
-    let failed_actions = run.log.iter().filter(|entry| entry.status == Status::ActionFailed).count();
-    let mut parts = Vec::new();
-    if run.iteration > 1 {
-        parts.push(format!("attempt {} of {}", run.iteration, run.attempts));
-    }
-    parts.extend(run.kept.as_ref().map(|kept| format!("kept from run {kept}")));
-    parts.extend(run.starts.map(|at| format!("starts {}", local_time(at.0))));
-    parts.extend(reason.map(|reason| escaped(reason).into_owned()));
-    parts.extend(
-        run.late.as_ref().map(|late| format!("alert: {}: {}", late.limit.field(), escaped(&late.why))),
-    );
-    parts.extend(waits(run));
-    if run.orphaned {
-        parts.push("its server is gone".to_owned());
-    }
-    if failed_actions > 0 {
-        parts.push(format!("{failed_actions} action{} failed", if failed_actions == 1 { "" } else { "s" }));
-    }
-    parts.join("; ")
-}
-
-/// The condition that a run waits for.
-fn waits(run: &RunShown) -> Option<String> {
-    if run.status != Status::Waiting {
-        return None;
-    }
-    let last = run.log.iter().rev().find(|entry| entry.status == Status::Waiting)?;
-    last.info.as_str().map(|info| format!("waits: {}", escaped(info)))
-}
-
 /// An instant as people here read it.
 pub(crate) fn local_time(at: Timestamp) -> String {
     at.with_timezone(&chrono::Local).format("%Y-%m-%d %H:%M:%S").to_string()
@@ -183,23 +110,10 @@ pub(crate) fn tree(format: Format, tree: &RunTree, now: Timestamp) -> Vec<String
             };
             let took = took(run, now).map(short).unwrap_or_default();
             let above = runs.iter().find(|other| run.parent.as_ref() == Some(&other.run_key));
-            let remark = remark_with(run, reason_below(run, above).as_deref());
+            let remark = run.remark_below(above, local_time);
             wrapped(format, &format!("{label}  {} {took:>7}  {remark}", coloured(run.status, 10)), indent)
         })
         .collect()
-}
-
-/// Why a run failed, as it is shown below another. Where both failed by the same step, the upper one
-/// says why, and so does the step; between them the way to it is enough.
-fn reason_below<'a>(run: &'a RunShown, above: Option<&RunShown>) -> Option<Cow<'a, str>> {
-    let whole = run.reason.as_deref()?;
-    let shown = above.and_then(|above| split_way(above.reason.as_deref()?));
-    match (split_way(whole), shown) {
-        (Some((_, why)), Some((_, shown))) if why == shown => {
-            whole.strip_suffix(why)?.strip_suffix(": ").map(Cow::Borrowed)
-        }
-        _ => Some(Cow::Borrowed(whole)),
-    }
 }
 
 /// The beginnings of a tree's lines.

@@ -69,6 +69,8 @@ pub(crate) const fn status_of(kind: ErrorKind) -> StatusCode {
         ErrorKind::Denied => StatusCode::FORBIDDEN,
         ErrorKind::Throttled | ErrorKind::Unreachable => StatusCode::SERVICE_UNAVAILABLE,
         ErrorKind::Missing | ErrorKind::Corrupt => StatusCode::INTERNAL_SERVER_ERROR,
+        ErrorKind::Full => StatusCode::INSUFFICIENT_STORAGE,
+        ErrorKind::Refused => StatusCode::BAD_GATEWAY,
     }
 }
 
@@ -127,17 +129,23 @@ pub(crate) fn see(path: &str) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use pumice_core::ports::{StoreError, StoreErrorKind};
+
     use super::*;
 
     #[test]
     fn status_tells_whose_fault_it_is() {
-        use ErrorKind::{
-            Changed, Conflict, Corrupt, Denied, Invalid, Missing, NotFound, Throttled, Unreachable,
-        };
-        for kind in [Changed, Conflict, Corrupt, Denied, Invalid, Missing, NotFound, Throttled, Unreachable] {
+        for kind in ErrorKind::ALL {
             let status = status_of(kind);
             let is_of_caller = status.is_client_error();
-            assert_eq!(is_of_caller, kind.is_of_request() || kind == Denied, "{kind:?} {status}");
+            assert_eq!(is_of_caller, kind.is_of_request() || kind == ErrorKind::Denied, "{kind:?} {status}");
+            assert!(is_of_caller || status.is_server_error(), "{kind:?} {status}");
+            // 503 asks clients to come again.
+            assert_eq!(status == StatusCode::SERVICE_UNAVAILABLE, kind.may_pass(), "{kind:?} {status}");
+        }
+        for kind in StoreErrorKind::ALL {
+            let status = Fault::from(Error::from(StoreError::of(kind, "why"))).status;
+            assert_eq!(status, status_of(kind.into()), "{kind:?}");
         }
     }
 }

@@ -93,6 +93,20 @@ pub enum CommitError {
     Store(#[from] StoreError),
 }
 
+impl From<CommitError> for StoreError {
+    fn from(error: CommitError) -> Self {
+        let kind = match error {
+            CommitError::Store(error) => return error,
+            CommitError::Conflict | CommitError::Locked(_) | CommitError::Full(_) => {
+                StoreErrorKind::Throttled
+            }
+            CommitError::Unknown(_) => StoreErrorKind::Unreachable,
+            CommitError::Unrecordable(_) => StoreErrorKind::Invalid,
+        };
+        Self::of(kind, error.to_string())
+    }
+}
+
 /// One write of a run's record, on the condition that its `rev` is one more than the stored one.
 #[derive(Clone, Debug)]
 pub struct Change {

@@ -369,7 +369,7 @@ impl StateStore for Items {
 
     async fn put(&self, item: StateItem) -> Result<(), StoreError> {
         if let Some(why) = &self.refused {
-            return Err(StoreError::new(why.as_str()));
+            return Err(StoreError::unreachable(why.as_str()));
         }
         lock(&self.items).push(item);
         Ok(())

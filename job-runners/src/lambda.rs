@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use pumice_core::job_type::{Ended, JobContext, JobError, Leaf, ParametersOf, Template};
-use pumice_core::ports::{FunctionAnswer, FunctionCall, StoreErrorKind};
+use pumice_core::ports::{FunctionAnswer, FunctionCall};
 use pumice_job_types::lambda::{self, Function};
 use serde_json::{Value, json};
 
@@ -29,7 +29,7 @@ impl Leaf for Lambda {
             FunctionCall { function: function.clone(), qualifier, event: event.to_string().into_bytes() };
         let called = within(context, limit, context.messaging.invoke(call)).await?;
         let answer = called.map_err(|error| {
-            let retryable = matches!(error.kind, StoreErrorKind::Unreachable | StoreErrorKind::Throttled);
+            let retryable = error.kind.may_pass();
             JobError { retryable, ..JobError::failed(error.message) }
         })?;
         let result = keep(context, answered(&answer)).await?;
@@ -66,7 +66,7 @@ fn reason(answer: &[u8]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use pumice_core::job_type::Stop;
-    use pumice_core::ports::StoreError;
+    use pumice_core::ports::{StoreError, StoreErrorKind};
     use serde::Deserialize;
 
     use super::*;

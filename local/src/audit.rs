@@ -13,7 +13,7 @@ type Values = (String, Option<i64>, String);
 
 fn values(entry: &AuditEntry) -> Result<Values, StoreError> {
     let record = serde_json::to_string(entry)
-        .map_err(|error| StoreError::new(format!("an entry of the audit cannot be written: {error}")))?;
+        .map_err(|error| StoreError::invalid(format!("an entry of the audit cannot be written: {error}")))?;
     Ok((entry.id.to_string(), entry.expires.map(|at| at.timestamp_micros()), record))
 }
 

@@ -220,7 +220,7 @@ impl Database {
     pub(crate) async fn empty_log(&self) -> Result<(), StoreError> {
         let log = self.inner.line.log().clone();
         let done = tokio::task::spawn_blocking(move || log.empty()).await;
-        done.map_err(|error| StoreError::new(error.to_string()))?
+        done.map_err(|error| StoreError::unreachable(error.to_string()))?
             .map_err(|error| Failed::Sqlite(error).into_store_error())
     }
 

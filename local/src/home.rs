@@ -379,7 +379,7 @@ impl Home {
     /// Returns what is wrong with the realm's files as soon as something is, while this process serves them.
     pub async fn fault(&self, lock: &ServeLock) -> StoreError {
         let (presence, check) = (lock.presence(), lock.is_after_unclean_end());
-        StoreError::new(presence::fault(presence, self.database.clone(), check).await)
+        StoreError::corrupt(presence::fault(presence, self.database.clone(), check).await)
     }
 
     /// Where an engine on this folder runs.

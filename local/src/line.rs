@@ -158,7 +158,7 @@ impl Line {
         if !self.helped.load(Ordering::SeqCst) && self.work_off() {
             self.leave_to_a_task();
         }
-        answered.await.unwrap_or_else(|_| Err(StoreError::new("the store was closed")))
+        answered.await.unwrap_or_else(|_| Err(StoreError::unreachable("the store was closed")))
     }
 
     /// SQLite's message when it found the file damaged, if it did.
@@ -301,11 +301,15 @@ pub(crate) enum Failed {
 impl Failed {
     /// The error for callers.
     pub(crate) fn into_store_error(self) -> StoreError {
-        use rusqlite::ErrorCode::{AuthorizationForStatementDenied, PermissionDenied, ReadOnly};
+        use rusqlite::ErrorCode::{
+            AuthorizationForStatementDenied, DiskFull, PermissionDenied, ReadOnly, TooBig,
+        };
         let kind = match &self {
             Self::Sqlite(error) if is_damage(error) => StoreErrorKind::Corrupt,
             Self::Sqlite(error) => match error.sqlite_error_code() {
                 Some(PermissionDenied | ReadOnly | AuthorizationForStatementDenied) => StoreErrorKind::Denied,
+                Some(DiskFull) => StoreErrorKind::Full,
+                Some(TooBig) => StoreErrorKind::Invalid,
                 _ => StoreErrorKind::Unreachable,
             },
             Self::Panicked => StoreErrorKind::Unreachable,

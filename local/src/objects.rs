@@ -29,13 +29,13 @@ pub struct Folders {
 fn checked(location: &str) -> Result<&Path, StoreError> {
     let target = Path::new(location);
     if location.contains("://") {
-        return Err(StoreError::new(format!(
+        return Err(StoreError::invalid(format!(
             "{location} is not a path: an embedded realm keeps objects in folders"
         )));
     }
     // A job's id is part of the path, and could lead out of the realm's folder.
     if target.components().any(|part| part == Component::ParentDir) {
-        return Err(StoreError::new(format!(
+        return Err(StoreError::invalid(format!(
             "{location} leads upwards: objects stay below the realm's folder"
         )));
     }
@@ -240,7 +240,7 @@ impl ObjectStore for Folders {
     async fn remove(&self, locations: &[String]) -> Result<(), StoreError> {
         for location in locations {
             let removed = remove_any(checked(location)?);
-            removed.map_err(|error| StoreError::new(format!("removing {location}: {error}")))?;
+            removed.map_err(|error| StoreError::of_io(format!("removing {location}"), error))?;
         }
         Ok(())
     }
@@ -249,7 +249,7 @@ impl ObjectStore for Folders {
         let target = checked(location)?.to_owned();
         let read = tokio::task::spawn_blocking(move || found::piece(&target, from, length)).await;
         read.unwrap_or_else(|error| Err(io::Error::other(error)))
-            .map_err(|error| StoreError::new(format!("reading {location}: {error}")))
+            .map_err(|error| StoreError::of_io(format!("reading {location}"), error))
     }
 
     async fn list_objects(
@@ -263,7 +263,7 @@ impl ObjectStore for Folders {
         let listed = tokio::task::spawn_blocking(move || found::list(&from, after.as_deref(), limit)).await;
         listed
             .unwrap_or_else(|error| Err(io::Error::other(error)))
-            .map_err(|error| StoreError::new(format!("listing {prefix}: {error}")))
+            .map_err(|error| StoreError::of_io(format!("listing {prefix}"), error))
     }
 
     async fn list_level(&self, prefix: &str, limit: usize) -> Result<Vec<Object>, StoreError> {
@@ -272,14 +272,12 @@ impl ObjectStore for Folders {
         let listed = tokio::task::spawn_blocking(move || found::level(&from, limit)).await;
         listed
             .unwrap_or_else(|error| Err(io::Error::other(error)))
-            .map_err(|error| StoreError::new(format!("listing {prefix}: {error}")))
+            .map_err(|error| StoreError::of_io(format!("listing {prefix}"), error))
     }
 
     async fn fetch(&self, object: &Object, into: BorrowedFd<'_>) -> Result<Fetched, StoreError> {
         checked(&object.location)?;
-        let failed = |error: io::Error| {
-            StoreError::new(format!("reading {}: {error}", object.location)).caused_by(error)
-        };
+        let failed = |error: io::Error| StoreError::of_io(format!("reading {}", object.location), error);
         let into = File::from(into.try_clone_to_owned().map_err(failed)?);
         let object = object.clone();
         let fetched = tokio::task::spawn_blocking(move || found::fetch(&object, into)).await;

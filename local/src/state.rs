@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use pumice_core::Timestamp;
 use pumice_core::ids::StateId;
-use pumice_core::ports::{MAX_SECURE_BYTES, StateItem, StateStore, StateType, StoreError};
+use pumice_core::ports::{StateItem, StateStore, StateType, StoreError};
 use pumice_core::secret::remember_value;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
@@ -56,10 +56,7 @@ impl Database {
         }
         remember_value(&item.value);
         let text = item.value.to_string();
-        if text.len() > MAX_SECURE_BYTES {
-            let message = format!("{}: a secure value has {MAX_SECURE_BYTES} bytes at most", about(&item));
-            return Err(StoreError::new(message));
-        }
+        item.check_secure_size(&text)?;
         let sealed = Seal::making_key(self.folder())?.close(&about(&item), &text)?;
         Ok(StateItem { value: sealed.into(), ..item })
     }
@@ -86,7 +83,7 @@ impl Database {
         let sealed = item.value.as_str().unwrap_or_default();
         let text = Seal::of(self.folder())?.open(&about(&item), sealed)?;
         let value = serde_json::from_str(text.reveal())
-            .map_err(|_| StoreError::new(format!("{}: its value is damaged", about(&item))))?;
+            .map_err(|_| StoreError::corrupt(format!("{}: its value is damaged", about(&item))))?;
         remember_value(&value);
         Ok(StateItem { value, ..item })
     }

@@ -34,9 +34,34 @@ pub enum ErrorKind {
     Missing,
     /// A stored record cannot be read.
     Corrupt,
+    /// No room is left: a disk or a quota is full.
+    Full,
+    /// The store refuses for a reason that has no kind of its own: the message has it.
+    Refused,
 }
 
 impl ErrorKind {
+    /// All kinds.
+    pub const ALL: [Self; 11] = [
+        Self::Invalid,
+        Self::NotFound,
+        Self::Conflict,
+        Self::Changed,
+        Self::Unreachable,
+        Self::Throttled,
+        Self::Denied,
+        Self::Missing,
+        Self::Corrupt,
+        Self::Full,
+        Self::Refused,
+    ];
+
+    /// Whether the same may go well in a while, without a person who mends something.
+    #[must_use]
+    pub const fn may_pass(self) -> bool {
+        matches!(self, Self::Unreachable | Self::Throttled)
+    }
+
     /// Whether the request is at fault, and not the realm's store.
     #[must_use]
     pub const fn is_of_request(self) -> bool {
@@ -53,6 +78,8 @@ impl From<StoreErrorKind> for ErrorKind {
             StoreErrorKind::Missing => Self::Missing,
             StoreErrorKind::Corrupt => Self::Corrupt,
             StoreErrorKind::Invalid => Self::Invalid,
+            StoreErrorKind::Full => Self::Full,
+            StoreErrorKind::Refused => Self::Refused,
         }
     }
 }
@@ -153,14 +180,7 @@ impl From<StoreError> for Error {
 
 impl From<CommitError> for Error {
     fn from(error: CommitError) -> Self {
-        let kind = match &error {
-            CommitError::Conflict | CommitError::Locked(_) | CommitError::Full(_) => ErrorKind::Throttled,
-            CommitError::Unknown(_) => ErrorKind::Unreachable,
-            // The store keeps no such record: the message says what to do about it.
-            CommitError::Unrecordable(_) => ErrorKind::Invalid,
-            CommitError::Store(error) => error.kind.into(),
-        };
-        Self::of(kind, error)
+        StoreError::from(error).into()
     }
 }
 
@@ -244,6 +264,8 @@ mod tests {
             (StoreErrorKind::Missing, ErrorKind::Missing),
             (StoreErrorKind::Corrupt, ErrorKind::Corrupt),
             (StoreErrorKind::Invalid, ErrorKind::Invalid),
+            (StoreErrorKind::Full, ErrorKind::Full),
+            (StoreErrorKind::Refused, ErrorKind::Refused),
         ] {
             let cause = std::io::Error::other("the disk");
             let store = StoreError::of(kind, "reading the table").caused_by(cause);

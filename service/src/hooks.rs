@@ -4,7 +4,6 @@ use hmac::{Hmac, KeyInit, Mac};
 use pumice_core::document::parse_json;
 use pumice_core::engine::{Dispatcher, Fired, receive as fire};
 use pumice_core::ids::{RunId, SecretName};
-use pumice_core::ports::StoreErrorKind;
 use pumice_core::trigger::{
     DELIVERY_HEADERS, DeliveryName, EVENT_HEADERS, HttpEvent, SIGNATURE_HEADER, TriggerFields, TriggerSpec,
     TriggerType, why_not_for,
@@ -104,7 +103,7 @@ pub async fn receive(realm: &dyn Realm, request: HookRequest<'_>) -> Result<Rece
     let secret = match site.ports.secrets.parameter(&name).await {
         Ok(secret) => secret,
         // It is to be sent again.
-        Err(error) if matches!(error.kind, StoreErrorKind::Unreachable | StoreErrorKind::Throttled) => {
+        Err(error) if error.kind.may_pass() => {
             return Err(error.into());
         }
         Err(error) => {

@@ -22,6 +22,7 @@ pub mod specs;
 pub mod state;
 pub mod stats;
 pub mod triggers;
+pub mod workers;
 
 mod calls;
 mod expect;

@@ -238,7 +238,8 @@ async fn queues(realm: &dyn Realm) -> Result<Vec<MetricFamily>, Error> {
         "How long the message has waited that has waited longest.",
     );
     let mut alive = MetricFamily::gauge("pumice_hosts_alive", "Hosts of a worker that are alive.");
-    let workers: Vec<WorkerName> = workers_of_jobs(realm).await?.into_keys().take(MAX_WORKERS).collect();
+    let workers: Vec<WorkerName> =
+        workers_of_jobs(realm).await?.workers.into_keys().take(MAX_WORKERS).collect();
     for worker in &workers {
         let label = ("worker", worker.as_str());
         match site.ports.queue.depth(worker).await {

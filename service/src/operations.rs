@@ -15,7 +15,7 @@ use crate::if_match::{tag, tag_as};
 use crate::realm::Realm;
 use crate::{
     audit, connections, dead, dispatch, doctor, drain, metrics, pauses, payloads, pools, render, runs,
-    schedules, secrets, specs, state, stats, triggers,
+    schedules, secrets, specs, state, stats, triggers, workers,
 };
 
 /// The operation that shows the realm's definition within other things.
@@ -198,7 +198,7 @@ pub fn operations() -> Vec<Operation> {
         Operation::new("jobs resume", Write, pauses::resume_jobs),
         Operation::new("audit list", Read, audit::list),
         Operation::new("audit show", Read, audit::show),
-        Operation::new("workers list", Read, pauses::list_workers),
+        Operation::new("workers list", Read, workers::list_workers),
         Operation::new("workers pause", Write, pauses::pause_workers),
         Operation::new("workers resume", Write, pauses::resume_workers),
         Operation::new("workers drain", Write, drain::drain_workers),

@@ -1,18 +1,17 @@
-//! Pauses of jobs, of workers and of the whole realm; and the workers that there are.
+//! Pauses of jobs, of workers and of the whole realm.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use pumice_core::engine::{ChangedPauses, Dispatcher};
-use pumice_core::filter::{ItemWord, Items};
 use pumice_core::glob::{is_pattern, matches};
 use pumice_core::ids::{JobId, RunKey, WorkerName};
 use pumice_core::job_type::Uses;
 use pumice_core::pauses::{IfPaused, MAX_PAUSE_TEXT, Pause, Pauses, Scope};
 use pumice_core::ports::{Doc, RunPage, RunQuery};
 use pumice_core::problem::did_you_mean;
-use pumice_core::run::{Status, not_served};
+use pumice_core::run::Status;
 use pumice_core::spec::JobSpec;
 use pumice_core::text::quoted;
 use schemars::JsonSchema;
@@ -20,7 +19,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit::Act;
 use crate::failure::Error;
-use crate::listed::asked;
 use crate::realm::Realm;
 use crate::time::Instant;
 
@@ -101,37 +99,6 @@ pub struct EndMaintenance {
     pub dry_run: bool,
 }
 
-/// Which workers of a realm to list.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ListWorkers {
-    /// Only workers that these terms mean: `worker:`, `status:`, `since:`, `until:`. The time is that at which one of its hosts
-    /// was seen last.
-    #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
-    pub filter: Option<String>,
-}
-
-/// Workers in a list.
-struct Workers;
-
-impl Items for Workers {
-    type Item = WorkerShown;
-    const NAME: &'static str = "workers";
-    const WORDS: &'static [ItemWord<WorkerShown>] = &[
-        ItemWord::pattern(WORKER, |one| vec![one.worker.as_str()]),
-        ItemWord::one_of(
-            "status",
-            || vec!["paused", "active"],
-            |one| vec![if one.paused.is_some() { "paused" } else { "active" }],
-        ),
-        ItemWord::since(|one| one.last_seen.map(|at| at.0)),
-        ItemWord::until(|one| one.last_seen.map(|at| at.0)),
-    ];
-}
-
-/// The word for a worker's name.
-const WORKER: &str = "worker";
-
 /// A pause.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PauseDetails {
@@ -210,45 +177,6 @@ pub struct PausedStep {
     /// The job of steps: a chain, a dag, a foreach.
     #[serde(deserialize_with = "JobId::deserialize_stored")]
     pub of: JobId,
-}
-
-/// The workers of a realm.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct WorkerList {
-    /// The workers, by name: those that jobs name.
-    pub workers: Vec<WorkerShown>,
-    /// All pauses of the realm.
-    pub pauses: Vec<PauseDetails>,
-    /// Whether a process runs the realm's jobs, where that is known.
-    pub served: Option<bool>,
-    /// The workers that this process serves, where it does not serve all.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub serves: Vec<WorkerName>,
-    /// Since when this process is stopping, and begins nothing more.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stopping: Option<Instant>,
-}
-
-/// A worker.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct WorkerShown {
-    /// Its name.
-    pub worker: WorkerName,
-    /// How many jobs name it.
-    pub jobs: usize,
-    /// How many hosts of it are alive, where hosts are known.
-    pub hosts: Option<usize>,
-    /// Whether the process that serves the folder takes from its queue; null where there is none, and on AWS.
-    #[serde(default)]
-    pub is_served: Option<bool>,
-    /// When one of them was seen last.
-    pub last_seen: Option<Instant>,
-    /// Messages on its queue that can be handed out now; null where the queue cannot be asked.
-    pub ready: Option<u64>,
-    /// Messages that are not to be handed out yet.
-    pub delayed: Option<u64>,
-    /// The pause that it or the realm has.
-    pub paused: Option<PauseDetails>,
 }
 
 /// Pauses jobs: their runs that have not begun wait until they are resumed; what has begun goes on.
@@ -332,10 +260,10 @@ pub(crate) async fn pausing_workers(
     request: &PauseWorkers,
     paused: IfPaused,
 ) -> Result<PausesChanged, Error> {
-    let known = workers_of_jobs(realm).await?;
-    let lavas = realm.site().await?.settings.foreign_workers.clone();
+    let known = workers_of_jobs(realm).await?.workers;
+    let site = realm.site().await?;
     for worker in &request.workers {
-        if lavas.iter().any(|name| name == worker.as_str()) {
+        if site.settings.worker_kind(worker).is_lavas() {
             return Err(Error::invalid(format!(
                 "worker {worker} is a lava worker, which takes its messages by itself: it cannot be paused from here"
             )));
@@ -389,57 +317,28 @@ async fn ending_maintenance(realm: &dyn Realm, request: &EndMaintenance) -> Resu
     resume(realm, vec![Scope::Realm], request.dry_run).await
 }
 
-/// Lists the workers that jobs name: what waits for each, whether its hosts are alive, and whether it is paused.
-///
-/// # Errors
-/// [`Error`] when the store cannot be read.
-pub async fn list_workers(realm: &dyn Realm, request: &ListWorkers) -> Result<WorkerList, Error> {
-    let meant = asked::<Workers>(realm, request.filter.as_deref(), None).await?;
-    let (site, now) = (realm.site().await?, realm.now());
-    let pauses = realm.runs().pauses().await?;
-    let (served, serves) = (realm.is_served(), realm.served_workers().await?);
-    let mut workers = Vec::new();
-    for (worker, jobs) in workers_of_jobs(realm).await? {
-        // Of a worker that is not meant the queue is not asked.
-        if !meant.may_take(WORKER, &[worker.as_str()]) {
-            continue;
-        }
-        let (mut hosts, mut last_seen) = (None, None);
-        if let Some(store) = &site.ports.hosts {
-            let found = store.hosts(&worker).await?;
-            hosts = Some(found.iter().filter(|host| host.is_alive(now)).count());
-            last_seen = found.iter().map(|host| host.seen).max().map(Instant);
-        }
-        // Without the right to ask the rest is shown all the same.
-        let depth = site.ports.queue.depth(&worker).await.ok();
-        let is_of = |pause: &&Pause| match &pause.scope {
-            Scope::Realm => true,
-            Scope::Worker(other) => *other == worker,
-            Scope::Job(_) => false,
-        };
-        let paused = pauses.live(now).find(is_of).map(PauseDetails::from);
-        let (ready, delayed) = (depth.map(|depth| depth.ready), depth.map(|depth| depth.delayed));
-        let is_served = served.filter(|served| *served).map(|_| not_served(&worker, &serves).is_none());
-        workers.push(WorkerShown { worker, jobs, hosts, is_served, last_seen, ready, delayed, paused });
-    }
-    workers.retain(|worker| meant.takes(worker));
-    let stopping = realm.stopping_since().await?.map(Instant);
-    Ok(WorkerList { workers, pauses: live(&pauses, realm), served, serves, stopping })
+/// The names of workers in jobs, and how many jobs have each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct NamedWorkers {
+    pub(crate) workers: BTreeMap<WorkerName, usize>,
+    /// Names that no worker can have.
+    pub(crate) misnamed: BTreeMap<String, usize>,
 }
 
-/// The workers that jobs name, and how many jobs name each.
-pub(crate) async fn workers_of_jobs(realm: &dyn Realm) -> Result<BTreeMap<WorkerName, usize>, Error> {
-    let mut workers = BTreeMap::new();
+/// The workers that jobs name.
+pub(crate) async fn workers_of_jobs(realm: &dyn Realm) -> Result<NamedWorkers, Error> {
+    let mut named = NamedWorkers::default();
     for (_, document) in realm.catalog().all_jobs().await? {
-        let name = document.get("worker").and_then(|name| name.as_str());
-        if let Some(worker) = name.and_then(|name| WorkerName::new(name).ok()) {
-            *workers.entry(worker).or_default() += 1;
-        }
+        let Some(name) = document.get("worker").and_then(|name| name.as_str()) else { continue };
+        *match WorkerName::new(name) {
+            Ok(worker) => named.workers.entry(worker).or_default(),
+            Err(_) => named.misnamed.entry(name.to_owned()).or_default(),
+        } += 1;
     }
-    Ok(workers)
+    Ok(named)
 }
 
-fn live(pauses: &Pauses, realm: &dyn Realm) -> Vec<PauseDetails> {
+pub(crate) fn live(pauses: &Pauses, realm: &dyn Realm) -> Vec<PauseDetails> {
     pauses.live(realm.now()).map(PauseDetails::from).collect()
 }
 

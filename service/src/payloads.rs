@@ -9,7 +9,7 @@ use std::sync::Arc;
 use pumice_core::filter::{ItemWord, Items};
 use pumice_core::job_type::Site;
 use pumice_core::payload::bad_key;
-use pumice_core::ports::{Fetched, MAX_LISTED, Object, ObjectStore};
+use pumice_core::ports::{Fetched, MAX_LISTED, Object, ObjectStore, StoreError};
 use pumice_core::text::{quoted, shown};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -267,7 +267,7 @@ async fn putting(realm: &dyn Realm, request: &PutPayloads) -> Result<PutDone, Er
     for (location, copy, payload) in copies {
         if !request.dry_run {
             let put = place.objects().put_file(&location, copy.as_fd()).await;
-            put.map_err(|error| Error::unreachable(format!("cannot put {}: {error}", shown(&payload.key))))?;
+            put.map_err(|error| StoreError::of_io(format!("cannot put {}", shown(&payload.key)), error))?;
         }
         done.payloads.push(payload);
     }

@@ -9,9 +9,10 @@ use pumice_core::connection::ConnectionStore;
 use pumice_core::ids::{JobId, RealmName, WorkerName};
 use pumice_core::job_type::{Registry, Site};
 use pumice_core::ports::{
-    AuditStore, BulkStore, Catalog, DeadLetters, JobStore, Random, RunStore, ScheduleStore, StateStore,
+    AuditStore, BulkStore, Catalog, DeadLetters, Doc, JobStore, Random, RunStore, ScheduleStore, StateStore,
     TriggerStore,
 };
+use pumice_core::spec::RealmSpec;
 
 use crate::connections::Prober;
 use crate::doctor::Ground;
@@ -101,4 +102,10 @@ pub trait Realm: Send + Sync {
 /// [`Error`] when the store cannot be read.
 pub async fn no_such_job(store: &dyn JobStore, job: &JobId) -> Result<Error, Error> {
     Ok(pumice_core::engine::no_such_job(store, job).await?.into())
+}
+
+/// A stored definition with what it means in the place of its realm; `None` when it cannot be read.
+pub(crate) fn read_realm(realm: &dyn Realm, stored: Doc) -> Option<RealmSpec> {
+    let spec = RealmSpec::stored(stored, &[]).ok()?;
+    Some(if realm.is_aws() { spec.with_lava_table().0 } else { spec })
 }

@@ -3,7 +3,7 @@
 use pumice_core::duration::Span;
 use pumice_core::filter::{ItemWord, Items};
 use pumice_core::ids::StateId;
-use pumice_core::ports::{MAX_SECURE_BYTES, StateItem, StateType};
+use pumice_core::ports::{StateItem, StateType};
 use pumice_core::secret::{MASK, is_marked, remember_marked};
 use pumice_core::spec::is_reserved_global;
 use pumice_core::text::shown;
@@ -284,10 +284,8 @@ fn refuse_unfit(realm: &dyn Realm, item: &StateItem) -> Result<(), Error> {
         StateType::Secure if realm.is_aws() => {
             Err(Error::invalid(format!("{about}: secure items need KMS, which Pumice does not use yet")))
         }
-        StateType::Secure if item.value.to_string().len() > MAX_SECURE_BYTES => {
-            Err(Error::invalid(format!("{about}: a secure value has {MAX_SECURE_BYTES} bytes at most")))
-        }
-        _ => Ok(()),
+        StateType::Secure => Ok(item.check_secure_size(&item.value.to_string())?),
+        StateType::Raw | StateType::Json => Ok(()),
     }
 }
 

@@ -12,12 +12,21 @@ pub struct Template {
     pub document: Value,
 }
 
+/// Why a template cannot be read: the file, and what is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BadTemplate(String);
+
 impl Template {
     /// Reads a template of the repository's root.
     ///
     /// # Errors
-    /// A message when the file is missing, is not YAML, or has a key twice.
-    pub fn read(name: &str) -> Result<Self, String> {
+    /// [`BadTemplate`] when the file is missing, is not YAML, or has a key twice.
+    pub fn read(name: &str) -> Result<Self, BadTemplate> {
+        Self::parsed(name).map_err(BadTemplate)
+    }
+
+    fn parsed(name: &str) -> Result<Self, String> {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name);
         let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         let yaml: Yaml = serde_yaml_ng::from_str(&text).map_err(|error| format!("{name}: {error}"))?;

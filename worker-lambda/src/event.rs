@@ -103,7 +103,7 @@ impl<'a> EventQueue<'a> {
     fn record(&self, receipt: &str) -> Result<(usize, &SqsMessage), StoreError> {
         let place = receipt.parse::<usize>().ok();
         let found = place.and_then(|place| Some((place, self.records.get(place)?)));
-        found.ok_or_else(|| StoreError::new(format!("{receipt:?} is not a receipt of this event")))
+        found.ok_or_else(|| StoreError::invalid(format!("{receipt:?} is not a receipt of this event")))
     }
 
     fn done(&self, place: usize) {
@@ -120,7 +120,7 @@ impl<'a> EventQueue<'a> {
 
 /// The same error with the message that it is about.
 fn about(record: &SqsMessage, error: &StoreError) -> StoreError {
-    StoreError::new(format!("message {}: {error}", record.message_id))
+    StoreError::of(error.kind, format!("message {}: {error}", record.message_id))
 }
 
 #[async_trait]
@@ -194,7 +194,7 @@ mod tests {
     impl Recorder {
         fn record(&self, call: String) -> Result<(), StoreError> {
             self.calls.lock().unwrap().push(call);
-            if self.is_down { Err(StoreError::new("out of order")) } else { Ok(()) }
+            if self.is_down { Err(StoreError::unreachable("out of order")) } else { Ok(()) }
         }
     }
 

@@ -5,6 +5,7 @@ mod circles;
 mod clone;
 mod deny;
 mod image;
+mod lengths;
 mod process;
 mod sam_local;
 mod standins;
@@ -20,7 +21,7 @@ cargo xtask TASK
   test                 every test, with the stand-ins that they need
   standins             only make the stand-ins for AWS (Python 3.11, PyPI)
   sam-local            every event of events/ by `sam local invoke`, and the worker's image (needs a Docker engine)
-  check                formatting, clippy, rustdoc, the arrows between crates and between files
+  check                formatting, clippy, rustdoc, the arrows between crates and between files, the lengths of files
   clone                the README's first command, in a fresh clone
   schema               write the schemas in examples anew
   worker-image         write worker-image.yaml anew, from worker.yaml
@@ -72,7 +73,9 @@ fn check() -> Outcome {
     say("arrows");
     arrows::check()?;
     say("circles");
-    circles::check()
+    circles::check()?;
+    say("lengths");
+    lengths::check()
 }
 
 fn schema() -> Outcome {

@@ -57,7 +57,7 @@ impl Scratch {
             }
         }
         let (path, error) = failed.unwrap_or_else(|| (self.tmp.clone(), io::ErrorKind::Other.into()));
-        Err(StoreError::new(format!("cannot make {} for the work of jobs: {error}", path.display())))
+        Err(StoreError::of_io(format!("cannot make {} for the work of jobs", path.display()), error))
     }
 }
 

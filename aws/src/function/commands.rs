@@ -1,6 +1,6 @@
 //! Preparation of a worker function for commands.
 
-use pumice_core::ports::StoreError;
+use pumice_core::ports::{StoreError, StoreErrorKind};
 use pumice_host::processes;
 
 use super::Function;
@@ -29,7 +29,11 @@ impl Function {
     /// [`StoreError`] when the kernel refuses.
     pub fn prepare_for_commands(&self) -> Result<(), StoreError> {
         processes::adopt_orphans();
-        processes::hide_from_commands()
-            .map_err(|error| StoreError::new(format!("cannot hide the environment from commands: {error}")))
+        processes::hide_from_commands().map_err(|error| {
+            StoreError::of(
+                StoreErrorKind::Denied,
+                format!("cannot hide the environment from commands: {error}"),
+            )
+        })
     }
 }

@@ -31,7 +31,7 @@ impl Queues {
             let mut request = self.client.send_message().queue_url(&*self.url(&queue).await?);
             if let Some(reason) = &reason {
                 let value = MessageAttributeValue::builder().data_type(REASON_TYPE).string_value(reason);
-                let value = value.build().map_err(|error| StoreError::new(format!("{what}: {error}")))?;
+                let value = value.build().map_err(|error| StoreError::invalid(format!("{what}: {error}")))?;
                 request = request.message_attributes(REASON, value);
             }
             match request.message_body(body).send().await {

@@ -48,7 +48,7 @@ impl Queues {
         let attributes = answer.attributes.unwrap_or_default();
         let number = |name: &QueueAttributeName| {
             let told = attributes.get(name).and_then(|told| told.parse::<u64>().ok());
-            told.ok_or_else(|| StoreError::new(format!("{what}: {name} is missing")))
+            told.ok_or_else(|| StoreError::corrupt(format!("{what}: {name} is missing")))
         };
         let [ready, delayed, in_flight] = &wanted;
         let (ready, delayed, in_flight) = (number(ready)?, number(delayed)?, number(in_flight)?);
@@ -133,7 +133,7 @@ impl Queues {
                 let message = format!(
                     "{left} of the dead letters are not among {looked_at} of queue {queue}: try again"
                 );
-                failed = failed.or(Some(StoreError::new(message)));
+                failed = failed.or(Some(StoreError::unreachable(message)));
             }
         }
         self.inter(&queue, &others).await;

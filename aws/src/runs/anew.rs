@@ -16,7 +16,7 @@ impl Store {
     pub(super) async fn put_anew(&self, new: &NewRun) -> Result<(), CommitError> {
         let (key, table) = (&new.run.key, self.names.runs());
         let what = format!("making run {key} anew in table {table}");
-        let bad = |error: &dyn std::fmt::Display| StoreError::new(format!("{what}: {error}"));
+        let bad = |error: &dyn std::fmt::Display| StoreError::invalid(format!("{what}: {error}"));
         let mut record = run_item(&new.run)?;
         self.lighten(&new.run, &mut record).await?;
         record.extend(run_key(key));

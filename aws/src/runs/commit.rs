@@ -175,7 +175,7 @@ impl Store {
             .condition_expression("holder = :me")
             .expression_attribute_values(":me", text(run.key.as_str()))
             .build()
-            .map_err(|error| StoreError::new(error.to_string()))?;
+            .map_err(|error| StoreError::invalid(error.to_string()))?;
         Ok(TransactWriteItem::builder().delete(lock).build())
     }
 
@@ -191,7 +191,7 @@ impl Store {
             .expression_attribute_values(":over", text(over.as_str()))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .build()
-            .map_err(|error| StoreError::new(error.to_string()))?;
+            .map_err(|error| StoreError::invalid(error.to_string()))?;
         Ok(TransactWriteItem::builder().put(put).build())
     }
 
@@ -206,7 +206,7 @@ impl Store {
         let written = Written::new(run, item.clone(), false);
         let update = filled_in!(Update::builder(), &table, run, written)
             .build()
-            .map_err(|error| StoreError::new(error.to_string()))?;
+            .map_err(|error| StoreError::invalid(error.to_string()))?;
         let update = TransactWriteItem::builder().update(update).build();
         let request =
             self.client.transact_write_items().set_transact_items(Some([vec![update], others].concat()));
@@ -239,7 +239,7 @@ impl Store {
         };
         let key: RunKey = holder
             .parse()
-            .map_err(|error| StoreError::new(format!("the lock of job {}: {error}", run.job_id)))?;
+            .map_err(|error| StoreError::corrupt(format!("the lock of job {}: {error}", run.job_id)))?;
         let other = match self.record_item(&key).await? {
             Some(item) => Some(Self::light(&item)?),
             None => None,
@@ -321,7 +321,7 @@ pub(super) fn refused(what: &str, reasons: &[CancellationReason]) -> Option<Comm
         let told = || format!("{what}: {code}: {message}{}", advice(code, message));
         match code {
             "ValidationError" if tells_of_bad_form(message) => Some(CommitError::Unrecordable(told())),
-            "ValidationError" => Some(StoreError::new(told()).into()),
+            "ValidationError" => Some(StoreError::missing(told()).into()),
             "ThrottlingError" | "ProvisionedThroughputExceeded" => {
                 Some(StoreError::of(StoreErrorKind::Throttled, told()).into())
             }

@@ -88,8 +88,7 @@ impl Store {
         match tried {
             Ok(created) => Ok(created),
             Err(CommitError::Unrecordable(why)) => Ok(Created { refused: Some(why), ..Created::default() }),
-            Err(CommitError::Store(error)) => Err(error),
-            Err(error) => Err(StoreError::new(error.to_string())),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -118,8 +117,9 @@ impl Store {
     /// Puts a run's spec, signed, into its record, or gives the item of its own that it needs.
     pub(super) async fn pin(&self, new: &NewRun, record: &mut Item) -> Result<Option<Item>, CommitError> {
         let key = &new.run.key;
-        let spec = serde_json::to_string(&new.spec)
-            .map_err(|error| StoreError::new(format!("the spec of run {key} cannot be written: {error}")))?;
+        let spec = serde_json::to_string(&new.spec).map_err(|error| {
+            StoreError::invalid(format!("the spec of run {key} cannot be written: {error}"))
+        })?;
         let signature = self.signing.sign(self.names.realm(), key, &spec).await?;
         let signature = signature.map(|bytes| (SIGNATURE.to_owned(), AttributeValue::B(Blob::new(bytes))));
         if spec.len() <= MAX_EMBEDDED {
@@ -153,7 +153,7 @@ impl Store {
                     PutItemError::ConditionalCheckFailedException(failed) => {
                         Ok(self.existing(new, failed.item).await?)
                     }
-                    _ => Err(StoreError::new("a condition failed without saying so").into()),
+                    _ => Err(StoreError::corrupt("a condition failed without saying so").into()),
                 }
             }
             Err(error) => {
@@ -178,7 +178,7 @@ impl Store {
                 .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
                 .build();
             put.map(|put| TransactWriteItem::builder().put(put).build())
-                .map_err(|error| StoreError::new(format!("{what}: {error}")))
+                .map_err(|error| StoreError::invalid(format!("{what}: {error}")))
         };
         for _ in 0..MAX_TRIES {
             let request = self.client.transact_write_items();
@@ -217,7 +217,7 @@ impl Store {
         let key = &new.run.key;
         match self.record_item(key).await? {
             Some(item) => Ok(Some(item)),
-            None => Err(StoreError::new(format!("run {key} was there and is gone"))),
+            None => Err(StoreError::missing(format!("run {key} was there and is gone"))),
         }
     }
 }

@@ -38,7 +38,7 @@ fn set_of(key: &RunKey) -> AttributeValue {
 }
 
 fn built<T>(part: Result<T, aws_sdk_dynamodb::error::BuildError>) -> Result<T, StoreError> {
-    part.map_err(|error| StoreError::new(error.to_string()))
+    part.map_err(|error| StoreError::invalid(error.to_string()))
 }
 
 /// When DynamoDB may remove the state of a gate that a run was the last to touch. Others may hold permits of it for longer

@@ -151,7 +151,7 @@ fn fields<T: Serialize>(value: &T) -> Result<Map<String, Value>, StoreError> {
     match serde_json::to_value(value) {
         Ok(Value::Object(fields)) => Ok(fields),
         Ok(_) => Ok(Map::new()),
-        Err(error) => Err(StoreError::new(format!("a record cannot be written: {error}"))),
+        Err(error) => Err(StoreError::invalid(format!("a record cannot be written: {error}"))),
     }
 }
 

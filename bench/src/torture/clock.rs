@@ -14,6 +14,7 @@ use pumice_local::{Durability, Home};
 use serde_json::json;
 
 use super::server::Server;
+use crate::Failed;
 use pumice_testing::prng::Prng;
 
 /// The longest time from the last kill to the end of the last run.
@@ -73,10 +74,10 @@ impl ClockTorture {
     /// Does it, with the given `pumice` command.
     ///
     /// # Errors
-    /// A message when the test itself cannot be carried out.
-    pub fn run(self, pumice: &Path) -> Result<Struck, String> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.map_err(|error| error.to_string())?.block_on(self.go(pumice))
+    /// [`Failed`] when the test itself cannot be carried out.
+    pub fn run(self, pumice: &Path) -> Result<Struck, Failed> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        Ok(runtime.block_on(self.go(pumice))?)
     }
 
     async fn go(self, pumice: &Path) -> Result<Struck, String> {

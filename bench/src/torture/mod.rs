@@ -17,6 +17,7 @@ use pumice_core::ports::{Catalog, RunQuery, RunStore};
 use pumice_core::request::DispatchRequest;
 use pumice_local::{Durability, Home};
 
+use crate::Failed;
 use crate::torture::server::Server;
 use pumice_testing::prng::Prng;
 
@@ -51,10 +52,10 @@ impl Torture {
     /// Does it, with the given `pumice` command.
     ///
     /// # Errors
-    /// A message when the test itself cannot be carried out.
-    pub fn run(self, pumice: &Path) -> Result<Survived, String> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.map_err(|error| error.to_string())?.block_on(self.go(pumice))
+    /// [`Failed`] when the test itself cannot be carried out.
+    pub fn run(self, pumice: &Path) -> Result<Survived, Failed> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        Ok(runtime.block_on(self.go(pumice))?)
     }
 
     async fn go(self, pumice: &Path) -> Result<Survived, String> {
@@ -145,10 +146,12 @@ async fn dispatch(dispatcher: &Dispatcher, chance: &mut Prng) -> Result<RunKey, 
 /// The `pumice` command of the same build as this program.
 ///
 /// # Errors
-/// A message with the command that builds it, when it is not there.
-pub fn pumice_beside() -> Result<PathBuf, String> {
-    let own = std::env::current_exe().map_err(|error| error.to_string())?;
+/// [`Failed`] with the command that builds it, when it is not there.
+pub fn pumice_beside() -> Result<PathBuf, Failed> {
+    let own = std::env::current_exe()?;
     let folders = own.ancestors().skip(1).take(2);
     let found = folders.map(|folder| folder.join("pumice")).find(|path| path.is_file());
-    found.ok_or_else(|| format!("there is no pumice next to {}: cargo build --package pumice", own.display()))
+    let missing =
+        || format!("there is no pumice next to {}: cargo build --package pumice", own.display()).into();
+    found.ok_or_else(missing)
 }

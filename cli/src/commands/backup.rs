@@ -13,7 +13,7 @@ use pumice_local::{
     back_up, backup_heading, left_behind, look_into, restore,
 };
 use pumice_service::audit::Act;
-use pumice_service::{Error, ErrorKind, Instant};
+use pumice_service::{Error, Instant};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -56,9 +56,12 @@ impl BackedUp {
     }
 }
 
+fn of_backup(error: BackupError) -> Error {
+    Error::new(error.kind().into(), error.to_string()).caused_by(error)
+}
+
 fn refused(error: BackupError) -> Failure {
-    let kind = if error.is_of_request() { ErrorKind::Invalid } else { ErrorKind::Unreachable };
-    Failure::from(Error::new(kind, error.to_string()).caused_by(error))
+    Failure::from(of_backup(error))
 }
 
 /// Copies the realm's folder into a file, while it is served.
@@ -81,10 +84,7 @@ pub(super) async fn backup(global: &Global, file: PathBuf) -> Result<(), Failure
             done
         });
         let made = made.await.map_err(|error| Error::unreachable(error.to_string()))?;
-        let made = made.map_err(|error| {
-            let kind = if error.is_of_request() { ErrorKind::Invalid } else { ErrorKind::Unreachable };
-            Error::new(kind, error.to_string()).caused_by(error)
-        })?;
+        let made = made.map_err(of_backup)?;
         Ok(BackedUp::of(file, made))
     };
     let done = act.record(&realm, work).await?;

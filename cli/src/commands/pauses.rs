@@ -1,5 +1,7 @@
 //! `jobs pause|resume`, `workers` and `maintenance`: what is paused, and what waits.
 
+use std::time::Duration;
+
 use pumice_core::duration::Span;
 use pumice_core::ids::{RunKey, WorkerName};
 use pumice_core::pauses::Scope;
@@ -9,9 +11,10 @@ use pumice_local::SystemClock;
 use pumice_service::Instant;
 use pumice_service::drain::{DrainWorkers, WorkerDrain, drain_workers, known_within, wait_for_drain};
 use pumice_service::pauses::{
-    self, EndMaintenance, ListWorkers, PauseDetails, PauseJobs, PauseTerms, PauseWorkers, PausedStep,
-    PausesChanged, ResumeJobs, ResumeWorkers, WorkerList, WorkerShown,
+    self, EndMaintenance, PauseDetails, PauseJobs, PauseTerms, PauseWorkers, PausedStep, PausesChanged,
+    ResumeJobs, ResumeWorkers,
 };
+use pumice_service::workers::{ListWorkers, OldestShown, WorkerList, WorkerShown, list_workers};
 
 use super::instant;
 use crate::args::{Format, Global, Maintenance, PauseTerms as Terms, Workers};
@@ -39,7 +42,7 @@ pub(super) async fn workers(global: &Global, command: Workers) -> Result<(), Fai
     match command {
         Workers::List { filter } => {
             let realm = Target::open_to_read(global).await?;
-            let found = realm.ask(pauses::list_workers, &ListWorkers { filter }).await?;
+            let found = realm.ask(list_workers, &ListWorkers { filter }).await?;
             print(global.output, &found, || table(global.output, &found))
         }
         Workers::Pause { workers, terms } => {
@@ -205,6 +208,16 @@ fn line(pause: &PauseDetails) -> String {
     format!("{}{until}{by}{why}", name(&pause.scope))
 }
 
+/// How long the oldest message of a queue has waited.
+fn oldest(oldest: Option<OldestShown>) -> String {
+    match oldest {
+        None => String::new(),
+        Some(OldestShown::None) => "-".to_owned(),
+        Some(OldestShown::Seconds(seconds)) => view::short(Duration::from_secs(seconds)),
+        Some(OldestShown::Unknown) => "unknown".to_owned(),
+    }
+}
+
 fn table(format: Format, found: &WorkerList) -> Vec<String> {
     let number = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
     let in_folder = found.served.is_some();
@@ -218,6 +231,7 @@ fn table(format: Format, found: &WorkerList) -> Vec<String> {
         let paused = worker.paused.as_ref().map(|pause| format!("paused: {}", line(pause)));
         let unserved = match found.served {
             Some(false) => Some("nothing serves this folder".to_owned()),
+            _ if worker.trouble.is_some() => worker.trouble.as_deref().map(|why| escaped(why).into_owned()),
             _ if worker.is_served == Some(false) => {
                 let serves: Vec<&str> = found.serves.iter().map(WorkerName::as_str).collect();
                 Some(format!("not served: the server serves {}", serves.join(", ")))
@@ -229,23 +243,32 @@ fn table(format: Format, found: &WorkerList) -> Vec<String> {
         };
         paused.into_iter().chain(unserved).collect::<Vec<_>>().join("; ")
     };
+    let is_wide = format == Format::Wide;
     let row = |worker: &WorkerShown| {
-        vec![
+        let mut row = vec![
             worker.worker.to_string(),
             worker.jobs.to_string(),
             alive(worker),
             number(worker.ready),
             number(worker.delayed),
-            words(worker),
-        ]
+        ];
+        if is_wide {
+            row.extend([number(worker.in_flight), oldest(worker.oldest)]);
+        }
+        row.push(words(worker));
+        row
     };
-    let heading = [
-        Column::Whole("WORKER"),
-        Column::Whole("JOBS"),
-        Column::Whole("ALIVE"),
-        Column::Whole("READY"),
-        Column::Whole("DELAYED"),
-        Column::Text("", 8),
-    ];
-    columns(format, &heading, &found.workers.iter().map(row).collect::<Vec<_>>())
+    let mut heading = ["WORKER", "JOBS", "ALIVE", "READY", "DELAYED"].map(Column::Whole).to_vec();
+    if is_wide {
+        heading.extend([Column::Whole("IN FLIGHT"), Column::Whole("OLDEST")]);
+    }
+    heading.push(Column::Text("", 8));
+    let misnamed = found.misnamed.iter().map(|(name, jobs)| {
+        let mut row = vec![String::new(); heading.len()];
+        row[0] = escaped(name).into_owned();
+        row[1] = jobs.to_string();
+        row[heading.len() - 1] = "not a name of a worker".to_owned();
+        row
+    });
+    columns(format, &heading, &found.workers.iter().map(row).chain(misnamed).collect::<Vec<_>>())
 }

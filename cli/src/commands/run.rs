@@ -15,7 +15,7 @@ use pumice_core::spec::{JobSpec, RealmSpec};
 use pumice_core::text::escaped;
 use pumice_local::{Durability, FolderSecrets, Home, Serve, SystemClock, Workers};
 use pumice_service::Realm as _;
-use pumice_service::runs::{self as service, RunTree, Viewpoint, all_complete, follow, trees};
+use pumice_service::runs::{self as service, RunTree, Viewpoint, all_complete, cancel_tree, follow, trees};
 use pumice_service::specs::{self, Specs, Surroundings};
 
 use super::{given as given_values, prepare_for_commands, runners};
@@ -77,7 +77,8 @@ pub(super) async fn run(global: &Global, options: Run) -> Result<(), Failure> {
     let followed = tokio::select! {
         followed = follow(&database, &SystemClock, &roots, &mut teller, None) => followed,
         _ = first.wait_for(|count| *count > 0) => {
-            cancel_all(&dispatcher, &database, &root).await?;
+            // Ctrl-C: what waits never starts, what runs is stopped.
+            cancel_tree(&dispatcher, &database, &root).await?;
             tokio::select! {
                 followed = follow(&database, &SystemClock, &roots, &mut teller, None) => followed,
                 _ = second.wait_for(|count| *count > 1) => trees(&database, &roots).await,
@@ -187,15 +188,6 @@ async fn payloads_of(global: &Global, options: &Run) -> Result<Option<String>, F
     let realm = Realm::open_to_read(global).await?.jobs().realm().await?;
     let folder = realm.fields.s3_payloads.as_deref().map(Path::new);
     folder.filter(|folder| folder.is_dir()).map(text).transpose()
-}
-
-/// Ctrl-C: what waits never starts, what runs is stopped.
-async fn cancel_all(dispatcher: &Dispatcher, store: &dyn RunStore, root: &RunKey) -> Result<(), Failure> {
-    for run in trees(store, std::slice::from_ref(root)).await? {
-        // One that has ended meanwhile needs no cancelling.
-        let _ = dispatcher.cancel(&run.key).await;
-    }
-    Ok(())
 }
 
 /// The jobs of a realm that is there. An invalid one is left out, unless it is the one that is `asked` for.

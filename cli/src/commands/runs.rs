@@ -9,6 +9,7 @@ mod retry;
 pub(super) use many::{print_done, retry_all};
 pub(super) use retry::changed;
 
+use pumice_core::clock::utc;
 use pumice_core::ports::{Clock, Order};
 use pumice_core::run::Status;
 use pumice_core::text::escaped;
@@ -129,7 +130,11 @@ fn table(format: Format, found: &RunList) -> Vec<String> {
             view::coloured(run.status, 0),
             at,
             view::took(run, now).map(view::short).unwrap_or_default(),
-            if format == Format::Wide { view::remark(run) } else { view::short_remark(run) },
+            if format == Format::Wide {
+                run.remark(view::local_time)
+            } else {
+                run.short_remark(view::local_time)
+            },
         ]
     };
     let heading = [
@@ -200,7 +205,7 @@ fn asked_lines(run: &RunShown) -> Vec<String> {
         }
     }
     if let Some(schedule) = &run.schedule {
-        let slot = pumice_core::clock::utc(schedule.slot.0);
+        let slot = utc(schedule.slot.0);
         lines.push(format!("schedule.slot is {slot}, in zone {}", escaped(&schedule.zone)));
     }
     lines
@@ -213,7 +218,7 @@ fn tree_lines(format: Format, tree: &RunTree) -> Vec<String> {
     }
     lines.extend(view::tree(format, tree, SystemClock.now()));
     let Some(root) = tree.runs.first() else { return lines };
-    lines.push(escaped(&view::trigger_line(root)).into_owned());
+    lines.push(root.trigger_words(utc).text);
     lines.extend(tree.by.iter().flat_map(|by| wrapped(format, &format!("asked for {}", by_words(by)), 2)));
     lines.extend(asked_lines(root));
     lines.push(String::new());

@@ -448,3 +448,17 @@ fn folder_with_pipes_or_devices_is_reported_without_waiting() {
         );
     }
 }
+
+#[test]
+fn secure_value_that_is_too_long_is_refused_alike() {
+    let pumice = Pumice::new();
+    let value = "a".repeat(5000);
+    for more in [&["--dry-run"][..], &[]] {
+        let printed = pumice.feed(&[&["state", "put", "big", "-", "--secure"], more].concat(), &value);
+        assert_eq!(printed.status, 2, "{more:?}: {printed:?}");
+        assert!(
+            printed.err.contains("state item big") && printed.err.contains("4096 at most"),
+            "{printed:?}"
+        );
+    }
+}

@@ -301,12 +301,14 @@ fn worker_that_the_realm_names_performs_the_actions() {
 }
 
 #[test]
-fn lava_worker_cannot_be_named_for_the_actions() {
+fn worker_named_for_late_actions_may_be_lavas_in_a_folder_alone() {
     let pumice = Pumice::new();
     let config = json!({ "ON_LATE_WORKER": "gp", "FOREIGN_WORKERS": "gp" });
     pumice.write("realm.json", json!({ "realm": "test", "config": config }).to_string());
+    let reported = refused(&pumice, &["--aws", "check", "realm.json"]);
+    assert!(reported.contains("gp is a lava worker by FOREIGN_WORKERS"), "{reported}");
     for command in ["check", "apply"] {
-        let reported = refused(&pumice, &[command, "realm.json"]);
-        assert!(reported.contains("gp is a lava worker by FOREIGN_WORKERS"), "{reported}");
+        let printed = pumice.run(&[command, "realm.json"]);
+        assert!(printed.status == 0 && printed.err.contains("[no-lava-workers]"), "{printed:?}");
     }
 }

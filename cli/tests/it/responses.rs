@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use pumice_core::ports::Doc;
 use pumice_service::{
     audit, connections, dead, dispatch, doctor, drain, metrics, operations, pauses, payloads, pools, render,
-    runs, schedules, secrets, specs, state, stats, triggers,
+    runs, schedules, secrets, specs, state, stats, triggers, workers,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -37,7 +37,7 @@ const CASES: [Case<'_>; 65] = [
     ("render", &["render", "once"], holds::<render::RenderedJob>),
     ("jobs pause", &["jobs", "pause", "o*", "--until", "2h"], holds::<pauses::PausesChanged>),
     ("jobs resume", &["jobs", "resume", "o*"], holds::<pauses::PausesChanged>),
-    ("workers list", &["workers", "list"], holds::<pauses::WorkerList>),
+    ("workers list", &["workers", "list"], holds::<workers::WorkerList>),
     ("workers pause", &["workers", "pause", "w"], holds::<pauses::PausesChanged>),
     ("workers resume", &["workers", "resume", "w"], holds::<pauses::PausesChanged>),
     ("workers drain", &["workers", "drain", "w", "--dry-run"], holds::<drain::WorkersDrained>),

@@ -212,8 +212,14 @@ fn jobs_are_held_to_the_settings_of_the_realm_that_is_there() {
     let config = "{ITERATION_MAX_LIMIT: 50, FOREIGN_WORKERS: gp-*}";
     pumice.write("realm.yaml", format!("realm: test\nconfig: {config}\n"));
     assert_eq!(pumice.run(&["apply", "realm.yaml"]).status, 0);
-    let applied = pumice.run(&["apply", "many.yaml", "lavas.yaml"]);
-    assert!(applied.out.contains("2 added") && applied.err.is_empty(), "{applied:?}");
+    // In a folder there are no lava workers: the type must be one of Pumice's.
+    let refused = pumice.run(&["apply", "many.yaml", "lavas.yaml"]);
+    assert!(refused.status == 2 && refused.err.contains("in 1 file"), "{refused:?}");
+    assert!(!refused.err.contains("many.yaml"), "{refused:?}");
+    let applied = pumice.run(&["apply", "many.yaml"]);
+    assert!(applied.out.contains("1 added") && applied.err.is_empty(), "{applied:?}");
+    let checked = pumice.run(&["--aws", "check", "realm.yaml", "many.yaml", "lavas.yaml"]);
+    assert!(checked.status == 0 && !checked.err.contains("no-lava-workers"), "{checked:?}");
 }
 
 #[test]

@@ -455,3 +455,37 @@ fn realm_in_a_folder_with_places_in_s3_is_warned_of_and_runs() {
     let printed = pumice.run(&["run", "a"]);
     assert_eq!(printed.status, 0, "{printed:?}");
 }
+
+#[test]
+fn lava_workers_in_a_folder_are_warned_of_and_are_pumices() {
+    let pumice = Pumice::new();
+    let realm = json!({ "realm": "local", "config": { "FOREIGN_WORKERS": "old" } });
+    let job = |job_type: &str, more: &Value| {
+        let mut job = json!({
+            "job_id": "m", "type": job_type, "worker": "old", "enabled": true, "payload": "here",
+        });
+        job.as_object_mut().expect("an object").extend(more.as_object().cloned().unwrap_or_default());
+        job
+    };
+    for (job_type, more, wrong) in [
+        ("sns_typo", json!({}), "sns_typo"),
+        ("docker", json!({}), "docker"),
+        ("log", json!({ "parameters": { "colour": 1 } }), "colour"),
+        ("log", json!({ "on_fail": [{ "action": "nope" }] }), "nope"),
+    ] {
+        pumice.write("wrong.json", json!([realm, job(job_type, &more)]).to_string());
+        for command in ["check", "apply"] {
+            let printed = pumice.run(&[command, "wrong.json"]);
+            assert!(printed.status == 2 && printed.err.contains(wrong), "{command} {wrong}: {printed:?}");
+        }
+        let printed = pumice.run(&["--aws", "check", "wrong.json"]);
+        assert_eq!(printed.status, 0, "on AWS the job is lava's to check: {printed:?}");
+    }
+    let found = warnings(&pumice, &json!([realm, job("log", &json!({}))]));
+    let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["no-lava-workers"], "{found:?}");
+    assert_eq!(pumice.run(&["apply", "jobs.json", "-q"]).status, 0);
+    let printed = pumice.run(&["run", "m"]);
+    assert_eq!(printed.status, 0, "{printed:?}");
+    assert_eq!(pumice.run(&["check", "--strict", "jobs.json"]).status, 2);
+}

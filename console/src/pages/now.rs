@@ -4,9 +4,9 @@ use axum::response::Response;
 use pumice_core::duration::Span;
 use pumice_core::ports::{Minute, Starts};
 use pumice_core::run::Status;
-use pumice_service::pauses::{ListWorkers, list_workers};
 use pumice_service::runs::{ListRuns, RunList, list};
 use pumice_service::schedules::{ListSchedules, list as list_schedules};
+use pumice_service::workers::{ListWorkers, list_workers};
 use serde_json::{Value, json};
 
 use super::schedules::next_of_each;

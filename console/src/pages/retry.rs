@@ -65,11 +65,27 @@ fn unchanged(run: &str) -> RetryRun {
     }
 }
 
-/// A plan, or why there is none: the request may be corrected on the page.
-async fn planned(ask: &Ask, request: &RetryRun) -> Result<Result<RetriedRun, String>, Fault> {
+/// The outcome of a request for a plan.
+enum Planning {
+    /// What would be done.
+    Planned(RetriedRun),
+    /// Why there is no plan: the request may be corrected on the page.
+    Refused(String),
+}
+
+impl Planning {
+    fn plan(self) -> Option<RetriedRun> {
+        match self {
+            Self::Planned(planned) => Some(planned),
+            Self::Refused(_) => None,
+        }
+    }
+}
+
+async fn planned(ask: &Ask, request: &RetryRun) -> Result<Planning, Fault> {
     match retry(ask.realm(), request).await {
-        Ok(planned) => Ok(Ok(planned)),
-        Err(error) if error.kind().is_of_request() => Ok(Err(error.message().to_owned())),
+        Ok(planned) => Ok(Planning::Planned(planned)),
+        Err(error) if error.kind().is_of_request() => Ok(Planning::Refused(error.message().to_owned())),
         Err(error) => Err(error.into()),
     }
 }
@@ -83,27 +99,33 @@ pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
             let found = planned(&ask, &request).await?;
             (request, found)
         }
-        Err(fault) => (unchanged(id), Err(fault.message)),
+        Err(fault) => (unchanged(id), Planning::Refused(fault.message)),
     };
     // The steps are offered although the request was refused.
     let mut plain = match &found {
-        Ok(_) => None,
-        Err(_) => match planned(&ask, &unchanged(id)).await? {
-            Ok(plain) => Some(plain),
-            Err(_) => planned(&ask, &RetryRun { from: RetryFrom::All, ..unchanged(id) }).await?.ok(),
+        Planning::Planned(_) => None,
+        Planning::Refused(_) => match planned(&ask, &unchanged(id)).await? {
+            Planning::Planned(plain) => Some(plain),
+            Planning::Refused(_) => {
+                planned(&ask, &RetryRun { from: RetryFrom::All, ..unchanged(id) }).await?.plan()
+            }
         },
     };
-    let refused = match found.as_ref().ok().or(plain.as_ref()) {
+    let of = match &found {
+        Planning::Planned(found) => Some(found),
+        Planning::Refused(_) => plain.as_ref(),
+    };
+    let refused = match of {
         Some(of) => check_retry(ask.realm(), of, &request, &ask.query).await.err(),
         None => None,
     };
     let (found, trouble) = match (found, refused) {
-        (Ok(found), None) => (Some(found), None),
-        (Ok(found), Some(refused)) => {
+        (Planning::Planned(found), None) => (Some(found), None),
+        (Planning::Planned(found), Some(refused)) => {
             plain = Some(found);
             (None, Some(refused.message))
         }
-        (Err(trouble), _) => (None, Some(trouble)),
+        (Planning::Refused(trouble), _) => (None, Some(trouble)),
     };
     let of = found.as_ref().or(plain.as_ref());
     // Of `latest` another run may be meant by the time that the form is sent.
@@ -259,7 +281,7 @@ async fn redoing(ask: &Ask) -> Result<Response, Fault> {
     if !request.globals.is_empty() {
         let plan = RetryRun { key: None, dry_run: true, ..request.clone() };
         // What is refused has its reason below.
-        if let Ok(planned) = planned(ask, &plan).await? {
+        if let Planning::Planned(planned) = planned(ask, &plan).await? {
             check_retry(ask.realm(), &planned, &request, &ask.form).await?;
         }
     }

@@ -1,29 +1,25 @@
 //! Workers: what is on their queues, which hosts take from them, which jobs they run.
 
-use std::collections::BTreeMap;
+use std::time::Duration;
 
 use axum::response::Response;
-use pumice_core::ids::{RunKey, WorkerName};
+use pumice_core::ids::RunKey;
 use pumice_core::pauses::Scope;
-use pumice_core::ports::{Depth, Oldest, StoreError};
 use pumice_core::run::not_served;
 use pumice_core::text::escaped;
 use pumice_service::dead::counts;
-use pumice_service::pauses::{ListWorkers, PauseDetails, WorkerList, WorkerShown, list_workers};
 use pumice_service::pools::{ListPools, PoolShown, list_pools};
-use pumice_service::specs::{ListJobs, list};
+use pumice_service::workers::{ListWorkers, OldestShown, WorkerList, WorkerShown, list_workers};
 use serde_json::{Value, json};
 
 use super::pauses::shown;
 use super::{Head, render};
 use crate::answer::Fault;
 use crate::ask::Ask;
-use crate::view::{counted, run_link, short};
+use crate::view::{Clock, counted, run_link, short};
 
 /// Most workers of a page: each costs a look at its queue.
 const MAX_WORKERS: usize = 50;
-/// Most hosts of a worker that are listed.
-const MAX_HOSTS: usize = 20;
 /// Most pools of the page.
 const MAX_POOLS: usize = 100;
 
@@ -48,58 +44,37 @@ pub(super) fn health(found: &WorkerList) -> Vec<Value> {
 /// The page.
 pub(crate) async fn show(ask: Ask) -> Result<Response, Fault> {
     let clock = ask.clock().await?;
-    let site = ask.realm().site().await?;
-    let mut jobs: BTreeMap<String, usize> = BTreeMap::new();
-    for job in list(ask.realm(), &ListJobs::default()).await?.jobs {
-        if let Some(worker) = job.get("worker").and_then(Value::as_str) {
-            *jobs.entry(worker.to_owned()).or_default() += 1;
-        }
-    }
-    let serves = ask.realm().served_workers().await?;
-    let pauses = ask.realm().runs().pauses().await?;
+    let found = list_workers(ask.realm(), &ListWorkers::default()).await?;
     let pause_of = |scope: &Scope| {
-        let pause = pauses.live(clock.now).find(|pause| pause.scope == *scope)?;
-        Some(shown(&PauseDetails::from(pause), &clock))
+        let pause = found.pauses.iter().find(|pause| pause.scope == *scope)?;
+        Some(shown(pause, &clock))
     };
-    let health = health(&list_workers(ask.realm(), &ListWorkers::default()).await?);
+    let alive = health(&found);
     let mut rows = Vec::new();
-    for (name, count) in jobs.iter().take(MAX_WORKERS) {
-        let Ok(worker) = WorkerName::new(name) else {
-            rows.push(json!({ "name": escaped(name), "jobs": count, "depth": Value::Null, "hosts": [],
-                "trouble": "it is not a name of a worker", "worker": Value::Null, "pause": Value::Null,
-                "alive": Value::Null }));
-            continue;
-        };
-        let depth = site.ports.queue.depth(&worker).await;
-        let hosts = match &site.ports.hosts {
-            None => Vec::new(),
-            Some(hosts) => hosts.hosts(&worker).await?.into_iter().take(MAX_HOSTS).collect(),
-        };
-        let hosts: Vec<Value> = hosts
-            .iter()
-            .map(|host| {
-                json!({
-            "id": host.id.as_str(), "is_alive": host.is_alive(clock.now), "seen": clock.moment(host.seen),
-            "started": clock.moment(host.started) })
-            })
-            .collect();
-        let mut row = row(name, *count, depth, hosts, not_served(&worker, &serves));
-        row["worker"] = json!(worker.as_str());
-        row["alive"] = json!(health.iter().find(|one| one["name"] == worker.as_str()));
-        row["pause"] = json!(pause_of(&Scope::Worker(worker)));
+    for (worker, alive) in found.workers.iter().zip(alive) {
+        let mut row = row(worker, not_served(&worker.worker, &found.serves), &clock);
+        row["alive"] = alive;
+        row["pause"] = json!(pause_of(&Scope::Worker(worker.worker.clone())));
         rows.push(row);
     }
+    let misnamed = found.misnamed.iter().map(|(name, jobs)| {
+        json!({ "name": escaped(name), "jobs": jobs, "depth": Value::Null, "hosts": [],
+            "trouble": "it is not a name of a worker", "worker": Value::Null, "pause": Value::Null,
+            "alive": Value::Null })
+    });
+    rows.extend(misnamed.take(MAX_WORKERS));
+    let count = found.workers.len() + found.misnamed.len();
     let realm_pause = pause_of(&Scope::Realm);
     let word = if realm_pause.is_some() { "off" } else { "on" };
     let own = json!({
         "realm_pause": realm_pause,
         "maintenance_command": ask.words(&["maintenance", word]).line(),
         "dead": dead(&ask).await,
+        "summary": counted(count, "worker"),
+        "more": count - rows.len(),
         "rows": rows,
-        "summary": counted(jobs.len(), "worker"),
-        "more": jobs.len().saturating_sub(MAX_WORKERS),
         "pools": list_pools(ask.realm(), &ListPools::default()).await?.pools.iter().take(MAX_POOLS).map(pool).collect::<Vec<_>>(),
-        "has_hosts": site.ports.hosts.is_some(),
+        "has_hosts": found.workers.iter().any(|worker| worker.hosts.is_some()),
     });
     let command = ask.words(&["workers", "list"]);
     render(&ask, "workers.html", Head::new("Workers", "workers", &command), own).await
@@ -131,42 +106,46 @@ async fn dead(ask: &Ask) -> Value {
     }
 }
 
-fn row(
-    name: &str,
-    jobs: usize,
-    depth: Result<Depth, StoreError>,
-    hosts: Vec<Value>,
-    unserved: Option<String>,
-) -> Value {
-    let (depth, trouble) = match depth {
-        Ok(depth) => (Some(depth), unserved),
-        // A queue that is missing is what the page is looked at for.
-        Err(error) => (None, Some(error.to_string())),
-    };
-    let depth = depth.map(|depth| {
-        let oldest = match depth.oldest {
-            Oldest::None => "–".to_owned(),
-            Oldest::Age(age) => short(age),
-            Oldest::Unknown => "unknown".to_owned(),
-        };
-        json!({ "ready": depth.ready, "delayed": depth.delayed, "in_flight": depth.in_flight, "oldest": oldest })
+fn row(worker: &WorkerShown, unserved: Option<String>, clock: &Clock) -> Value {
+    let name = worker.worker.as_str();
+    let hosts: Vec<Value> = worker
+        .known_hosts
+        .iter()
+        .map(|host| {
+            json!({ "id": host.id, "is_alive": host.is_alive, "seen": clock.moment(host.seen.0),
+                "started": clock.moment(host.started.0) })
+        })
+        .collect();
+    let oldest = worker.oldest.map(|oldest| match oldest {
+        OldestShown::None => "–".to_owned(),
+        OldestShown::Seconds(seconds) => short(Duration::from_secs(seconds)),
+        OldestShown::Unknown => "unknown".to_owned(),
     });
-    json!({ "name": name, "jobs": jobs, "depth": depth, "hosts": hosts, "trouble": trouble })
+    let depth = oldest.map(|oldest| {
+        json!({ "ready": worker.ready, "delayed": worker.delayed, "in_flight": worker.in_flight, "oldest": oldest })
+    });
+    // A queue that is missing is what the page is looked at for.
+    let trouble = worker.trouble.clone().or(unserved);
+    json!({ "name": name, "worker": name, "jobs": worker.jobs, "depth": depth, "hosts": hosts, "trouble": trouble })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
     fn queue_that_cannot_be_asked_says_why() {
-        let depth =
-            Depth { ready: 3, delayed: 0, in_flight: 1, oldest: Oldest::Age(Duration::from_secs(61)) };
-        let shown = row("core", 2, Ok(depth), Vec::new(), None);
-        assert_eq!((&shown["depth"]["ready"], &shown["depth"]["oldest"]), (&json!(3), &json!("1m 01s")));
-        let shown = row("core", 2, Err(StoreError::new("no such queue")), Vec::new(), None);
-        assert_eq!((&shown["depth"], &shown["trouble"]), (&Value::Null, &json!("no such queue")));
+        let shown = |more: Value| {
+            let mut worker = json!({ "worker": "core", "jobs": 2, "hosts": null, "last_seen": null,
+                "ready": null, "delayed": null, "paused": null });
+            worker.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap());
+            let worker: WorkerShown = serde_json::from_value(worker).unwrap();
+            let clock = Clock { zone: chrono_tz::UTC, now: pumice_core::Timestamp::UNIX_EPOCH };
+            row(&worker, None, &clock)
+        };
+        let asked = shown(json!({ "ready": 3, "delayed": 0, "in_flight": 1, "oldest": { "seconds": 61 } }));
+        assert_eq!((&asked["depth"]["ready"], &asked["depth"]["oldest"]), (&json!(3), &json!("1m 01s")));
+        let silent = shown(json!({ "trouble": "no such queue" }));
+        assert_eq!((&silent["depth"], &silent["trouble"]), (&Value::Null, &json!("no such queue")));
     }
 }

@@ -2,7 +2,7 @@
 
 use pumice_core::run::{Status, Trigger};
 use pumice_core::text::escaped;
-use pumice_service::runs::RunShown;
+use pumice_service::runs::{RunShown, TriggerAbout};
 use serde::Serialize;
 
 use super::{Clock, Moment, job_link, link, run_link};
@@ -108,36 +108,7 @@ impl RunRow {
 
 /// A remark about a run in one line.
 pub(crate) fn remark(run: &RunShown, clock: &Clock) -> String {
-    let failed_actions = run.log.iter().filter(|entry| entry.status == Status::ActionFailed).count();
-    let mut parts = Vec::new();
-    if run.iteration > 1 {
-        parts.push(format!("attempt {} of {}", run.iteration, run.attempts));
-    }
-    if let Some(at) = run.starts {
-        let moment = clock.moment(at.0);
-        parts.push(format!("starts {} {}", moment.text, moment.zone));
-    }
-    parts.extend(run.reason.as_deref().map(|reason| escaped(reason).into_owned()));
-    parts.extend(
-        run.late.as_ref().map(|late| format!("alert: {}: {}", late.limit.field(), escaped(&late.why))),
-    );
-    parts.extend(waits(run));
-    if run.orphaned {
-        parts.push("its server is gone".to_owned());
-    }
-    if failed_actions > 0 {
-        parts.push(super::counted(failed_actions, "action") + " failed");
-    }
-    parts.join("; ")
-}
-
-/// The condition that a run waits for.
-fn waits(run: &RunShown) -> Option<String> {
-    if run.status != Status::Waiting {
-        return None;
-    }
-    let last = run.log.iter().rev().find(|entry| entry.status == Status::Waiting)?;
-    last.info.as_str().map(|info| format!("waits: {}", escaped(info)))
+    run.remark(|at| clock.words(at))
 }
 
 const fn trigger_word(trigger: &Trigger) -> &'static str {
@@ -162,45 +133,14 @@ pub(crate) struct About {
 
 /// The trigger of a run.
 pub(crate) fn trigger_words(run: &RunShown, clock: &Clock) -> About {
-    let plain = |text: String| About { text, href: None };
-    match &run.trigger {
-        Trigger::Caller => plain("started by a caller".to_owned()),
-        Trigger::Run { run: Some(by) } => {
-            let word = if run.is_child() { "a step of run" } else { "dispatched by run" };
-            About { text: format!("{word} {by}"), href: Some(run_link(by.as_str())) }
-        }
-        Trigger::Run { run: None } => plain("started by a run of lava's".to_owned()),
-        Trigger::Replay { run } => {
-            About { text: format!("does run {run} again"), href: Some(run_link(run.as_str())) }
-        }
-        Trigger::Event { event } => plain(format!("started by event {}", escaped(event))),
-        Trigger::Object { trigger_id, bucket, key, event_type, .. } => About {
-            text: escaped(&format!(
-                "started by {event_type} of {key} in bucket {bucket}, trigger {trigger_id}"
-            ))
-            .into(),
-            href: Some(link("/trigger", &[("id", trigger_id)])),
-        },
-        Trigger::Http { trigger_id, event_type, .. } => {
-            let what = event_type.as_deref().unwrap_or("a request");
-            let text = format!("started by {what} over HTTP, trigger {trigger_id}");
-            About { text: escaped(&text).into(), href: Some(link("/trigger", &[("id", trigger_id)])) }
-        }
-        Trigger::Schedule { entry, slot, backfill } => {
-            let slot = slot.map(|slot| clock.moment(slot));
-            let slot = slot.map(|slot| format!(" for {} {}", slot.text, slot.zone)).unwrap_or_default();
-            match backfill {
-                Some(id) => About {
-                    text: format!("started by backfill {id}{slot}, entry {entry}"),
-                    href: Some(link("/backfill", &[("id", id)])),
-                },
-                None => About {
-                    text: format!("started by the schedule{slot}, entry {entry}"),
-                    href: Some(link("/schedules", &[("job", run.job_id.as_str())])),
-                },
-            }
-        }
-    }
+    let words = run.trigger_words(|slot| clock.words(slot));
+    let href = words.about.map(|about| match about {
+        TriggerAbout::Run(run) => run_link(run.as_str()),
+        TriggerAbout::Trigger(id) => link("/trigger", &[("id", id)]),
+        TriggerAbout::Backfill(id) => link("/backfill", &[("id", id)]),
+        TriggerAbout::Schedule(job) => link("/schedules", &[("job", job.as_str())]),
+    });
+    About { text: words.text, href }
 }
 
 /// A name and a value, of what there is to know about a thing.

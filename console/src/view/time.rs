@@ -30,6 +30,12 @@ pub(crate) struct Moment {
 }
 
 impl Clock {
+    /// A time in a sentence, with its zone.
+    pub(crate) fn words(&self, at: Timestamp) -> String {
+        let moment = self.moment(at);
+        format!("{} {}", moment.text, moment.zone)
+    }
+
     /// A time as pages show it.
     pub(crate) fn moment(&self, at: Timestamp) -> Moment {
         let local = at.with_timezone(&self.zone);

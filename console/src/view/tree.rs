@@ -2,8 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use pumice_core::run::reason::split_way;
-use pumice_core::text::escaped;
 use pumice_service::runs::{RunShown, RunTree, Unstarted, attempt_above};
 use serde::Serialize;
 
@@ -69,9 +67,7 @@ impl<'a> Grown<'a> {
     fn branch(&mut self, run: &'a RunShown, above: Option<&RunShown>, depth: usize) -> Branch {
         self.lines += 1;
         let mut row = RunRow::of(run, self.clock, self.length);
-        if let Some(why) = reason_below(run, above) {
-            row.remark = why;
-        }
+        row.remark = run.remark_below(above, |at| self.clock.words(at));
         let key = run.run_key.as_str();
         let children = self.children.remove(key).unwrap_or_default();
         let steps = self.steps.remove(key).unwrap_or_default();
@@ -110,13 +106,4 @@ impl<'a> Grown<'a> {
             left_out,
         }
     }
-}
-
-/// The reason of a run below one that failed by the same step: the way to that step, as the line above says why.
-fn reason_below(run: &RunShown, above: Option<&RunShown>) -> Option<String> {
-    let (_, shown) = split_way(above?.reason.as_deref()?)?;
-    let whole = run.reason.as_deref()?;
-    let (_, why) = split_way(whole)?;
-    let way = (why == shown).then(|| whole.strip_suffix(why)?.strip_suffix(": "))??;
-    Some(escaped(way).into_owned())
 }

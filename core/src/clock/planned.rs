@@ -160,7 +160,7 @@ impl PlannedEntry {
             return Err(BadEntry(locked_nodes(overlap.as_str())));
         }
         let worker = &job.fields.worker;
-        if spec.nodes == Some(Nodes::All) && settings.is_foreign(worker) {
+        if spec.nodes == Some(Nodes::All) && settings.worker_kind(worker).is_lavas() {
             return Err(BadEntry(format!("nodes: all needs `pumice worker`, and {worker} is a lava worker")));
         }
         let given = spec.timezone.or(job.fields.timezone).or(settings.timezone).or_else(dispatchers);
@@ -320,8 +320,9 @@ fn digest_of(value: &Value) -> String {
 /// one an entry may be due at other times, or not at all.
 #[must_use]
 pub fn rules_of(realm: &RealmSpec, settings: &Settings) -> String {
-    let Settings { timezone, dispatcher_zones, dispatchers, foreign_workers, .. } = settings;
-    digest(&json!([timezone, dispatcher_zones, dispatchers, foreign_workers, realm.fields.calendars]))
+    let Settings { timezone, dispatcher_zones, dispatchers, .. } = settings;
+    let lavas = settings.lava_workers();
+    digest(&json!([timezone, dispatcher_zones, dispatchers, lavas, realm.fields.calendars]))
 }
 
 /// The digest of the fields that decide when an entry is due. The values that its runs are given are not among them, nor is

@@ -108,7 +108,7 @@ mod tests {
         async fn parameter(&self, name: &SecretName) -> Result<SecretText, StoreError> {
             let asked = self.asked.fetch_add(1, Ordering::Relaxed);
             match name.as_str() {
-                "gone" => Err(StoreError::new("gone")),
+                "gone" => Err(StoreError::missing("gone")),
                 _ => Ok(SecretText::new(format!("cached-secret-{asked}"))),
             }
         }

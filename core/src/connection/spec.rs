@@ -450,7 +450,7 @@ impl ConnectionStore for NoConnections {
         _: Vec<ConnectionSpec>,
         _: bool,
     ) -> Result<Vec<ConnectionUpsert>, StoreError> {
-        Err(StoreError::new("connections are not kept here"))
+        Err(StoreError::invalid("connections are not kept here"))
     }
 
     async fn delete_connection(&self, _: &ConnId) -> Result<bool, StoreError> {

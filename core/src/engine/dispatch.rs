@@ -7,7 +7,6 @@ use chrono::TimeDelta;
 use super::answer::{Accepted, answer, keyed};
 use super::fresh::{First, asked, first_message, keyed_run, not_before, record, skipped};
 use super::jobs::{Checked, Jobs, no_such_job};
-use super::lava::WorkerKind;
 use super::lava::follow::{hand_over, may_give, refused};
 use super::ledger::apply::{ApplyError, unfit};
 use super::ledger::{Ledger, Sent};
@@ -19,7 +18,7 @@ use crate::ports::{Outgoing, StoreError, StoredJob};
 use crate::request::{DispatchRequest, again_key};
 use crate::run::{Lineage, NewRun, Run, StopRequest, Trigger, settle};
 use crate::secret::{is_any_known, value_holds_secret};
-use crate::spec::{Enabled, JobSpec, RealmSpec, RunSpec};
+use crate::spec::{Enabled, JobSpec, RealmSpec, RunSpec, WorkerKind};
 
 /// Longest name of an event that a record keeps, in bytes.
 const MAX_EVENT: usize = 256;
@@ -250,7 +249,7 @@ impl Dispatcher {
         let realm = self.site().ports.jobs.realm().await?;
         let prepared = self.prepare(request, Some(Ok(job)), &realm, Asker::Caller, 0).await?;
         let outcome = self.create(vec![prepared]).await?.pop();
-        outcome.unwrap_or_else(|| Err(StoreError::new("the store lost a run").into()))
+        outcome.unwrap_or_else(|| Err(StoreError::unreachable("the store lost a run").into()))
     }
 
     async fn take(
@@ -290,7 +289,7 @@ impl Dispatcher {
             match outcome {
                 Some(Ok(Accepted { is_withdrawn: true, .. })) => {}
                 Some(outcome) => return outcome.map(|accepted| Accepted { again, ..accepted }),
-                None => return Err(StoreError::new("the store lost a run").into()),
+                None => return Err(StoreError::unreachable("the store lost a run").into()),
             }
         }
     }
@@ -350,7 +349,7 @@ impl Dispatcher {
         let PreparedBatch { runs, refused } = prepared;
         let mut made = self.create(runs).await?.into_iter();
         // Every request that was prepared has its outcome from `create`.
-        let lost = || Err(StoreError::new("the store lost a run").into());
+        let lost = || Err(StoreError::unreachable("the store lost a run").into());
         let outcome = |refused: Option<_>| refused.map_or_else(|| made.next().unwrap_or_else(lost), Err);
         Ok(refused.into_iter().map(outcome).collect())
     }

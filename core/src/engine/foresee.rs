@@ -31,7 +31,7 @@ impl Dispatcher {
                     outcomes.push(Err(error));
                     continue;
                 }
-                None => runs.next().ok_or_else(|| StoreError::new("a prepared run is missing"))?,
+                None => runs.next().ok_or_else(|| StoreError::corrupt("a prepared run is missing"))?,
             };
             let run = new.run;
             let stored = match &run.keyed {

@@ -2,7 +2,6 @@
 
 use serde_json::{Map, Value};
 
-use super::lava::WorkerKind;
 use super::lava::message::{message_for_lava, own_globals};
 use super::limits::Limits;
 use crate::Timestamp;
@@ -14,7 +13,7 @@ use crate::message::{MAX_MESSAGE_BYTES, Message};
 use crate::ports::Outgoing;
 use crate::request::{DispatchRequest, When};
 use crate::run::{IllegalTransition, Input, NOT_ENABLED, RetryRule, Run, Status, Worker, decide, first_wake};
-use crate::spec::{Asked, JobSpec};
+use crate::spec::{Asked, JobSpec, WorkerKind};
 
 /// The first message of a run.
 #[derive(Debug)]

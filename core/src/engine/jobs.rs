@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Number, Value};
 
-use super::lava::WorkerKind;
 use crate::globals::{merge_globals, merge_parameters};
 use crate::ids::JobId;
 use crate::job_type::{DispatchError, OriginRun, Registry, Site};
@@ -12,7 +11,7 @@ use crate::ports::{JobStore, StoreError, StoredJob};
 use crate::problem::{JsonPath, Problem, SpecError, did_you_mean};
 use crate::recent::Recent;
 use crate::request::DispatchRequest;
-use crate::spec::JobSpec;
+use crate::spec::{JobSpec, WorkerKind};
 
 /// Most specs whose check is remembered.
 const MAX_KNOWN: usize = 10_000;
@@ -96,7 +95,7 @@ impl Jobs {
             return Ok(known.clone());
         }
         self.check(job)?;
-        let worker = WorkerKind::of(&self.site, &job.fields.worker);
+        let worker = self.site.settings.worker_kind(&job.fields.worker);
         let warnings = self.warnings(job, worker);
         // Said once: a store hands out a new spec whenever anything in it has changed.
         let is_known = checked.get(job_id).is_some_and(|known| known.warnings == warnings);

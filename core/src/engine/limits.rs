@@ -2,8 +2,6 @@
 
 use crate::duration::Span;
 
-/// Deepest chain of jobs that start jobs, in levels: it ends what would start itself for ever.
-pub const MAX_DEPTH: u32 = 32;
 /// Most jobs that one chain, dag, foreach or dispatch names.
 pub const MAX_STEPS: usize = 10_000;
 

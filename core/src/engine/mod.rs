@@ -31,7 +31,7 @@ pub use housekeeping::strike::{Struck, start_request};
 pub use housekeeping::sweep::Swept;
 pub use jobs::no_such_job;
 pub use ledger::apply::ApplyError;
-pub use limits::{LEASE_MARGIN, Limits, MAX_DEPTH, MAX_STEPS};
+pub use limits::{LEASE_MARGIN, Limits, MAX_STEPS};
 pub use pausing::{ChangedPauses, KEPT as PAUSES_KEPT, KEPT_ALONE as PAUSES_KEPT_ALONE};
 pub use redo::{Again, RedoError, RedoRequest, may_redo};
 pub use rendered::{Hidden, WhenRendered};

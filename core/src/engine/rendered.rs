@@ -7,7 +7,6 @@ use chrono::SubsecRound;
 use serde_json::{Map, Value};
 
 use super::jobs::Jobs;
-use super::lava::WorkerKind;
 use crate::Timestamp;
 use crate::ids::StateId;
 use crate::job_type::{
@@ -19,7 +18,7 @@ use crate::ports::{StateType, StoreError};
 use crate::problem::Invalid;
 use crate::run::{Late, Run, Scheduled};
 use crate::secret::{MASK, is_any_known, mask, mask_fields, mask_value, remember_marked, remember_value};
-use crate::spec::{JobSpec, RealmSpec, RenderAt};
+use crate::spec::{JobSpec, RealmSpec, RenderAt, WorkerKind};
 
 /// The outcome of rendering a job at dispatch.
 #[derive(Debug, Default)]

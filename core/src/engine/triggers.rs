@@ -93,7 +93,7 @@ impl Triggers {
         let event = event.clone();
         // A template can make itself slow.
         let assessing = jobs.on_pool(move || assess(&triggers, &event, &renderer, zone));
-        assessing.await.map_err(|error: JobError| StoreError::new(error.to_string()))
+        assessing.await.map_err(|error: JobError| StoreError::invalid(error.to_string()))
     }
 
     /// Starts the jobs of all triggers that an event fits. One that fails stops no other. An event that comes again makes

@@ -10,7 +10,7 @@ use crate::schema;
 use crate::spec::{ActionsWhen, Enabled, JobSpec, RealmFields, RealmSpec, Settings};
 
 /// The names of all warnings, under which they are silenced.
-pub const WARNINGS: [&str; 39] = [
+pub const WARNINGS: [&str; 40] = [
     "both-days",
     "bucket-in-folder",
     "bucket-name",
@@ -25,6 +25,7 @@ pub const WARNINGS: [&str; 39] = [
     "never-due",
     "never-started",
     "no-hosts",
+    "no-lava-workers",
     "no-queue",
     "not-enabled",
     "only-logged",
@@ -56,10 +57,10 @@ pub const WARNINGS: [&str; 39] = [
 const FIELDS_OF_LAVA: [&str; 3] = ["docker", "description", "owner"];
 
 impl Registry {
-    /// Warnings about a valid job. A job for a foreign worker has none.
+    /// Warnings about a valid job. A job for a lava worker has none.
     #[must_use]
     pub fn advise_job(&self, job: &JobSpec, settings: &Settings) -> Vec<Problem> {
-        if settings.is_foreign(&job.fields.worker) {
+        if settings.worker_kind(&job.fields.worker).is_lavas() {
             return Vec::new();
         }
         let root = JsonPath::root();

@@ -55,7 +55,7 @@ impl Registry {
         let none = RealmSpec::parse(&json!({ "realm": "none" }));
         let Some(realm) = realm.or(none.as_ref().ok()) else { return Vec::new() };
         let scheduled = jobs.iter().enumerate().filter(|(_, one)| is_scheduled(&one.job.document));
-        let scheduled = scheduled.filter(|(_, one)| !settings.is_foreign(&one.job.fields.worker));
+        let scheduled = scheduled.filter(|(_, one)| !settings.worker_kind(&one.job.fields.worker).is_lavas());
         let plans: Vec<(usize, JobSchedule)> =
             scheduled.map(|(index, one)| (index, JobSchedule::of(one.job, realm, settings))).collect();
         let mut told = Vec::new();

@@ -130,7 +130,7 @@ impl DispatchError {
             Self::HoldsSecret { .. } => "holds_secret",
             Self::TooDeep { .. } => "too_deep",
             Self::TooLarge(_) => "too_large",
-            Self::Store(_) => "unreachable",
+            Self::Store(error) => error.kind.as_str(),
         }
     }
 }
@@ -450,5 +450,35 @@ impl JobContext<'_> {
     #[must_use]
     pub const fn execution(&self) -> Execution {
         Execution { attempt: self.run.attempt, epoch: self.run.epoch }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    /// The fields of a context but for these: its capabilities.
+    fn capabilities(context: &str, facts: &[&str]) -> BTreeSet<String> {
+        let source = include_str!("context.rs");
+        let (_, fields) = source.split_once(&format!("pub struct {context}<'a> {{")).unwrap();
+        let (fields, _) = fields.split_once("\n}").unwrap();
+        let names = fields.lines().filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(':'));
+        names.map(|(name, _)| name.to_owned()).filter(|name| !facts.contains(&name.as_str())).collect()
+    }
+
+    #[test]
+    fn page_has_each_capability_of_the_contexts_and_no_other() {
+        let page = include_str!("../../../docs/job-types.md");
+        let (_, table) = page.split_once("| capability |").unwrap();
+        let (table, _) = table.split_once("\n\n").unwrap();
+        let rows: Vec<Vec<&str>> =
+            table.lines().skip(2).map(|row| row.split('|').map(str::trim).collect()).collect();
+        let of = |column: usize| -> BTreeSet<String> {
+            let having = rows.iter().filter(|row| row[column] == "yes");
+            having.map(|row| row[1].trim_matches('`').to_owned()).collect()
+        };
+        assert_eq!(of(3), capabilities("JobContext", &["run", "job", "realm_name", "realm"]));
+        assert_eq!(of(4), capabilities("ActionContext", &["realm_name", "job_id", "run_id", "worker"]));
+        assert!(rows.iter().all(|row| row.len() == 6 && !row[2].is_empty()), "{rows:?}");
     }
 }

@@ -41,7 +41,7 @@ pub use outputs::{
     live_output, next_piece, outputs_of, read_live_output, run_of_live_output, temp_at,
 };
 pub use places::{CommandLine, PATTERN, Structure, Template};
-pub use plan::{ChildState, Next, Plan, PlanStep};
+pub use plan::{ChildState, MAX_DEPTH, Next, Plan, PlanStep};
 pub use redo::{StepRedo, redone};
 pub use registry::{BadRegistry, Registry, RegistryBuilder, check_template, job_schema};
 pub use runner::{

@@ -8,6 +8,9 @@ use crate::glob::fnmatch;
 use crate::ids::JobId;
 use crate::run::{Outcome, Status, Why, failed_result, reason};
 
+/// Deepest chain of jobs that start jobs, in levels: it ends what would start itself for ever.
+pub const MAX_DEPTH: u32 = 32;
+
 /// One step: a job, and the steps that it comes after.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlanStep {

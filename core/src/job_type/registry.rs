@@ -155,7 +155,7 @@ impl Registry {
     #[must_use]
     pub fn check_job(&self, job: &JobSpec, settings: &Settings) -> Vec<Problem> {
         let mut problems = self.check_runnable(job, settings);
-        if !settings.is_foreign(&job.fields.worker) {
+        if !settings.worker_kind(&job.fields.worker).is_lavas() {
             problems.extend(self.check_entries(job));
         }
         problems.extend(self.check_beside(job, settings));
@@ -166,7 +166,7 @@ impl Registry {
     #[must_use]
     pub fn check_runnable(&self, job: &JobSpec, settings: &Settings) -> Vec<Problem> {
         let fields = &job.fields;
-        if settings.is_foreign(&fields.worker) {
+        if settings.worker_kind(&fields.worker).is_lavas() {
             return Vec::new();
         }
         let root = JsonPath::root();
@@ -222,7 +222,7 @@ impl Registry {
     /// Checks what does not keep a job from running: `event_log`, actions, and what its type finds.
     #[must_use]
     pub fn check_beside(&self, job: &JobSpec, settings: &Settings) -> Vec<Problem> {
-        if settings.is_foreign(&job.fields.worker) {
+        if settings.worker_kind(&job.fields.worker).is_lavas() {
             return Vec::new();
         }
         let root = JsonPath::root();

@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use super::Registry;
+use super::{MAX_DEPTH, Registry};
 use crate::duration::Span;
-use crate::engine::MAX_DEPTH;
 use crate::ids::JobId;
 use crate::problem::{JsonPath, Problem, did_you_mean};
 use crate::spec::{Actions, ActionsWhen, JobSpec, Overlap, RealmSpec};

@@ -50,7 +50,7 @@ pub trait ObjectStore: Send + Sync {
     /// [`StoreError`] when it cannot be kept, or holds too much.
     async fn put_folder(&self, location: &str, folder: &std::path::Path) -> Result<(), StoreError> {
         let _ = folder;
-        Err(StoreError::new(format!("folders are not kept at {location}")))
+        Err(StoreError::invalid(format!("folders are not kept at {location}")))
     }
     /// Puts the files that [`put_folder`](Self::put_folder) kept into a folder; returns whether they were there.
     ///

@@ -44,6 +44,22 @@ pub struct StateItem {
     pub expires: Timestamp,
 }
 
+impl StateItem {
+    /// Refuses a secure value whose JSON text is longer than KMS encrypts.
+    ///
+    /// # Errors
+    /// [`StoreError`] of the kind [`StoreErrorKind::Invalid`](super::StoreErrorKind::Invalid).
+    pub fn check_secure_size(&self, text: &str) -> Result<(), StoreError> {
+        if self.r#type != StateType::Secure || text.len() <= MAX_SECURE_BYTES {
+            return Ok(());
+        }
+        let (id, bytes) = (&self.state_id, text.len());
+        Err(StoreError::invalid(format!(
+            "state item {id}: its value has {bytes} bytes, and a secure one {MAX_SECURE_BYTES} at most"
+        )))
+    }
+}
+
 /// State items. An item past its time does not exist.
 #[async_trait]
 pub trait StateStore: Send + Sync {

@@ -101,7 +101,7 @@ fn decided(run: &Run, input: Input, now: Timestamp) -> Result<Decision, IllegalT
         }
         Input::Giving => giving(run, now),
         Input::HandOver => hand_over(run, now),
-        Input::LavaEnded(report) => foreign_end(run, report, now),
+        Input::LavaEnded(report) => lava_end(run, report, now),
         Input::ChildEnded => child_ended(run, now),
         Input::Freed => freed(run, now),
         Input::Cancel => cancel(run, now),
@@ -484,7 +484,7 @@ fn woken(mut decision: Decision, now: Timestamp) -> Decision {
 fn giving(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
     without_duties(run, now)?;
     let due = run.due_at.is_some_and(|due| due <= now);
-    if !due || !run.may_be_foreign() || run.handed_over.is_some() {
+    if !due || !run.may_be_lavas() || run.handed_over.is_some() {
         return Err(IllegalTransition::Nothing);
     }
     Ok(plain(Run { due_at: Some(now + lull(run, now)), ..run.clone() }))
@@ -492,7 +492,7 @@ fn giving(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
 
 fn hand_over(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
     without_duties(run, now)?;
-    if !run.may_be_foreign() || run.handed_over.is_some() {
+    if !run.may_be_lavas() || run.handed_over.is_some() {
         return Err(IllegalTransition::Nothing);
     }
     let mut next = run.clone();
@@ -504,9 +504,9 @@ fn hand_over(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
 }
 
 /// The end that a lava worker has recorded. Retries and actions were its own business.
-fn foreign_end(run: &Run, report: LavaEnd, now: Timestamp) -> Result<Decision, IllegalTransition> {
+fn lava_end(run: &Run, report: LavaEnd, now: Timestamp) -> Result<Decision, IllegalTransition> {
     without_duties(run, now)?;
-    if !run.may_be_foreign() || !report.status.is_end() {
+    if !run.may_be_lavas() || !report.status.is_end() {
         return Err(IllegalTransition::Nothing);
     }
     let mut next = run.clone();
@@ -571,7 +571,7 @@ fn sweep(run: &Run, now: Timestamp) -> Result<Decision, IllegalTransition> {
         return Err(IllegalTransition::Nothing);
     }
     let mut next = run.clone();
-    if run.handed_over.is_some() && run.may_be_foreign() {
+    if run.handed_over.is_some() && run.may_be_lavas() {
         // A message of its own would start it once more: lava runs what it is sent.
         next.due_at = Some(now + lull(run, now));
         return Ok(plain(next));

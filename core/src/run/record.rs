@@ -335,7 +335,7 @@ impl Run {
 
     /// Whether no worker that keeps records has begun it: a lava worker may have it.
     #[must_use]
-    pub fn may_be_foreign(&self) -> bool {
+    pub fn may_be_lavas(&self) -> bool {
         self.status == Status::Dispatched && self.ts_start.is_none() && !self.is_child()
     }
 

@@ -28,5 +28,5 @@ pub use schedule::{
     ScheduleEntry, Shift, Timezone, Weekdays,
 };
 pub(crate) use schedule::{MAX_ENTRIES, MAX_INSTANTS, broken_rule, locked_nodes, too_many};
-pub use settings::{Environment, Settings};
+pub use settings::{Environment, Settings, WorkerKind};
 pub use sql_settings::{CsvDialect, Quoting, SqlSettings};

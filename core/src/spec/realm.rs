@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::action::{ActionSpec, Actions, read_list};
 use super::concurrency::Pool;
 use super::schedule::Calendar;
-use super::settings::Settings;
+use super::settings::{FOREIGN_WORKERS, ON_LATE_WORKER, Settings};
 use super::stored;
 use crate::ids::{PoolName, RealmName};
 use crate::problem::{JsonPath, Problem, SpecError};
@@ -211,12 +211,35 @@ impl RealmSpec {
         Ok(Self { fields, document: Arc::new(document), settings, warnings })
     }
 
-    /// Warnings of what a realm in a folder cannot have: places in S3.
+    /// The same where lava's table of events is, so that `FOREIGN_WORKERS` counts. Also gives the mistake that shows there
+    /// alone; the default counts then.
+    #[must_use]
+    pub fn with_lava_table(mut self) -> (Self, Option<Problem>) {
+        let (settings, mistake) = self.settings.with_lava_table();
+        self.settings = settings;
+        let path = JsonPath::root().field("config").field(self.config_name(ON_LATE_WORKER));
+        (self, mistake.map(|message| Problem::new(path, message)))
+    }
+
+    /// A setting's name as `config` spells it.
+    fn config_name<'a>(&'a self, name: &'a str) -> &'a str {
+        let given = self.fields.config.iter().flat_map(Map::keys);
+        given.filter(|given| given.eq_ignore_ascii_case(name)).min().map_or(name, String::as_str)
+    }
+
+    /// Warnings of what a realm in a folder cannot have: places in S3 and lava workers.
     #[must_use]
     pub fn advice_in_folder(&self) -> Vec<Problem> {
         let places = [("s3_temp", &self.fields.s3_temp), ("s3_payloads", &self.fields.s3_payloads)];
         let places = places.into_iter().filter_map(|(name, place)| Some((name, place.as_deref()?)));
-        places.filter(|(_, place)| is_bucket(place)).map(|(name, place)| in_folder(name, place)).collect()
+        let places = places.filter(|(_, place)| is_bucket(place)).map(|(name, place)| in_folder(name, place));
+        let lavas = (!self.settings.foreign_workers.is_empty()).then(|| {
+            let path = JsonPath::root().field("config").field(self.config_name(FOREIGN_WORKERS));
+            let message = "it has no effect in a folder: Pumice runs all jobs of this realm itself";
+            let told = Problem::warning("no-lava-workers", path, message);
+            told.with_hint("leave it out; with --aws the realm is one of AWS")
+        });
+        places.chain(lavas).collect()
     }
 
     /// How many runs of a pool run at once; `None` where there is no such pool.

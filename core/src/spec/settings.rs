@@ -57,8 +57,12 @@ pub struct Settings {
     pub exe_max_payload_size: u64,
     /// `EXE_TIMEOUT`: how long each file of an exe job may run; 10 minutes.
     pub exe_timeout: Span,
-    /// `FOREIGN_WORKERS`: lava workers of this realm, by name or pattern; none.
+    /// `FOREIGN_WORKERS`: lava workers of this realm, by name or pattern; none. [`lava_workers`](Self::lava_workers) has those
+    /// that count.
     pub foreign_workers: Vec<String>,
+    /// Whether the realm is kept where lava's table of events is. Lava workers report their runs there alone, so that
+    /// without it there are none.
+    pub has_lava_table: bool,
     /// `FOREACH_LIMIT`: the most items of a foreach that sets no limit of its own; 10.
     pub foreach_limit: usize,
     /// `FOREACH_MAX_LIMIT`: the highest limit a foreach may set; 25.
@@ -135,6 +139,7 @@ impl Default for Settings {
             exe_max_payload_size: 10_000_000,
             exe_timeout: Span::from_mins(10),
             foreign_workers: Vec::new(),
+            has_lava_table: false,
             foreach_limit: 10,
             foreach_max_limit: 25,
             iteration_max_delay: Span::from_mins(5),
@@ -167,7 +172,10 @@ impl Default for Settings {
 /// Sets a setting to a value of a realm's `config`.
 type Setter = fn(&mut Settings, &Value) -> Result<(), String>;
 
-const ON_LATE_WORKER: &str = "ON_LATE_WORKER";
+/// Names lava workers.
+pub(super) const FOREIGN_WORKERS: &str = "FOREIGN_WORKERS";
+
+pub(super) const ON_LATE_WORKER: &str = "ON_LATE_WORKER";
 
 /// The settings of a realm, by name.
 const SETTINGS: [(&str, Setter); 50] = [
@@ -191,7 +199,7 @@ const SETTINGS: [(&str, Setter); 50] = [
     ("EXE_TIMEOUT", |all, value| put(&mut all.exe_timeout, span(value))),
     ("FOREACH_LIMIT", |all, value| put(&mut all.foreach_limit, count(value).map(Count::as_usize))),
     ("FOREACH_MAX_LIMIT", |all, value| put(&mut all.foreach_max_limit, count(value).map(Count::as_usize))),
-    ("FOREIGN_WORKERS", |all, value| put(&mut all.foreign_workers, names(value))),
+    (FOREIGN_WORKERS, |all, value| put(&mut all.foreign_workers, names(value))),
     ("ITERATION_MAX_DELAY", |all, value| put(&mut all.iteration_max_delay, span(value))),
     ("ITERATION_MAX_LIMIT", |all, value| put(&mut all.iteration_max_limit, count(value).map(Count::as_u32))),
     ("JOB_LOCAL_TMPDIR", |all, value| put(&mut all.job_local_tmpdir, flag(value))),
@@ -265,6 +273,23 @@ const NAMES_OF_LAVA: [&str; 36] = [
     "TMPDIR",
 ];
 
+/// The kind of a worker: Pumice's or lava's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorkerKind {
+    /// Pumice's: it reads and writes records.
+    Pumice,
+    /// lava's: it runs each message that it is sent, and reports in a table of its own.
+    Lava,
+}
+
+impl WorkerKind {
+    /// Whether it is a lava worker.
+    #[must_use]
+    pub const fn is_lavas(self) -> bool {
+        matches!(self, Self::Lava)
+    }
+}
+
 impl Settings {
     /// The names of what a realm may set.
     pub fn names() -> impl Iterator<Item = &'static str> {
@@ -311,12 +336,19 @@ impl Settings {
                 problems.push(Problem::new(path, message));
             }
         }
-        if let Err(message) = settings.check_on_late_worker() {
-            let given = set.get(ON_LATE_WORKER).copied().unwrap_or(ON_LATE_WORKER);
-            problems.push(Problem::new(JsonPath::root().field(given), message));
-            settings.on_late_worker = None;
-        }
         (settings, problems)
+    }
+
+    /// The same where lava's table of events is, so that `FOREIGN_WORKERS` counts. An `ON_LATE_WORKER` that is a lava worker
+    /// there is left out, and gives the mistake.
+    #[must_use]
+    pub fn with_lava_table(mut self) -> (Self, Option<String>) {
+        self.has_lava_table = true;
+        let mistake = self.check_on_late_worker().err();
+        if mistake.is_some() {
+            self.on_late_worker = None;
+        }
+        (self, mistake)
     }
 
     /// The same with what the environment says, under `LAVA_<NAME>`.
@@ -353,21 +385,29 @@ impl Settings {
         settings
     }
 
-    /// Whether a worker is a lava worker: it takes lava's messages, and knows nothing of records.
+    /// The names and patterns of the realm's lava workers: those of `FOREIGN_WORKERS`, and none where lava's table of events
+    /// is missing.
     #[must_use]
-    pub fn is_foreign(&self, worker: &WorkerName) -> bool {
-        self.foreign_workers.iter().any(|pattern| fnmatch(pattern, worker.as_str()))
+    pub fn lava_workers(&self) -> &[String] {
+        if self.has_lava_table { &self.foreign_workers } else { &[] }
+    }
+
+    /// The kind of a worker. All parts of Pumice ask here.
+    #[must_use]
+    pub fn worker_kind(&self, worker: &WorkerName) -> WorkerKind {
+        let is_lavas = self.lava_workers().iter().any(|pattern| fnmatch(pattern, worker.as_str()));
+        if is_lavas { WorkerKind::Lava } else { WorkerKind::Pumice }
     }
 
     /// The worker that performs the `on_late` actions of a job: the one that is named for these, else the job's own.
     #[must_use]
     pub fn late_worker<'a>(&'a self, own: &'a WorkerName) -> &'a WorkerName {
-        self.on_late_worker.as_ref().filter(|named| !self.is_foreign(named)).unwrap_or(own)
+        self.on_late_worker.as_ref().filter(|named| !self.worker_kind(named).is_lavas()).unwrap_or(own)
     }
 
     /// A lava worker knows nothing of records, and would never perform these actions.
     fn check_on_late_worker(&self) -> Result<(), String> {
-        match self.on_late_worker.as_ref().filter(|named| self.is_foreign(named)) {
+        match self.on_late_worker.as_ref().filter(|named| self.worker_kind(named).is_lavas()) {
             Some(named) => Err(format!("{named} is a lava worker by FOREIGN_WORKERS: name one of Pumice's")),
             None => Ok(()),
         }
@@ -382,7 +422,7 @@ impl Settings {
         match (&self.dispatchers, named) {
             (Some(ours), named) => named.is_some_and(|named| ours.iter().any(|own| own == named)),
             (None, None) => true,
-            (None, Some(_)) => self.foreign_workers.is_empty(),
+            (None, Some(_)) => self.lava_workers().is_empty(),
         }
     }
 }

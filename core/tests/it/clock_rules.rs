@@ -237,7 +237,7 @@ fn previous_slot_is_that_of_the_plan() {
 #[test]
 fn rules_of_a_realm_are_its_zones_dispatchers_and_calendars() {
     let of = |config: Value| {
-        let realm = realm(&config);
+        let (realm, _) = realm(&config).with_lava_table();
         rules_of(&realm, &realm.settings)
     };
     let plain = of(json!({}));
@@ -250,6 +250,8 @@ fn rules_of_a_realm_are_its_zones_dispatchers_and_calendars() {
     ] {
         assert_ne!(plain, of(config.clone()), "{config}");
     }
+    let in_folder = realm(&json!({ "FOREIGN_WORKERS": ["x"] }));
+    assert_eq!(plain, rules_of(&in_folder, &in_folder.settings), "no lava worker can be in a folder");
     let other =
         RealmSpec::parse(&json!({ "realm": "r", "calendars": { "summer": { "days": ["2027-07-02"] } } }));
     assert_ne!(plain, rules_of(&other.expect("a realm"), &Settings::default()));

@@ -32,7 +32,8 @@ fn parsed(schedule: &Value, more: &Value) -> Result<JobSpec, String> {
 
 fn plan_with(schedule: &Value, more: &Value, hosts: Hosts) -> JobSchedule {
     let realm = RealmSpec::parse(&json!({ "realm": "r" })).expect("a realm");
-    let settings = Settings { foreign_workers: vec!["lavas".to_owned()], ..Settings::default() };
+    let settings =
+        Settings { foreign_workers: vec!["lavas".to_owned()], has_lava_table: true, ..Settings::default() };
     let plan = JobSchedule::of(&parsed(schedule, more).expect("a job"), &realm, &settings);
     JobSchedule { hosts, ..plan }
 }
@@ -178,7 +179,7 @@ fn overlap_other_than_allow_is_refused_with_the_reason() {
 }
 
 #[test]
-fn nodes_of_another_word_or_of_a_foreign_worker_are_refused() {
+fn nodes_of_another_word_or_of_a_lava_worker_are_refused() {
     let error = parsed(&hourly(&json!({ "nodes": "each" })), &json!({})).expect_err("it is refused");
     assert!(error.contains("nodes"), "{error}");
     let lavas = plan_with(&hourly(&json!({})), &json!({ "worker": "lavas" }), Hosts::Single);

@@ -30,8 +30,10 @@ impl RunStore for Flaky {
             return self.database.create(runs).await;
         }
         let mut created = self.database.create(&runs[..1]).await?;
-        let failed =
-            || Created { failed: Some(StoreError::new("the table does not answer")), ..Created::default() };
+        let failed = || Created {
+            failed: Some(StoreError::unreachable("the table does not answer")),
+            ..Created::default()
+        };
         created.extend(runs[1..].iter().map(|_| failed()));
         Ok(created)
     }
@@ -54,7 +56,7 @@ impl RunStore for Flaky {
 
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Run>, StoreError> {
         match self.is_out.load(Ordering::Relaxed) {
-            true => Err(StoreError::new("the table does not answer")),
+            true => Err(StoreError::unreachable("the table does not answer")),
             false => RunStore::due(&self.database, now, limit).await,
         }
     }
@@ -426,7 +428,7 @@ async fn fifo_queue_keeps_the_order_of_each_group() {
 /// Before a sweep the function reads the realm, which fails when the store does not answer.
 #[tokio::test]
 async fn sweep_of_realm_that_cannot_be_read_fails_no_invocation() {
-    let error = || StoreError::new("reading realm test: no answer");
+    let error = || StoreError::unreachable("reading realm test: no answer");
     let sweep = json!({ "sweep": true });
     let answer = answer_without_site(&sweep, error(), async || false).await.expect("it answers");
     assert_eq!(answer, json!({ "swept": null, "started": null, "failed": "reading realm test: no answer" }));

@@ -8,7 +8,7 @@ use pumice_core::connection::{MailServer, Mailer, Opened};
 use pumice_core::duration::Span;
 use pumice_core::ids::{ConnId, FieldText};
 use pumice_core::job_type::{ACTION_TIMEOUT, ActionContext, FieldsOf, JobError, Performer};
-use pumice_core::ports::{Attachment, Composed, Email as Sent, MailError, SesEmail, StoreErrorKind};
+use pumice_core::ports::{Attachment, Composed, Email as Sent, MailError, SesEmail};
 use pumice_core::secret::mask;
 use pumice_core::text::hex;
 use pumice_job_types::actions::email::{self, MAX_RECIPIENTS};
@@ -89,9 +89,9 @@ impl<'a> Way<'a> {
         let Composed { mime, to } = context.mail.compose(sent)?;
         let return_path = sent.return_path.clone();
         let email = SesEmail { mime, to, return_path, region, configuration_set };
-        context.messaging.send_email(email).await.map_err(|error| match error.kind {
-            StoreErrorKind::Unreachable | StoreErrorKind::Throttled => MailError::NotSent(error.message),
-            _ => MailError::Refused(error.message),
+        context.messaging.send_email(email).await.map_err(|error| match error.kind.may_pass() {
+            true => MailError::NotSent(error.message),
+            false => MailError::Refused(error.message),
         })
     }
 }

@@ -56,7 +56,7 @@ impl ConnectionStore for Known {
 }
 
 fn unimplemented_here<T>() -> Result<T, StoreError> {
-    Err(StoreError::new("runners only look"))
+    Err(StoreError::invalid("runners only look"))
 }
 
 #[async_trait]

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use pumice_core::Timestamp;
 use pumice_core::ids::RealmName;
-use pumice_core::ports::Random as _;
+use pumice_core::ports::{Random as _, StoreErrorKind};
 use pumice_host::SystemRandom;
 use serde::{Deserialize, Serialize};
 
@@ -234,6 +234,16 @@ impl BackupError {
     #[must_use]
     pub const fn is_of_request(&self) -> bool {
         !matches!(self, Self::Io { .. } | Self::Sqlite { .. } | Self::Shrunk(_) | Self::TooMany)
+    }
+
+    /// Its kind, as an error of the store.
+    #[must_use]
+    pub fn kind(&self) -> StoreErrorKind {
+        match self {
+            Self::Io { error, .. } => error.kind().into(),
+            _ if self.is_of_request() => StoreErrorKind::Invalid,
+            _ => StoreErrorKind::Unreachable,
+        }
     }
 }
 

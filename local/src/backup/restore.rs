@@ -113,7 +113,7 @@ struct Counted {
 
 async fn count(folder: &Path) -> Result<Counted, StoreError> {
     let opened = Database::open(&folder.join(STORE), folder, Durability::Normal);
-    let database = opened.map_err(|error| StoreError::new(error.to_string()))?;
+    let database = opened.map_err(|error| StoreError::unreachable(error.to_string()))?;
     let jobs = database.all_jobs().await?;
     let scheduled = jobs.iter().filter(|(_, job)| is_scheduled(job)).count();
     let sql = "SELECT count(*) FROM runs WHERE instr(key, '/') = 0";
@@ -220,7 +220,7 @@ fn unpack(
 /// Has the whole realm stand still: also where it was paused, since a pause does not stop runs that have begun.
 async fn hold(folder: &Path, by: String, now: Timestamp) -> Result<(), StoreError> {
     let opened = Database::open(&folder.join(STORE), folder, Durability::Full);
-    let database = opened.map_err(|error| StoreError::new(error.to_string()))?;
+    let database = opened.map_err(|error| StoreError::unreachable(error.to_string()))?;
     let pauses = database.read_pauses().await?;
     let why = "restored from a backup: `pumice maintenance off` once the other is stopped".to_owned();
     let pause = Pause {
@@ -232,6 +232,6 @@ async fn hold(folder: &Path, by: String, now: Timestamp) -> Result<(), StoreErro
         everything: true,
     };
     let written = database.write_pauses(&pauses.with(pause, now)).await;
-    written.map_err(|error| StoreError::new(error.to_string()))?;
+    written.map_err(StoreError::from)?;
     database.empty_log().await
 }

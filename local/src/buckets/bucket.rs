@@ -80,7 +80,7 @@ enum Taken {
 async fn on_blocking_thread<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, StoreError> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| StoreError::new(error.to_string()))
+    tokio::task::spawn_blocking(work).await.map_err(|error| StoreError::unreachable(error.to_string()))
 }
 
 impl Bucket {

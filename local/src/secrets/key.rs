@@ -78,11 +78,8 @@ impl From<SealError> for StoreError {
             SealError::NoKey(_) => StoreErrorKind::Missing,
             SealError::Exposed(_) => StoreErrorKind::Denied,
             SealError::Damaged(..) | SealError::Undecryptable { .. } => StoreErrorKind::Corrupt,
-            SealError::File { error, .. } if error.kind() == ErrorKind::PermissionDenied => {
-                StoreErrorKind::Denied
-            }
             SealError::BadKey(_) | SealError::Refused(_) => StoreErrorKind::Invalid,
-            SealError::File { .. } => StoreErrorKind::Unreachable,
+            SealError::File { error, .. } => error.kind().into(),
         };
         Self::of(kind, error.to_string())
     }

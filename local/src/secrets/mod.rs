@@ -61,7 +61,7 @@ impl FolderSecrets {
     ) -> Result<T, StoreError> {
         let folder = self.folder.clone();
         let done = tokio::task::spawn_blocking(move || work(&folder)).await;
-        done.map_err(|error| StoreError::new(error.to_string()))?.map_err(StoreError::from)
+        done.map_err(|error| StoreError::unreachable(error.to_string()))?.map_err(StoreError::from)
     }
 
     /// The names of the secrets in the folder's file, and when each was set.

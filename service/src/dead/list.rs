@@ -156,7 +156,7 @@ pub async fn queues(realm: &dyn Realm, more: &[WorkerName]) -> Result<Vec<DeadQu
     match realm.dead_letters().dead_queues().await? {
         Some(all) => queues.extend(all),
         None => {
-            let workers = crate::pauses::workers_of_jobs(realm).await?;
+            let workers = crate::pauses::workers_of_jobs(realm).await?.workers;
             queues.extend(workers.into_keys().map(DeadQueue::Worker));
             queues.insert(DeadQueue::Dispatcher);
         }

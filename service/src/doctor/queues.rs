@@ -29,7 +29,7 @@ const MAX_WAITING: usize = 200;
 pub(super) async fn workers(realm: &dyn Realm) -> Result<Check, Error> {
     const NAME: &str = "workers";
     let (site, now) = (realm.site().await?, realm.now());
-    let mut workers = workers_of_jobs(realm).await?;
+    let mut workers = workers_of_jobs(realm).await?.workers;
     let named = site.settings.over(&realm.jobs().current_realm().await?.settings).on_late_worker;
     // No job may name the worker that performs the actions of broken limits.
     workers.extend(named.map(|worker| (worker, 0)));

@@ -2,11 +2,12 @@
 
 use pumice_core::engine::{ApplyError, Dispatcher};
 use pumice_core::ids::RunKey;
+use pumice_core::ports::RunStore;
 use pumice_core::run::{IllegalTransition, Input, MAX_STOP_TEXT, Run, StopRequest, decide};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::find;
+use super::{find, trees};
 use crate::audit::Act;
 use crate::failure::Error;
 use crate::realm::Realm;
@@ -100,6 +101,21 @@ impl CancelOutcome {
 pub async fn cancel(realm: &dyn Realm, request: &CancelRuns) -> Result<Cancelled, Error> {
     let act = Act::new("runs cancel", request).dry(request.dry_run);
     act.record(realm, cancelling(realm, request, &act)).await
+}
+
+/// Asks a run to stop, and all that it started: in a realm that is made for this run, and keeps no audit of it.
+///
+/// # Errors
+/// [`Error`] when the store cannot be reached.
+pub async fn cancel_tree(dispatcher: &Dispatcher, store: &dyn RunStore, root: &RunKey) -> Result<(), Error> {
+    for run in trees(store, std::slice::from_ref(root)).await? {
+        match dispatcher.cancel(&run.key).await {
+            // One that has ended or was stopped meanwhile needs no cancelling.
+            Ok(_) | Err(ApplyError::Illegal(..) | ApplyError::Gone(_) | ApplyError::Removed(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
 /// The request to stop runs, with its actor and reason.

@@ -12,6 +12,7 @@ mod labels;
 mod list;
 mod many;
 mod outputs;
+mod remarks;
 mod retry;
 mod shown;
 mod since;
@@ -26,7 +27,7 @@ pub use bulk::{
     BulkChanged, BulkDetails, BulkList, BulkShown, BulkStop, ListBulk, MIN_BEGINNING, ResumeBulk, ShowBulk,
     StopBulk, list_bulk, resume_bulk, resume_bulk_heard, show_bulk, stop_bulk,
 };
-pub use cancel::{CancelOutcome, CancelRuns, Cancelled, CancelledRun, NotCancelled, cancel};
+pub use cancel::{CancelOutcome, CancelRuns, Cancelled, CancelledRun, NotCancelled, cancel, cancel_tree};
 pub use export::{EXPORT_PAGE, ExportRuns, ExportedRuns, export};
 pub use failures::{FailedJob, FailureGroup, FailureList, ListFailures, failures, of_cause};
 pub use find::{RunName, find};
@@ -43,6 +44,7 @@ pub use outputs::{
     AskOutputs, LiveOutput, Outputs, Printed, RunOutputs, Stream, copy, locate, of_last_attempt, output,
     output_of,
 };
+pub use remarks::{TriggerAbout, TriggerWords};
 pub use retry::{RetriedRun, RetryAction, RetryFrom, RetryRun, RetryStep, retry};
 pub use shown::{AskedShown, EventShown, LateShown, RunShown, ScheduledShown, Viewpoint};
 pub use since::{ActBy, SinceSuccess};

@@ -458,7 +458,7 @@ pub async fn copy(
     location: &str,
     to: &mut (dyn Write + Send),
 ) -> Result<bool, StoreError> {
-    let failed = |error: std::io::Error| StoreError::new(format!("{location}: {error}")).caused_by(error);
+    let failed = |error: std::io::Error| StoreError::of_io(location, error);
     let mut at = 0;
     loop {
         let Some(piece) = outputs.read(location, at, MAX_PIECE).await? else { return Ok(at > 0) };

@@ -7,13 +7,13 @@ use pumice_core::Timestamp;
 use pumice_core::duration::Span;
 use pumice_core::ids::RunKey;
 use pumice_core::job_type::live_name;
-use pumice_core::ports::{Clock, StoreErrorKind};
+use pumice_core::ports::Clock;
 use pumice_core::run::{Run, Status};
 
 use super::outputs::{AskOutputs, Printed, no_such_step, of_run};
 use super::window::{MAX_PART, Masked, masked};
 use super::{find, trees};
-use crate::failure::{Error, ErrorKind};
+use crate::failure::Error;
 use crate::realm::Realm;
 
 /// The first pause between two looks and the longest: in a folder, and on AWS, where each look costs.
@@ -139,7 +139,7 @@ pub async fn follow_output(
 }
 
 fn is_passing(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::Throttled)
+    error.kind().may_pass()
 }
 
 impl Tail<'_> {
@@ -255,7 +255,7 @@ impl Tail<'_> {
                 Ok(Some(part)) => part,
                 Ok(None) => return Ok(()),
                 // A step may have replaced what it printed; what others printed is there.
-                Err(error) if !is_passing_store(error.kind) => {
+                Err(error) if !error.kind.may_pass() => {
                     if self.unread.insert(printed.location.clone()) {
                         self.listener.notice(Some(printed), TailNotice::Unreachable(error.to_string()));
                     }
@@ -288,8 +288,4 @@ impl Tail<'_> {
         }
         Ok(waits)
     }
-}
-
-const fn is_passing_store(kind: StoreErrorKind) -> bool {
-    matches!(kind, StoreErrorKind::Unreachable | StoreErrorKind::Throttled)
 }

@@ -25,7 +25,7 @@ use crate::audit::Act;
 use crate::connections;
 use crate::failure::Error;
 use crate::if_match::IfMatch;
-use crate::realm::Realm;
+use crate::realm::{Realm, read_realm};
 
 /// Specs to put, all or none.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -325,7 +325,7 @@ async fn putting_on(realm: &dyn Realm, specs: Specs, terms: &Terms, act: &Act) -
 pub async fn surroundings(realm: &dyn Realm) -> Result<Surroundings, Error> {
     let stored = realm.catalog().realm_document().await?;
     // An invalid one is reported where it is used, and may be mended by what is applied.
-    let stored = stored.and_then(|stored| RealmSpec::stored(stored, &[]).ok());
+    let stored = stored.and_then(|stored| read_realm(realm, stored));
     let mut notes = Vec::new();
     // They are only looked at for warnings: a realm that an earlier version made may have no table of them.
     let triggers = realm.triggers().all_triggers().await.unwrap_or_default();

@@ -163,7 +163,7 @@ pub fn read(
         others.into_iter().partition(|document| is_trigger(&document.document));
     // The realm first: its settings bound what jobs may ask for.
     for Document { file, path, allowed, document } in &realms {
-        reader.take_realm(&Place::new(file, path, allowed), document);
+        reader.take_realm(&Place::new(file, path, allowed), document, there.is_aws);
     }
     let (connections, jobs): (Vec<Document>, Vec<Document>) =
         jobs.into_iter().partition(|document| is_connection(&document.document));
@@ -281,13 +281,15 @@ impl Reader<'_> {
         self.mistakes.extend(problems.into_iter().map(below));
     }
 
-    fn take_realm(&mut self, place: &Place, document: &Value) {
+    fn take_realm(&mut self, place: &Place, document: &Value, is_aws: bool) {
         if self.specs.realm.is_some() {
             let second = Problem::new(place.path.clone(), "a second definition of the realm");
             return self.add(&place.file, second);
         }
         match RealmSpec::parse(&without_schema(document)) {
             Ok(realm) => {
+                let (realm, mistake) = if is_aws { realm.with_lava_table() } else { (realm, None) };
+                self.add_all(place, mistake.into_iter().collect());
                 self.add_all(place, self.registry.check_realm(&realm));
                 self.realm = Some(place.clone().allowing(document));
                 self.specs.realm = Some(realm);

@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Error;
-use crate::realm::Realm;
+use crate::realm::{Realm, read_realm};
 use crate::time::Slot;
 
 /// Most entries that are named.
@@ -85,7 +85,7 @@ pub(super) async fn moved(
     if !is_clock_changed(before, &after.document) {
         return Ok(None);
     }
-    let Ok(before) = RealmSpec::stored(before.clone(), &[]) else { return Ok(None) };
+    let Some(before) = read_realm(realm, before.clone()) else { return Ok(None) };
     let now = realm.now();
     let mut moved = MovedEntries::default();
     for (job_id, document) in realm.catalog().all_jobs().await? {

@@ -9,7 +9,7 @@ use serde_json::Value;
 /// Mistakes of a job in a realm on AWS.
 pub(super) fn of_job(job: &JobSpec, settings: &Settings) -> Vec<Problem> {
     let mut problems = reboot(job);
-    if !settings.is_foreign(&job.fields.worker) {
+    if !settings.worker_kind(&job.fields.worker).is_lavas() {
         problems.extend(secure(&job.document));
     }
     problems

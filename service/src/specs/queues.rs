@@ -29,7 +29,7 @@ pub(super) async fn without_queues(
     for job in specs.jobs.iter().filter(|job| !is_allowed(specs, job)) {
         by_worker.entry(&job.fields.worker).or_default().push(job);
     }
-    by_worker.retain(|worker, _| !definition.settings.is_foreign(worker));
+    by_worker.retain(|worker, _| !definition.settings.worker_kind(worker).is_lavas());
     let given = specs.realm.as_ref().filter(|realm| !allows(&allowed(&realm.document)));
     let named = given.and_then(|realm| Some((realm, realm.settings.on_late_worker.as_ref()?)));
     if by_worker.is_empty() && named.is_none() {

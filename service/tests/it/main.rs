@@ -15,7 +15,7 @@ use pumice_core::schema::check;
 use pumice_service::specs::{self, Documents};
 use pumice_service::{
     ErrorKind, Operation, Realm as _, audit, connections, dead, dispatch, drain, operations, pauses,
-    payloads, pools, render, runs, schedules, secrets, state, triggers,
+    payloads, pools, render, runs, schedules, secrets, state, triggers, workers,
 };
 use pumice_testing::folder::Folder;
 use serde::Serialize;
@@ -217,9 +217,11 @@ async fn paused(api: &Api, realm: &Folder) {
     assert!(refused.message().contains("did you mean \"core\""), "{refused}");
     let on = pauses::begin_maintenance(realm, &api.request("maintenance on", terms)).await.unwrap();
     assert_eq!(api.response("maintenance on", &on)["pauses"].as_array().map(Vec::len), Some(3));
-    let listed = pauses::list_workers(realm, &api.request("workers list", json!({}))).await.unwrap();
+    let listed = workers::list_workers(realm, &api.request("workers list", json!({}))).await.unwrap();
     let listed = api.response("workers list", &listed);
     assert_eq!((&listed["workers"][0]["worker"], &listed["workers"][0]["jobs"]), (&json!("core"), &json!(3)));
+    let queue = ["ready", "delayed", "in_flight"].map(|name| listed["workers"][0][name].is_u64());
+    assert!(queue == [true; 3] && !listed["workers"][0]["oldest"].is_null(), "{listed:#}");
     assert_eq!(listed["workers"][0]["paused"]["scope"], json!({ "worker": "core" }));
     let listed = pools::list_pools(realm, &api.request("pools list", json!({}))).await.unwrap();
     assert_eq!(api.response("pools list", &listed), json!({ "pools": [] }));

@@ -526,7 +526,7 @@ impl ObjectStore for Memory {
             return Ok(Fetched::Changed);
         }
         let bytes = self.tables().objects.get(&object.location).cloned().unwrap_or_default();
-        let failed = |error: std::io::Error| StoreError::new(error.to_string());
+        let failed = |error: std::io::Error| StoreError::of_io(&object.location, error);
         let mut file = std::fs::File::from(into.try_clone_to_owned().map_err(failed)?);
         file.set_len(0).and_then(|()| file.rewind()).map_err(failed)?;
         file.write_all(&bytes).map_err(failed)?;

@@ -210,5 +210,5 @@ impl QueueTable {
 fn parse(receipt: &str) -> Result<(u64, u32), StoreError> {
     let parts =
         receipt.split_once(':').and_then(|(id, receives)| Some((id.parse().ok()?, receives.parse().ok()?)));
-    parts.ok_or_else(|| StoreError::new(format!("{receipt:?} is not a receipt")))
+    parts.ok_or_else(|| StoreError::invalid(format!("{receipt:?} is not a receipt")))
 }

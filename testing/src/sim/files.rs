@@ -257,18 +257,18 @@ impl ObjectStore for Hand {
     }
 
     async fn open_range(&self, location: &str, _: u64, _: u64) -> Result<Option<Piece>, StoreError> {
-        Err(StoreError::new(format!("{location}: the simulation keeps no such objects")))
+        Err(StoreError::invalid(format!("{location}: the simulation keeps no such objects")))
     }
 
     async fn list_objects(&self, prefix: &str, _: Option<&str>, _: usize) -> Result<ObjectPage, StoreError> {
-        Err(StoreError::new(format!("{prefix}: the simulation keeps no such objects")))
+        Err(StoreError::invalid(format!("{prefix}: the simulation keeps no such objects")))
     }
 
     async fn list_level(&self, prefix: &str, _: usize) -> Result<Vec<Object>, StoreError> {
-        Err(StoreError::new(format!("{prefix}: the simulation keeps no such objects")))
+        Err(StoreError::invalid(format!("{prefix}: the simulation keeps no such objects")))
     }
 
     async fn fetch(&self, object: &Object, _: BorrowedFd<'_>) -> Result<Fetched, StoreError> {
-        Err(StoreError::new(format!("{}: the simulation keeps no such objects", object.location)))
+        Err(StoreError::invalid(format!("{}: the simulation keeps no such objects", object.location)))
     }
 }

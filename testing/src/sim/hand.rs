@@ -15,7 +15,7 @@ use pumice_core::permits::{Gate, GateView};
 use pumice_core::ports::{
     AtOnce, BackfillStore, Change, Clock, CommitError, Created, Depth, Doc, DuePage, DuePlace, JobStore,
     LavaEvent, LavaEvents, Outgoing, Ports, Queue, Random, RunPage, RunQuery, RunStore, ScheduleStore,
-    StateItem, StateStore, StoreError, StoredJob, WakeUps,
+    StateItem, StateStore, StoreError, StoreErrorKind, StoredJob, WakeUps,
 };
 use pumice_core::run::{NewRun, Run};
 use pumice_core::spec::{RealmSpec, RunSpec};
@@ -53,8 +53,8 @@ impl<T> Answer<T> {
     pub(super) fn or_store_error(self) -> Result<T, StoreError> {
         match self {
             Self::Good(value) => Ok(value),
-            Self::Refused => Err(StoreError::new("throttled")),
-            Self::Unknown | Self::FalseConflict => Err(StoreError::new("no answer")),
+            Self::Refused => Err(StoreError::of(StoreErrorKind::Throttled, "throttled")),
+            Self::Unknown | Self::FalseConflict => Err(StoreError::unreachable("no answer")),
         }
     }
 }
@@ -63,7 +63,7 @@ impl Answer<Result<(), CommitError>> {
     fn or_commit_error(self) -> Result<(), CommitError> {
         match self {
             Self::Good(outcome) => outcome,
-            Self::Refused => Err(StoreError::new("throttled").into()),
+            Self::Refused => Err(StoreError::of(StoreErrorKind::Throttled, "throttled").into()),
             Self::Unknown => Err(CommitError::Unknown("no answer".to_owned())),
             Self::FalseConflict => Err(CommitError::Conflict),
         }
@@ -303,7 +303,7 @@ impl RunStore for Hand {
         let key = change.run.key.clone();
         match self.call(Port::Commit, "commit", &key, |world| commit(world, change.clone())).await {
             Answer::Good(outcome) => outcome,
-            Answer::Refused => Err(StoreError::new("throttled").into()),
+            Answer::Refused => Err(StoreError::of(StoreErrorKind::Throttled, "throttled").into()),
             Answer::Unknown => Err(CommitError::Unknown("no answer".to_owned())),
             Answer::FalseConflict => Err(CommitError::Conflict),
         }
@@ -360,7 +360,7 @@ impl RunStore for Hand {
     async fn put_pauses(&self, pauses: &Pauses) -> Result<(), CommitError> {
         match self.call(Port::Commit, "put_pauses", &pauses.rev, |world| world.put_pauses(pauses)).await {
             Answer::Good(outcome) => outcome,
-            Answer::Refused => Err(StoreError::new("throttled").into()),
+            Answer::Refused => Err(StoreError::of(StoreErrorKind::Throttled, "throttled").into()),
             Answer::Unknown => Err(CommitError::Unknown("no answer".to_owned())),
             Answer::FalseConflict => Err(CommitError::Conflict),
         }
@@ -482,7 +482,7 @@ impl Queue for Hand {
         for outgoing in messages {
             let key = outgoing.message.key();
             if lock(&self.world).takes_no_message() {
-                outcomes.push(Err(StoreError::new("the queue takes no message")));
+                outcomes.push(Err(StoreError::unreachable("the queue takes no message")));
                 continue;
             }
             let answer = self.call(Port::Send, "send", &key, |world| world.put(&outgoing)).await;
@@ -493,7 +493,7 @@ impl Queue for Hand {
 
     async fn depth(&self, _: &WorkerName) -> Result<Depth, StoreError> {
         let depth = lock(&self.world).depth();
-        depth.ok_or_else(|| StoreError::new("the scenario has no use for the depth of a queue"))
+        depth.ok_or_else(|| StoreError::invalid("the scenario has no use for the depth of a queue"))
     }
 }
 

@@ -90,7 +90,7 @@ impl World {
 
     /// A crash or a freeze may have hit a process between giving a run to lava and noting so.
     pub(crate) fn excuse_unnoted(&mut self) {
-        let unnoted = |run: &&Run| run.worker == lavas() && run.may_be_foreign() && run.handed_over.is_none();
+        let unnoted = |run: &&Run| run.worker == lavas() && run.may_be_lavas() && run.handed_over.is_none();
         let runs: Vec<RunId> = self.runs.all().filter(unnoted).map(|run| run.run_id).collect();
         for run_id in runs {
             *self.lava.excuses.entry(run_id).or_default() += 1;

@@ -92,7 +92,12 @@ fn site(world: &Shared) -> Site {
     };
     Site {
         realm: pumice_core::ids::RealmName::new("sim").expect("a name"),
-        settings: Settings { foreign_workers: lavas, event_ttl: retention(), ..Settings::default() },
+        settings: Settings {
+            foreign_workers: lavas,
+            has_lava_table: true,
+            event_ttl: retention(),
+            ..Settings::default()
+        },
         zone: pumice_template::Zone::Utc,
         hostname: "sim".to_owned(),
         alone,

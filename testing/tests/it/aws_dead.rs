@@ -23,7 +23,7 @@ struct Dispatcher {
 }
 
 fn unused<T>() -> Result<T, StoreError> {
-    Err(StoreError::new("nothing else is asked for"))
+    Err(StoreError::invalid("nothing else is asked for"))
 }
 
 #[async_trait]

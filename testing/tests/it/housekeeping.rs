@@ -139,7 +139,7 @@ impl LavaEvents for Silent {
     }
 
     async fn put_event(&self, _: &LavaEvent) -> Result<(), StoreError> {
-        Err(StoreError::new("there is no table"))
+        Err(StoreError::missing("there is no table"))
     }
 }
 
@@ -175,7 +175,7 @@ impl Realm {
     fn with(write: TimeDelta, apart: bool) -> Self {
         let clock = ManualClock::at(DateTime::UNIX_EPOCH + TimeDelta::days(20_000));
         let document = json!({ "realm": "test", "config": { "FOREIGN_WORKERS": "lavas" } });
-        let realm = RealmSpec::parse(&document).expect("a realm");
+        let (realm, _) = RealmSpec::parse(&document).expect("a realm").with_lava_table();
         let (settings, trouble) = (realm.settings.clone(), Arc::<Mutex<_>>::default());
         let told = Arc::<Mutex<_>>::default();
         let pages = Arc::<Mutex<Pages>>::default();

@@ -50,7 +50,7 @@ impl Records {
     }
 
     fn answer<T>(&self, value: T, silent: Silent) -> Result<T, StoreError> {
-        if self.is(silent) { Err(StoreError::new("no answer")) } else { Ok(value) }
+        if self.is(silent) { Err(StoreError::unreachable("no answer")) } else { Ok(value) }
     }
 }
 
@@ -62,7 +62,7 @@ impl RunStore for Records {
             tokio::task::yield_now().await;
         }
         self.answer((), Silent::Creating)?;
-        let failed = || Created { failed: Some(StoreError::new("no answer")), ..Created::default() };
+        let failed = || Created { failed: Some(StoreError::unreachable("no answer")), ..Created::default() };
         let refused = || Created { refused: Some("too large".to_owned()), ..Created::default() };
         if self.is(Silent::CreatingEach) {
             return Ok(runs.iter().map(|_| failed()).collect());

@@ -74,7 +74,7 @@ impl Consumer for Recorder {
         let left = lock(&self.faults).checked_sub(1);
         if let Some(left) = left {
             *lock(&self.faults) = left;
-            return Err(StoreError::new("out of order"));
+            return Err(StoreError::unreachable("out of order"));
         }
         let first = std::mem::take(&mut *lock(&self.first));
         if !first.is_empty() {

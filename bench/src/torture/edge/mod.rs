@@ -23,6 +23,7 @@ use pumice_local::{Durability, Home};
 use rustix::process::Signal;
 
 use super::server::Server;
+use crate::Failed;
 use harm::{Harm, SmallDisk};
 use lost::Lost;
 use pumice_testing::prng::Prng;
@@ -88,8 +89,8 @@ impl Edge {
     /// Does it, with the given `pumice` command.
     ///
     /// # Errors
-    /// A message when the test itself cannot be carried out.
-    pub fn run(self, pumice: &Path) -> Result<Borne, String> {
+    /// [`Failed`] when the test itself cannot be carried out.
+    pub fn run(self, pumice: &Path) -> Result<Borne, Failed> {
         let (next, all) = (AtomicUsize::new(0), Mutex::new(Borne::default()));
         std::thread::scope(|scope| {
             let at_once = self.at_once.clamp(1, self.rounds.max(1));

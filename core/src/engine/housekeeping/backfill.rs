@@ -82,7 +82,7 @@ impl Housekeeper {
             Ok(()) => {}
             Err(CommitError::Conflict | CommitError::Unknown(_)) => {
                 let Some(stored) = store.load_backfill(&backfill.id).await? else {
-                    return Err(StoreError::new("a backfill could not be written").into());
+                    return Err(StoreError::unreachable("a backfill could not be written").into());
                 };
                 if !stored.asks_the_same(&backfill) {
                     let (key, id) = (stored.key.unwrap_or_default(), stored.id);
@@ -336,7 +336,7 @@ impl Housekeeper {
         }
         match self.dispatcher.dispatch(vec![request], None).await.pop() {
             Some(outcome) => outcome.map(Some),
-            None => Err(StoreError::new("the store gave no answer").into()),
+            None => Err(StoreError::unreachable("the store gave no answer").into()),
         }
     }
 

@@ -13,7 +13,6 @@ use super::looking::Looking;
 use crate::Timestamp;
 use crate::clock::{Alert, LimitKind, Runs, Timetable, Watched, utc};
 use crate::engine::fresh::{keyed_run, record};
-use crate::engine::lava::WorkerKind;
 use crate::engine::ledger::Ledger;
 use crate::ids::{JobId, RunId, RunKey};
 use crate::job_type::Site;
@@ -99,7 +98,7 @@ pub(super) async fn tell_late(ledger: &Ledger, looking: &mut [Looking], realm: &
 fn alert_run(site: &Site, one: &Looking, alert: &Alert, realm: &RealmSpec, now: Timestamp) -> Option<NewRun> {
     let job: &Arc<JobSpec> = one.job.as_ref()?;
     let has_actions = !job.actions().or(&realm.actions(), ActionsWhen::OnLate).is_empty();
-    if !has_actions || WorkerKind::of(site, &job.fields.worker).is_lavas() {
+    if !has_actions || site.settings.worker_kind(&job.fields.worker).is_lavas() {
         return None;
     }
     let zone = one.plan.entries.get(alert.entry)?.as_ref().ok()?.zone;

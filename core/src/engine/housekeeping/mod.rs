@@ -88,7 +88,7 @@ impl Housekeeper {
         };
         let word = if ahead < TimeDelta::zero() { "ahead of" } else { "behind" };
         let seconds = ahead.num_seconds().abs();
-        Err(StoreError::new(format!(
+        Err(StoreError::unreachable(format!(
             "the clock of host {} is {seconds}s {word} the store's: set it right, until then it starts nothing by the clock",
             self.site().hostname
         )))

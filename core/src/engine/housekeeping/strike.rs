@@ -91,7 +91,7 @@ impl Housekeeper {
             Either::Left((done, _)) => done,
             Either::Right(_) => {
                 let seconds = MAX_LOOK.num_seconds();
-                Err(StoreError::new(format!(
+                Err(StoreError::unreachable(format!(
                     "a look at the clock was given up after {seconds}s without an answer"
                 )))
             }

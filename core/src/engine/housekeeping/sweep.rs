@@ -249,7 +249,7 @@ impl Housekeeper {
             self.look_at_addressed(run).await
         } else if aim == Aim::LeaveWaiting {
             ledger.apply(run, Input::StillQueued).await
-        } else if run.may_be_foreign() {
+        } else if run.may_be_lavas() {
             follow::look_at(ledger, run).await
         } else {
             ledger.apply(run, Input::Sweep).await

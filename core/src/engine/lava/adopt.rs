@@ -10,7 +10,7 @@ use crate::engine::ledger::Ledger;
 use crate::engine::ledger::apply::unfit;
 use crate::ids::{JobId, RunKey};
 use crate::message::Message;
-use crate::ports::{CommitError, StoreError};
+use crate::ports::StoreError;
 use crate::request::DispatchRequest;
 use crate::run::{Input, Lineage, NewRun, Run, Status, Worker};
 use crate::spec::RunSpec;
@@ -111,9 +111,8 @@ async fn adopt_anew(ledger: &Ledger, mut new: NewRun, over: Run) -> Result<Adopt
     match ledger.site().ports.runs.make_anew(&new).await {
         Ok(true) => Ok(Adopted::Run(new.run, new.spec)),
         Ok(false) => Ok(Adopted::Refused(reason)),
-        Err(CommitError::Store(error)) => Err(error),
         // Another delivery of the same message was faster: this one comes again, and finds what it made.
-        Err(error) => Err(StoreError::new(error.to_string())),
+        Err(error) => Err(error.into()),
     }
 }
 

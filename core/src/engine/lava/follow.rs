@@ -5,7 +5,6 @@ use chrono::SubsecRound;
 use futures_util::future::join_all;
 use serde_json::Value;
 
-use super::WorkerKind;
 use super::message::message_for_lava;
 use crate::Timestamp;
 use crate::duration::Span;
@@ -47,7 +46,7 @@ pub(in crate::engine) async fn hand_over(ledger: &Ledger, runs: Vec<Run>) {
 /// Sweeps a run that no Pumice worker has claimed. A lava worker may be running it, also where the realm's settings do not
 /// say that the worker is lava's.
 pub(in crate::engine) async fn look_at(ledger: &Ledger, run: Run) -> Result<Run, ApplyError> {
-    let worker = WorkerKind::of(ledger.site(), &run.worker);
+    let worker = ledger.site().settings.worker_kind(&run.worker);
     match lavas_account(ledger, &run).await {
         Account::Ended(report) => match ledger.apply(run.clone(), Input::LavaEnded(report)).await {
             // The store may refuse the details that lava reported: runs that wait for this end go on all the same.

@@ -48,6 +48,19 @@ pub enum ApplyError {
     Store(#[from] StoreError),
 }
 
+impl From<ApplyError> for StoreError {
+    fn from(error: ApplyError) -> Self {
+        let kind = match error {
+            ApplyError::Store(error) => return error,
+            ApplyError::Locked(_) | ApplyError::Full(_) => StoreErrorKind::Throttled,
+            ApplyError::Gone(_) | ApplyError::Removed(_) => StoreErrorKind::Missing,
+            ApplyError::Illegal(..) => StoreErrorKind::Corrupt,
+            ApplyError::Unrecordable(_) => StoreErrorKind::Invalid,
+        };
+        Self::of(kind, error.to_string())
+    }
+}
+
 impl Ledger {
     /// Carries out an input on a record, deciding again when others write first, and trying again
     /// for a while when the store does not answer: as long as the writer's claim holds. Details that
@@ -242,7 +255,7 @@ impl Ledger {
         making: &[(NewRun, Option<Outgoing>); 1],
     ) -> Result<Created, StoreError> {
         let created = self.site().ports.runs.create(making).await?.pop();
-        let created = created.ok_or_else(|| StoreError::new("the store gave no answer"))?;
+        let created = created.ok_or_else(|| StoreError::unreachable("the store gave no answer"))?;
         match &created.failed {
             Some(error) => Err(error.clone()),
             None => Ok(created),
@@ -321,8 +334,7 @@ pub(in crate::engine) fn rest(error: ApplyError) -> Result<Run, StoreError> {
             log_gone(&run);
             Ok(*run)
         }
-        ApplyError::Store(error) => Err(error),
-        error => Err(StoreError::new(error.to_string())),
+        error => Err(error.into()),
     }
 }
 

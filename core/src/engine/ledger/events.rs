@@ -32,7 +32,7 @@ impl Ledger {
             return;
         };
         // Lava workers report their runs themselves.
-        if site.settings.is_foreign(&after.worker) {
+        if site.settings.worker_kind(&after.worker).is_lavas() {
             return;
         }
         let Some(event) = event(after) else { return };
@@ -41,7 +41,7 @@ impl Ledger {
         let outcome = match select(put, site.ports.clock.sleep_until(until)).await {
             Either::Left((outcome, _)) => outcome,
             Either::Right(_) => {
-                Err(StoreError::new(format!("no answer within {} ms", LIMIT.num_milliseconds())))
+                Err(StoreError::unreachable(format!("no answer within {} ms", LIMIT.num_milliseconds())))
             }
         };
         if let Err(error) = outcome

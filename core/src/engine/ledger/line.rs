@@ -67,8 +67,7 @@ impl Ledger {
             match self.stop(&run).await {
                 Ok(true) => return Ok(()),
                 Ok(false) => {}
-                Err(ApplyError::Store(error)) => return Err(error),
-                Err(error) => return Err(StoreError::new(error.to_string())),
+                Err(error) => return Err(error.into()),
             }
             let found = self.site().ports.runs.peek(&run).await?;
             if !found.is_some_and(|run| run.was_withdrawn()) {

@@ -24,7 +24,7 @@ impl Engine {
     /// [`StoreError`] when the store cannot be reached, or the realm keeps no hosts.
     pub async fn beat(&self, host: &Host, in_hand: &BTreeSet<RunKey>) -> Result<Vec<Outgoing>, StoreError> {
         let Some(hosts) = &self.site.ports.hosts else {
-            return Err(StoreError::new("this realm keeps no hosts"));
+            return Err(StoreError::missing("this realm keeps no hosts"));
         };
         self.housekeeper.check_clock()?;
         let keys = hosts.runs_for(&host.id).await?;

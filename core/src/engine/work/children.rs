@@ -14,7 +14,6 @@ use super::verdict::StartVerdict;
 use crate::duration::Span;
 use crate::engine::fresh::record;
 use crate::engine::jobs::{Checked, with_globals};
-use crate::engine::lava::WorkerKind;
 use crate::engine::ledger::apply::{ApplyError, rest, unfit};
 use crate::engine::rendered::AtDispatch;
 use crate::globals::merge_globals;
@@ -24,7 +23,7 @@ use crate::message::Message;
 use crate::permits::Gate;
 use crate::ports::{Outgoing, StoreError, StoredJob};
 use crate::run::{Input, NewRun, Redo, Run, SpecOf, Status, Why, WorkPlace, first_wake};
-use crate::spec::{JobSpec, Overlap, RunSpec};
+use crate::spec::{JobSpec, Overlap, RunSpec, WorkerKind};
 
 /// How often a child is tried to be made when the store does not answer.
 const MAX_TRIES: u32 = 4;
@@ -269,7 +268,7 @@ impl<'a> Place<'a> {
             return Ok(Made::Run(new.run, new.spec));
         }
         let found = ports.runs.load_with_spec(&new.run.key).await?;
-        let gone = || StoreError::new(format!("the record of run {} is gone", new.run.key));
+        let gone = || StoreError::missing(format!("the record of run {} is gone", new.run.key));
         found.map(|(run, spec)| Made::Run(run, spec)).ok_or_else(gone)
     }
 

@@ -16,8 +16,9 @@ use super::watch::{TimeLimit, Watch};
 use crate::Timestamp;
 use crate::duration::Span;
 use crate::engine::ledger::apply::{ApplyError, NotApplied, log_gone, rest, took_effect};
-use crate::engine::limits::{MAX_DEPTH, MAX_STEPS};
+use crate::engine::limits::MAX_STEPS;
 use crate::engine::redo::Redone;
+use crate::job_type::MAX_DEPTH;
 use crate::job_type::{
     Cancel, ChildState, JobError, Next, Plan, Planner, Rendered, Resolves, StepRedo, Stop, Templates,
 };

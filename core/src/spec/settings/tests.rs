@@ -131,13 +131,25 @@ fn bad_value_of_a_stored_realm_leaves_the_default() {
 
 #[test]
 fn lava_workers_are_named_by_name_or_pattern() {
-    let is_foreign = |value: Value, worker: &str| {
-        let settings = Settings::from_config(json!({ "FOREIGN_WORKERS": value }).as_object().unwrap());
-        settings.unwrap().is_foreign(&WorkerName::new(worker).unwrap())
+    let named = |value: Value| {
+        Settings::from_config(json!({ "FOREIGN_WORKERS": value }).as_object().unwrap()).unwrap()
     };
-    assert!(is_foreign(json!("core, gp-*"), "gp-large") && is_foreign(json!(["core"]), "core"));
-    assert!(!is_foreign(json!("core, gp-*"), "gp") && !is_foreign(json!(""), "core"));
-    assert!(!Settings::default().is_foreign(&WorkerName::new("core").unwrap()));
+    let is_lavas =
+        |settings: &Settings, name: &str| settings.worker_kind(&WorkerName::new(name).unwrap()).is_lavas();
+    for (value, worker, wanted) in [
+        (json!("core, gp-*"), "gp-large", true),
+        (json!(["core"]), "core", true),
+        (json!("core, gp-*"), "gp", false),
+        (json!(""), "core", false),
+    ] {
+        let settings = named(value.clone());
+        assert!(!is_lavas(&settings, worker), "{value}: without lava's table there is none");
+        let (settings, mistake) = settings.with_lava_table();
+        assert_eq!((is_lavas(&settings, worker), mistake), (wanted, None), "{value}");
+        let over = Settings::default().over(&settings);
+        assert_eq!(is_lavas(&over, worker), wanted, "{value}: the place stays the realm's");
+    }
+    assert!(!is_lavas(&Settings::default().with_lava_table().0, "core"));
     let bad = Settings::from_config(json!({ "FOREIGN_WORKERS": 3 }).as_object().unwrap()).unwrap_err();
     assert!(bad.to_string().contains("FOREIGN_WORKERS: expected names, with commas between"), "{bad}");
 }
@@ -157,28 +169,31 @@ fn worker_of_late_actions_is_never_lavas() {
         assert_eq!((settings.late_worker(&own), problems), (wanted, vec![]), "{config}");
     }
     let lavas = json!({ "ON_LATE_WORKER": "ops", "FOREIGN_WORKERS": "o*" });
-    let (settings, problems) = read(lavas.clone());
-    assert_eq!(problems, ["ON_LATE_WORKER: ops is a lava worker by FOREIGN_WORKERS: name one of Pumice's"]);
+    let (settings, problems) = read(lavas);
+    assert_eq!((settings.late_worker(&own), problems), (&named, vec![]), "without lava's table");
+    let (settings, mistake) = settings.with_lava_table();
+    assert_eq!(mistake.unwrap(), "ops is a lava worker by FOREIGN_WORKERS: name one of Pumice's");
     assert_eq!((settings.on_late_worker.as_ref(), settings.late_worker(&own)), (None, &own));
-    assert!(Settings::from_config(lavas.as_object().unwrap()).is_err());
     assert!(Settings::from_config(json!({ "ON_LATE_WORKER": "a b" }).as_object().unwrap()).is_err());
     // The environment names the one, the realm the other.
     let environment = |name: &str| (name == "LAVA_ON_LATE_WORKER").then(|| "ops".to_owned());
-    let foreign = read(json!({ "FOREIGN_WORKERS": "ops" })).0;
-    let error = foreign.clone().with_environment(&environment).unwrap_err().to_string();
+    let lavas = read(json!({ "FOREIGN_WORKERS": "ops" })).0.with_lava_table().0;
+    let error = lavas.clone().with_environment(&environment).unwrap_err().to_string();
     assert!(error.contains("LAVA_ON_LATE_WORKER: ops is a lava worker"), "{error}");
     let by_environment = Settings::default().with_environment(&environment).unwrap();
     assert_eq!(by_environment.late_worker(&own), &named);
-    assert_eq!(by_environment.over(&foreign).late_worker(&own), &own);
+    assert_eq!(by_environment.over(&lavas).late_worker(&own), &own);
 }
 
 #[test]
 fn job_of_a_realm_with_lava_is_started_by_one_of_both() {
-    let of = |config: Value| read(config).0;
+    let of = |config: Value| read(config).0.with_lava_table().0;
     let alone = of(json!({}));
     assert!(alone.starts(None) && alone.starts(Some("--")) && alone.starts(Some("Sydney")));
     let beside = of(json!({ "FOREIGN_WORKERS": "core" }));
     assert!(beside.starts(None) && beside.starts(Some("")) && !beside.starts(Some("Sydney")));
+    let in_folder = read(json!({ "FOREIGN_WORKERS": "core" })).0;
+    assert!(in_folder.starts(Some("Sydney")), "no lava worker can be in a folder");
     let instead = of(json!({ "FOREIGN_WORKERS": "core", "DISPATCHERS": ["Sydney"] }));
     assert!(instead.starts(Some("Sydney")) && !instead.starts(Some("Perth")) && !instead.starts(None));
 }

@@ -14,7 +14,7 @@ use pumice_core::spec::{ActionsWhen, Overlap, RetryBackoff};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-mod foreign;
+mod lavas;
 mod line;
 
 const START: Timestamp = DateTime::from_timestamp(1_767_225_600, 0).unwrap();

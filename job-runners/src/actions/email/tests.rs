@@ -1,4 +1,4 @@
-use pumice_core::ports::StoreError;
+use pumice_core::ports::{StoreError, StoreErrorKind};
 use serde::Deserialize;
 use serde_json::{Value, json};
 

@@ -88,7 +88,7 @@ fn lava_is_asked_of_nothing_that_another_has_begun() {
     for (run, why) in
         [(running(), "runs"), (retrying(), "retries"), (suspended(), "waits"), (complete(), "has ended")]
     {
-        assert!(!run.may_be_foreign(), "{why}");
+        assert!(!run.may_be_lavas(), "{why}");
         assert!(decide(&run, tell(), at(1_000)).is_err(), "{why}");
         assert!(decide(&run, Input::HandOver, at(1_000)).is_err(), "{why}");
     }
