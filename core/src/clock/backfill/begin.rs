@@ -239,7 +239,7 @@ fn parts(
                 let (fingerprint, given) = (planned.fingerprint.clone(), Some(planned.given.clone()));
                 let since = one.cursor.since;
                 // Slots from before it was put are never the clock's.
-                let until = to.min(planned.begun_by(now).max(since));
+                let until = to.min(planned.begun_by(now).max(since.min(now)));
                 parts.push(BackfillEntry { entry, fingerprint, given, since, until });
             }
             None => bad = bad.or(Some(Refused::BadEntry { entry, why: one.trouble.unwrap_or_default() })),
