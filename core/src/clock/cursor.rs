@@ -262,7 +262,7 @@ impl Cursor {
         let late = now - IN_TIME;
         let missed = missed(entry, missing.catch_up, first, late.min(last + TimeDelta::microseconds(1)));
         let in_time: Vec<Slot> = from(entry, first.max(late), last).collect();
-        // Slots to come are not what the last one was: they do not stand in the way of one that was missed.
+        // A slot to come does not stand in the way of the last one that was missed.
         let latest = if last <= now { last } else { last_of(entry, first, now).unwrap_or(last) };
         let made_up_for =
             first.max(now - missing.window.unwrap_or_else(|| period(entry, latest).min(WINDOW)));

@@ -59,7 +59,7 @@ pub struct HeldTimetable {
     pub made_up: Vec<(usize, MadeUp)>,
 }
 
-/// What becomes of an entry.
+/// The outcome for an entry, with its cursor.
 struct Held {
     cursor: Cursor,
     outcome: HoldOutcome,

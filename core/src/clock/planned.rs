@@ -219,8 +219,8 @@ impl PlannedEntry {
 
     /// When the run of a slot starts: later by the entry's jitter.
     ///
-    /// What says which slots there are goes by the slot: `from`, `to`, calendars, and the time at which the entry was put, edited or
-    /// enabled. What lets a start be made goes by this time: pauses, outages, limits and `run_now`.
+    /// Rules about which slots there are go by the slot: `from`, `to`, calendars, and the time at which the entry was put, edited or
+    /// enabled. Rules about whether a slot is started go by this time: pauses, outages, limits and `run_now`.
     #[must_use]
     pub fn start_of(&self, slot: Timestamp) -> Timestamp {
         slot + self.jitter
