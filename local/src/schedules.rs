@@ -78,7 +78,10 @@ pub(crate) fn edit(
 pub(crate) fn touch_all(connection: &Connection, at: Timestamp) -> Result<(), rusqlite::Error> {
     // As `Timetable::under_other_rules` has it.
     let sql = r#"UPDATE schedules SET rev = rev + 1, due_at = ?1, changed = ?1, superseded = CASE
-        WHEN superseded LIKE '%"job":null%' THEN json_array(json_object('since', ?1, 'job', NULL)) END"#;
+        WHEN superseded LIKE '%"job":null%' THEN json_array(json_object('since', ?1, 'job', NULL))
+        WHEN EXISTS (SELECT 1 FROM json_each(superseded) WHERE json_extract(value, '$.job.enabled') = 0
+            OR json_extract(value, '$.job') = '{}') THEN json_array(json_object('since', ?1, 'job', json('{}')))
+        END"#;
     connection.execute(sql, [micros(at)])?;
     make_missing(connection, at).map(drop)
 }

@@ -118,6 +118,15 @@ fn busy_second_counts_runs_and_looks_a_year_ahead() {
     let soon = (chrono::Utc::now() + chrono::TimeDelta::days(200)).format("%Y-%m-%d").to_string();
     assert!(checked(&jobs(51, json!({ "at": soon }))).err.contains("[busy-second]"));
     assert_eq!(checked(&jobs(50, json!("0 3 1 * *"))).err, "");
+    // Two starts a day, a few minutes of one day a year, and others that start each second.
+    for schedule in [json!("0 7,19 1 * *"), json!("*/5 9 1 1 *"), json!("0 7,19 * * *")] {
+        let mut given = jobs(60, schedule.clone());
+        let often = (0..4).map(|n| job(&format!("often{n}"), &json!({ "every": "1s" })));
+        for more in [Vec::new(), often.collect()] {
+            given.as_array_mut().expect("a list").extend(more);
+            assert!(checked(&given).err.contains("[busy-second]"), "{schedule}");
+        }
+    }
     // Entries of one job with one instant make one run.
     assert_eq!(checked(&job("a", &json!(vec!["0 3 * * *"; 60]))).err, "");
     let different: Vec<Value> =
@@ -213,6 +222,40 @@ fn dry_run_of_a_backfill_that_is_there_starts_nothing() {
     let other = ["schedules", "backfill", "a", "--from", "2025-01-01", "--to", "2025-01-02", "--key", "k"];
     let without = refused(&pumice, &other);
     assert_eq!(refused(&pumice, &[&other[..], &["--dry-run"]].concat()), without);
+}
+
+#[test]
+fn check_says_that_jitter_starts_no_slot_of_the_past() {
+    let past = json!({ "at": "2020-01-01T00:00:00Z", "jitter": "1d" });
+    let hint = "a slot from before the entry was put is not started, whatever its jitter";
+    let message = checked(&job("a", &past)).err;
+    assert!(message.contains("all its instants are past") && message.contains(hint), "{message}");
+    let plain = checked(&job("a", &json!({ "at": "2020-01-01T00:00:00Z" }))).err;
+    assert!(plain.contains("[never-due]") && !plain.contains(hint), "{plain}");
+}
+
+#[test]
+fn run_of_a_slot_to_come_names_the_start_it_is_instead_of() {
+    let pumice = applied(&json!([job("a", &json!({ "at": "2099-01-01T03:00:00Z" }))]));
+    let run = ["schedules", "run", "a", "--at", "2099-01-01T03:00:00Z"];
+    let note = "it is the run of slot 2099-01-01T03:00:00Z, which the clock would have started at 2099-01-01T03:00:00Z";
+    let tried = pumice.run(&[&run[..], &["--dry-run"]].concat());
+    assert!(tried.out.contains(note), "{tried:?}");
+    let first = pumice.run(&run);
+    assert!(first.status == 0 && first.err.contains(note), "{first:?}");
+    let again = pumice.run(&run);
+    assert!(again.out.contains("was there already") && !again.err.contains(note), "{again:?}");
+}
+
+#[test]
+fn resumption_with_catch_up_prints_what_it_makes_up_for() {
+    let pumice = applied(&json!([job("a", &json!("0 3 1 1 *"))]));
+    assert_eq!(pumice.run(&["schedules", "pause", "a"]).status, 0);
+    let resumed = pumice.run(&["schedules", "resume", "a", "--catch-up"]);
+    assert!(resumed.out.contains("nothing was missed"), "{resumed:?}");
+    pumice.run(&["schedules", "pause", "a"]);
+    let resumed = pumice.run(&["schedules", "resume", "a"]);
+    assert!(!resumed.out.contains("missed"), "{resumed:?}");
 }
 
 #[test]

@@ -349,7 +349,9 @@ fn entry(ask: &Ask) -> Result<(String, Option<usize>), Fault> {
 fn tell(ask: &Ask, held: &Held) {
     let outcomes = held.entries.iter().map(|entry| {
         let why = entry.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-        format!("entry {} of {} {}{why}", entry.entry, escaped(entry.job_id.as_str()), entry.outcome.as_str())
+        let caught_up = entry.caught_up.as_ref().map(|caught_up| format!(", {}", caught_up.text()));
+        let (job, outcome) = (escaped(entry.job_id.as_str()), entry.outcome.as_str());
+        format!("entry {} of {job} {outcome}{}{why}", entry.entry, caught_up.unwrap_or_default())
     });
     let is_good = held.entries.iter().all(|entry| entry.outcome.as_str() != "halted");
     ask.tell(is_good, outcomes.collect::<Vec<_>>().join("; "));

@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use super::cron::Slot;
 use super::early::{Ahead, Withdrawn};
 use super::entry::Entry;
-use super::planned::BadEntry;
 use super::watch::Watch;
 use crate::Timestamp;
 use crate::spec::CatchUp;
@@ -103,6 +102,16 @@ pub struct Cursor {
     /// Whether no look has started anything of its entry yet: to the next one it is new.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unseen: bool,
+    /// Whether its job was not enabled, while it was paused or halted, or could not be read: it has no slots of that time.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lapsed: bool,
+    /// The time of the start that it made as soon as it was seen.
+    #[serde(
+        default,
+        with = "chrono::serde::ts_microseconds_option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub at_once: Option<Timestamp>,
     /// The state of its limits.
     #[serde(default, skip_serializing_if = "crate::omit::is_default")]
     pub watch: Watch,
@@ -156,15 +165,10 @@ impl Cursor {
             withdrawn: Vec::new(),
             trouble: None,
             unseen: false,
+            lapsed: false,
+            at_once: None,
             watch,
         }
-    }
-
-    /// The cursor of an entry that cannot be used at a time.
-    #[must_use]
-    pub(super) fn out_of_use(known: Option<Self>, at: Timestamp, why: &BadEntry) -> Self {
-        let cursor = known.unwrap_or_else(|| Self::unusable(at));
-        Self { trouble: Some(why.to_string()), next: None, ..cursor }
     }
 
     /// Whether its entry was never usable at a look, or no look has started anything of it yet.
@@ -191,28 +195,38 @@ impl Cursor {
         Self { state: State::Paused { until, by, why }, watch: self.watch.restarted(), ..self.clone() }
     }
 
-    /// Goes on with the next slot in the future; with `catch_up` as if nothing had looked at the clock meanwhile.
+    /// Goes on with the next slot after an instant; with `catch_up` as if nothing had looked at the clock meanwhile.
     #[must_use]
-    pub fn resumed(&self, entry: &Entry, catch_up: bool, now: Timestamp) -> Self {
+    pub fn resumed(&self, entry: &Entry, catch_up: bool, after: Timestamp) -> Self {
         if catch_up {
             return Self { state: State::Active, watch: self.watch.restarted(), ..self.clone() };
         }
-        self.beginning(entry, now)
+        self.beginning(entry, after)
     }
 
-    /// The same where its pause is over: it goes on with what comes after that.
+    /// The same where its pause is over: it goes on with the slots whose starts, later by a jitter, come after that.
     #[must_use]
-    pub fn awake(&self, entry: &Entry, now: Timestamp) -> Self {
+    pub fn awake(&self, entry: &Entry, jitter: TimeDelta, now: Timestamp) -> Self {
         match self.state {
-            State::Paused { until: Some(until), .. } if until <= now => self.beginning(entry, until),
+            State::Paused { until: Some(until), .. } if until <= now => self.beginning(entry, until - jitter),
             _ => self.clone(),
         }
     }
 
-    /// Active, with its next slot after an instant; it never goes back.
+    /// With its next slot after an instant, as it has none of the time before. A pause and a halt stay.
+    #[must_use]
+    pub(super) fn anew(&self, entry: &Entry, after: Timestamp) -> Self {
+        let state = match &self.state {
+            State::Disabled => State::Active,
+            other => other.clone(),
+        };
+        Self { state, lapsed: false, ..self.beginning(entry, after) }
+    }
+
+    /// Active, with its next slot after an instant; it never goes back, and has no slot before it was first seen.
     #[must_use]
     pub fn beginning(&self, entry: &Entry, after: Timestamp) -> Self {
-        let after = self.last.map_or(after, |last| last.max(after));
+        let after = self.last.map_or(after, |last| last.max(after)).max(self.since);
         let next = entry.next(after).map(|slot| slot.at);
         let next = match (self.next, next) {
             (Some(known), Some(next)) => Some(next.max(known)),
@@ -221,11 +235,12 @@ impl Cursor {
         Self { next, state: State::Active, watch: self.watch.restarted(), ..self.clone() }
     }
 
-    /// When it must be looked at again; `None` when nothing comes of that.
+    /// When it must be looked at again, where its starts are later than its slots by a jitter; `None` when nothing comes of
+    /// that.
     #[must_use]
-    pub fn due_at(&self) -> Option<Timestamp> {
+    pub fn due_at(&self, jitter: TimeDelta) -> Option<Timestamp> {
         match self.state {
-            State::Active => self.next,
+            State::Active => self.next.map(|next| next + jitter),
             State::Paused { until, .. } => until.filter(|_| self.next.is_some()),
             State::Halted | State::Disabled => None,
         }
@@ -247,9 +262,14 @@ impl Cursor {
         let late = now - IN_TIME;
         let missed = missed(entry, missing.catch_up, first, late.min(last + TimeDelta::microseconds(1)));
         let in_time: Vec<Slot> = from(entry, first.max(late), last).collect();
-        let made_up_for = first.max(now - missing.window.unwrap_or_else(|| period(entry, last).min(WINDOW)));
+        // A slot to come does not stand in the way of the last one that was missed.
+        let latest = if last <= now { last } else { last_of(entry, first, now).unwrap_or(last) };
+        let made_up_for =
+            first.max(now - missing.window.unwrap_or_else(|| period(entry, latest).min(WINDOW)));
         let start = match missing.catch_up {
-            CatchUp::Last if in_time.is_empty() => from(entry, last.max(made_up_for), last).collect(),
+            CatchUp::Last if latest < late => {
+                from(entry, latest.max(made_up_for), latest).chain(in_time).collect()
+            }
             CatchUp::None | CatchUp::Last => in_time,
             CatchUp::All => {
                 let max = missing.max.unwrap_or(MAX_MISSED) as usize;
@@ -268,6 +288,11 @@ impl Cursor {
     }
 }
 
+/// The last slot that is due from one instant to another, where there is one.
+fn last_of(entry: &Entry, first: Timestamp, to: Timestamp) -> Option<Timestamp> {
+    (first <= to).then(|| entry.last(first, to)).flatten().map(|slot| slot.at)
+}
+
 /// The slots from the first that is due to the last that is too late to be in time.
 fn missed(entry: &Entry, kind: CatchUp, first: Timestamp, late: Timestamp) -> Option<Missed> {
     if first >= late {
@@ -278,17 +303,22 @@ fn missed(entry: &Entry, kind: CatchUp, first: Timestamp, late: Timestamp) -> Op
 }
 
 /// The missed slots that the run of each slot sees, for slots that follow one another: those up to its own, and none
-/// after one that was in time, so that each outage is reported to its end and once.
+/// after one that was in time, so that each outage is reported to its end and once. A slot that is to come sees them only
+/// where no other has been started since.
 pub(super) fn told_of(
     missed: Option<Missed>,
     entry: &Entry,
     slots: &[Slot],
-    in_time: Timestamp,
+    now: Timestamp,
 ) -> Vec<Option<Missed>> {
     let (mut left, mut count) = (missed, None);
+    let begins_to_come = slots.first().is_none_or(|slot| slot.at > now);
     let mut told = |slot: &Slot| {
+        if slot.at > now && !begins_to_come {
+            return None;
+        }
         let all = left.clone()?;
-        if slot.at >= in_time {
+        if slot.at >= now - IN_TIME {
             left = None;
         }
         if slot.at >= all.to {
@@ -315,6 +345,6 @@ fn from(entry: &Entry, first: Timestamp, last: Timestamp) -> impl Iterator<Item 
 }
 
 /// The time from a slot to the next.
-fn period(entry: &Entry, slot: Timestamp) -> TimeDelta {
+pub(super) fn period(entry: &Entry, slot: Timestamp) -> TimeDelta {
     entry.next(slot).map_or(WINDOW, |next| next.at - slot)
 }

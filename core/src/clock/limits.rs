@@ -355,7 +355,7 @@ impl Judge<'_> {
             cursor.watch.mend(LimitKind::MaxSilence);
         }
         // A sweeper that stopped may have made runs of slots that are due: the next look, which comes at once, asks for them.
-        let is_due = |next: Timestamp| next <= self.now - self.planned.jitter;
+        let is_due = |next: Timestamp| self.planned.start_of(next) <= self.now;
         let is_behind = cursor.state == State::Active && cursor.next.is_some_and(is_due);
         let up = silence.up_at(cursor, self.planned).filter(|by| self.now >= *by + GRACE && !is_behind);
         let alert = up.map(|by| {

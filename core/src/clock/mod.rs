@@ -25,7 +25,7 @@ pub use cursor::{Cursor, Due, IN_TIME, MAX_COUNTED, MAX_MISSED, Missed, Missing,
 pub use early::{Ahead, Pending, Withdrawn};
 pub use entry::{Calendars, Entry, Recurrence};
 pub use eventbridge::{Expression, Native, native};
-pub use hold::{EntryPause, HeldTimetable, HoldOutcome};
+pub use hold::{EntryPause, HeldTimetable, HoldOutcome, MadeUp};
 pub use limits::{LimitKind, PAUSED_BY, Runs, Watched};
 pub use outage::{Recovery, after_outage};
 pub use planned::{

@@ -51,10 +51,13 @@ pub fn after_outage(
     let at_from = |standing: &super::preview::Standing<'_>| {
         let Some(planned) = standing.planned else { return standing.cursor.clone() };
         let entry = planned.entry(standing.cursor.since);
-        // It was looked at up to the moment before.
-        let next = entry.next(from - planned.jitter - TimeDelta::microseconds(1)).map(|slot| slot.at);
+        // It was looked at up to the moment before, and has no slots of the time before it was put.
+        let since = standing.cursor.since;
+        let before = planned.begun_by(from) - TimeDelta::microseconds(1);
+        let before = if since <= from { before.max(since) } else { before };
+        let next = entry.next(before).map(|slot| slot.at);
         let fingerprint = planned.fingerprint.clone();
-        let woken = standing.cursor.awake(&entry, from - planned.jitter);
+        let woken = standing.cursor.awake(&entry, planned.jitter, from);
         Cursor { fingerprint, next, last: None, ahead: Vec::new(), trouble: None, ..woken }
     };
     let cursors = standings.iter().map(at_from).collect();
@@ -62,21 +65,16 @@ pub fn after_outage(
     let plan = &JobSchedule { superseded: Vec::new(), ..plan.clone() };
     let looked = before.look(plan, to, TimeDelta::zero());
     let recovery = |(entry, silence): (usize, Option<String>)| {
-        let jitter = standings[entry].planned.map_or(TimeDelta::zero(), |planned| planned.jitter);
+        let begun = standings[entry].planned.map_or(to, |planned| planned.begun_by(to));
         let starts = looked.starts.iter().filter(|start| start.entry == entry);
-        let in_time = to - jitter - IN_TIME;
+        let in_time = begun - IN_TIME;
         let (in_time, made_up): (Vec<_>, Vec<_>) = starts.partition(|start| start.slot.at >= in_time);
         let slots = |starts: &[&super::timetable::Start]| starts.iter().map(|start| start.slot).collect();
         let missed = standings[entry].planned.and_then(|planned| {
             let cursor = &before.cursors[entry];
             let asked = planned.entry(cursor.since);
-            let due = cursor.awake(&asked, to - jitter).due(
-                &asked,
-                planned.missing,
-                to - jitter,
-                TimeDelta::zero(),
-            )?;
-            due.missed
+            let woken = cursor.awake(&asked, planned.jitter, to);
+            woken.due(&asked, planned.missing, begun, TimeDelta::zero())?.missed
         });
         let halts = looked.next.cursors[entry].state == State::Halted && silence.is_none();
         Recovery { entry, missed, made_up: slots(&made_up), in_time: slots(&in_time), halts, silence }

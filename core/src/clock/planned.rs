@@ -79,8 +79,9 @@ pub struct JobSchedule {
     pub hosts: Hosts,
     /// The digest of the job and the realm, where runs are made ahead of their time: the caller's to fill in.
     pub made_by: Option<String>,
-    /// The schedules that the job had since the last look, and from when on: a look would have seen them.
-    pub superseded: Vec<(Timestamp, Self)>,
+    /// The schedules that the job had since the last look, and from when on: a look would have seen them. `None` where the job
+    /// could not be read.
+    pub superseded: Vec<(Timestamp, Option<Self>)>,
 }
 
 impl JobSchedule {
@@ -216,12 +217,19 @@ impl PlannedEntry {
         })
     }
 
-    /// From when on an entry that was put or edited at a time has slots. Its clock is late by its jitter; an interval without
-    /// `from` counts from the time itself, else the jitter would move its slots.
+    /// When the run of a slot starts: later by the entry's jitter.
+    ///
+    /// Rules about which slots there are go by the slot: `from`, `to`, calendars, and the time at which the entry was put, edited or
+    /// enabled. Rules about whether a slot is started go by this time: pauses, outages, limits and `run_now`.
     #[must_use]
-    pub(super) fn first_seen(&self, at: Timestamp) -> Timestamp {
-        let counts_from_it = self.spec.every.is_some() && self.spec.from.is_none();
-        if counts_from_it { at } else { at - self.jitter }
+    pub fn start_of(&self, slot: Timestamp) -> Timestamp {
+        slot + self.jitter
+    }
+
+    /// The instant up to which the runs of slots have started by a time.
+    #[must_use]
+    pub fn begun_by(&self, at: Timestamp) -> Timestamp {
+        at - self.jitter
     }
 
     /// The entry as it can be asked; `since` is when it was first seen, from which intervals without `from` count.

@@ -53,6 +53,7 @@ pub fn standings<'a>(plan: &'a JobSchedule, timetable: &Timetable, now: Timestam
         let stored = at_place.or_else(|| timetable.cursors.iter().find(is_same));
         let usable = planned.as_ref().ok();
         let (last, started) = stored.map_or((None, 0), |known| begun(known, usable, now));
+        let last = last.max(stored.and_then(|known| known.at_once));
         let waiting = waiting(&cursor, usable, now);
         let trouble = match planned {
             Ok(_) => {
@@ -78,8 +79,8 @@ pub fn standings<'a>(plan: &'a JobSchedule, timetable: &Timetable, now: Timestam
 
 /// The slots whose runs were made ahead of their time, which is still to come, in order. On each of several hosts it is one.
 fn waiting(cursor: &Cursor, planned: Option<&PlannedEntry>, now: Timestamp) -> Vec<Timestamp> {
-    let jitter = planned.map_or(TimeDelta::zero(), |planned| planned.jitter);
-    let made = cursor.ahead.iter().filter(|made| made.at > now).map(|made| made.at - jitter);
+    let made = cursor.ahead.iter().filter(|made| made.at > now);
+    let made = made.map(|made| planned.map_or(made.at, |planned| planned.begun_by(made.at)));
     let mut slots: Vec<Timestamp> = made.collect();
     slots.sort_unstable();
     slots.dedup();
@@ -91,9 +92,9 @@ fn waiting(cursor: &Cursor, planned: Option<&PlannedEntry>, now: Timestamp) -> V
 fn begun(known: &Cursor, planned: Option<&PlannedEntry>, now: Timestamp) -> (Option<Timestamp>, u32) {
     let waiting = waiting(known, planned, now);
     let started = known.started.saturating_sub(u32::try_from(waiting.len()).unwrap_or(u32::MAX));
-    let jitter = planned.map_or(TimeDelta::zero(), |planned| planned.jitter);
     let before = waiting.first().map(|first| *first - TimeDelta::microseconds(1));
-    let latest = before.into_iter().chain([now - jitter]).min().unwrap_or(now);
+    let begun = planned.map_or(now, |planned| planned.begun_by(now));
+    let latest = before.into_iter().chain([begun]).min().unwrap_or(now);
     if known.last.is_none_or(|last| last <= latest) {
         return (known.last, started);
     }
@@ -155,9 +156,8 @@ impl<'a> Standing<'a> {
     /// The same at a time to come: a pause may have ended by then.
     #[must_use]
     pub fn silence_at(&self, at: Timestamp) -> Option<String> {
-        let jitter = self.planned.map_or(TimeDelta::zero(), |planned| planned.jitter);
         match self.cursor.state {
-            State::Paused { until: Some(until), .. } if until <= at - jitter => None,
+            State::Paused { until: Some(until), .. } if until <= at => None,
             _ => self.silence(),
         }
     }
@@ -187,10 +187,11 @@ impl<'a> Standing<'a> {
     pub fn upcoming(&self, now: Timestamp) -> Upcoming {
         let none = Upcoming { overdue: Vec::new().into_iter(), entry: None, next: None, left: None };
         let (Some(planned), Some(entry)) = (self.planned, self.asked()) else { return none };
-        let local_now = now - planned.jitter;
         let cursor = match &self.cursor.state {
             State::Active => self.cursor.clone(),
-            State::Paused { until: Some(until), .. } => self.cursor.awake(&entry, (*until).max(local_now)),
+            State::Paused { until: Some(until), .. } => {
+                self.cursor.awake(&entry, planned.jitter, (*until).max(now))
+            }
             _ => return none,
         };
         // A run that was made ahead of its time is still to come.
@@ -206,8 +207,8 @@ impl<'a> Standing<'a> {
     /// How much later than a slot its start is.
     #[must_use]
     pub fn later(&self, slot: Timestamp) -> TimeDelta {
-        let jitter = self.planned.map_or(TimeDelta::zero(), |planned| planned.jitter);
-        if self.at_once == Some(slot) { TimeDelta::zero() } else { jitter }
+        let later = self.planned.map_or(TimeDelta::zero(), |planned| planned.start_of(slot) - slot);
+        if self.at_once == Some(slot) { TimeDelta::zero() } else { later }
     }
 
     /// Notes on a slot: a change of clock, a move by calendars, jitter.

@@ -32,10 +32,17 @@ impl Timetable {
     /// The record as looks would have left it at each schedule that was superseded since the last one, had they started
     /// nothing. It has no runs that were made ahead: see [`edited`](Self::edited).
     pub(super) fn caught_up(&self, plan: &JobSchedule, now: Timestamp) -> Self {
-        let seen = |current: Self, (since, earlier): &(Timestamp, JobSchedule)| {
-            current.seen_at(earlier, (*since).min(now))
+        let seen = |current: Self, (since, earlier): &(Timestamp, Option<JobSchedule>)| match earlier {
+            Some(earlier) => current.seen_at(earlier, (*since).min(now)),
+            None => current.lapsed(),
         };
         plan.superseded.iter().fold(self.clone(), seen)
+    }
+
+    /// The record of a job that could not be read for a while: its entries have no slots of that time.
+    fn lapsed(self) -> Self {
+        let cursors = self.cursors.into_iter().map(|cursor| Cursor { lapsed: true, ..cursor }).collect();
+        Self { cursors, ..self }
     }
 
     fn seen_at(&self, plan: &JobSchedule, at: Timestamp) -> Self {
@@ -61,7 +68,7 @@ impl Timetable {
                     let (cursor, is_new) = entry.seen(known, changed, looked);
                     Cursor { unseen: is_new, ..cursor }
                 }
-                Err(error) => Cursor::out_of_use(known, changed, error),
+                Err(error) => looked.out_of_use(known, (changed, now), error),
             };
             looked.next.cursors.push(cursor);
         }
@@ -77,7 +84,6 @@ impl OneEntry<'_> {
         changed: Timestamp,
         looked: &mut Looked,
     ) -> (Cursor, bool) {
-        let seen = self.planned.first_seen(changed);
         let (fingerprint, given) = (&self.planned.fingerprint, self.planned.given.clone());
         // A job that was not enabled so far is seen for the first time once it is.
         let is_put = |known: &Cursor| known.state != State::Disabled || !self.enabled;
@@ -85,7 +91,7 @@ impl OneEntry<'_> {
             !known.is_unseen() || known.unseen && known.is_due_as(self.planned) && is_put(known)
         };
         let Some(mut cursor) = known.filter(is_usable) else {
-            let cursor = Cursor::new(&self.planned.entry(seen), fingerprint.clone(), seen);
+            let cursor = Cursor::new(&self.planned.entry(changed), fingerprint.clone(), changed);
             // A job that is paused as a whole stays so, be it enabled or not.
             let is_paused = *self.paused != State::Active;
             let state = if self.enabled || is_paused { self.paused.clone() } else { State::Disabled };
@@ -105,7 +111,7 @@ impl OneEntry<'_> {
         if cursor.fingerprint != *fingerprint {
             cursor.forget_due(self.now);
             looked.withdraw(&mut cursor, self.now);
-            cursor = cursor.seen(&self.planned.entry(seen), fingerprint, seen);
+            cursor = cursor.seen(&self.planned.entry(changed), fingerprint, changed);
         } else if cursor.ahead.iter().any(is_other) {
             // Their runs are those of the job as it was.
             looked.withdraw(&mut cursor, self.now);
@@ -117,12 +123,15 @@ impl OneEntry<'_> {
         }
         if cursor.next.is_none() && !self.is_over(&cursor) {
             // It could not be used for a while, or may make more starts than before.
-            cursor.next = entry.next(cursor.last.map_or(seen, |last| last.max(seen))).map(|slot| slot.at);
+            cursor.next =
+                entry.next(cursor.last.map_or(changed, |last| last.max(changed))).map(|slot| slot.at);
         }
-        cursor = cursor.awake(&entry, self.now - self.planned.jitter);
+        cursor = cursor.awake(&entry, self.planned.jitter, self.now);
         cursor = match (&cursor.state, self.enabled) {
             (State::Active, false) => Cursor { state: State::Disabled, ..cursor },
-            (State::Disabled, true) => cursor.beginning(&entry, seen),
+            (State::Paused { .. } | State::Halted, false) => Cursor { lapsed: true, ..cursor },
+            (State::Disabled, true) => cursor.anew(&entry, changed),
+            (_, true) if cursor.lapsed => cursor.anew(&entry, changed),
             _ => cursor,
         };
         if self.is_over(&cursor) {

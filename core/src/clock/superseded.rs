@@ -26,7 +26,8 @@ pub struct Superseded {
     /// From when on.
     #[serde(with = "chrono::serde::ts_microseconds")]
     pub since: Timestamp,
-    /// The fields of its spec that decide when it is due; `None` where there was no such job.
+    /// The fields of its spec that decide when it is due; none of them where it could not be read, and `None` where there
+    /// was no such job.
     pub job: Option<Doc>,
 }
 
@@ -34,10 +35,14 @@ impl Timetable {
     /// To be looked at, as the job was changed at a time: from one document to another, or to none when it was deleted.
     #[must_use]
     pub fn edited(&self, before: Option<&Doc>, after: Option<&Doc>, at: Timestamp) -> Self {
-        let [before, after] = [before, after].map(|job| job.map(deciding));
+        // Since when a job could not be read is not known, unless a look has seen it.
+        let was_unread = before.is_some_and(|job| JobSpec::stored(Arc::new(job.clone())).is_err());
+        let before = if was_unread { Some(Doc::new()) } else { before.map(deciding) };
+        let after = after.map(deciding);
         // Where runs are made ahead of their time a change is looked at within the second, and they are withdrawn by that.
         let is_ahead = self.cursors.iter().any(|cursor| !cursor.ahead.is_empty());
-        let Some(since) = self.changed.filter(|_| !is_ahead) else { return self.touched(at) };
+        let since = self.changed.or_else(|| was_unread.then_some(at));
+        let Some(since) = since.filter(|_| !is_ahead) else { return self.touched(at) };
         if before == after {
             // It is due when it was: no slot since then is passed over.
             return Self { rev: self.rev + 1, due_at: Some(at), ..self.clone() };
@@ -55,11 +60,15 @@ impl Timetable {
     }
 
     /// To be looked at, as the realm's rules for schedules are others from a time on. When the job was due meanwhile, by the
-    /// rules before, cannot be known any more; that it was gone can.
+    /// rules before, cannot be known any more; that it was gone, not enabled or not readable can.
     #[must_use]
     pub fn under_other_rules(&self, at: Timestamp) -> Self {
         let was_gone = self.superseded.iter().any(|one| one.job.is_none());
-        let superseded = was_gone.then_some(Superseded { since: at, job: None }).into_iter().collect();
+        let is_off = |job: &Doc| job.is_empty() || job.get("enabled") == Some(&Value::Bool(false));
+        let was_off = self.superseded.iter().filter_map(|one| one.job.as_ref()).any(is_off);
+        let job = (!was_gone).then(Doc::new);
+        let superseded = (was_gone || was_off).then_some(Superseded { since: at, job });
+        let superseded = superseded.into_iter().collect();
         Self { superseded, ..self.touched(at) }
     }
 
@@ -67,13 +76,13 @@ impl Timetable {
     #[must_use]
     pub fn schedule_of(&self, job: &JobSpec, realm: &RealmSpec, settings: &Settings) -> JobSchedule {
         let read = |one: &Superseded| match &one.job {
-            None => Some((one.since, JobSchedule::none())),
-            // What could not be read started nothing and changed nothing.
-            Some(job) => JobSpec::from_checked(Arc::new(job.clone()))
-                .ok()
-                .map(|job| (one.since, JobSchedule::of(&job, realm, settings))),
+            None => (one.since, Some(JobSchedule::none())),
+            Some(job) => {
+                let job = JobSpec::from_checked(Arc::new(job.clone())).ok();
+                (one.since, job.map(|job| JobSchedule::of(&job, realm, settings)))
+            }
         };
-        let superseded = self.superseded.iter().filter_map(read).collect();
+        let superseded = self.superseded.iter().map(read).collect();
         JobSchedule { superseded, ..JobSchedule::of(job, realm, settings) }
     }
 }

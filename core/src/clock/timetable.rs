@@ -5,11 +5,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::cron::Slot;
-use super::cursor::{Cursor, IN_TIME, Missed, State, told_of};
+use super::cursor::{Cursor, Missed, State, told_of};
 use super::early::{Ahead, Pending};
 use super::entry::Entry;
 use super::limits::{Judge, Runs};
-use super::planned::{JobSchedule, PlannedEntry};
+use super::planned::{BadEntry, JobSchedule, PlannedEntry};
 use super::superseded::Superseded;
 use super::watch::{Alert, MAX_ALERTS, MAX_PASSED, SlotOutcome};
 use crate::Timestamp;
@@ -175,7 +175,7 @@ impl Timetable {
         let paused = current.paused_as_a_whole();
         for (index, planned) in plan.entries.iter().enumerate() {
             let known = before.get_mut(index).and_then(Option::take);
-            let (cursor, jitter) = match planned {
+            let (cursor, due) = match planned {
                 Ok(planned) => {
                     let is_changed = self.changed.is_some();
                     let entry = OneEntry::new(plan, (index, planned), &paused, now);
@@ -185,11 +185,11 @@ impl Timetable {
                     // Runs are made ahead of their time, and limits judged after it.
                     let limit = limit.map(|limit| limit + ahead);
                     looked.next.due_at = looked.next.due_at.into_iter().chain(limit).min();
-                    (cursor, planned.jitter)
+                    let due = cursor.due_at(planned.jitter);
+                    (cursor, due)
                 }
-                Err(error) => (Cursor::out_of_use(known, changed, error), TimeDelta::zero()),
+                Err(error) => (looked.out_of_use(known, (changed, now), error), None),
             };
-            let due = cursor.due_at().map(|due| due + jitter);
             looked.next.due_at = looked.next.due_at.into_iter().chain(due).min();
             looked.next.cursors.push(cursor);
         }
@@ -206,22 +206,25 @@ impl Timetable {
         self.look(&JobSchedule::none(), now, TimeDelta::zero())
     }
 
-    /// The outcome for a job whose spec cannot be read: nothing happens until it can.
+    /// The outcome for a job whose spec cannot be read: nothing happens until it can, and it has no slots of that time.
     #[must_use]
     pub fn unreadable(&self, why: &str, now: Timestamp, again: Timestamp) -> Looked {
         let mut looked = Looked::new(self.clone());
         let mut cursors: Vec<Cursor> = Vec::with_capacity(self.cursors.len());
         for known in &self.cursors {
-            let mut cursor = Cursor { trouble: Some(why.to_owned()), ..known.clone() };
-            cursor.withdraw_all(now);
-            looked.withdraw(&mut cursor, now);
+            let mut cursor = Cursor { trouble: Some(why.to_owned()), lapsed: true, ..known.clone() };
+            looked.stop(&mut cursor, now);
             cursors.push(cursor);
         }
         if cursors.is_empty() {
             let fresh = Cursor::unusable(self.changed.unwrap_or(again));
             cursors.push(Cursor { trouble: Some(why.to_owned()), ..fresh });
         }
-        looked.next = Self { rev: self.rev + 1, due_at: Some(again), cursors, ..self.clone() };
+        // A later change counts from itself. That the job was gone before is still to be seen.
+        let was_gone = self.superseded.iter().any(|one| one.job.is_none());
+        let superseded = was_gone.then_some(Superseded { since: now, job: None }).into_iter().collect();
+        let (rev, due_at) = (self.rev + 1, Some(again));
+        looked.next = Self { rev, due_at, changed: None, superseded, cursors, ..self.clone() };
         looked
     }
 
@@ -266,10 +269,11 @@ impl Timetable {
             return;
         }
         cursor.started = cursor.started.saturating_sub(1);
+        cursor.at_once = cursor.at_once.filter(|came| *came != first.slot.at);
         if cursor.next.is_none() {
             let after = cursor.last.map_or(first.slot.at, |last| last.max(first.slot.at));
             cursor.next = planned.entry(cursor.since).next(after).map(|slot| slot.at);
-            let due = cursor.due_at().map(|due| due + planned.jitter);
+            let due = cursor.due_at(planned.jitter);
             self.due_at = self.due_at.into_iter().chain(due).min();
         }
     }
@@ -291,6 +295,26 @@ impl Looked {
     /// Takes back what was started ahead by an entry, and has the runs cancelled.
     pub(super) fn withdraw(&mut self, cursor: &mut Cursor, now: Timestamp) {
         self.withdrawn.extend(cursor.take_back(now));
+    }
+
+    /// Takes back all that an entry was to start, and forgets the rest: nothing else looks at it while it cannot be used.
+    fn stop(&mut self, cursor: &mut Cursor, now: Timestamp) {
+        cursor.withdraw_all(now);
+        cursor.forget_due(now);
+        self.withdraw(cursor, now);
+        cursor.ahead.clear();
+    }
+
+    /// The cursor of an entry that cannot be used from a change on.
+    pub(super) fn out_of_use(
+        &mut self,
+        known: Option<Cursor>,
+        (changed, now): (Timestamp, Timestamp),
+        why: &BadEntry,
+    ) -> Cursor {
+        let mut cursor = known.unwrap_or_else(|| Cursor::unusable(changed));
+        self.stop(&mut cursor, now);
+        Cursor { trouble: Some(why.to_string()), next: None, ..cursor }
     }
 }
 
@@ -338,9 +362,9 @@ impl<'a> OneEntry<'a> {
         }
     }
 
-    /// Its cursor afterwards, with what is due of it. Its clock is late by its jitter.
+    /// Its cursor afterwards, with what is due of it.
     fn look(&self, known: Option<Cursor>, changed: Timestamp, looked: &mut Looked) -> Cursor {
-        let now = self.now - self.planned.jitter;
+        let now = self.planned.begun_by(self.now);
         let (mut cursor, is_new) = self.seen(known, changed, looked);
         if let Some(runs) = self.runs {
             let (planned, since) = (self.planned, changed);
@@ -358,9 +382,9 @@ impl<'a> OneEntry<'a> {
         let entry = self.planned.entry(cursor.since);
         let mut starts = Vec::new();
         if is_new && self.planned.spec.run_now && cursor.state == State::Active {
-            let came = cursor.since + (changed - self.planned.first_seen(changed));
-            starts.extend(self.start_at_once(&cursor, came));
+            starts.extend(self.start_at_once(&cursor));
         }
+        let came = starts.first().map(|start: &Start| start.at);
         let before = cursor.last;
         let mut missed = None;
         if let Some(halted) = self.halted_without_hosts(&cursor, &entry, !starts.is_empty()) {
@@ -380,6 +404,9 @@ impl<'a> OneEntry<'a> {
         }
         let mut cursor = self.counted(cursor, &mut starts);
         self.place(&mut cursor, &mut starts);
+        if came.is_some_and(|came| starts.first().is_some_and(|start| start.at == came)) {
+            cursor.at_once = came;
+        }
         for start in &mut starts {
             start.key = cursor.key_for(&start.key);
         }
@@ -478,7 +505,7 @@ impl<'a> OneEntry<'a> {
     /// The cursor, halted where it is, of an entry that has something to start on each host, where that cannot be.
     fn halted_without_hosts(&self, cursor: &Cursor, entry: &Entry, starts_at_once: bool) -> Option<Cursor> {
         let Hosts::Never(why) = self.hosts else { return None };
-        let now = self.now - self.planned.jitter;
+        let now = self.planned.begun_by(self.now);
         let is_due = || cursor.due(entry, self.planned.missing, now, self.ahead).is_some();
         let wants = self.planned.is_for_all_nodes() && (starts_at_once || is_due());
         wants.then(|| Cursor { state: State::Halted, trouble: Some(why.clone()), ..cursor.clone() })
@@ -505,9 +532,8 @@ impl<'a> OneEntry<'a> {
     }
 
     fn starts(&self, before: &Cursor, slots: Vec<Slot>, missed: Option<Missed>) -> Vec<Start> {
-        let in_time = self.now - self.planned.jitter - IN_TIME;
         let entry = self.planned.entry(before.since);
-        let told = told_of(missed, &entry, &slots, in_time);
+        let told = told_of(missed, &entry, &slots, self.planned.begun_by(self.now));
         let mut last = before.last;
         let start = |(slot, missed): (Slot, Option<Missed>)| {
             // Mostly it is the one that was started before: that takes no search.
@@ -519,10 +545,10 @@ impl<'a> OneEntry<'a> {
         slots.into_iter().zip(told).map(start).collect()
     }
 
-    /// The one start of an entry that came at a time and is seen for the first time, unless one followed in a moment anyway.
-    fn start_at_once(&self, cursor: &Cursor, came: Timestamp) -> Option<Start> {
-        let is_soon = cursor.next.is_some_and(|next| next <= came + SOON);
-        (!is_soon).then(|| Start::at_once(self.planned, self.index, cursor.since, came))
+    /// The one start of an entry that is seen for the first time, unless one followed in a moment anyway.
+    fn start_at_once(&self, cursor: &Cursor) -> Option<Start> {
+        let is_soon = cursor.next.is_some_and(|next| self.planned.start_of(next) <= cursor.since + SOON);
+        (!is_soon).then(|| Start::at_once(self.planned, self.index, cursor.since, cursor.since))
     }
 }
 
@@ -537,7 +563,7 @@ impl Start {
         let given = |given: &Option<Map<String, Value>>| given.clone().map(Value::Object);
         let (parameters, globals) = (given(&planned.spec.parameters), given(&planned.spec.globals));
         let key = schedule_key(slot.at, None, parameters.as_ref(), globals.as_ref());
-        Self { entry, at: slot.at + planned.jitter, slot, previous, missed, key, host: None }
+        Self { entry, at: planned.start_of(slot.at), slot, previous, missed, key, host: None }
     }
 
     /// The same for one host alone.

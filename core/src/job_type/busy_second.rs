@@ -9,19 +9,16 @@ use super::survey::Surveyed;
 use crate::Timestamp;
 use crate::clock::{Entry, JobSchedule, PlannedEntry, Slot, utc};
 use crate::problem::{JsonPath, Problem};
-use crate::spec::RecurrenceSpec;
 use crate::text::escaped;
 
 /// Most starts in one second without a warning.
 const MAX_TOGETHER: usize = 50;
-/// How far ahead the starts of all entries are counted.
-const AHEAD: TimeDelta = TimeDelta::hours(24);
-/// How far ahead those of entries are that start about once a day, or more rarely: on most days two of them do not meet.
-const AHEAD_OF_RARE: TimeDelta = TimeDelta::days(366);
-/// The least time between two starts of such an entry: a day is shorter where a clock is put forward.
-const RARE: TimeDelta = TimeDelta::hours(20);
-/// Most starts that are counted.
-const MAX_COUNTED: usize = 30_000;
+/// How far ahead starts are counted.
+const AHEAD: TimeDelta = TimeDelta::days(366);
+/// About how many starts are counted in all.
+const MAX_COUNTED: usize = 60_000;
+/// The least that are counted of an entry: so one that starts each second leaves the others theirs.
+const MIN_OF_ONE: usize = 30;
 /// Most jobs of a busy second that are named.
 const MAX_NAMED: usize = 3;
 
@@ -63,18 +60,9 @@ struct Counted<'a> {
     entry: Entry,
 }
 
-impl Counted<'_> {
-    fn is_rare(&self, now: Timestamp) -> bool {
-        matches!(self.planned.spec.starts(), Some(RecurrenceSpec::At(_)))
-            || self.entry.next(now).is_none_or(|first| {
-                self.entry.next(first.at).is_none_or(|second| second.at - first.at >= RARE)
-            })
-    }
-}
-
 /// A warning about the first second in which too many starts come together, at the first job of it that was given. It looks
-/// at the starts of a day in their order, and at those of a year of entries that start rarely; at no more than
-/// [`MAX_COUNTED`] of each.
+/// at the starts of a year in their order, and of each entry at no more than its part of [`MAX_COUNTED`]: at the whole year of
+/// one that starts rarely.
 pub(super) fn busy_second(
     jobs: &[Surveyed<'_>],
     plans: &[(usize, JobSchedule)],
@@ -89,31 +77,25 @@ pub(super) fn busy_second(
             entries.push(Counted { job: *job, same_as, planned, entry: planned.entry(now) });
         }
     }
-    let of_a_day = busy_within(jobs, &entries, now, AHEAD);
-    of_a_day.or_else(|| {
-        entries.retain(|counted| counted.is_rare(now));
-        busy_within(jobs, &entries, now, AHEAD_OF_RARE)
-    })
+    // An entry has one start in a second.
+    if entries.len() > MAX_TOGETHER { busy_within(jobs, &entries, now) } else { None }
 }
 
-fn busy_within(
-    jobs: &[Surveyed<'_>],
-    entries: &[Counted<'_>],
-    now: Timestamp,
-    ahead: TimeDelta,
-) -> Option<(usize, Problem)> {
+fn busy_within(jobs: &[Surveyed<'_>], entries: &[Counted<'_>], now: Timestamp) -> Option<(usize, Problem)> {
     let mut heap = BinaryHeap::new();
-    let come = |place: usize, after: Timestamp| {
+    let mut left = vec![(MAX_COUNTED / entries.len()).max(MIN_OF_ONE); entries.len()];
+    let mut come = |place: usize, after: Timestamp| {
+        left[place] = left[place].checked_sub(1)?;
         let Counted { planned, entry, .. } = &entries[place];
         let slot = entry.next(after)?;
-        let at = slot.at + planned.jitter;
-        (at <= now + ahead).then_some(Reverse(Coming { at, slot, place }))
+        let at = planned.start_of(slot.at);
+        (at <= now + AHEAD).then_some(Reverse(Coming { at, slot, place }))
     };
     heap.extend((0..entries.len()).filter_map(|place| come(place, now)));
     let mut together: HashMap<usize, usize> = HashMap::new();
     let mut runs = HashSet::new();
     let mut second = now;
-    for _ in 0..MAX_COUNTED {
+    loop {
         let next = heap.pop();
         let at = next.as_ref().map(|Reverse(coming)| coming.at);
         if at != Some(second) {
@@ -133,7 +115,6 @@ fn busy_within(
         }
         heap.extend(come(coming.place, coming.slot.at));
     }
-    None
 }
 
 /// The warning about a second; `None` when none of its jobs was given.

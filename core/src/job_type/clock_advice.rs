@@ -183,7 +183,13 @@ fn never_due(planned: &PlannedEntry, path: &JsonPath, now: Timestamp) -> Option<
             _ => "no start of it is within the time in which it holds".to_owned(),
         },
     };
-    Some(Problem::warning("never-due", path.clone(), message))
+    let told = Problem::warning("never-due", path.clone(), message);
+    let is_held_back = planned.spec.jitter.is_some();
+    Some(if is_held_back {
+        told.with_hint("a slot from before the entry was put is not started, whatever its jitter")
+    } else {
+        told
+    })
 }
 
 /// A warning about a step that is not an interval, as it begins anew with each hour, day or month.

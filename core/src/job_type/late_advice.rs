@@ -45,10 +45,10 @@ pub(super) fn advise_limits(
 
 /// A warning about a run that must have ended before it must have begun, or before it is meant to begin.
 fn limit_order(planned: &PlannedEntry, slots: &[Timestamp], path: &JsonPath) -> Option<Problem> {
-    let by = |limit: Option<Limit>, slot: Timestamp| limit?.by(slot, slot + planned.jitter, planned.zone);
+    let by = |limit: Option<Limit>, slot: Timestamp| limit?.by(slot, planned.start_of(slot), planned.zone);
     slots.iter().find_map(|slot| {
         let (start, end) = (by(planned.spec.must_start, *slot), by(planned.spec.finish_by, *slot));
-        let meant = *slot + planned.jitter;
+        let meant = planned.start_of(*slot);
         let message = match (start, end) {
             (Some(start), Some(end)) if end < start => {
                 format!(

@@ -30,7 +30,7 @@ fn catching_up(catch_up: CatchUp) -> Missing {
 }
 
 fn due(cursor: &Cursor, entry: &Entry, missing: Missing, now: Instant) -> Option<Due> {
-    cursor.awake(entry, now).due(entry, missing, now, NO_WAIT)
+    cursor.awake(entry, NO_WAIT, now).due(entry, missing, now, NO_WAIT)
 }
 
 /// The times of day that are started.

@@ -3,6 +3,8 @@
 mod ahead;
 mod backfill;
 mod clock;
+mod clock_jitter;
+mod clock_lapses;
 mod clock_reports;
 mod clock_rules;
 mod cursor;

@@ -73,11 +73,13 @@ fn outage_after_a_pause_is_foretold_as_it_comes() {
                 let slots = outage.made_up.iter().chain(&outage.in_time).map(|slot| slot.at);
                 let (wanted, halts) = started(&plan, &timetable, from, to);
                 assert_eq!((slots.collect::<Vec<_>>(), outage.halts), (wanted, halts), "{about}");
-                let is_paused = until.is_none_or(|until| instant(until) > to - planned.jitter);
+                let is_paused = until.is_none_or(|until| instant(until) > to);
                 assert_eq!(outage.silence.is_some(), is_paused, "{about}");
                 let entry = planned.entry(instant("00:00:00"));
-                let first =
-                    until.map(|until| instant(until).max(from - planned.jitter - TimeDelta::microseconds(1)));
+                let begun = from - planned.jitter - TimeDelta::microseconds(1);
+                // No slot is before the time at which it was put, and no start within a pause.
+                let begun = begun.max(instant("00:00:00"));
+                let first = until.map(|until| (instant(until) - planned.jitter).max(begun));
                 let late = to - planned.jitter - IN_TIME;
                 let slots = first.map(|first| entry.slots(first).take_while(|slot| slot.at < late).count());
                 let missed = outage.missed.as_ref().map_or(0, |missed| missed.count as usize);

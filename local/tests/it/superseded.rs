@@ -58,3 +58,28 @@ async fn each_change_since_the_last_look_is_kept_until_the_next() {
     put("0 3 * * *", "two").await;
     assert_eq!(superseded(&database).await, [], "a look has seen the one before");
 }
+
+#[tokio::test]
+async fn other_rules_keep_that_a_job_was_not_enabled() {
+    for first in [json!(true), json!(false)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("realm.db");
+        let database = Database::open(&path, folder.path(), Durability::Normal).expect("a store");
+        // The text of a job may have such a field elsewhere.
+        for (enabled, zone) in [(first.clone(), "UTC"), (json!(true), "Asia/Tokyo")] {
+            let schedule = json!({ "crontab": "0 1 * * *", "globals": { "enabled": false } });
+            let spec = json!({ "job_id": "a", "type": "cmd", "worker": "core", "enabled": enabled, "payload": "true",
+                "schedule": [schedule], "timezone": zone });
+            let Value::Object(spec) = spec else { unreachable!("it is an object") };
+            let spec = JobSpec::stored(Arc::new(spec)).expect("a job");
+            database.put_jobs(vec![spec], false).await.expect("it is put");
+        }
+        let before = timetable(&database).await;
+        let realm = json!({ "realm": "r", "config": { "TIMEZONE": "Asia/Tokyo" } });
+        database.put_realm(realm.as_object().cloned().expect("an object")).await.expect("it is put");
+        let after = timetable(&database).await;
+        let at = after.changed.expect("it is to be looked at");
+        assert_eq!(after, before.under_other_rules(at));
+        assert_eq!(after.superseded.len(), usize::from(first == false), "{first}");
+    }
+}

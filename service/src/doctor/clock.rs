@@ -20,8 +20,8 @@ const SCHEDULES: &str = "schedules";
 /// Whether this host's clock and the store's agree.
 pub(super) async fn skew(realm: &dyn Realm) -> Result<Check, Error> {
     let ahead = realm.site().await?.ports.clock.store_ahead();
-    let (off, whose) = match ahead {
-        Some(ahead) => (ahead, "the store's clock"),
+    let (off, whose, effect) = match ahead {
+        Some(ahead) => (ahead, "the store's clock", "nothing is started by the clock"),
         // In a folder the newest record is the only other clock there is.
         None => {
             let newest = realm.runs().list(&RunQuery { limit: 1, ..RunQuery::default() }).await?;
@@ -29,17 +29,16 @@ pub(super) async fn skew(realm: &dyn Realm) -> Result<Check, Error> {
             let Some(newest) = newest.first() else {
                 return Ok(Check::ok(NAME, "the store is on this host, and has no run to compare it with"));
             };
-            ((newest.ts_dispatch - now).max(TimeDelta::zero()), "the newest run")
+            // The folder's host starts by its own clock, whatever it is.
+            let off = (newest.ts_dispatch - now).max(TimeDelta::zero());
+            (off, "the newest run", "jobs are started by this host's clock all the same")
         }
     };
     let seconds = off.num_seconds();
     let (far, side) = (span(seconds.abs()), if seconds < 0 { "behind" } else { "ahead of" });
     let says = format!("{whose} is {far} {side} this host's clock");
     Ok(if off.abs() >= WRONG {
-        Check::fault(
-            NAME,
-            format!("{says}: nothing is started by the clock, and claims may run out early; set the clock"),
-        )
+        Check::fault(NAME, format!("{says}: {effect}, and claims may run out early; set the clock"))
     } else if off.abs() >= OFF {
         Check::warning(NAME, says)
     } else {

@@ -1,7 +1,9 @@
 //! `schedules pause` and `schedules resume`.
 
 use pumice_core::Timestamp;
-use pumice_core::clock::{EntryPause, HeldTimetable, HoldOutcome, Standing, Timetable, standings, utc};
+use pumice_core::clock::{
+    EntryPause, HeldTimetable, HoldOutcome, MadeUp, Standing, Timetable, standings, utc,
+};
 use pumice_core::ids::JobId;
 use pumice_core::ports::CommitError;
 use pumice_core::text::quoted;
@@ -81,6 +83,45 @@ pub struct HeldEntry {
     pub next: Option<Slot>,
     /// Why it starts nothing now.
     pub why: Option<String>,
+    /// The slots that it missed, where it was resumed with `catch_up`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caught_up: Option<CaughtUp>,
+}
+
+/// The missed slots of an entry that goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CaughtUp {
+    /// How many are started now.
+    pub made_up: u32,
+    /// How many are passed over, as far as they are counted: up to 1,000.
+    pub passed_over: u32,
+    /// Why those are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+impl From<MadeUp> for CaughtUp {
+    fn from(made_up: MadeUp) -> Self {
+        let MadeUp { starts, passed_over, why } = made_up;
+        Self { made_up: starts, passed_over, why }
+    }
+}
+
+impl CaughtUp {
+    /// For people: the numbers, and why slots are passed over.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let Self { made_up, passed_over, why } = self;
+        if (*made_up, *passed_over) == (0, 0) {
+            return "nothing was missed".to_owned();
+        }
+        let why = why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+        let passed = match passed_over {
+            0 => String::new(),
+            passed => format!(", {passed} passed over{why}"),
+        };
+        format!("{made_up} made up for{passed}")
+    }
 }
 
 /// The outcome for an entry.
@@ -230,8 +271,11 @@ async fn hold_once(
         let held = change(one, now);
         let after = held.next.as_ref().unwrap_or(&one.timetable);
         let standings = standings(&one.plan, after, now);
-        let outcome =
-            |(entry, outcome): &(usize, HoldOutcome)| outcome_of(&one.job_id, *outcome, &standings[*entry]);
+        let caught_up = |entry: usize| held.made_up.iter().find(|(place, _)| *place == entry);
+        let outcome = |(entry, outcome): &(usize, HoldOutcome)| HeldEntry {
+            caught_up: caught_up(*entry).map(|(_, made_up)| made_up.clone().into()),
+            ..outcome_of(&one.job_id, *outcome, &standings[*entry])
+        };
         let outcomes: Vec<HeldEntry> = held.outcomes.iter().map(outcome).collect();
         match held.next.filter(|_| !dry_run) {
             None => done.extend(outcomes),
@@ -283,5 +327,6 @@ fn outcome_of(job: &JobId, outcome: HoldOutcome, standing: &Standing<'_>) -> Hel
         outcome: outcome.into(),
         next,
         why: standing.silence(),
+        caught_up: None,
     }
 }

@@ -35,7 +35,7 @@ pub use backfills::{
     show,
 };
 pub use export::{CloudFormationTemplate, EntryRemarks, ExportSchedules, Metadata, export};
-pub use hold::{EntryOutcome, Held, HeldEntry, PauseEntries, ResumeEntries, pause, resume};
+pub use hold::{CaughtUp, EntryOutcome, Held, HeldEntry, PauseEntries, ResumeEntries, pause, resume};
 pub use list::{
     EntryStanding, LateEntry, ListSchedules, PauseShown, ScheduleList, ScheduleRow, UnreadRow, list,
 };

@@ -231,7 +231,7 @@ fn all_notes(row: &Row<'_>, slot: &ClockSlot, asked: &NextStarts, is_still: bool
     all.extend(earlier_with(row, slot).map(|earlier| format!("one run with that of entry {earlier}")));
     if asked.from.is_some() {
         // A slot at the very end of a pause is within it.
-        let at = slot.at + row.standing.planned.map_or(chrono::TimeDelta::zero(), |planned| planned.jitter);
+        let at = row.standing.planned.map_or(slot.at, |planned| planned.start_of(slot.at));
         let before = at - chrono::TimeDelta::microseconds(1);
         all.extend(row.standing.silence_at(before).filter(|_| row.standing.word() != "over"));
     } else if row.standing.overdue.contains(slot) {

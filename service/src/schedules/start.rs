@@ -61,6 +61,9 @@ pub struct ForeseenStart {
     pub enabled: bool,
     /// The runs: one, or one for each host.
     pub runs: Vec<ForeseenRun>,
+    /// The start of the clock that they would be instead of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// Always true.
     pub dry_run: bool,
 }
@@ -100,17 +103,24 @@ async fn running(realm: &dyn Realm, asked: &RunEntry) -> Result<StartedRuns, Err
     let (one, now) = find_one(realm, &asked.job).await?;
     let at = asked.at.map(|at| at.0);
     let (planned, start) = start_of(&one, asked.entry, at, now)?;
+    let note = at.and_then(|_| replaced(&one, planned, &start, now));
     let housekeeper = Housekeeper::new(realm.site().await?, realm.registry().clone());
     let is_for_all = planned.is_for_all_nodes();
     let starts = if is_for_all { on_each(&housekeeper, &one, start).await? } else { vec![start] };
     if asked.dry_run {
-        return foresee(realm, &housekeeper, &one, &starts, at.is_some()).await.map(StartedRuns::Foreseen);
+        let foreseen = foresee(realm, &housekeeper, &one, &starts, at.is_some()).await?;
+        return Ok(StartedRuns::Foreseen(ForeseenStart { note, ..foreseen }));
     }
     let requests = starts.iter().map(|start| request(&one.job_id, planned, start, at.is_some(), now));
     let outcomes = housekeeper.dispatcher().dispatch(requests.collect(), None).await;
     let mut accepted = Vec::with_capacity(outcomes.len());
     for outcome in outcomes {
-        accepted.push(AcceptedRun::from(outcome?));
+        let mut run = AcceptedRun::from(outcome?);
+        if let Some(note) = note.as_ref().filter(|_| !run.existing) {
+            run.warning =
+                Some(run.warning.map_or_else(|| note.clone(), |warning| format!("{warning}; {note}")));
+        }
+        accepted.push(run);
     }
     if is_for_all {
         return Ok(StartedRuns::OnEachHost(accepted));
@@ -151,6 +161,7 @@ async fn foresee(
         slot: Slot(start.slot.at),
         enabled: one.plan.enabled,
         runs,
+        note: None,
         dry_run: true,
     })
 }
@@ -193,6 +204,17 @@ fn start_of(
         return Err(Error::invalid(format!("{} is not a slot of entry {entry} of job {job}{hint}", utc(at))));
     };
     Ok((planned, Start { slot, ..start }))
+}
+
+/// A note about a start to come, which the clock does not make any more: its slot has this run.
+fn replaced(one: &Scheduled, planned: &PlannedEntry, start: &Start, now: Timestamp) -> Option<String> {
+    let (slot, meant) = (start.slot.at, planned.start_of(start.slot.at));
+    let standings = standings(&one.plan, &one.timetable, now);
+    let is_to_come =
+        standings[start.entry].upcoming(now).from(slot).next().is_some_and(|next| next.at == slot);
+    (is_to_come && meant > now).then(|| {
+        format!("it is the run of slot {}, which the clock would have started at {}", utc(slot), utc(meant))
+    })
 }
 
 /// The entry that is asked for, or the only one.

@@ -33,6 +33,8 @@ fn cursor(next: Timestamp) -> Cursor {
         withdrawn: vec![Withdrawn { at: at(70), key: "schedule:y".to_owned(), done: true }],
         trouble: Some("refused".to_owned()),
         unseen: true,
+        lapsed: true,
+        at_once: Some(at(6)),
         watch: watch(),
     }
 }

@@ -103,6 +103,8 @@ pub enum Mutant {
     EditStartsThePast,
     /// Of two changes of a job between two looks the first is forgotten.
     EditForgotten,
+    /// That a job was not enabled while its entries were paused is forgotten.
+    LapseForgotten,
     /// Slots that were due during a pause are started when it is over.
     ResumeStartsThePast,
     /// All that was missed is made up for.
@@ -183,7 +185,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 80] = [
+    pub const ALL: [Self; 81] = [
         Self::NoFence,
         Self::StealLiveLease,
         Self::DueClearedEarly,
@@ -225,6 +227,7 @@ impl Mutant {
         Self::SlotLost,
         Self::EditStartsThePast,
         Self::EditForgotten,
+        Self::LapseForgotten,
         Self::UnsentForgotten,
         Self::ResumeStartsThePast,
         Self::CaughtUpWithoutLimit,

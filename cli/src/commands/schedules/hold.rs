@@ -72,5 +72,7 @@ fn line(one: &HeldEntry) -> String {
         (EntryOutcome::Paused | EntryOutcome::Halted, _) | (_, None) => String::new(),
         (_, Some(silence)) => format!(" ({})", escaped(silence)),
     };
-    format!("{:<9} {}{next}{why}", one.outcome.as_str(), name(one))
+    let caught_up = one.caught_up.as_ref().map(|caught_up| format!(", {}", caught_up.text()));
+    let caught_up = caught_up.unwrap_or_default();
+    format!("{:<9} {}{next}{caught_up}{why}", one.outcome.as_str(), name(one))
 }

@@ -48,7 +48,7 @@ pub(super) async fn start(global: &Global, realm: &Target, options: RunEntry) ->
 }
 
 fn foreseen_lines(foreseen: &ForeseenStart) -> Vec<String> {
-    let ForeseenStart { job_id, entry, slot, enabled, runs, .. } = foreseen;
+    let ForeseenStart { job_id, entry, slot, enabled, runs, note, .. } = foreseen;
     let what = format!("{} entry {entry}, slot {}", escaped(job_id.as_str()), utc(slot.0));
     let line = |run: &ForeseenRun| {
         let host = run.host.as_ref().map(|host| format!(" on host {}", escaped(host))).unwrap_or_default();
@@ -59,5 +59,5 @@ fn foreseen_lines(foreseen: &ForeseenStart) -> Vec<String> {
         }
     };
     let nothing = "(dry run: nothing was started)".to_owned();
-    runs.iter().map(line).chain([nothing]).collect()
+    runs.iter().map(line).chain(note.clone()).chain([nothing]).collect()
 }

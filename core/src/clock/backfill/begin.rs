@@ -237,7 +237,9 @@ fn parts(
             Some(planned) if planned.is_for_all_nodes() => bad = bad.or(Some(Refused::AllNodes(entry))),
             Some(planned) => {
                 let (fingerprint, given) = (planned.fingerprint.clone(), Some(planned.given.clone()));
-                let (since, until) = (one.cursor.since, to.min(now - planned.jitter));
+                let since = one.cursor.since;
+                // Slots from before it was put are never the clock's.
+                let until = to.min(planned.begun_by(now).max(since.min(now)));
                 parts.push(BackfillEntry { entry, fingerprint, given, since, until });
             }
             None => bad = bad.or(Some(Refused::BadEntry { entry, why: one.trouble.unwrap_or_default() })),

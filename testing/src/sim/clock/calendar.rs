@@ -36,7 +36,9 @@ pub(crate) struct Entry {
     pub(crate) max_runs: Option<u64>,
     /// Whether it starts its job on each host.
     pub(crate) is_on_each: bool,
-    /// Nothing before is due: when the entry was first seen as it is, or resumed without catching up.
+    /// No slot before is due: when the entry was first seen as it is, or its job was enabled.
+    pub(crate) put: Timestamp,
+    /// No start before is due: the same, or when it was resumed without catching up.
     pub(crate) anchor: Timestamp,
     globals: Option<Value>,
     pub(crate) limits: Limits,
@@ -55,7 +57,8 @@ impl Entry {
         let entries = given.iter().zip(planned).map(|(given, planned)| {
             let entry = Self::read(given, planned.jitter, planned.zone, now);
             let known = before.iter().find(|known| known.is_due_with(&entry));
-            Self { anchor: known.map_or(now, |known| known.anchor), ..entry }
+            let (put, anchor) = known.map_or((now, now), |known| (known.put, known.anchor));
+            Self { put, anchor, ..entry }
         });
         entries.collect()
     }
@@ -82,10 +85,16 @@ impl Entry {
         let (max_runs, globals) = (given["max_runs"].as_u64(), given.get("globals").cloned());
         let (is_full, limits) = (is_full && max_runs.is_none(), Limits::read(given));
         let is_on_each = given["nodes"] == "all";
-        Self { times, jitter, made_up_for, is_full, max_runs, is_on_each, anchor, globals, limits }
+        let put = anchor;
+        Self { times, jitter, made_up_for, is_full, max_runs, is_on_each, put, anchor, globals, limits }
     }
 
-    /// The same, with nothing due before a time.
+    /// The same of a job that is enabled at a time, and was not before.
+    pub(crate) fn enabled(&self, at: Timestamp) -> Self {
+        Self { put: at, anchor: at, ..self.clone() }
+    }
+
+    /// The same, with no start due before a time.
     pub(crate) fn anchored(&self, anchor: Timestamp) -> Self {
         Self { anchor, ..self.clone() }
     }

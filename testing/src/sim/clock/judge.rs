@@ -50,7 +50,12 @@ impl World {
         let before: Vec<Entry> =
             before.iter().rev().flat_map(|phase| phase.entries.iter().cloned()).collect();
         self.phase(&job.fields.job_id, |last| {
-            let entries = Arc::new(Entry::all(job, &realm, from, &before));
+            let mut entries = Entry::all(job, &realm, from, &before);
+            // Where it may be that no look has seen the job as it was before, its slots may have gone on.
+            if is_enabled && !is_one && last.is_some_and(|last| !last.is_enabled) {
+                entries = entries.iter().map(|entry| entry.enabled(from)).collect();
+            }
+            let entries = Arc::new(entries);
             // A pause outlives an edit.
             let is_paused = last.is_some_and(|last| last.is_paused);
             Phase { from, entries, is_enabled, is_paused }
@@ -122,6 +127,7 @@ impl World {
             let made_up_for = entry.made_up_for.is_some_and(|window| lateness <= window + SLACK);
             entry.is_due(slot)
                 && key_of(entry, slot) == run.keyed.as_ref().map_or("", |keyed| slot_key(&keyed.key))
+                && slot > entry.put - SLACK
                 && due > entry.anchor - SLACK
                 && due <= now + ahead + SLACK
                 && (lateness <= IN_TIME + SLACK || made_up_for)
@@ -187,6 +193,9 @@ impl World {
         {
             timetable.rev = before.rev + 1;
         }
+        if self.is(Mutant::LapseForgotten) {
+            timetable.cursors.iter_mut().for_each(|cursor| cursor.lapsed = false);
+        }
         if self.is(Mutant::SlotLost) {
             let active = timetable.cursors.iter_mut().find(|cursor| cursor.state == State::Active);
             if let Some(cursor) = active.filter(|cursor| cursor.last.is_some()) {
@@ -251,9 +260,9 @@ impl World {
         let paused = match before.state {
             State::Paused { until: Some(until), .. } => until + SLACK,
             State::Disabled => began_last,
-            _ if was_off => began_last,
             _ => BEGIN - TimeDelta::days(1),
         };
+        let paused = if was_off { paused.max(began_last) } else { paused };
         for entry in entries.iter().take(1).filter(|_| entries.iter().all(|entry| entry.max_runs.is_none())) {
             let mut slot = Some(first);
             while let Some(at) = slot.filter(|at| *at <= last) {
@@ -294,7 +303,7 @@ impl World {
                     continue;
                 }
                 for entry in phase.entries.iter().filter(|entry| !halts(entry)) {
-                    let mut slot = entry.next(from.max(entry.anchor));
+                    let mut slot = entry.next(from.max(entry.anchor).max(entry.put));
                     while let Some(at) = slot.filter(|at| *at + entry.jitter <= end) {
                         if !self.has_run(&job_id, entry, at) {
                             self.audit

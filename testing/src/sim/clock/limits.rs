@@ -223,7 +223,8 @@ impl World {
             // Which entry had it made?
             let (Some((phase, end)), None) = (of.next(), of.next()) else { continue };
             let mut entries = phase.entries.iter().filter(|entry| {
-                entry.is_due(slot) && entry.key(slot) == key && slot + entry.jitter > entry.anchor + SLACK
+                let is_begun = slot > entry.put + SLACK && slot + entry.jitter > entry.anchor + SLACK;
+                entry.is_due(slot) && entry.key(slot) == key && is_begun
             });
             let (Some(entry), None) = (entries.next(), entries.next()) else { continue };
             let meant = slot + entry.jitter;

@@ -170,6 +170,7 @@ pub(crate) fn clock(prng: &mut Prng) -> Setup {
     // Last: the rest of a scenario stays as it was.
     zones(prng, &mut clock);
     come_back(prng, &mut clock);
+    off_while_paused(prng, &mut clock);
     setup.clock = Some(clock);
     setup
 }
@@ -222,6 +223,33 @@ fn come_back(prng: &mut Prng, clock: &mut Clock) {
     clock.acts.push(((from - 500) * 1_000, Act::Put(document.clone())));
     clock.acts.push(((from + 100) * 1_000, act));
     clock.acts.push(((to - 100) * 1_000, Act::Put(document)));
+}
+
+/// A job that is not enabled for a while in the midst of a pause, and then makes up for what it missed.
+fn off_while_paused(prng: &mut Prng, clock: &mut Clock) {
+    let put = clock.acts.iter().find_map(|(_, act)| match act {
+        Act::Put(document) => Some(document.clone()),
+        _ => None,
+    });
+    let Some(mut document) = put.filter(|_| clock.ahead == 0 && prng.below(4) == 0) else { return };
+    let id = document["job_id"].as_str().map(str::to_owned).unwrap_or_default();
+    document["enabled"] = json!(true);
+    document["schedule"] =
+        json!([{ "crontab": "*/10 * * * *", "catch_up": "all", "max": 100_000, "window": 30 * 86_400 }]);
+    let mut off = document.clone();
+    off["enabled"] = json!(false);
+    let begin = prng.within(300, 8_000);
+    let until = prng.pick(&[None, Some(900), Some(2_700)]);
+    let back = prng.within(1_000, 3_000);
+    for (seconds, act) in [
+        (0, Act::Put(document.clone())),
+        (120, Act::Pause(id.clone(), until)),
+        (240, Act::Put(off)),
+        (240 + back, Act::Put(document)),
+        (240 + back + 120, Act::Resume(id, true)),
+    ] {
+        clock.acts.push(((begin + seconds) * 1_000, act));
+    }
 }
 
 /// Backfills of a job, which are cancelled and go on.
