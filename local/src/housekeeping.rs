@@ -39,7 +39,9 @@ pub(crate) async fn keep_house(database: Database, shared: Option<PathBuf>, home
         }
         match house.database.give_back_free_pages().await {
             Ok(0) => {}
-            Ok(pages) => tracing::info!(pages, "the store's file is smaller: its free pages went back to the disk"),
+            Ok(pages) => {
+                tracing::info!(pages, "the store's file is smaller: its free pages went back to the disk")
+            }
             Err(error) => tracing::warn!(%error, "cannot give free pages of the store back to the disk"),
         }
         if let Err(error) = house.remove_shared().await {

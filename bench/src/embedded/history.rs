@@ -17,8 +17,14 @@ pub(super) const POINTS: [usize; 4] = [10_000, 100_000, 1_000_000, 10_000_000];
 pub(super) const NAMES: [&str; 5] =
     ["enqueue_bulk_s", "process_s", "list_p50_ms", "list_failed_p50_ms", "file_mb"];
 /// What is measured of the expiry.
-pub(super) const EXPIRY: [&str; 6] =
-    ["process_s without expiry", "process_s with expiry", "slower_percent", "expiry_s", "file_mb before", "file_mb after"];
+pub(super) const EXPIRY: [&str; 6] = [
+    "process_s without expiry",
+    "process_s with expiry",
+    "slower_percent",
+    "expiry_s",
+    "file_mb before",
+    "file_mb after",
+];
 
 /// Runs that are asked for and processed in one measurement; their median counts.
 const MEASURED: usize = 20_000;

@@ -121,7 +121,9 @@ impl Server {
         let server = Self::started("mariadb", folder, |port| {
             let mut command = Command::new("mariadbd");
             command.args(["--no-defaults", &user, "--bind-address=127.0.0.1", &format!("--port={port}")]);
-            command.arg(format!("--datadir={}", data.display())).arg(format!("--socket={}", socket.display()));
+            command
+                .arg(format!("--datadir={}", data.display()))
+                .arg(format!("--socket={}", socket.display()));
             command.arg(format!("--pid-file={}", tmp.join("pid").display())).env("TMPDIR", &tmp);
             command
         });
@@ -420,12 +422,14 @@ fn scripts_and_tests_of_connections_work_on_both() {
 async fn sql_jobs_and_queries_work_in_the_worker_function() {
     let cloud = pumice_testing::standins::Cloud::start(&[]).await;
     cloud.deploy_worker("core", 60, 1);
-    let secret = json!({ "Name": "/db/password", "Value": PASSWORD, "Type": "SecureString", "Overwrite": true });
+    let secret =
+        json!({ "Name": "/db/password", "Value": PASSWORD, "Type": "SecureString", "Overwrite": true });
     cloud.call_json("ssm", "AmazonSSM.PutParameter", &secret);
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("specs.json");
     let text = "create table f (a int, b varchar(20)); insert into f values (1, 'one'), (2, 'two;'); select a, b from f order by a";
-    let query = json!({ "foreach": { "type": "query", "conn_id": "db", "query": "select a, b from f order by a" } });
+    let query =
+        json!({ "foreach": { "type": "query", "conn_id": "db", "query": "select a, b from f order by a" } });
     for server in [Server::postgres(), Server::mariadb()] {
         let load = sqli(json!(text), json!({ "header": true, "transaction": true }));
         let specs = json!([
@@ -438,9 +442,11 @@ async fn sql_jobs_and_queries_work_in_the_worker_function() {
         ]);
         fs::write(&file, specs.to_string()).expect("written");
         cloud.pumice(&["apply", file.to_str().expect("a path")]);
-        let ended = cloud.pumice_command(&["dispatch", "all", "--wait", "-o", "json"]).output().expect("it runs");
+        let ended =
+            cloud.pumice_command(&["dispatch", "all", "--wait", "-o", "json"]).output().expect("it runs");
         let ended = String::from_utf8_lossy(&ended.stdout);
-        let ended: Value = serde_json::from_str(&ended).unwrap_or_else(|_| panic!("{ended}\n{}", cloud.logs()));
+        let ended: Value =
+            serde_json::from_str(&ended).unwrap_or_else(|_| panic!("{ended}\n{}", cloud.logs()));
         let run = &ended["runs"][0];
         assert_eq!(run["status"], "complete", "{run}");
         let printed = cloud.pumice(&["runs", "output", run["run_id"].as_str().expect("an id")]);
