@@ -185,7 +185,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 80] = [
+    pub const ALL: [Self; 81] = [
         Self::NoFence,
         Self::StealLiveLease,
         Self::DueClearedEarly,

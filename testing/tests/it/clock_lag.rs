@@ -11,7 +11,8 @@ use pumice_core::engine::Housekeeper;
 use pumice_core::ids::JobId;
 use pumice_core::job_type::Site;
 use pumice_core::ports::{
-    AtOnce, BackfillStore, CommitError, DuePlace, DueTimetables, JobStore, Ports, ScheduleStore, StoreError,
+    AtOnce, BackfillStore, Clock, CommitError, DuePlace, DueTimetables, JobStore, Ports, ScheduleStore,
+    StoreError,
 };
 use pumice_core::spec::{JobSpec, RealmSpec, Settings};
 use pumice_host::DiskWorkspaces;
