@@ -25,7 +25,7 @@ use crate::ports::StoreError;
 /// How far a host's clock may differ from the store's.
 const MAX_SKEW: TimeDelta = TimeDelta::seconds(60);
 
-/// What a process knows of schedules that other tools may change.
+/// A process's knowledge of schedules that other tools may change.
 #[derive(Debug, Default)]
 struct Known {
     /// The schedules that an index showed last, each as a digest.
@@ -52,7 +52,7 @@ impl Noticed {
 #[derive(Clone, Debug)]
 pub struct Housekeeper {
     dispatcher: Dispatcher,
-    /// What is known of schedules that other tools may change.
+    /// The schedules that other tools may change, as they were seen last.
     noticed: Arc<Noticed>,
 }
 

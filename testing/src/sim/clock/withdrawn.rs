@@ -11,7 +11,7 @@ use pumice_core::run::Run;
 use super::super::world::{BEGIN, World};
 use super::judge::CALM;
 
-/// How long before its time an edit withdraws a run that was made ahead: what changes a job has it looked at at once.
+/// How long before its time an edit withdraws a run that was made ahead: a change of a job has it looked at at once.
 const EDITED: TimeDelta = TimeDelta::seconds(30);
 /// How long tasks that a fault delayed go on after faults have ended.
 const THAWS: TimeDelta = TimeDelta::minutes(20);
