@@ -13,7 +13,7 @@ use futures_util::future::{join_all, try_join_all};
 use pumice_core::Timestamp;
 use pumice_core::clock::{Cursor, Timetable, is_schedule};
 use pumice_core::ids::JobId;
-use pumice_core::ports::{CommitError, Doc, ScheduleStore, StoreError};
+use pumice_core::ports::{CommitError, Doc, DuePlace, DueTimetables, ScheduleStore, StoreError};
 use serde_json::Value;
 
 use crate::attribute::{Item, json, text, whole};
@@ -30,6 +30,8 @@ const PATH: &str = "schedule/";
 const RULES: &str = "rules";
 /// The attribute that has how the job was, where it was changed more than once since the last look.
 const SUPERSEDED: &str = "superseded";
+/// A part of the cursors, as they are written, of an entry whose job is not enabled.
+const DISABLED: &str = r#""state":"disabled""#;
 /// How often an edit is written that other processes are ahead of.
 const TRIES: usize = 3;
 /// Most writes at the same time.
@@ -119,40 +121,72 @@ fn timetable_of(item: &Item) -> Option<Timetable> {
 }
 
 impl Store {
-    /// All items that a query of one partition, or of one part of the index, gives.
-    async fn timetables_of(
-        &self,
-        shard: String,
-        until: Option<(Timestamp, usize)>,
-    ) -> Result<Vec<Timetable>, StoreError> {
+    /// All timetables of one partition.
+    async fn timetables_of(&self, shard: String) -> Result<Vec<Timetable>, StoreError> {
         let table = self.names.runs();
-        let request =
-            self.client.query().table_name(&table).expression_attribute_values(":shard", text(shard));
-        let (request, limit) = match until {
-            None => (request.key_condition_expression("run_id = :shard").consistent_read(true), usize::MAX),
-            Some((until, limit)) => (
-                request
-                    .index_name("due")
-                    .key_condition_expression("#shard = :shard AND #due <= :until")
-                    .expression_attribute_names("#shard", DUE_SHARD)
-                    .expression_attribute_names("#due", DUE_AT)
-                    .expression_attribute_values(":until", moment(until))
-                    .limit(i32::try_from(limit).unwrap_or(i32::MAX)),
-                limit,
-            ),
-        };
+        let request = self.client.query().table_name(&table).consistent_read(true);
+        let request = request
+            .key_condition_expression("run_id = :shard")
+            .expression_attribute_values(":shard", text(shard));
         let mut items = request.into_paginator().items().send();
         let mut found = Vec::new();
-        while found.len() < limit
-            && let Some(item) = items.next().await
-        {
+        while let Some(item) = items.next().await {
             let item =
                 item.map_err(|error| store_error(&format!("reading schedules in table {table}"), &error))?;
-            match until {
-                // The index has the keys alone.
-                Some(_) => found.extend(named(&item)),
-                None => found.extend(timetable_of(&item)),
-            }
+            found.extend(timetable_of(&item));
+        }
+        Ok(found)
+    }
+
+    /// A page of one part of the index on due times, and where the next one begins: of each timetable its job, and when it is
+    /// due.
+    async fn shown_timetables(
+        &self,
+        shard: &str,
+        until: Timestamp,
+        after: Option<&DuePlace>,
+        limit: usize,
+    ) -> Result<(Vec<(JobId, Timestamp)>, Option<DuePlace>), StoreError> {
+        let table = self.names.runs();
+        let request = self
+            .client
+            .query()
+            .table_name(&table)
+            .index_name("due")
+            .key_condition_expression("#shard = :shard AND #due <= :until")
+            .expression_attribute_names("#shard", DUE_SHARD)
+            .expression_attribute_names("#due", DUE_AT)
+            .expression_attribute_values(":shard", text(shard))
+            .expression_attribute_values(":until", moment(until))
+            .set_exclusive_start_key(after.map(|place| start_key(shard, place)))
+            .limit(i32::try_from(limit).unwrap_or(i32::MAX));
+        let answer = request
+            .send()
+            .await
+            .map_err(|error| store_error(&format!("reading schedules in table {table}"), &error))?;
+        let next = answer.last_evaluated_key.as_ref().and_then(place_of);
+        let items = answer.items.unwrap_or_default();
+        Ok((items.iter().filter_map(named).collect(), next))
+    }
+
+    /// The jobs in one partition whose timetables say that they were not enabled, as of a moment ago: a read that may lag
+    /// costs half.
+    async fn disabled_in(&self, shard: String) -> Result<Vec<JobId>, StoreError> {
+        let table = self.names.runs();
+        let request = self.client.query().table_name(&table);
+        let request = request
+            .key_condition_expression("run_id = :shard")
+            .filter_expression("contains(cursors, :disabled)")
+            .projection_expression("#path")
+            .expression_attribute_names("#path", "path")
+            .expression_attribute_values(":shard", text(shard))
+            .expression_attribute_values(":disabled", text(DISABLED));
+        let mut items = request.into_paginator().items().send();
+        let mut found = Vec::new();
+        while let Some(item) = items.next().await {
+            let item =
+                item.map_err(|error| store_error(&format!("reading schedules in table {table}"), &error))?;
+            found.extend(job_of(&item));
         }
         Ok(found)
     }
@@ -176,8 +210,7 @@ impl Store {
         while let Some(item) = items.next().await {
             let item =
                 item.map_err(|error| store_error(&format!("reading schedules in table {table}"), &error))?;
-            let name = text_of(&item, "path").and_then(|path| path.strip_prefix(PATH));
-            found.extend(name.and_then(|name| JobId::stored(name).ok()));
+            found.extend(job_of(&item));
         }
         Ok(found)
     }
@@ -301,11 +334,32 @@ impl Store {
     }
 }
 
-/// A timetable of which only the name, and when it is due, are known.
-fn named(item: &Item) -> Option<Timetable> {
-    let job_id = JobId::stored(text_of(item, "path")?.strip_prefix(PATH)?).ok()?;
-    let due = Timestamp::from_timestamp_micros(json(item.get(DUE_AT)?.clone()).as_i64()?)?;
-    Some(Timetable { due_at: Some(due), ..Timetable::new(job_id, due) })
+/// The job whose timetable an item is; `None` for one of another kind.
+fn job_of(item: &Item) -> Option<JobId> {
+    JobId::stored(text_of(item, "path")?.strip_prefix(PATH)?).ok()
+}
+
+fn due_of(item: &Item) -> Option<Timestamp> {
+    Timestamp::from_timestamp_micros(json(item.get(DUE_AT)?.clone()).as_i64()?)
+}
+
+/// A timetable as the index shows it: its job, and when it is due.
+fn named(item: &Item) -> Option<(JobId, Timestamp)> {
+    Some((job_of(item)?, due_of(item)?))
+}
+
+/// The key at which a query of the index goes on.
+fn start_key(shard: &str, place: &DuePlace) -> Item {
+    Item::from([
+        ("run_id".to_owned(), text(shard)),
+        ("path".to_owned(), text(&*place.key)),
+        (DUE_SHARD.to_owned(), text(shard)),
+        (DUE_AT.to_owned(), moment(place.at)),
+    ])
+}
+
+fn place_of(key: &Item) -> Option<DuePlace> {
+    Some(DuePlace { at: due_of(key)?, key: text_of(key, "path")?.to_owned() })
 }
 
 #[async_trait]
@@ -318,44 +372,60 @@ impl ScheduleStore for Store {
         Ok(job_ids.iter().map(|id| found.iter().find(|one| one.job_id == *id).cloned()).collect())
     }
 
-    async fn due(&self, until: Timestamp, limit: usize) -> Result<Vec<Timetable>, StoreError> {
-        let parts = shards().map(|shard| self.timetables_of(shard, Some((until, limit))));
-        let mut due: Vec<Timetable> = try_join_all(parts).await?.into_iter().flatten().collect();
-        due.sort_by_key(|one| one.due_at);
-        due.truncate(limit);
+    fn parts(&self) -> usize {
+        SHARDS as usize
+    }
+
+    async fn due(
+        &self,
+        part: usize,
+        until: Timestamp,
+        after: Option<&DuePlace>,
+        limit: usize,
+    ) -> Result<DueTimetables, StoreError> {
+        let Some(shard) = shards().nth(part) else { return Ok(DueTimetables::default()) };
+        let (shown, next) = self.shown_timetables(&shard, until, after, limit).await?;
         // The index lags: a timetable that it shows may have been looked at meanwhile.
-        let ids: Vec<JobId> = due.into_iter().map(|one| one.job_id).collect();
-        let found = self.load(&ids).await?;
+        let ids: Vec<JobId> = shown.into_iter().map(|(job_id, _)| job_id).collect();
+        let found = ScheduleStore::load(self, &ids).await?;
         // An unreadable one must not hold up the others for good.
         let unreadable: Vec<Item> =
             ids.iter().zip(&found).filter(|(_, found)| found.is_none()).map(|(id, _)| key(id)).collect();
         self.put_off_unreadable(unreadable.iter(), until).await?;
-        let mut due: Vec<Timetable> =
+        let mut found: Vec<Timetable> =
             found.into_iter().flatten().filter(|one| one.due_at.is_some_and(|due| due <= until)).collect();
-        due.sort_by_key(|one| one.due_at);
-        Ok(due)
+        found.sort_by_key(|one| one.due_at);
+        Ok(DueTimetables { found, next })
     }
 
-    async fn keep_to(&self, rules: &str, at: Timestamp) -> Result<usize, StoreError> {
+    async fn disabled(&self) -> Result<Vec<JobId>, StoreError> {
+        let parts = shards().map(|shard| self.disabled_in(shard));
+        let mut disabled: Vec<JobId> = try_join_all(parts).await?.into_iter().flatten().collect();
+        disabled.sort();
+        Ok(disabled)
+    }
+
+    async fn keep_to(&self, rules: &str, at: Timestamp) -> Result<Vec<JobId>, StoreError> {
         if self.keeps_to(rules) {
-            return Ok(0);
+            return Ok(Vec::new());
         }
         let parts = shards().map(|shard| self.by_other_rules(shard, rules));
         let others: Vec<JobId> = try_join_all(parts).await?.into_iter().flatten().collect();
         self.touch(&others, at).await?;
         self.remember_rules(rules);
-        Ok(others.len())
+        Ok(others)
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
         // The index gives the first of each part first.
-        let parts = shards().map(|shard| self.timetables_of(shard, Some((Timestamp::MAX_UTC, 1))));
+        let shards: Vec<String> = shards().collect();
+        let parts = shards.iter().map(|shard| self.shown_timetables(shard, Timestamp::MAX_UTC, None, 1));
         let firsts = try_join_all(parts).await?;
-        Ok(firsts.into_iter().flatten().filter_map(|one| one.due_at).min())
+        Ok(firsts.into_iter().flat_map(|(shown, _)| shown).map(|(_, due)| due).min())
     }
 
     async fn all(&self) -> Result<Vec<Timetable>, StoreError> {
-        let parts = shards().map(|shard| self.timetables_of(shard, None));
+        let parts = shards().map(|shard| self.timetables_of(shard));
         let mut all: Vec<Timetable> = try_join_all(parts).await?.into_iter().flatten().collect();
         all.sort_by(|a, b| a.job_id.cmp(&b.job_id));
         Ok(all)
@@ -392,6 +462,7 @@ impl ScheduleStore for Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pumice_core::clock::State;
 
     #[test]
     fn partition_of_a_job_stays() {
@@ -400,5 +471,17 @@ mod tests {
             [shard("a"), shard("etl/load"), shard("b")],
             ["schedules#4", "schedules#1", "schedules#5"]
         );
+    }
+
+    #[test]
+    fn cursor_of_a_job_that_is_not_enabled_is_found_by_its_text() {
+        let written = |state: State| {
+            let trouble = Some(DISABLED.to_owned());
+            let cursor = Cursor { state, trouble, ..Cursor::unusable(Timestamp::UNIX_EPOCH) };
+            serde_json::to_string(&[cursor]).unwrap()
+        };
+        assert!(written(State::Disabled).contains(DISABLED));
+        let paused = State::Paused { until: None, by: String::new(), why: DISABLED.to_owned() };
+        assert!(!written(paused).contains(DISABLED) && !written(State::Halted).contains(DISABLED));
     }
 }

@@ -29,6 +29,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::NaiveDate;
+use futures_util::future::try_join_all;
 use serde_json::Value;
 
 pub use audit::{AuditQuery, AuditStore};
@@ -37,7 +38,7 @@ pub use clock::{Clock, Random};
 pub use databases::{Cell, DatabaseError, Databases, NoDatabases, Rows, Session};
 pub use dead_letters::{Buried, DeadLetter, DeadLetterPage, DeadLetters, DeadQueue, Depth, Oldest};
 pub use documents::{DocumentChange, DocumentWrite, DocumentsWritten};
-pub use due::{DuePage, DuePlace};
+pub use due::{DuePage, DuePlace, DueTimetables};
 pub use failure::{StoreError, StoreErrorKind};
 pub use http::{Http, HttpError, HttpRequest, HttpResponse, MAX_REDIRECTS, MAX_RESPONSE, NoHttp};
 pub use mail::{Attachment, Composed, Email, Mail, MailError, NoMail};
@@ -59,7 +60,7 @@ pub use crate::bulk::BulkStore;
 pub use crate::hosts::HostStore;
 
 use crate::Timestamp;
-use crate::clock::{Backfill, Timetable};
+use crate::clock::{Backfill, State, Timetable};
 use crate::connection::{ConnectionStore, Secrets};
 use crate::ids::{JobId, RunId, RunKey, WorkerName};
 use crate::message::Message;
@@ -364,23 +365,48 @@ pub trait BackfillStore: Send + Sync {
 pub trait ScheduleStore: BackfillStore {
     /// The timetables of jobs, in this order.
     async fn load(&self, job_ids: &[JobId]) -> Result<Vec<Option<Timetable>>, StoreError>;
-    /// Timetables that are due by a time, the longest due first.
-    async fn due(&self, until: Timestamp, limit: usize) -> Result<Vec<Timetable>, StoreError>;
+    /// How many parts it keeps what is due in. They can be read at the same time.
+    fn parts(&self) -> usize {
+        1
+    }
+    /// A page of the timetables of one part that are due by a time, the longest due first: of those after a place, up to
+    /// `limit` that are shown as due.
+    async fn due(
+        &self,
+        part: usize,
+        until: Timestamp,
+        after: Option<&DuePlace>,
+        limit: usize,
+    ) -> Result<DueTimetables, StoreError>;
+    /// Up to `limit` of those that are due by a time, the longest due first, by the first page of each part.
+    async fn longest_due(&self, until: Timestamp, limit: usize) -> Result<Vec<Timetable>, StoreError> {
+        let pages = (0..self.parts()).map(|part| self.due(part, until, None, limit));
+        let pages = try_join_all(pages).await?;
+        let mut due: Vec<Timetable> = pages.into_iter().flat_map(|page| page.found).collect();
+        due.sort_by_key(|one| one.due_at);
+        due.truncate(limit);
+        Ok(due)
+    }
     /// The schedules of the jobs that name one of these dispatchers of lava's, in a store that is not notified of jobs
     /// that other tools put; `None` in a store that is.
     async fn shown(&self, dispatchers: &[String]) -> Result<Option<Vec<(JobId, Value)>>, StoreError> {
         let _ = dispatchers;
         Ok(None)
     }
+    /// The jobs that were not enabled when their timetables were looked at last, by job. The answer may lag behind writes.
+    async fn disabled(&self) -> Result<Vec<JobId>, StoreError> {
+        let is_disabled = |one: &Timetable| one.cursors.iter().any(|cursor| cursor.state == State::Disabled);
+        Ok(self.all().await?.into_iter().filter(is_disabled).map(|one| one.job_id).collect())
+    }
     /// Has the timetables looked at, as [`touch`](Self::touch) does, that were looked at by other rules than these (see
-    /// [`rules_of`](crate::clock::rules_of)), but for those that wait for a look anyway. Gives how many; a store may
+    /// [`rules_of`](crate::clock::rules_of)), but for those that wait for a look anyway. Gives their jobs; a store may
     /// remember that it has done so.
-    async fn keep_to(&self, rules: &str, at: Timestamp) -> Result<usize, StoreError> {
+    async fn keep_to(&self, rules: &str, at: Timestamp) -> Result<Vec<JobId>, StoreError> {
         let others = self.all().await?.into_iter();
         let others = others.filter(|one| one.changed.is_none() && one.rules.as_deref() != Some(rules));
         let ids: Vec<JobId> = others.map(|one| one.job_id).collect();
         self.touch(&ids, at).await?;
-        Ok(ids.len())
+        Ok(ids)
     }
     /// When the next one is due.
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;

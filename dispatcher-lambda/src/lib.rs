@@ -7,11 +7,12 @@ mod taken;
 pub use aside::Aside;
 pub use event::{BadEvent, Direct, Event, Queued, Record, SpecChange, payload, put_aside};
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use chrono::TimeDelta;
 use pumice_core::Timestamp;
-use pumice_core::engine::{Dispatcher, Housekeeper, Triggers};
+use pumice_core::engine::{Dispatcher, Housekeeper, Struck, Triggers};
+use pumice_core::ids::JobId;
 use pumice_core::ports::StoreError;
 use serde_json::{Value, json};
 
@@ -118,12 +119,16 @@ pub async fn handle(
     match Event::read(event, invocation.zone)? {
         Event::Sweep => Ok(sweep(housekeeper, invocation.ends - SWEEP_MARGIN).await),
         Event::Changed(changes) => {
-            let count = changes.len();
+            let mut touched = Vec::with_capacity(changes.len());
             for SpecChange { job_id, at } in changes {
-                housekeeper.touch(&[job_id], at).await?;
+                housekeeper.touch(std::slice::from_ref(&job_id), at).await?;
+                touched.push(job_id);
             }
+            let count = touched.len();
+            touched.sort();
+            touched.dedup();
             // At once: what is due within the minute would else begin late.
-            let struck = housekeeper.strike(AHEAD).await?;
+            let struck = housekeeper.strike_jobs(&touched, AHEAD).await?;
             tracing::info!(
                 changed = count,
                 started = struck.started,
@@ -141,13 +146,7 @@ pub async fn handle(
 /// sweep does not fail the invocation, since the next one is a minute away: the log says so, and the metric `Sweeps`
 /// misses it.
 async fn sweep(housekeeper: &Housekeeper, until: Timestamp) -> Value {
-    let clock = async {
-        let kept = housekeeper.keep_to_rules().await;
-        let noticed = housekeeper.notice().await;
-        let struck = housekeeper.strike(AHEAD).await;
-        kept.and(noticed).and(struck)
-    };
-    match futures_util::future::join(housekeeper.sweep_until(until), clock).await {
+    match futures_util::future::join(housekeeper.sweep_until(until), look_at_clock(housekeeper)).await {
         (Ok(swept), Ok(struck)) => {
             let (looked_at, is_cut_off) = (swept.looked_at, swept.is_cut_off.then_some(true));
             tracing::info!(target: "pumice::sweep", swept = looked_at, started = struck.started, is_cut_off, "looked at what was due");
@@ -164,6 +163,19 @@ async fn sweep(housekeeper: &Housekeeper, until: Timestamp) -> Value {
             failed_sweep(swept, started, &error)
         }
     }
+}
+
+/// Starts what schedules have due. Those that are found to be changed are looked at by their keys: the index of what is due
+/// may not show yet that they were touched.
+async fn look_at_clock(housekeeper: &Housekeeper) -> Result<Struck, StoreError> {
+    let (kept, noticed) = (housekeeper.keep_to_rules().await, housekeeper.notice().await);
+    let touched: BTreeSet<JobId> = [&kept, &noticed].into_iter().flatten().flatten().cloned().collect();
+    let touched: Vec<JobId> = touched.into_iter().collect();
+    let changed = housekeeper.strike_jobs(&touched, AHEAD).await;
+    let struck = housekeeper.strike(AHEAD).await;
+    kept.and(noticed)?;
+    let (changed, struck) = (changed?, struck?);
+    Ok(Struck { moved: changed.moved + struck.moved, started: changed.started + struck.started })
 }
 
 /// Takes the requests of a caller. A caller that waits gets the outcomes. If it may not wait, an unreachable store

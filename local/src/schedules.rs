@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 use pumice_core::Timestamp;
-use pumice_core::clock::{Cursor, Timetable};
+use pumice_core::clock::{Cursor, State, Timetable};
 use pumice_core::ids::JobId;
-use pumice_core::ports::{CommitError, Doc, ScheduleStore, StoreError};
+use pumice_core::ports::{CommitError, Doc, DuePlace, DueTimetables, ScheduleStore, StoreError};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::database::Database;
@@ -12,16 +12,20 @@ use crate::stored::{broken, micros};
 
 const COLUMNS: &str = "job_id, rev, due_at, changed, cursors, rules, superseded";
 
+/// The job that the first column names.
+fn job_of(row: &Row<'_>) -> Result<JobId, rusqlite::Error> {
+    JobId::stored(row.get::<_, String>(0)?).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, error.into())
+    })
+}
+
 fn timetable(row: &Row<'_>) -> Result<Timetable, rusqlite::Error> {
-    let unread = |error: Box<dyn std::error::Error + Send + Sync>| {
-        rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, error)
-    };
     let instant = |micros: Option<i64>| micros.and_then(Timestamp::from_timestamp_micros);
     // Every write of a job into a folder touches its timetable.
     Ok(Timetable {
         spec: None,
         rules: row.get(5)?,
-        job_id: JobId::stored(row.get::<_, String>(0)?).map_err(|error| unread(error.into()))?,
+        job_id: job_of(row)?,
         rev: row.get::<_, i64>(1)?.cast_unsigned(),
         due_at: instant(row.get(2)?),
         changed: instant(row.get(3)?),
@@ -123,23 +127,54 @@ impl ScheduleStore for Database {
         .await
     }
 
-    async fn due(&self, until: Timestamp, limit: usize) -> Result<Vec<Timetable>, StoreError> {
+    async fn due(
+        &self,
+        _: usize,
+        until: Timestamp,
+        after: Option<&DuePlace>,
+        limit: usize,
+    ) -> Result<DueTimetables, StoreError> {
+        let (at, key) =
+            after.map_or((i64::MIN, String::new()), |place| (micros(place.at), place.key.clone()));
         self.read(move |connection| {
-            let sql = format!("SELECT {COLUMNS} FROM schedules WHERE due_at <= ? ORDER BY due_at LIMIT ?");
+            let sql = format!(
+                "SELECT {COLUMNS} FROM schedules WHERE due_at <= ?1 AND (due_at, job_id) > (?2, ?3)
+                ORDER BY due_at, job_id LIMIT ?4"
+            );
             let mut statement = connection.prepare_cached(&sql)?;
-            statement.query_map(params![micros(until), limit.cast_signed()], timetable)?.collect()
+            let values = params![micros(until), at, key, limit.cast_signed()];
+            let found: Vec<Timetable> = statement.query_map(values, timetable)?.collect::<Result<_, _>>()?;
+            let last = found.last().filter(|_| found.len() == limit);
+            let next = last.and_then(|one| Some(DuePlace { at: one.due_at?, key: one.job_id.to_string() }));
+            Ok(DueTimetables { found, next })
         })
         .await
     }
 
-    async fn keep_to(&self, rules: &str, at: Timestamp) -> Result<usize, StoreError> {
+    async fn disabled(&self) -> Result<Vec<JobId>, StoreError> {
+        self.read(|connection| {
+            let sql = format!("SELECT {COLUMNS} FROM schedules ORDER BY job_id");
+            let mut statement = connection.prepare_cached(&sql)?;
+            let is_disabled =
+                |one: &Timetable| one.cursors.iter().any(|cursor| cursor.state == State::Disabled);
+            // One by one: a realm may have 100,000.
+            let rows = statement.query_map([], timetable)?;
+            let found = rows.filter(|row| row.as_ref().map_or(true, is_disabled));
+            found.map(|row| row.map(|one| one.job_id)).collect()
+        })
+        .await
+    }
+
+    async fn keep_to(&self, rules: &str, at: Timestamp) -> Result<Vec<JobId>, StoreError> {
         let rules = rules.to_owned();
         self.run(move |connection| {
             let sql = "UPDATE schedules SET rev = rev + 1, due_at = ?1, changed = ?1
-                WHERE changed IS NULL AND rules IS NOT ?2";
-            let count = connection.execute(sql, params![micros(at), rules])?;
+                WHERE changed IS NULL AND rules IS NOT ?2 RETURNING job_id";
+            let mut statement = connection.prepare_cached(sql)?;
+            let others =
+                statement.query_map(params![micros(at), rules], job_of)?.collect::<Result<_, _>>()?;
             make_missing(connection, at)?;
-            Ok(count)
+            Ok(others)
         })
         .await
     }

@@ -297,7 +297,7 @@ async fn due(realm: &dyn Realm) -> Result<Vec<MetricFamily>, Error> {
         lag =
             found.iter().filter_map(|run| run.due_at).map(|due| now - due).max().unwrap_or_default().max(lag);
     }
-    let late = realm.schedules().due(now, 1).await?;
+    let late = realm.schedules().longest_due(now, 1).await?;
     let clock = late.iter().filter_map(|timetable| timetable.due_at).map(|due| now - due).max();
     let mut families = vec![
         MetricFamily::gauge("pumice_due_runs", "Runs whose time to be looked at has passed, up to a limit.")

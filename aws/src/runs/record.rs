@@ -376,7 +376,7 @@ mod tests {
         let missed = Some(Missed { kind: CatchUp::Last, from: at, to: at, count: 2 });
         let zone = "Europe/Berlin".parse().unwrap();
         let backfill = Some("b2".to_owned());
-        let scheduled = Scheduled { entry: 1, slot: at, zone, previous: Some(at), missed, backfill };
+        let scheduled = Scheduled { entry: Some(1), slot: at, zone, previous: Some(at), missed, backfill };
         let keyed = Keyed { key: "k".to_owned(), fingerprint: "f".to_owned(), asked: "{}".to_owned() };
         Run {
             key: run().key,

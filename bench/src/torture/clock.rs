@@ -171,7 +171,8 @@ mod tests {
             WorkerName::new("core").expect("a name"),
         );
         let zone = "UTC".parse().expect("a zone");
-        let scheduled = Scheduled { entry: 0, slot: at, zone, previous: None, missed: None, backfill: None };
+        let scheduled =
+            Scheduled { entry: Some(0), slot: at, zone, previous: None, missed: None, backfill: None };
         let made = Run::dispatched(RunKey::root(run_id), run_id, about, at, at, None);
         Run { ts_start: Some(at), scheduled: Some(Box::new(scheduled)), ..made }
     }

@@ -11,6 +11,7 @@ use super::lava::follow::{hand_over, may_give, refused};
 use super::ledger::apply::{ApplyError, unfit};
 use super::ledger::{Ledger, Sent};
 use super::rendered::{AtDispatch, Hidden, WhenRendered};
+use super::slots::filled;
 use crate::Timestamp;
 use crate::ids::{JobId, RunId, RunKey};
 use crate::job_type::{DispatchError, JobError, OriginRun, Registry, Rendered, Site, Templates};
@@ -68,7 +69,7 @@ impl<'a> Asker<'a> {
     fn trigger(self, request: &DispatchRequest) -> Option<Trigger> {
         match self {
             // The slot says more.
-            Self::Event(_) if request.scheduled.is_some() => None,
+            Self::Event(_) if request.scheduled.as_ref().is_some_and(|slot| slot.entry.is_some()) => None,
             Self::Event(event) => {
                 Some(Trigger::Event { event: event[..event.floor_char_boundary(MAX_EVENT)].to_owned() })
             }
@@ -316,6 +317,7 @@ impl Dispatcher {
         let realm = self.site().ports.jobs.realm().await?;
         let ids: Vec<JobId> = requests.iter().map(|request| request.job_id.clone()).collect();
         let jobs = self.site().ports.jobs.jobs(&ids).await?;
+        let requests = filled(self.site(), requests, &jobs, &realm).await?;
         let mut prepared = PreparedBatch {
             runs: Vec::with_capacity(requests.len()),
             refused: Vec::with_capacity(requests.len()),

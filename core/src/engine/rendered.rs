@@ -242,7 +242,7 @@ impl Jobs {
 
 /// The slot at which a limit was broken.
 fn slot_of(late: &Late) -> Option<Scheduled> {
-    let (entry, zone, previous) = (late.entry, late.zone, late.previous);
+    let (entry, zone, previous) = (Some(late.entry), late.zone, late.previous);
     late.slot.map(|slot| Scheduled { entry, slot, zone, previous, missed: None, backfill: None })
 }
 

@@ -95,7 +95,7 @@ impl TemplateContext {
             ])
         });
         TemplateValue::map([
-            ("entry".to_owned(), Value::from(scheduled.entry).into()),
+            ("entry".to_owned(), or_none(scheduled.entry.map(|entry| Value::from(entry).into()))),
             ("slot".to_owned(), TemplateValue::utc(scheduled.slot)),
             (
                 "local".to_owned(),

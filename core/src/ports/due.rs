@@ -1,6 +1,7 @@
-//! Runs that are due, page by page.
+//! Runs and timetables that are due, page by page.
 
 use crate::Timestamp;
+use crate::clock::Timetable;
 use crate::run::Run;
 
 /// A page of what is due.
@@ -21,6 +22,16 @@ pub struct DuePage {
 pub struct DuePlace {
     /// The time.
     pub at: Timestamp,
-    /// The store's tie-breaker between runs of the same time.
+    /// The store's tie-breaker between those of the same time.
     pub key: String,
+}
+
+/// A page of the timetables that are due.
+#[derive(Clone, Debug, Default)]
+pub struct DueTimetables {
+    /// The timetables, the longest due first.
+    pub found: Vec<Timetable>,
+    /// Where the next page begins; `None` when this is the last. A page may have fewer than were asked for, or none, and not
+    /// be the last: an index lags, and shows some that are not due any more.
+    pub next: Option<DuePlace>,
 }

@@ -43,6 +43,8 @@ pub struct DispatchRequest {
     pub when: When,
     /// Requests of one job with one key make one run.
     pub idempotency_key: Option<String>,
+    /// The slot that a schedule of the caller's own makes it for: the job's schedule is asked about it.
+    pub slot: Option<Timestamp>,
     /// The slot of a schedule that it is for.
     pub scheduled: Option<Box<Scheduled>>,
     /// The overlap policy when the job is already running, over the job's own.
@@ -65,6 +67,7 @@ impl DispatchRequest {
             globals,
             when,
             idempotency_key,
+            slot: None,
             scheduled,
             overlap,
             host: None,

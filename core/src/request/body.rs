@@ -133,6 +133,7 @@ pub fn parse_object(item: &Value, zone: chrono_tz::Tz) -> Result<DispatchRequest
         globals,
         when,
         idempotency_key: fields.idempotency_key,
+        slot: None,
         scheduled: None,
         overlap: None,
         host: None,

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{BadInstant, Parsed, parse_instant, parse_value};
+use super::{BadInstant, DispatchRequest, Parsed, parse_instant, parse_value};
 use crate::Timestamp;
 
 /// The field of a request that says for which time a schedule of the caller's own makes it.
@@ -35,7 +35,9 @@ pub fn parse_scheduled(
         fields.insert("idempotency_key".to_owned(), key.into());
     }
     let name = schedule_key(slot, None, None, None);
-    Ok(SlotRequests { name, requests: parse_value(&Value::Object(fields), zone) })
+    let requests = parse_value(&Value::Object(fields), zone).into_iter();
+    let requests = requests.map(|request| request.map(|one| DispatchRequest { slot: Some(slot), ..one }));
+    Ok(SlotRequests { name, requests: requests.collect() })
 }
 
 /// The idempotency key of a start by the clock: it follows from the time that the start is for, and from the values

@@ -36,8 +36,10 @@ pub struct Lineage {
 /// The slot of a schedule that a run was started for: what its templates see as `schedule`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scheduled {
-    /// The place of its entry in the schedule, from 0.
-    pub entry: u32,
+    /// The place of its entry in the schedule, from 0; `None` where a schedule of the caller's own made a run that is none of
+    /// an entry's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry: Option<u32>,
     /// The slot, whenever the run starts.
     #[serde(with = "chrono::serde::ts_microseconds")]
     pub slot: Timestamp,

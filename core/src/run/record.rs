@@ -384,12 +384,11 @@ impl Run {
         if self.lineage.is_some() || self.parent().is_some() {
             return Trigger::Run { run: self.parent() };
         }
-        match (&self.scheduled, &self.late) {
-            (Some(scheduled), _) => Trigger::Schedule {
-                entry: scheduled.entry,
-                slot: Some(scheduled.slot),
-                backfill: scheduled.backfill.clone(),
-            },
+        let scheduled = self.scheduled.as_ref();
+        match (scheduled.and_then(|scheduled| Some((scheduled.entry?, scheduled))), &self.late) {
+            (Some((entry, scheduled)), _) => {
+                Trigger::Schedule { entry, slot: Some(scheduled.slot), backfill: scheduled.backfill.clone() }
+            }
             (None, Some(late)) => Trigger::Schedule { entry: late.entry, slot: late.slot, backfill: None },
             (None, None) => Trigger::Caller,
         }
@@ -508,7 +507,7 @@ mod tests {
     fn scheduled() -> Scheduled {
         let slot = Timestamp::UNIX_EPOCH;
         let zone = Timezone(chrono_tz::UTC);
-        Scheduled { entry: 2, slot, zone, previous: None, missed: None, backfill: Some("b".to_owned()) }
+        Scheduled { entry: Some(2), slot, zone, previous: None, missed: None, backfill: Some("b".to_owned()) }
     }
 
     fn lineage() -> Lineage {

@@ -82,7 +82,7 @@ fn run(backfill: Option<&Backfill>, number: u128, status: Status) -> Run {
     let made = Run::dispatched(RunKey::root(run_id), run_id, about, at, at, None);
     let zone = Timezone(chrono_tz::UTC);
     let backfill = backfill.map(|one| one.id.clone());
-    let scheduled = Scheduled { entry: 0, slot: at, zone, previous: None, missed: None, backfill };
+    let scheduled = Scheduled { entry: Some(0), slot: at, zone, previous: None, missed: None, backfill };
     let ended = status.is_end();
     Run {
         status,

@@ -51,7 +51,7 @@ pub(super) async fn schedules(realm: &dyn Realm) -> Result<Check, Error> {
     let late = realm.now() - OVERDUE;
     let overdue: Vec<String> = realm
         .schedules()
-        .due(late, 100)
+        .longest_due(late, 100)
         .await?
         .into_iter()
         .map(|timetable| timetable.job_id.to_string())

@@ -112,8 +112,9 @@ pub struct EventShown {
 /// The slot of a schedule that a run was started for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ScheduledShown {
-    /// The place of its entry in the schedule, from 0.
-    pub entry: u32,
+    /// The place of its entry in the schedule, from 0; null where a schedule of the caller's own made a run that is none of an
+    /// entry's.
+    pub entry: Option<u32>,
     /// The slot.
     pub slot: Instant,
     /// The zone of the entry.

@@ -116,7 +116,7 @@ pub async fn backfills_that_are_due_come_longest_due_first(on: &Adapters) {
     // Nothing of this is taken for a timetable, or for a run.
     assert!(
         on.schedules
-            .due(at(100), 10)
+            .longest_due(at(100), 10)
             .await
             .expect("the store answers")
             .iter()

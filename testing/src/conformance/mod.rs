@@ -274,6 +274,8 @@ macro_rules! conformance_cases {
             timetables::timetable_of_an_old_revision_is_a_conflict,
             timetables::timetable_without_cursors_is_removed,
             timetables::timetables_that_are_due_come_longest_due_first,
+            timetables::pages_of_due_timetables_have_each_once,
+            timetables::disabled_jobs_are_those_of_the_last_look,
             backfills::backfill_is_read_as_it_was_written,
             backfills::existing_backfill_is_not_made_again,
             backfills::backfill_of_an_old_revision_is_a_conflict,

@@ -86,7 +86,14 @@ impl Adapters {
 /// The slot of a backfill's run.
 fn of_backfill(id: &str) -> Scheduled {
     let zone = Timezone(chrono_tz::UTC);
-    Scheduled { entry: 0, slot: at(0), zone, previous: None, missed: None, backfill: Some(id.to_owned()) }
+    Scheduled {
+        entry: Some(0),
+        slot: at(0),
+        zone,
+        previous: None,
+        missed: None,
+        backfill: Some(id.to_owned()),
+    }
 }
 
 /// The keys that a query gives of these runs, which stand in the order in which they were made. Runs of one moment may

@@ -1,6 +1,8 @@
 //! How far schedules have come.
 #![expect(missing_docs, reason = "a case's name says what it is about")]
 
+use std::collections::BTreeSet;
+
 use pumice_core::Timestamp;
 use pumice_core::clock::{
     Ahead, Alert, Broken, Cursor, LimitKind, Missed, Open, Pending, Silence, State, Superseded, Timetable,
@@ -8,7 +10,7 @@ use pumice_core::clock::{
 };
 use pumice_core::duration::Span;
 use pumice_core::ids::{HostId, JobId};
-use pumice_core::ports::CommitError;
+use pumice_core::ports::{CommitError, DuePlace};
 use pumice_core::run::Status;
 use pumice_core::spec::CatchUp;
 use serde_json::json;
@@ -86,6 +88,29 @@ async fn touched(on: &Adapters, ids: &[&str], when: Timestamp) -> Vec<Timetable>
     found.into_iter().map(|one| one.expect("it is there")).collect()
 }
 
+/// The timetables that are due, of all pages of all parts, the longest due first.
+async fn due(on: &Adapters, until: i64, limit: usize) -> Vec<Timetable> {
+    let mut all: Vec<Timetable> = Vec::new();
+    for part in 0..on.schedules.parts() {
+        let mut after: Option<DuePlace> = None;
+        loop {
+            let page = on.schedules.due(part, at(until), after.as_ref(), limit).await;
+            let page = page.expect("the store answers");
+            assert!(page.found.len() <= limit && page.found.is_sorted_by_key(|one| one.due_at));
+            all.extend(page.found);
+            assert!(
+                page.next.as_ref().is_none_or(|next| after.as_ref().is_none_or(|after| next.at >= after.at))
+            );
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+    }
+    all.sort_by_key(|one| one.due_at);
+    all
+}
+
 /// One after a look, due at a time.
 fn looked_at(before: &Timetable, due: Timestamp) -> Timetable {
     let (rev, cursors) = (before.rev + 1, vec![cursor(due), Cursor { state: State::Active, ..cursor(due) }]);
@@ -133,10 +158,10 @@ pub async fn timetables_by_other_rules_are_touched(on: &Adapters) {
         put(on, next.clone()).await.expect("it is written");
     }
     // The third waits for its first look, and keeps the time from which it counts.
-    assert_eq!(on.schedules.keep_to("some rules", at(50)).await.expect("the store answers"), 1);
+    assert_eq!(on.schedules.keep_to("some rules", at(50)).await.expect("the store answers"), [job("b")]);
     let found = on.schedules.load(&[job("a"), job("b"), job("c")]).await.expect("the store answers");
     assert_eq!(found, [Some(same), Some(other.touched(at(50))), Some(made[2].clone())]);
-    assert_eq!(on.schedules.keep_to("some rules", at(60)).await.expect("the store answers"), 0);
+    assert_eq!(on.schedules.keep_to("some rules", at(60)).await.expect("the store answers"), []);
 }
 
 pub async fn hurry_makes_it_due_and_old_revisions_conflict(on: &Adapters) {
@@ -156,8 +181,7 @@ pub async fn hurry_makes_it_due_and_old_revisions_conflict(on: &Adapters) {
     on.schedules.hurry(&job("a"), at(60)).await.expect("the store answers");
     let again = found("a").await.expect("it is there");
     assert_eq!((again.due_at, again.rev), (Some(at(50)), next.rev + 2));
-    let due = on.schedules.due(at(50), 10).await.expect("the store answers");
-    let mut due: Vec<String> = due.iter().map(|one| one.job_id.to_string()).collect();
+    let mut due: Vec<String> = due(on, 50, 10).await.iter().map(|one| one.job_id.to_string()).collect();
     due.sort_unstable();
     assert_eq!(due, ["a", "b"]);
 }
@@ -185,13 +209,59 @@ pub async fn timetables_that_are_due_come_longest_due_first(on: &Adapters) {
         let next = looked_at(timetable, at(due.unwrap_or(0)));
         put(on, Timetable { due_at: due.map(at), ..next }).await.expect("it is written");
     }
-    let due = async |until: i64, limit: usize| {
-        let due = on.schedules.due(at(until), limit).await.expect("the store answers");
-        due.iter().map(|one| one.job_id.to_string()).collect::<Vec<_>>()
-    };
-    assert_eq!(due(20, 10).await, ["b", "d"]);
-    assert_eq!(due(100, 10).await, ["b", "d", "a"]);
-    assert_eq!(due(100, 1).await, ["b"]);
-    assert_eq!(due(9, 10).await, Vec::<String>::new());
+    for limit in [1, 10] {
+        let due = async |until: i64| {
+            let due = due(on, until, limit).await;
+            due.iter().map(|one| one.job_id.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(due(20).await, ["b", "d"], "{limit}");
+        assert_eq!(due(100).await, ["b", "d", "a"], "{limit}");
+        assert_eq!(due(9).await, Vec::<String>::new(), "{limit}");
+    }
+    let longest = on.schedules.longest_due(at(100), 2).await.expect("the store answers");
+    assert_eq!(longest.iter().map(|one| one.job_id.as_str()).collect::<Vec<_>>(), ["b", "d"]);
     assert_eq!(on.schedules.next_due().await.expect("the store answers"), Some(at(10)));
+}
+
+pub async fn pages_of_due_timetables_have_each_once(on: &Adapters) {
+    let ids: Vec<String> = (0..40).map(|number| format!("job-{number}")).collect();
+    let names: Vec<&str> = ids.iter().map(String::as_str).collect();
+    // All at one time: the places between them are by the store's tie-breaker.
+    let made = touched(on, &names, at(5)).await;
+    let wanted: BTreeSet<String> = ids.iter().cloned().collect();
+    for limit in [1, 3, 1_000] {
+        let found: Vec<String> = due(on, 5, limit).await.iter().map(|one| one.job_id.to_string()).collect();
+        assert_eq!(found.iter().cloned().collect::<BTreeSet<_>>(), wanted, "{limit}");
+        assert_eq!(found.len(), wanted.len(), "{limit}: none comes twice");
+    }
+    // What is written between two pages neither ends them nor hides the others.
+    let mut left: BTreeSet<JobId> = made.iter().map(|one| one.job_id.clone()).collect();
+    for part in 0..on.schedules.parts() {
+        let mut after = None;
+        loop {
+            let page = on.schedules.due(part, at(5), after.as_ref(), 2).await.expect("the store answers");
+            for one in page.found {
+                assert!(left.remove(&one.job_id), "{} comes twice", one.job_id);
+                put(on, looked_at(&one, at(100))).await.expect("it is written");
+            }
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+    }
+    assert_eq!(left, BTreeSet::new());
+}
+
+pub async fn disabled_jobs_are_those_of_the_last_look(on: &Adapters) {
+    let made = touched(on, &["on", "off", "new"], at(5)).await;
+    put(on, looked_at(&made[0], at(100))).await.expect("it is written");
+    let looked = looked_at(&made[1], at(100));
+    let disabled = |cursor: &Cursor| Cursor { state: State::Disabled, ..cursor.clone() };
+    let cursors = looked.cursors.iter().map(disabled).collect();
+    let off = Timetable { due_at: None, cursors, ..looked };
+    put(on, off.clone()).await.expect("it is written");
+    assert_eq!(on.schedules.disabled().await.expect("the store answers"), [job("off")]);
+    put(on, looked_at(&off, at(100))).await.expect("it is written");
+    assert_eq!(on.schedules.disabled().await.expect("the store answers"), []);
 }

@@ -28,10 +28,10 @@ use pumice_core::permits::{Gate, GateView};
 use pumice_core::ports::DeadLetter;
 use pumice_core::ports::{
     BackfillStore, Buried, Change, Clock, CommitError, Consumer, Counts, Created, DeadLetterPage,
-    DeadLetters, DeadQueue, Delivery, Depth, Doc, DuePage, DuePlace, Fetched, HostStore, JobStore,
-    MAX_LISTED, MAX_PIECE, Object, ObjectPage, ObjectStore, Outgoing, Piece, Queue, RunPage, RunQuery,
-    RunStore, ScheduleStore, StateItem, StateStore, StoreError, StoredJob, TriggerStore, TriggerUpsert,
-    WakeUps,
+    DeadLetters, DeadQueue, Delivery, Depth, Doc, DuePage, DuePlace, DueTimetables, Fetched, HostStore,
+    JobStore, MAX_LISTED, MAX_PIECE, Object, ObjectPage, ObjectStore, Outgoing, Piece, Queue, RunPage,
+    RunQuery, RunStore, ScheduleStore, StateItem, StateStore, StoreError, StoredJob, TriggerStore,
+    TriggerUpsert, WakeUps,
 };
 use pumice_core::run::{NewRun, Run};
 use pumice_core::spec::{JobSpec, RealmSpec, RunSpec};
@@ -319,8 +319,14 @@ impl ScheduleStore for Memory {
         Ok(job_ids.iter().map(|id| tables.timetables.get(id).cloned()).collect())
     }
 
-    async fn due(&self, until: Timestamp, limit: usize) -> Result<Vec<Timetable>, StoreError> {
-        Ok(self.tables().timetables.due(until, limit))
+    async fn due(
+        &self,
+        _: usize,
+        until: Timestamp,
+        after: Option<&DuePlace>,
+        limit: usize,
+    ) -> Result<DueTimetables, StoreError> {
+        Ok(self.tables().timetables.due(until, after, limit))
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {

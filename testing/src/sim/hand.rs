@@ -13,9 +13,9 @@ use pumice_core::ids::{JobId, RunId, RunKey, StateId, WorkerName};
 use pumice_core::pauses::Pauses;
 use pumice_core::permits::{Gate, GateView};
 use pumice_core::ports::{
-    AtOnce, BackfillStore, Change, Clock, CommitError, Created, Depth, Doc, DuePage, DuePlace, JobStore,
-    LavaEvent, LavaEvents, Outgoing, Ports, Queue, Random, RunPage, RunQuery, RunStore, ScheduleStore,
-    StateItem, StateStore, StoreError, StoreErrorKind, StoredJob, WakeUps,
+    AtOnce, BackfillStore, Change, Clock, CommitError, Created, Depth, Doc, DuePage, DuePlace, DueTimetables,
+    JobStore, LavaEvent, LavaEvents, Outgoing, Ports, Queue, Random, RunPage, RunQuery, RunStore,
+    ScheduleStore, StateItem, StateStore, StoreError, StoreErrorKind, StoredJob, WakeUps,
 };
 use pumice_core::run::{NewRun, Run};
 use pumice_core::spec::{RealmSpec, RunSpec};
@@ -436,11 +436,17 @@ impl ScheduleStore for Hand {
         self.read("timetables", &job_ids.len(), find).await
     }
 
-    async fn due(&self, until: Timestamp, limit: usize) -> Result<Vec<Timetable>, StoreError> {
+    async fn due(
+        &self,
+        _: usize,
+        until: Timestamp,
+        after: Option<&DuePlace>,
+        limit: usize,
+    ) -> Result<DueTimetables, StoreError> {
         self.read("due timetables", &limit, |world| {
-            let due = world.timetables.due(until, limit);
-            super::mutants::on_due_timetables(world, &due);
-            due
+            let page = world.shown_timetables(until, after, limit);
+            super::mutants::on_due_timetables(world, &page.found);
+            page
         })
         .await
     }

@@ -125,6 +125,8 @@ pub enum Mutant {
     ReplacedGoesOn,
     /// A sweeper writes a schedule's cursor without a check of its revision.
     StaleSweeper,
+    /// A job that was changed is looked for in the index of what is due, which lags.
+    EditLeftToIndex,
     /// A run that was made ahead and is no longer wanted is not cancelled.
     NotWithdrawn,
     /// A process uses the realm as it read it first, whatever was changed since.
@@ -239,6 +241,7 @@ impl Mutant {
         Self::LineCutShort,
         Self::ReplacedGoesOn,
         Self::StaleSweeper,
+        Self::EditLeftToIndex,
         Self::NotWithdrawn,
         Self::RealmReadOnce,
         Self::BackfillMovedFirst,

@@ -57,6 +57,7 @@ pub(super) fn commit(world: &mut World, mut change: Change) -> Result<bool, Comm
     }
     world.has_its_permit(&before, &change);
     world.starts_unpaused(&before, &change.run, task);
+    world.starts_wanted(&before, &change.run);
     world.is_given_up(&before, &change.run);
     world.stale.insert(before.key.clone(), before);
     let sent = world.faults.transactional();

@@ -163,7 +163,7 @@ async fn fan_out_of_a_hundred_costs_four_write_units_each() {
 }
 
 #[tokio::test]
-async fn scheduled_start_costs_three_calls_and_idle_sweep_queries() {
+async fn scheduled_start_and_idle_sweep_make_the_documented_calls() {
     let ahead = chrono::TimeDelta::seconds(90);
     let (realm, dispatcher, _) = warm(&[log_job("note")], "note").await;
     let housekeeper = Housekeeper::with(dispatcher);

@@ -34,6 +34,19 @@ async fn timetable(cloud: &Cloud, job: &str) -> Option<Timetable> {
     ScheduleStore::load(cloud.realm.store(), &ids).await.expect("it answers").remove(0)
 }
 
+/// Puts a job of the dispatcher `main` past everything of Pumice's, enabled or not.
+fn put_enabled(cloud: &Cloud, id: &str, enabled: Option<bool>) {
+    let mut item = json!({
+        "job_id": { "S": id }, "type": { "S": "log" }, "worker": { "S": "core" }, "payload": { "NULL": true },
+        "dispatcher": { "S": "main" }, "schedule": { "M": { "every": { "S": "40s" } } },
+    });
+    if let Some(enabled) = enabled {
+        item["enabled"] = json!({ "BOOL": enabled });
+    }
+    let put = json!({ "TableName": cloud.names().jobs(), "Item": item });
+    cloud.call_json("dynamodb", "DynamoDB_20120810.PutItem", &put);
+}
+
 fn sweep(cloud: &Cloud) -> Value {
     cloud.invoke(DISPATCHER, &serde_json::from_str(SWEEP).expect("an event"))
 }
@@ -92,6 +105,36 @@ async fn rule_and_two_sweeps_for_one_slot_make_one_run() {
 }
 
 #[tokio::test]
+async fn rule_that_comes_first_makes_the_run_of_the_clock() {
+    let cloud = Cloud::start(&[]).await;
+    cloud.deploy_dispatcher();
+    let slot = (Utc::now() + TimeDelta::seconds(60)).trunc_subsecs(0);
+    let mut job = log_job("once");
+    job["schedule"] = json!([
+        { "at": "2100-01-01" },
+        { "at": slot.to_rfc3339(), "globals": { "n": 1 }, "overlap": "skip", "timezone": "Asia/Tokyo" },
+    ]);
+    cloud.put_jobs(&[job]).await;
+    let at = |at: DateTime<Utc>| at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+    let answer = cloud.invoke(DISPATCHER, &json!({ "job_id": "once", "scheduled_at": at(slot) }));
+    assert_eq!(answer["accepted"][0]["existing"], false, "{answer}");
+    sweep(&cloud);
+    let runs = runs_of(&cloud, "once").await;
+    let [run] = &runs[..] else { panic!("{runs:?}") };
+    let scheduled = run.scheduled.as_ref().expect("a slot");
+    assert_eq!((scheduled.entry, scheduled.slot, scheduled.zone.0.name()), (Some(1), slot, "Asia/Tokyo"));
+    assert_eq!(run.not_before, slot, "though the rule came early");
+    let known = timetable(&cloud, "once").await.expect("it is there");
+    assert_eq!(known.cursors[1].last, Some(slot), "the clock has found it");
+    // A time that the schedule does not name.
+    let other = slot + TimeDelta::seconds(1);
+    cloud.invoke(DISPATCHER, &json!({ "job_id": "once", "scheduled_at": at(other) }));
+    let runs = runs_of(&cloud, "once").await;
+    let others = runs.iter().filter_map(|run| run.scheduled.as_ref()).filter(|one| one.slot == other);
+    assert_eq!(others.map(|one| one.entry).collect::<Vec<_>>(), [None]);
+}
+
+#[tokio::test]
 async fn pause_withdraws_early_runs_and_deletion_leaves_none() {
     let cloud = Cloud::start(&[]).await;
     cloud.deploy_dispatcher();
@@ -142,12 +185,23 @@ async fn sweep_next_to_lava_finds_put_changed_and_deleted_jobs() {
     cloud.put_straight_of("ours", "40s", Some("main")).await;
     cloud.put_straight_of("lavas", "40s", Some("other")).await;
     cloud.put_straight("nobodys", "40s").await;
+    put_enabled(&cloud, "idle", None);
+    put_enabled(&cloud, "off", Some(false));
     assert_eq!(sweep(&cloud)["started"], 2, "those of the next 90 seconds");
     assert!(runs_of(&cloud, "lavas").await.is_empty() && runs_of(&cloud, "nobodys").await.is_empty());
     let known = timetable(&cloud, "ours").await.expect("it is there");
     // As long as nothing changes nothing is written.
     sweep(&cloud);
     assert_eq!(timetable(&cloud, "ours").await.expect("it is there").rev, known.rev);
+    // The index shows no difference.
+    put_enabled(&cloud, "idle", Some(true));
+    put_enabled(&cloud, "off", Some(true));
+    sweep(&cloud);
+    for id in ["idle", "off"] {
+        assert_eq!(timetable(&cloud, id).await.expect("it is there").cursors[0].state, State::Active, "{id}");
+        assert_eq!(runs_of(&cloud, id).await.len(), 2, "{id}: those of the next 90 seconds, none of before");
+        Catalog::delete_jobs(store, vec![JobId::new(id).expect("an id")]).await.expect("it is");
+    }
     cloud.put_straight_of("ours", "1h", Some("main")).await;
     sweep(&cloud);
     let changed = timetable(&cloud, "ours").await.expect("it is there");

@@ -73,12 +73,12 @@ async fn start_with_another_environment_looks_at_all_schedules() {
     put_job(&home).await;
     let before = serving(&home, None).await;
     assert_eq!(started(&before).await, 0);
-    assert_eq!(before.keep_to_rules().await.expect("it answers"), 0);
+    assert_eq!(before.keep_to_rules().await.expect("it answers").len(), 0);
     let after = serving(&home, Some("Asia/Tokyo")).await;
     assert_eq!(started(&after).await, 0, "nothing says that it is due");
-    assert_eq!(after.keep_to_rules().await.expect("it answers"), 1);
+    assert_eq!(after.keep_to_rules().await.expect("it answers").len(), 1);
     assert_eq!(started(&after).await, 1);
-    assert_eq!(after.keep_to_rules().await.expect("it answers"), 0);
+    assert_eq!(after.keep_to_rules().await.expect("it answers").len(), 0);
     // The environment goes over the realm, however often that changes.
     set_zone(&home, "Europe/Berlin").await;
     assert_eq!(
@@ -87,7 +87,7 @@ async fn start_with_another_environment_looks_at_all_schedules() {
         "it is due when it was, and its run made anew by the realm as it is now"
     );
     assert_eq!(started(&after).await, 0);
-    assert_eq!(after.keep_to_rules().await.expect("it answers"), 0);
+    assert_eq!(after.keep_to_rules().await.expect("it answers").len(), 0);
 }
 
 #[tokio::test]

@@ -58,6 +58,7 @@ mod aws_update;
 #[cfg(feature = "standins")]
 mod aws_work;
 mod clock_hosts_reports;
+mod clock_lag;
 mod clock_reports;
 mod clock_rules;
 mod conformance;

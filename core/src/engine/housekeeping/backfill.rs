@@ -8,13 +8,13 @@ use futures_util::future::join_all;
 
 use super::Housekeeper;
 use super::rules::Rules;
-use super::strike::start_request;
 use crate::clock::backfill::{Found, Only, Stale, Taken, WantedSlot};
 use crate::clock::{Backfill, JobSchedule};
 use crate::engine::answer::Accepted;
 use crate::engine::fresh::keyed_run;
 use crate::engine::ledger::apply::ApplyError;
 use crate::engine::replays::replays;
+use crate::engine::slots::start_request;
 use crate::ids::{JobId, RunKey};
 use crate::job_type::DispatchError;
 use crate::ports::{CommitError, StoreError, StoreErrorKind};

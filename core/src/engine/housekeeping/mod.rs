@@ -25,17 +25,26 @@ use crate::ports::StoreError;
 /// How far a host's clock may differ from the store's.
 const MAX_SKEW: TimeDelta = TimeDelta::seconds(60);
 
-/// The schedules that an index showed last, each as a digest; none yet for a process that has just begun.
+/// A process's knowledge of schedules that other tools may change.
 #[derive(Debug, Default)]
-pub(super) struct Noticed(Mutex<Option<HashMap<JobId, String>>>);
+struct Known {
+    /// The schedules that an index showed last, each as a digest.
+    shown: HashMap<JobId, String>,
+    /// The jobs that were enabled though their timetables say otherwise, each as a digest: they were touched.
+    enabled: HashMap<JobId, String>,
+}
+
+/// The same, for all clones of a housekeeper; none yet for a process that has just begun.
+#[derive(Debug, Default)]
+pub(super) struct Noticed(Mutex<Option<Known>>);
 
 impl Noticed {
-    fn take(&self) -> Option<HashMap<JobId, String>> {
+    fn take(&self) -> Option<Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn keep(&self, shown: HashMap<JobId, String>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(shown);
+    fn keep(&self, known: Known) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
     }
 }
 
@@ -43,7 +52,7 @@ impl Noticed {
 #[derive(Clone, Debug)]
 pub struct Housekeeper {
     dispatcher: Dispatcher,
-    /// The schedules that an index showed last.
+    /// The schedules that other tools may change, as they were seen last.
     noticed: Arc<Noticed>,
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Housekeeper;
 use crate::clock::{Timetable, rules_of};
+use crate::ids::JobId;
 use crate::ports::StoreError;
 use crate::spec::{RealmSpec, Settings};
 
@@ -46,19 +47,19 @@ impl Housekeeper {
     }
 
     /// Has the timetables looked at that were looked at by other rules: the environment is another one than that of the
-    /// process before, or another tool changed the realm. Gives how many there are.
+    /// process before, or another tool changed the realm. Gives their jobs.
     ///
     /// # Errors
     /// [`StoreError`] when a store cannot be reached. The next call finds the rest.
-    pub async fn keep_to_rules(&self) -> Result<usize, StoreError> {
+    pub async fn keep_to_rules(&self) -> Result<Vec<JobId>, StoreError> {
         let rules = self.current_rules().await?;
-        let count = self.site().ports.schedules.keep_to(&rules.digest, self.now()).await?;
-        if count > 0 {
+        let others = self.site().ports.schedules.keep_to(&rules.digest, self.now()).await?;
+        if !others.is_empty() {
             tracing::info!(
-                count,
+                count = others.len(),
                 "schedules are looked at again, as zones, dispatchers or calendars are others"
             );
         }
-        Ok(count)
+        Ok(others)
     }
 }

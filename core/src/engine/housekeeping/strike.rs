@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
-use futures_util::future::{Either, join_all, select};
+use futures_util::future::{Either, join_all, select, try_join_all};
 
 use super::Housekeeper;
 use super::late::{tell_late, watched};
@@ -14,15 +14,14 @@ use super::looking::{Looking, Lookout};
 use super::rules::Rules;
 use super::second::schedule_looks;
 use crate::Timestamp;
-use crate::clock::{JobSchedule, PlannedEntry, Start, State, Timetable};
+use crate::clock::{JobSchedule, Start, State, Timetable};
+use crate::engine::slots::start_request;
 use crate::ids::JobId;
 use crate::job_type::DispatchError;
-use crate::ports::{CommitError, StoreError};
-use crate::request::{DispatchRequest, When, again_key};
-use crate::run::Scheduled;
-use crate::spec::Timezone;
+use crate::ports::{CommitError, DuePlace, StoreError};
+use crate::request::again_key;
 
-/// Most timetables that are read together.
+/// Most timetables that are read together, in all parts of what is due.
 const TOGETHER: usize = 500;
 /// Most of these that are dealt with together: the first runs start while those of the next are still to be made.
 const PART: usize = 100;
@@ -69,6 +68,13 @@ struct Round {
     again: Vec<Timetable>,
 }
 
+/// A place in a part of what is due: the timetables after it are still to be read.
+#[derive(Clone)]
+struct Unread {
+    part: usize,
+    after: Option<DuePlace>,
+}
+
 impl Housekeeper {
     /// Makes the runs that schedules have due, and those of the time up to `ahead` from now, which wait in their queue
     /// until then. Makes those of backfills that come next, too.
@@ -98,23 +104,72 @@ impl Housekeeper {
         }
     }
 
-    async fn strike_schedules(&self, ahead: TimeDelta) -> Result<Struck, StoreError> {
+    /// Makes the runs that the schedules of these jobs have due, read by their keys: an index may not show yet that they were
+    /// touched.
+    ///
+    /// # Errors
+    /// [`StoreError`] when a store cannot be reached. The rest is still due.
+    pub async fn strike_jobs(&self, job_ids: &[JobId], ahead: TimeDelta) -> Result<Struck, StoreError> {
+        self.check_clock()?;
         let mut struck = Struck::default();
-        for _ in 0..MAX_ROUNDS {
-            let due = self.in_time(self.site().ports.schedules.due(self.now() + ahead, TOGETHER)).await?;
-            let count = due.len();
-            if count == 0 {
-                break;
-            }
-            let round = self.in_time(self.strike_all(due, ahead)).await?;
-            struck.moved += round.moved;
-            struck.started += round.started;
-            // A timetable that did not move would be found again at once.
-            if round.moved == 0 || (count < TOGETHER && !round.has_more) {
-                break;
+        for part in job_ids.chunks(TOGETHER).take(MAX_ROUNDS) {
+            for _ in 0..MAX_STEPS {
+                let stored = self.in_time(self.site().ports.schedules.load(part)).await?;
+                let until = self.now() + ahead;
+                let is_due = |one: &Timetable| one.due_at.is_some_and(|due| due <= until);
+                let due = stored.into_iter().flatten().filter(is_due).collect();
+                let round = self.in_time(self.strike_all(due, ahead)).await?;
+                struck.moved += round.moved;
+                struck.started += round.started;
+                if round.moved == 0 || !round.has_more {
+                    break;
+                }
             }
         }
         Ok(struck)
+    }
+
+    async fn strike_schedules(&self, ahead: TimeDelta) -> Result<Struck, StoreError> {
+        let mut struck = Struck::default();
+        let begin: Vec<Unread> =
+            (0..self.site().ports.schedules.parts()).map(|part| Unread { part, after: None }).collect();
+        let (mut unread, mut moved, mut has_more) = (begin.clone(), 0, false);
+        for _ in 0..MAX_ROUNDS {
+            let (due, next) = self.in_time(self.due_of(&unread, self.now() + ahead)).await?;
+            let round = self.in_time(self.strike_all(due, ahead)).await?;
+            struck.moved += round.moved;
+            struck.started += round.started;
+            moved += round.moved;
+            has_more |= round.has_more;
+            unread = next;
+            if unread.is_empty() {
+                // A timetable that did not move would be found again at once.
+                if moved == 0 || !has_more {
+                    break;
+                }
+                (unread, moved, has_more) = (begin.clone(), 0, false);
+            }
+        }
+        Ok(struck)
+    }
+
+    /// A page of each part that is not read to its end, the longest due first, and where the next pages begin. Where a page
+    /// ends does not follow from how many it has: an index shows timetables that are not due any more.
+    async fn due_of(
+        &self,
+        unread: &[Unread],
+        until: Timestamp,
+    ) -> Result<(Vec<Timetable>, Vec<Unread>), StoreError> {
+        let schedules = &self.site().ports.schedules;
+        let limit = TOGETHER.div_ceil(unread.len().max(1));
+        let pages = unread.iter().map(|one| schedules.due(one.part, until, one.after.as_ref(), limit));
+        let (mut due, mut next) = (Vec::new(), Vec::new());
+        for (one, page) in unread.iter().zip(try_join_all(pages).await?) {
+            due.extend(page.found);
+            next.extend(page.next.map(|place| Unread { part: one.part, after: Some(place) }));
+        }
+        due.sort_by_key(|timetable| timetable.due_at);
+        Ok((due, next))
     }
 
     async fn strike_all(&self, due: Vec<Timetable>, ahead: TimeDelta) -> Result<Round, StoreError> {
@@ -316,33 +371,5 @@ impl Housekeeper {
             }
         }
         failed.map_or(Ok(started), Err)
-    }
-}
-
-/// The request for a start, as the clock makes it.
-#[must_use]
-pub fn start_request(
-    job_id: &JobId,
-    planned: &PlannedEntry,
-    start: &Start,
-    now: Timestamp,
-) -> DispatchRequest {
-    let scheduled = Scheduled {
-        entry: u32::try_from(start.entry).unwrap_or(u32::MAX),
-        slot: start.slot.at,
-        zone: Timezone(planned.zone),
-        previous: start.previous,
-        missed: start.missed.clone(),
-        backfill: None,
-    };
-    DispatchRequest {
-        parameters: planned.spec.parameters.clone().unwrap_or_default(),
-        globals: planned.spec.globals.clone().unwrap_or_default(),
-        when: if start.at > now { When::At(start.at) } else { When::Now },
-        idempotency_key: Some(start.key.clone()),
-        scheduled: Some(Box::new(scheduled)),
-        overlap: planned.spec.overlap,
-        host: start.host.clone(),
-        ..DispatchRequest::new(job_id.clone())
     }
 }

@@ -27,7 +27,7 @@ pub(super) const CALM: TimeDelta = TimeDelta::hours(2);
 pub(crate) struct Phase {
     pub(super) from: Timestamp,
     pub(super) entries: Arc<Vec<Entry>>,
-    is_enabled: bool,
+    pub(super) is_enabled: bool,
     is_paused: bool,
 }
 

@@ -14,7 +14,7 @@ use chrono::TimeDelta;
 use pumice_core::Timestamp;
 use pumice_core::clock::{Cursor, JobSchedule, State, Timetable};
 use pumice_core::ids::{JobId, RunKey};
-use pumice_core::ports::{Doc, StoredJob};
+use pumice_core::ports::{Doc, DuePlace, DueTimetables, StoredJob};
 use pumice_core::spec::{JobSpec, RealmSpec};
 use serde_json::{Value, json};
 
@@ -29,6 +29,11 @@ use crate::prng::Prng;
 
 /// How long a process may remember the realm's definition, as functions do.
 const REMEMBERED: TimeDelta = TimeDelta::seconds(60);
+/// How long the index of what is due shows a timetable as it was before it was touched, where runs are made ahead of their
+/// time, as on AWS.
+const LAG: TimeDelta = TimeDelta::seconds(2);
+/// Most timetables of one page of that index.
+const PAGE: usize = 1;
 /// For how long jobs are started by the clock, in seconds.
 const LASTS: u64 = 3 * 3_600 + 1_800;
 
@@ -171,6 +176,7 @@ pub(crate) fn clock(prng: &mut Prng) -> Setup {
     zones(prng, &mut clock);
     come_back(prng, &mut clock);
     off_while_paused(prng, &mut clock);
+    turn_off(prng, &mut clock);
     setup.clock = Some(clock);
     setup
 }
@@ -252,6 +258,23 @@ fn off_while_paused(prng: &mut Prng, clock: &mut Clock) {
     }
 }
 
+/// A job that is disabled when a run of it was made ahead, before the next sweep comes.
+fn turn_off(prng: &mut Prng, clock: &mut Clock) {
+    let put = clock.acts.iter().find_map(|(_, act)| match act {
+        Act::Put(document) => Some(document.clone()),
+        _ => None,
+    });
+    let Some(mut document) = put.filter(|_| clock.ahead > 0 && prng.below(2) == 0) else { return };
+    document["enabled"] = json!(true);
+    document["schedule"] = json!([{ "crontab": "*/10 * * * *" }]);
+    let mut off = document.clone();
+    off["enabled"] = json!(false);
+    let slot = 600 * prng.within(15, 19);
+    let before = prng.within(35, 50);
+    clock.acts.push(((slot - 300) * 1_000, Act::Put(document)));
+    clock.acts.push(((slot - before) * 1_000, Act::Put(off)));
+}
+
 /// Backfills of a job, which are cancelled and go on.
 fn fills(prng: &mut Prng, id: &str, clock: &mut Clock) {
     for _ in 0..prng.below(3) {
@@ -312,6 +335,11 @@ impl Runner {
             }
             _ => {}
         }
+        let edited = match &act {
+            Act::Put(document) => document["job_id"].as_str().and_then(|id| JobId::new(id).ok()),
+            Act::Delete(id) => JobId::new(id.as_str()).ok(),
+            _ => None,
+        };
         match act {
             Act::Put(document) => world.put_scheduled(document),
             Act::Delete(id) => world.delete_scheduled(&id),
@@ -320,6 +348,28 @@ impl Runner {
             Act::Zone(zone) => world.set_zone(zone),
             Act::Fill(_) | Act::ChangeFills(..) => {}
         }
+        let edited = edited.filter(|_| world.clocks.setup.ahead > 0);
+        let (ahead, by_index) =
+            (TimeDelta::seconds(world.clocks.setup.ahead.cast_signed()), world.is(Mutant::EditLeftToIndex));
+        drop(world);
+        if let Some(job_id) = edited {
+            self.look_at_edited(job_id, ahead, by_index);
+        }
+    }
+
+    /// A job was changed in a store that notifies of it: it is looked at at once.
+    fn look_at_edited(&mut self, job_id: JobId, ahead: TimeDelta, by_index: bool) {
+        let housekeeper = self.engine.housekeeper().clone();
+        self.spawn(Role::Striker, |_| {
+            Box::pin(async move {
+                // The next strike repeats a failed one.
+                let _ = match by_index {
+                    true => housekeeper.strike(ahead).await,
+                    false => housekeeper.strike_jobs(&[job_id], ahead).await,
+                };
+                Done::Nothing
+            })
+        });
     }
 
     /// Sweepers look at the clock.
@@ -361,6 +411,25 @@ impl Runner {
 }
 
 impl World {
+    /// A page of what the index shows as due.
+    pub(crate) fn shown_timetables(
+        &mut self,
+        until: Timestamp,
+        after: Option<&DuePlace>,
+        limit: usize,
+    ) -> DueTimetables {
+        if self.clocks.setup.ahead == 0 {
+            return self.timetables.due(until, after, limit);
+        }
+        let Self { timetables, faults, prng, now, .. } = self;
+        let timetables = &*timetables;
+        let shown = |one: &Timetable| match timetables.touched(&one.job_id) {
+            Some((at, before)) if *now < at + LAG || faults.is_stale(prng) => before,
+            _ => one.due_at,
+        };
+        timetables.shown_due(until, after, limit.min(PAGE), shown)
+    }
+
     fn put_scheduled(&mut self, document: Value) {
         let mut given = document.clone();
         super::mutants::on_schedule(self, &mut given);
