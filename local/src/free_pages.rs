@@ -46,7 +46,7 @@ impl Database {
     /// Gives free pages back, a few at a time, where they are many; says how many. A store that was made without `auto_vacuum`
     /// gives none.
     pub(crate) async fn give_back_free_pages(&self) -> Result<i64, StoreError> {
-        let before = self.run(|connection| Pages::of(connection)).await?;
+        let before = self.run(Pages::of).await?;
         if !before.are_too_many() {
             return Ok(0);
         }
@@ -90,7 +90,7 @@ mod tests {
             });
             filled.await.unwrap()
         };
-        let pages = || database.run(|connection| Pages::of(connection));
+        let pages = || database.run(Pages::of);
         fill(database.clone(), 40_000).await;
         assert_eq!(database.give_back_free_pages().await.unwrap(), 0, "all are in use");
         let full = pages().await.unwrap();
