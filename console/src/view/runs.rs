@@ -137,7 +137,9 @@ fn waits(run: &RunShown) -> Option<String> {
         return None;
     }
     let last = run.log.iter().rev().find(|entry| entry.status == Status::Waiting)?;
-    last.info.as_str().map(|info| format!("waits: {}", escaped(info)))
+    // The reason of a run that cannot begin stands there already.
+    let info = last.info.as_str().filter(|info| run.reason.as_deref() != Some(*info))?;
+    Some(format!("waits: {}", escaped(info)))
 }
 
 const fn trigger_word(trigger: &Trigger) -> &'static str {

@@ -38,7 +38,9 @@ pub use fingerprint::{Fingerprint, MAX_NORMALISED, NoFingerprint, normalised, no
 pub use gathering::Gathering;
 pub use input::{Decision, IllegalTransition, Input, LavaEnd, LockChange, Outcome, Wake};
 pub use late::Late;
-pub use look::{DropReason, EARLY, Look, MAX_CRASHES, NOT_ENABLED, calls_next, look, look_on, too_late};
+pub use look::{
+    CANNOT_BEGIN, DropReason, EARLY, Look, MAX_CRASHES, NOT_ENABLED, calls_next, look, look_on, too_late,
+};
 pub use origin::{Keyed, Lineage, Scheduled};
 pub use reason::Why;
 pub(crate) use reason::failed_result;
