@@ -16,8 +16,8 @@ pub(crate) const MAX_CARRIED: u64 = 256 * 1024 * 1024;
 const MAX_FILES: usize = 50_000;
 
 /// Packs what a folder holds into a file without a name: regular files, folders and links; pipes, sockets and devices
-/// are left out. Steps may run meanwhile: what vanishes is left out too, and no link that takes the place of a file or a
-/// folder is followed.
+/// are left out. Steps may run meanwhile: files and folders that vanish are left out too, and no link that takes the place
+/// of one is followed.
 pub(crate) fn pack(folder: &Path) -> io::Result<File> {
     let root = open(folder, FOLDER, Mode::empty())?;
     let mut packing = Packing { archive: tar::Builder::new(tempfile::tempfile()?), bytes: 0, files: 0 };
@@ -54,7 +54,7 @@ pub(crate) fn pack(folder: &Path) -> io::Result<File> {
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 const FILE: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// What was found, unless a step removed it meanwhile, or put something of another kind in its place.
+/// A finding; `None` where a step removed the file meanwhile, or put something of another kind in its place.
 fn there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
     const OTHERS: [Errno; 5] = [Errno::NOENT, Errno::NOTDIR, Errno::LOOP, Errno::NXIO, Errno::INVAL];
     match found {
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_takes_the_place_of_a_file_is_not_followed() {
+    fn link_in_place_of_a_file_is_not_followed() {
         let from = tempfile::tempdir().unwrap();
         let root = open(from.path(), FOLDER, Mode::empty()).unwrap();
         let at = |name: &str| from.path().join(name);

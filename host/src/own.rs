@@ -168,7 +168,7 @@ fn enter(at: &OwnedFd, name: &Path, path: &Path) -> io::Result<OwnedFd> {
             Err(error @ (Errno::ACCESS | Errno::PERM)) => {
                 last = error;
                 restore(at)?;
-                // The entry itself may be what cannot be removed; the next try shows it.
+                // The entry itself may be immutable; the next try shows the rest.
                 let _ = loosen(at, name);
             }
             Err(error) => return Err(error.into()),

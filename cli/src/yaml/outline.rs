@@ -14,7 +14,7 @@ pub(super) struct Outline<'a> {
 }
 
 impl<'a> Outline<'a> {
-    /// Those of a text, which may be no YAML at all.
+    /// Those of a text, which need not be valid YAML.
     pub(super) fn of(text: &'a str) -> Self {
         let mut scanner = Scanner {
             text,
@@ -78,7 +78,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Goes on for as long as this holds, and gives what it passed.
+    /// Goes on for as long as this holds, and gives the text that it passed.
     fn pass(&mut self, holds: impl Fn(char) -> bool) -> &'a str {
         let from = self.at;
         while self.peek().is_some_and(&holds) {
@@ -106,7 +106,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Passes what comes next: a blank, a mark, a comment or a scalar. `None` at the end.
+    /// Passes the next blank, mark, comment or scalar. `None` at the end.
     fn step(&mut self) -> Option<()> {
         let c = self.peek()?;
         if is_blank(c) || is_break(c) {
@@ -148,7 +148,7 @@ impl<'a> Scanner<'a> {
         self.bump();
     }
 
-    /// What may be a key: a scalar, brackets, a tag or an anchor.
+    /// A possible key: a scalar, brackets, a tag or an anchor.
     fn node(&mut self, c: char) {
         self.key.get_or_insert(self.column);
         match c {
