@@ -1,8 +1,14 @@
 //! A folder of this machine as one object: a tar archive (pax, IEEE 1003.1).
 
-use std::fs::File;
+use std::ffi::OsStr;
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags, open, openat, readlinkat};
+use rustix::io::Errno;
 
 /// The most that a folder may hold that goes along from one invocation to the next, in bytes.
 pub(crate) const MAX_CARRIED: u64 = 256 * 1024 * 1024;
@@ -10,56 +16,107 @@ pub(crate) const MAX_CARRIED: u64 = 256 * 1024 * 1024;
 const MAX_FILES: usize = 50_000;
 
 /// Packs what a folder holds into a file without a name: regular files, folders and links; pipes, sockets and devices
-/// are left out.
+/// are left out. Steps may run meanwhile: files and folders that vanish are left out too, and no link that takes the place
+/// of one is followed.
 pub(crate) fn pack(folder: &Path) -> io::Result<File> {
-    let mut archive = tar::Builder::new(tempfile::tempfile()?);
-    archive.follow_symlinks(false);
-    let (mut bytes, mut files) = (0_u64, 0_usize);
-    let mut open = vec![PathBuf::new()];
-    while let Some(below) = open.pop() {
-        for entry in std::fs::read_dir(folder.join(&below))? {
-            let entry = entry?;
-            let name = below.join(entry.file_name());
-            let metadata = match entry.metadata() {
-                // A step that runs at the same time removed it.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                other => other?,
-            };
-            let kind = metadata.file_type();
-            files += 1;
-            if kind.is_file() {
-                bytes = bytes.saturating_add(metadata.len());
-            }
-            if bytes > MAX_CARRIED || files > MAX_FILES {
-                return Err(io::Error::other(format!(
-                    "it holds more than {MAX_CARRIED} bytes or {MAX_FILES} files, the limit"
-                )));
-            }
-            if kind.is_dir() {
-                archive.append_dir(&name, entry.path())?;
-                open.push(name);
-            } else if kind.is_symlink() {
-                archive.append_path_with_name(entry.path(), &name)?;
-            } else if kind.is_file() {
-                append_file(&mut archive, &entry.path(), &name)?;
+    let root = open(folder, FOLDER, Mode::empty())?;
+    let mut packing = Packing { archive: tar::Builder::new(tempfile::tempfile()?), bytes: 0, files: 0 };
+    let mut waiting = vec![PathBuf::new()];
+    while let Some(below) = waiting.pop() {
+        let Some(opened) = there(open_below(&root, &below))? else { continue };
+        for entry in std::fs::read_dir(format!("/proc/self/fd/{}", opened.as_raw_fd()))? {
+            let Some(entry) = there(entry)? else { break };
+            let Some(metadata) = there(entry.metadata())? else { continue };
+            let (name, own) = (below.join(entry.file_name()), entry.file_name());
+            packing.count()?;
+            if metadata.is_dir() {
+                packing.add_folder(&metadata, &name)?;
+                waiting.push(name);
+            } else if metadata.is_symlink() {
+                let target = readlinkat(&opened, &own, Vec::new()).map_err(io::Error::from);
+                if let Some(target) = there(target)? {
+                    packing.add_link(&metadata, &name, Path::new(OsStr::from_bytes(target.as_bytes())))?;
+                }
+            } else if metadata.is_file()
+                && let Some(file) =
+                    there(openat(&opened, &own, FILE, Mode::empty()).map_err(io::Error::from))?
+            {
+                packing.add_file(File::from(file), &name)?;
             }
         }
     }
-    let mut file = archive.into_inner()?;
+    let mut file = packing.archive.into_inner()?;
     io::Seek::rewind(&mut file)?;
     Ok(file)
 }
 
-/// Adds a file as it is now: one that grows or shrinks meanwhile must not harm the others.
-fn append_file(archive: &mut tar::Builder<File>, path: &Path, name: &Path) -> io::Result<()> {
-    let file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        opened => opened?,
-    };
-    let metadata = file.metadata()?;
-    let mut header = tar::Header::new_gnu();
-    header.set_metadata(&metadata);
-    archive.append_data(&mut header, name, file.chain(io::repeat(0)).take(metadata.len()))
+/// How folders and files are opened: no link is followed, and no pipe waited for.
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+const FILE: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// A finding; `None` where a step removed the file meanwhile, or put something of another kind in its place.
+fn there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    const OTHERS: [Errno; 5] = [Errno::NOENT, Errno::NOTDIR, Errno::LOOP, Errno::NXIO, Errno::INVAL];
+    match found {
+        Err(error) if OTHERS.iter().any(|other| error.raw_os_error() == Some(other.raw_os_error())) => {
+            Ok(None)
+        }
+        found => found.map(Some),
+    }
+}
+
+/// Opens a folder, one after another from the outermost on.
+fn open_below(root: &OwnedFd, below: &Path) -> io::Result<OwnedFd> {
+    let mut at = root.try_clone()?;
+    for name in below.iter() {
+        at = openat(&at, name, FOLDER, Mode::empty())?;
+    }
+    Ok(at)
+}
+
+/// An archive that is being made.
+struct Packing {
+    archive: tar::Builder<File>,
+    bytes: u64,
+    files: usize,
+}
+
+impl Packing {
+    fn count(&mut self) -> io::Result<()> {
+        self.files += 1;
+        if self.files > MAX_FILES { Err(too_much()) } else { Ok(()) }
+    }
+
+    fn add_folder(&mut self, metadata: &Metadata, name: &Path) -> io::Result<()> {
+        let mut header = tar::Header::new_gnu();
+        header.set_metadata(metadata);
+        self.archive.append_data(&mut header, name, io::empty())
+    }
+
+    fn add_link(&mut self, metadata: &Metadata, name: &Path, target: &Path) -> io::Result<()> {
+        let mut header = tar::Header::new_gnu();
+        header.set_metadata(metadata);
+        self.archive.append_link(&mut header, name, target)
+    }
+
+    /// Adds a file as it is now: one that grows or shrinks meanwhile must not harm the others.
+    fn add_file(&mut self, file: File, name: &Path) -> io::Result<()> {
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Ok(());
+        }
+        self.bytes = self.bytes.saturating_add(metadata.len());
+        if self.bytes > MAX_CARRIED {
+            return Err(too_much());
+        }
+        let mut header = tar::Header::new_gnu();
+        header.set_metadata(&metadata);
+        self.archive.append_data(&mut header, name, file.chain(io::repeat(0)).take(metadata.len()))
+    }
+}
+
+fn too_much() -> io::Error {
+    io::Error::other(format!("it holds more than {MAX_CARRIED} bytes or {MAX_FILES} files, the limit"))
 }
 
 /// Unpacks such an archive into a folder. Nothing is written outside of it.
@@ -95,6 +152,55 @@ mod tests {
         assert_eq!(std::fs::metadata(to.path().join("link")).unwrap().permissions().mode() & 0o777, 0o750);
         assert_eq!(std::fs::read_link(to.path().join("out")).unwrap(), Path::new("/etc"));
         assert!(to.path().join("empty").is_dir() && !to.path().join("pipe").exists());
+    }
+
+    #[test]
+    fn link_in_place_of_a_file_is_not_followed() {
+        let from = tempfile::tempdir().unwrap();
+        let root = open(from.path(), FOLDER, Mode::empty()).unwrap();
+        let at = |name: &str| from.path().join(name);
+        std::os::unix::fs::symlink("/proc/self/environ", at("link")).unwrap();
+        std::os::unix::fs::symlink("/etc", at("folder")).unwrap();
+        std::process::Command::new("mkfifo").arg(at("pipe")).status().unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+        for name in ["link", "none", "socket"] {
+            let opened = there(openat(&root, name, FILE, Mode::empty()).map_err(io::Error::from));
+            assert!(opened.unwrap().is_none(), "{name}");
+        }
+        for name in ["folder", "none", "pipe", "folder/deep"] {
+            assert!(there(open_below(&root, Path::new(name))).unwrap().is_none(), "{name}");
+        }
+        // No writer is waited for, and nothing of the pipe is kept.
+        let pipe = openat(&root, "pipe", FILE, Mode::empty()).unwrap();
+        let mut packing =
+            Packing { archive: tar::Builder::new(tempfile::tempfile().unwrap()), bytes: 0, files: 0 };
+        packing.add_file(File::from(pipe), Path::new("pipe")).unwrap();
+        let archive = packing.archive.into_inner().unwrap();
+        assert_eq!(tar::Archive::new(archive).entries().unwrap().count(), 0);
+    }
+
+    #[test]
+    fn folders_that_vanish_meanwhile_harm_no_others() {
+        let from = tempfile::tempdir().unwrap();
+        std::fs::write(from.path().join("kept"), "x").unwrap();
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    let deep = from.path().join("a/b");
+                    std::fs::create_dir_all(&deep).unwrap();
+                    std::fs::write(deep.join("file"), "x").unwrap();
+                    std::fs::remove_dir_all(from.path().join("a")).unwrap();
+                }
+            });
+            let packed: Vec<_> = (0..200).map(|_| pack(from.path())).collect();
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            for archive in packed {
+                let to = tempfile::tempdir().unwrap();
+                unpack(archive.unwrap(), to.path()).unwrap();
+                assert!(to.path().join("kept").exists());
+            }
+        });
     }
 
     #[test]

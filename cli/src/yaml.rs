@@ -8,6 +8,9 @@ use pumice_service::specs::warning_names;
 use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
+mod outline;
+
+use self::outline::Outline;
 use crate::files::Unreadable;
 
 /// Deepest nesting of brackets that is read: the parser takes time with the square of it.
@@ -18,6 +21,8 @@ const BEYOND_INTEGERS: f64 = 170_141_183_460_469_231_731_687_303_715_884_105_728
 const LONG_DIGITS: usize = 39;
 /// The key of YAML 1.1 that puts another mapping's entries into this one.
 const MERGE: &str = "<<";
+/// How YAML's own tags begin, in short and written out.
+const OWN_TAGS: [&str; 2] = ["!!", "!<tag:yaml.org,2002:"];
 /// The tags that say what a value is already, or what it is to be read as.
 const TAGS: [&str; 7] = ["str", "int", "float", "bool", "null", "map", "seq"];
 /// The beginning of a comment that silences warnings.
@@ -34,8 +39,11 @@ pub(crate) struct Part {
 
 /// Reads the documents of a file; of one that is empty, as comments alone are, nothing.
 pub(crate) fn parse(text: &str) -> Result<Vec<Part>, Unreadable> {
-    check_nesting(text)?;
-    check_tags(text)?;
+    let outline = Outline::of(text);
+    if outline.depth > MAX_BRACKETS {
+        return Err(format!("not YAML: more than {MAX_BRACKETS} brackets are open at once").into());
+    }
+    check_tags(&outline)?;
     let long = long_integers(text);
     let mut values = Vec::new();
     for document in serde_yaml_ng::Deserializer::from_str(text) {
@@ -45,7 +53,7 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Part>, Unreadable> {
         merge(&mut value).map_err(|error| format!("not YAML: {error}"))?;
         values.push(value);
     }
-    let allowed = allowed(text);
+    let allowed = allowed(text, &outline);
     let all: Vec<String> = allowed.concat();
     let aligned = allowed.len() == values.len();
     let parts = values.into_iter().enumerate().map(|(index, value)| {
@@ -56,33 +64,16 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Part>, Unreadable> {
     Ok(parts.filter(|part| !part.value.is_null()).collect())
 }
 
-fn check_nesting(text: &str) -> Result<(), String> {
-    let mut open = 0_usize;
-    for byte in text.bytes() {
-        match byte {
-            b'[' | b'{' => open += 1,
-            b']' | b'}' => open = open.saturating_sub(1),
-            _ => continue,
-        }
-        if open > MAX_BRACKETS {
-            return Err(format!("not YAML: more than {MAX_BRACKETS} brackets are open at once"));
-        }
-    }
-    Ok(())
-}
-
 /// Refuses tags of YAML's own that the parser would pass over: it knows those of [`TAGS`] alone.
-fn check_tags(text: &str) -> Result<(), String> {
-    for (number, line) in text.lines().enumerate() {
-        let Some((before, after)) = line.split_once("!!") else { continue };
-        let before = before.trim_end();
-        let begins = before.is_empty() || before.ends_with([':', '-', '[', '{', ',', '?']);
-        let name: String = after.chars().take_while(char::is_ascii_alphanumeric).collect();
-        if begins && !name.is_empty() && !TAGS.contains(&name.as_str()) {
+fn check_tags(outline: &Outline<'_>) -> Result<(), String> {
+    for (line, tag) in &outline.tags {
+        let Some(own) = OWN_TAGS.iter().find_map(|begin| tag.strip_prefix(begin)) else { continue };
+        let name: String = own.chars().take_while(char::is_ascii_alphanumeric).collect();
+        if !name.is_empty() && !TAGS.contains(&name.as_str()) {
             return Err(format!(
                 "not YAML: the tag !!{} has no meaning here: write the value without a tag at line {}",
                 shown(&name),
-                number + 1
+                line + 1
             ));
         }
     }
@@ -145,9 +136,10 @@ fn put_below(fields: &mut Map<String, Value>, source: Map<String, Value>) {
 }
 
 /// The warnings that comments silence, document by document.
-fn allowed(text: &str) -> Vec<Vec<String>> {
+fn allowed(text: &str, outline: &Outline<'_>) -> Vec<Vec<String>> {
     let (mut found, mut begun): (Vec<Vec<String>>, bool) = (vec![Vec::new()], false);
-    for line in text.lines() {
+    let mut comments = outline.comments.iter().peekable();
+    for (number, line) in text.lines().enumerate() {
         if line
             .strip_prefix("---")
             .is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace))
@@ -159,18 +151,15 @@ fn allowed(text: &str) -> Vec<Vec<String>> {
         }
         let trimmed = line.trim_start();
         begun |= !trimmed.is_empty() && !trimmed.starts_with(['#', '%']);
-        if let Some(here) = found.last_mut() {
-            here.extend(comment(line).into_iter().flat_map(warning_names));
+        while let Some((_, comment)) = comments.next_if(|(at, _)| *at == number) {
+            let names = comment.trim_start_matches('#').trim_start().strip_prefix(ALLOW);
+            found
+                .last_mut()
+                .into_iter()
+                .for_each(|here| here.extend(names.into_iter().flat_map(warning_names)));
         }
     }
     found
-}
-
-/// The warnings that a comment of a line allows.
-fn comment(line: &str) -> Option<&str> {
-    let (before, rest) = line.split_once('#')?;
-    let begins = before.is_empty() || before.ends_with(char::is_whitespace);
-    rest.trim_start().strip_prefix(ALLOW).filter(|_| begins)
 }
 
 #[cfg(test)]
@@ -271,6 +260,41 @@ mod tests {
     }
 
     #[test]
+    fn brackets_and_tags_within_scalars_and_comments_mean_nothing() {
+        let long = "# see [ n\n".repeat(MAX_BRACKETS + 1);
+        let brackets = "[{".repeat(MAX_BRACKETS);
+        for text in [
+            format!("{long}a: 1\n"),
+            format!("a: 1 {long}"),
+            format!("a: \"{brackets}\"\nb: '{brackets}'\nc: x {brackets}\n  {brackets}\n"),
+            format!("a: |\n  {brackets}\n\n  {brackets}\nb: >-\n {brackets}\n"),
+            format!("- a: |2 # {brackets}\n     {brackets}\n  b: 1\n"),
+            "a: \"note: !!important\"\n".to_owned(),
+            "a: 'it''s: !!important'\nb: \"\\\": !!important\"\n".to_owned(),
+            "a: |\n  const on = [1, !!process.env.X];\n  !!bang\n# !!foo\nb: 1\n".to_owned(),
+            "a: some\n  !!bang\n  - !!bang\n".to_owned(),
+            "- >\n !!bang\n- x !!bang\n- !!str |\n  !!bang\n".to_owned(),
+            "a: {b: \"!!x\", c: x !!y}\r\nd: |\r\n  !!z\r\n".to_owned(),
+        ] {
+            parse(&text).unwrap_or_else(|error| panic!("{text:?}: {error}"));
+        }
+        for text in [
+            "a: |\n  text\nb: !!binary x\n",
+            "- a: |\n    text\n  b: !!binary x\n",
+            "a: x\n# note\nb: !!binary x\n",
+            "a: \"x\" # it's\nb: !!binary x\n",
+            "? !!binary x\n: 1\n",
+            "a: &x !!binary y\n",
+            "--- !!binary x\n",
+            "a: [1, {b: !!binary x}]\n",
+            "a: !<tag:yaml.org,2002:binary> x\n",
+        ] {
+            let error = parse(text).unwrap_err().to_string();
+            assert!(error.contains("the tag !!binary has no meaning here"), "{text:?}: {error}");
+        }
+    }
+
+    #[test]
     fn comments_silence_in_their_own_document() {
         let allowed = |text: &str| -> Vec<Vec<String>> {
             parse(text).unwrap().into_iter().map(|part| part.allowed).collect()
@@ -284,6 +308,13 @@ mod tests {
             [["one"], ["two"]]
         );
         assert_eq!(allowed("a: 1\n---\n# pumice: allow two\nb: 1\n"), [vec![], vec!["two".to_owned()]]);
-        assert_eq!(allowed("a: \"x#pumice: allow one\"\n"), [[] as [&str; 0]]);
+        for text in [
+            "a: \"x#pumice: allow one\"\n",
+            "a: \"x # pumice: allow one\"\n",
+            "a: |\n  x # pumice: allow one\n  # pumice: allow one\n",
+        ] {
+            assert_eq!(allowed(text), [[] as [&str; 0]], "{text:?}");
+        }
+        assert_eq!(allowed("a: | # pumice: allow one\n  x\n"), [["one"]]);
     }
 }

@@ -336,7 +336,9 @@ fn type_matches(schema: &Map<String, Value>, value: &Value) -> bool {
         || names.iter().any(|name| match *name {
             "null" => value.is_null(),
             "boolean" => value.is_boolean(),
-            "integer" => number::is_whole(value),
+            "integer" => {
+                number::is_whole(value) || is_of_numbers(schema) && number_of(schema, value).is_some()
+            }
             "number" => value.is_number(),
             "string" => value.is_string(),
             "array" => value.is_array(),

@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use pumice_core::ports::{TempDir, Workspace, Workspaces};
+use rustix::fs::{CWD, XattrFlags, getxattr, setxattr};
 
 use crate::clean::is_clean;
-use crate::own::OwnFolder;
+use crate::own::{OwnFolder, loosen};
 
 /// The directories of one invocation, each made when it is first asked for. The directory that the steps of the run
 /// share is kept until the run has ended, if the site has a place for it; all else is removed with this.
@@ -31,6 +32,7 @@ pub struct DiskWorkspace {
 /// A directory of one command's own; removed when dropped, or kept for the next command where nothing is in it.
 #[derive(Debug)]
 struct DiskTempDir {
+    root: PathBuf,
     path: PathBuf,
     clean: Arc<Mutex<Vec<PathBuf>>>,
 }
@@ -46,7 +48,7 @@ impl Drop for DiskTempDir {
         if is_clean(&self.path) {
             lock(&self.clean).push(std::mem::take(&mut self.path));
         } else {
-            remove_apart(&self.path);
+            remove_apart(&self.root, &self.path);
         }
     }
 }
@@ -86,7 +88,7 @@ fn take_clean(scratch: &Path) -> Option<Own> {
         if is_folder(scratch) && is_folder(&own.path) && own.empty.iter().all(|path| is_clean(path)) {
             return Some(own);
         }
-        remove_apart(&own.path);
+        remove_apart(above(scratch, 1), &own.path);
     }
 }
 
@@ -171,30 +173,39 @@ impl DiskWorkspace {
         Ok(known.get_or_init(|| path))
     }
 
-    /// The name of the shared directory, whether that is there or not.
+    /// The name of the shared directory, where it is there and has one.
     fn id_there(&self) -> Option<String> {
-        let shared = OwnFolder::find(self.root(), self.shared.as_deref()?).ok()??;
-        std::fs::read_link(shared.path().join(ID)).ok()?.into_os_string().into_string().ok()
+        let (_, folder) = self.work_there()?;
+        let mut name = [0; MAX_NAME];
+        let own = getxattr(folder.path(), NAME, &mut name[..]).ok().and_then(|length| name.get(..length));
+        let own = own.and_then(|name| Some(std::str::from_utf8(name).ok()?.to_owned()));
+        own.or_else(|| {
+            let shared = OwnFolder::find(self.root(), self.shared.as_deref()?).ok()??;
+            std::fs::read_link(shared.path().join(ID)).ok()?.into_os_string().into_string().ok()
+        })
     }
 
-    /// Makes the shared directory with a name of its own, unless both are there.
+    /// Makes the shared directory, and gives it a name of its own, unless it is there and has one.
     fn make_shared(&self, shared: &Path) -> io::Result<()> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let _making = lock(&MAKING);
-        if self.work_there().is_some() && self.id_there().is_some() {
+        if self.id_there().is_some() {
             return Ok(());
         }
         let folder = OwnFolder::make(self.root(), shared)?;
         let link = folder.path().join(ID);
-        match std::fs::remove_file(&link) {
+        match folder.with_rights(|| std::fs::remove_file(&link)) {
             Err(error) if error.kind() == io::ErrorKind::IsADirectory => remove_tree(&link)?,
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        make(self.root(), &shared.join(WORK))?;
+        let work = OwnFolder::make(self.root(), &shared.join(WORK))?;
         let invocation = self.name.rsplit('-').next().unwrap_or_default();
         let id = format!("{invocation}-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-        std::os::unix::fs::symlink(id, link)
+        match work.with_rights(|| Ok(setxattr(work.path(), NAME, id.as_bytes(), XattrFlags::empty())?)) {
+            Ok(()) => Ok(()),
+            Err(_) => folder.with_rights(|| std::os::unix::fs::symlink(&id, &link)),
+        }
     }
 
     /// The directory that commands start in, where it is there already.
@@ -237,8 +248,10 @@ impl Workspace for DiskWorkspace {
     }
 
     fn work_id(&self) -> Option<String> {
-        self.shared.as_ref()?;
+        let shared = self.shared.as_deref()?;
         self.work_there()?;
+        // One that a step made in place of another gets a name too: it may hold files.
+        self.make_shared(shared).ok()?;
         self.id_there()
     }
 
@@ -260,12 +273,13 @@ impl Workspace for DiskWorkspace {
                 path
             }
         };
-        Ok(Box::new(DiskTempDir { path, clean: self.temps.clone() }))
+        let root = above(&self.scratch, 1).to_owned();
+        Ok(Box::new(DiskTempDir { root, path, clean: self.temps.clone() }))
     }
 
     fn remove_shared(&self) {
         if let Some(shared) = &self.shared {
-            remove_apart(shared);
+            remove_apart(self.root(), shared);
         }
     }
 }
@@ -275,15 +289,19 @@ impl Drop for DiskWorkspace {
         if let Some(own) = self.own.get()
             && !keep_clean(&self.scratch, &own.path, &lock(&self.temps))
         {
-            remove_apart(&own.path);
+            remove_apart(above(&self.scratch, 1), &own.path);
         }
     }
 }
 
 /// The directory that commands start in.
 const WORK: &str = "dir";
-/// A link next to it that leads nowhere: its text is the name that the directory was given when it was made. A link is
-/// made whole or not at all, and read without waiting, whatever a job puts in its place.
+/// The extended attribute with the name that the directory was given when it was made: another in its place lacks it.
+const NAME: &str = "user.pumice.name";
+/// Longest such name, in bytes.
+const MAX_NAME: usize = 128;
+/// Where the file system has no such attributes, a link next to the directory that leads nowhere: its text is the name. A link
+/// is made whole or not at all, and read without waiting, whatever a job puts in its place.
 const ID: &str = "id";
 /// Held while a directory and its name are made.
 static MAKING: Mutex<()> = Mutex::new(());
@@ -329,19 +347,27 @@ fn make(root: &Path, path: &Path) -> io::Result<()> {
     OwnFolder::make(root, path).map(drop)
 }
 
-/// Removes a directory; one with many files on a thread of its own, for the caller has others to see to.
-fn remove_apart(path: &Path) {
+/// Removes a directory below `root`; one with many files on a thread of its own, for the caller has others to see to.
+fn remove_apart(root: &Path, path: &Path) {
     if remove_small(path).is_ok() {
         return;
     }
-    let path = path.to_owned();
+    let (root, path) = (root.to_owned(), path.to_owned());
     let removing = std::thread::Builder::new().name("remover".to_owned()).spawn(move || {
-        if let Err(error) = remove_tree(&path) {
+        if let Err(error) = remove_below(&root, &path) {
             tracing::warn!(path = %path.display(), %error, "cannot remove a work directory");
         }
     });
     if let Err(error) = removing {
         tracing::warn!(%error, "a work directory stays until the next start");
+    }
+}
+
+/// Removes a directory below `root`, also where a job took the rights of those above it away.
+fn remove_below(root: &Path, path: &Path) -> io::Result<()> {
+    match OwnFolder::find(root, above(path, 1))? {
+        Some(parent) => parent.with_rights(|| remove_tree(path)),
+        None => Ok(()),
     }
 }
 
@@ -407,6 +433,7 @@ fn open_up(path: &Path) {
     let mut open = vec![path.to_owned()];
     while let Some(path) = open.pop() {
         // A folder that stays closed cannot be removed; the caller reports that.
+        let _ = loosen(CWD, &path);
         let _ = std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700));
         let entries = std::fs::read_dir(&path).into_iter().flatten().flatten();
         let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
@@ -415,170 +442,4 @@ fn open_up(path: &Path) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tree_without_rights_is_removed() {
-        let folder = tempfile::tempdir().unwrap();
-        let deep = folder.path().join("work/a/b");
-        std::fs::create_dir_all(&deep).unwrap();
-        std::fs::write(deep.join("file"), "x").unwrap();
-        std::os::unix::fs::symlink("/etc", folder.path().join("work/a/link")).unwrap();
-        for path in [deep.as_path(), &folder.path().join("work/a")] {
-            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o000)).unwrap();
-        }
-        remove_tree(&folder.path().join("work")).unwrap();
-        assert!(!folder.path().join("work").exists());
-        remove_tree(&folder.path().join("work")).unwrap();
-        assert!(Path::new("/etc").is_dir());
-    }
-
-    #[test]
-    fn file_that_cannot_be_removed_keeps_no_others() {
-        let folder = tempfile::tempdir().unwrap();
-        let tree = folder.path().join("tree");
-        for name in ["a", "b/stuck", "c"] {
-            std::fs::create_dir_all(tree.join(name)).unwrap();
-            std::fs::write(tree.join(name).join("file"), "x").unwrap();
-        }
-        let immutable = |sign: &str| {
-            let file = tree.join("b/stuck/file");
-            let changed = std::process::Command::new("chattr").arg(sign).arg(file).output();
-            changed.is_ok_and(|changed| changed.status.success())
-        };
-        // Only root may, and not on every file system; then all can be removed.
-        let is_stuck = immutable("+i");
-        let removed = remove_tree(&tree);
-        let left = [tree.join("a"), tree.join("b/stuck/file"), tree.join("c")].map(|path| path.exists());
-        immutable("-i");
-        assert_eq!((removed.is_err(), left), (is_stuck, [false, is_stuck, false]));
-    }
-
-    #[test]
-    fn directories_are_made_when_asked_for_and_private() {
-        let folder = tempfile::tempdir().unwrap();
-        let work = DiskWorkspace::new(folder.path(), "one", None);
-        assert!(!folder.path().join("one").exists());
-        let (first, second) = (work.temp().unwrap(), work.temp().unwrap());
-        assert_ne!(first.path(), second.path());
-        let dir = work.work().unwrap();
-        assert_eq!(std::fs::metadata(dir).unwrap().permissions().mode() & 0o777, 0o700);
-        assert_eq!(std::fs::read_dir(dir).unwrap().count(), 0);
-        drop((first, second));
-        let kept = dir.to_owned();
-        drop(work);
-        // It is clean: the next one has it.
-        let next = DiskWorkspace::new(folder.path(), "two", None);
-        assert_eq!(next.work().unwrap(), kept);
-        std::fs::write(kept.join("left"), "x").unwrap();
-        let own = kept.parent().unwrap().to_owned();
-        drop(next);
-        let third = DiskWorkspace::new(folder.path(), "three", None);
-        assert_eq!(third.work().unwrap(), folder.path().join("three/dir"));
-        std::fs::set_permissions(folder.path().join("three/dir"), std::fs::Permissions::from_mode(0o755))
-            .unwrap();
-        drop(third);
-        let fourth = DiskWorkspace::new(folder.path(), "four", None);
-        assert_eq!(fourth.work().unwrap(), folder.path().join("four/dir"));
-        assert_ne!(fourth.work().unwrap().parent().unwrap(), own);
-    }
-
-    #[test]
-    fn clean_directory_that_changed_meanwhile_is_not_used_again() {
-        let changes: [fn(&Path); 3] = [
-            |own| std::fs::remove_dir_all(own).unwrap(),
-            |own| std::fs::write(own.join("dir/late"), "x").unwrap(),
-            |own| std::fs::remove_dir(own.join("dir")).unwrap(),
-        ];
-        for change in changes {
-            let folder = tempfile::tempdir().unwrap();
-            let work = DiskWorkspace::new(folder.path(), "one", None);
-            work.work().unwrap();
-            drop((work.temp().unwrap(), work));
-            change(&folder.path().join("one"));
-            let next = DiskWorkspace::new(folder.path(), "two", None);
-            assert_eq!(next.work().unwrap(), folder.path().join("two/dir"));
-            assert!(is_clean(next.work().unwrap()) && is_clean(next.temp().unwrap().path()));
-        }
-    }
-
-    #[test]
-    fn command_has_a_clean_temporary_directory_of_its_own() {
-        let folder = tempfile::tempdir().unwrap();
-        let work = DiskWorkspace::new(folder.path(), "one", None);
-        let (first, second) = (work.temp().unwrap(), work.temp().unwrap());
-        std::fs::write(first.path().join("left"), "x").unwrap();
-        let (dirty, clean) = (first.path().to_owned(), second.path().to_owned());
-        drop((first, second));
-        let (third, fourth) = (work.temp().unwrap(), work.temp().unwrap());
-        assert_eq!(third.path(), clean);
-        assert!(![&dirty, &clean].contains(&&fourth.path().to_owned()) && is_clean(fourth.path()));
-    }
-
-    #[test]
-    fn shared_directory_lives_as_long_as_its_run() {
-        let folder = tempfile::tempdir().unwrap();
-        let shared = folder.path().join("work/run");
-        let first = DiskWorkspace::new(folder.path(), "one", Some(shared.clone()));
-        std::fs::write(first.work().unwrap().join("orders.csv"), "1").unwrap();
-        drop(first);
-        let second = DiskWorkspace::new(folder.path(), "two", Some(shared.clone()));
-        assert_eq!(std::fs::read_to_string(second.work().unwrap().join("orders.csv")).unwrap(), "1");
-        std::fs::remove_file(shared.join("dir/orders.csv")).unwrap();
-        second.remove_shared();
-        assert!(!shared.exists());
-    }
-
-    #[test]
-    fn shared_directory_made_anew_has_another_name() {
-        let folder = tempfile::tempdir().unwrap();
-        let shared = folder.path().join("work/run");
-        let open = |name: &str| DiskWorkspace::new(folder.path(), name, Some(shared.clone()));
-        let first = open("run-one");
-        assert_eq!((first.work_id(), first.has_work()), (None, false));
-        let dir = first.work().unwrap().to_owned();
-        let id = first.work_id();
-        assert!(id.is_some() && open("run-two").work_id() == id);
-        first.work().unwrap();
-        assert_eq!(first.work_id(), id, "it is there already");
-        let outside = folder.path().join("outside");
-        std::fs::create_dir(&outside).unwrap();
-        std::fs::write(outside.join("file"), "x").unwrap();
-        let harms: [fn(&Path, &Path); 3] = [
-            |dir, _| std::fs::remove_dir_all(dir).unwrap(),
-            |dir, outside| {
-                std::fs::remove_dir_all(dir).unwrap();
-                std::os::unix::fs::symlink(outside, dir).unwrap();
-            },
-            |dir, _| std::fs::remove_dir_all(dir.parent().unwrap()).unwrap(),
-        ];
-        let mut before = id;
-        for harm in harms {
-            harm(&dir, &outside);
-            assert_eq!((first.work_id(), first.work_in_use(), first.has_work()), (None, None, false));
-            assert!(is_clean(first.work().unwrap()), "the same workspace makes it anew");
-            let now = open("run-three").work_id();
-            assert!(now.is_some() && now != before);
-            before = now;
-        }
-        assert!(outside.join("file").exists());
-    }
-
-    #[test]
-    fn directory_looks_otherwise_once_a_file_is_another() {
-        let folder = tempfile::tempdir().unwrap();
-        let work = DiskWorkspace::new(folder.path(), "one", None);
-        let dir = work.work().unwrap().to_owned();
-        std::fs::create_dir(dir.join("deep")).unwrap();
-        std::fs::write(dir.join("deep/file"), "1").unwrap();
-        let before = work.work_state();
-        assert!(before.is_some() && work.work_state() == before);
-        // As long as it was: its place and its times are others.
-        std::fs::remove_file(dir.join("deep/file")).unwrap();
-        std::fs::write(dir.join("deep/file"), "2").unwrap();
-        assert_ne!(work.work_state(), before);
-        work.clear_work().unwrap();
-        assert!(work.has_work() && work.work_in_use().is_none());
-    }
-}
+mod tests;

@@ -9,7 +9,7 @@ use std::process::{ExitStatus, Stdio};
 
 use futures_util::future::{Either, OptionFuture, join, select};
 use pumice_core::duration::Span;
-use pumice_core::job_type::{Ended, JobContext, JobError, Stop, Template};
+use pumice_core::job_type::{Ended, HostFault, JobContext, JobError, Stop, Template};
 use pumice_core::text::shown;
 use pumice_host::processes::{self, ProcessFamily, Survivors};
 use pumice_job_types::command::CommandParameters;
@@ -285,8 +285,15 @@ async fn run_process(
     // The command's own files go once nothing can write to them any more.
     drop((family, temp));
     let (exit, recorded) = exit;
-    recorded.map_err(|error| JobError::failed(format!("cannot keep the command's output: {error}")))?;
+    recorded.map_err(|error| not_kept(&error))?;
     exit
+}
+
+/// The end of an attempt whose output could not be written down.
+fn not_kept(error: &std::io::Error) -> JobError {
+    let message = format!("cannot keep the command's output: {error}");
+    // A full disk may be the command's own doing, and is its failure.
+    if HostFault::is_in(error) { JobError::cannot_begin(message, error) } else { JobError::failed(message) }
 }
 
 /// Writes down what comes out of both streams to their end, and keeps pieces of it elsewhere meanwhile.

@@ -12,6 +12,8 @@ use serde_json::Value;
 const SHELLS: [&str; 6] = ["sh", "bash", "dash", "zsh", "ksh", "ash"];
 /// Signs of a shell that stand by themselves.
 const SIGNS: [&str; 8] = ["||", "&&", "&", ">>", "2>", "2>&1", "|&", "#"];
+/// Most signs that a warning names.
+const MAX_NAMED: usize = 8;
 
 /// Warnings about the command line of a payload.
 pub(crate) fn advise(line: &str) -> Vec<Problem> {
@@ -27,15 +29,18 @@ pub(crate) fn advise(line: &str) -> Vec<Problem> {
     advice
 }
 
-/// A warning about the first sign of a command line that only a shell acts on.
+/// A warning about the signs of a command line that only a shell acts on.
 pub(crate) fn advise_signs(line: &str, path: JsonPath) -> Vec<Problem> {
     let words = split_command_line(line).unwrap_or_default();
-    let sign = shell_sign(line, &words);
-    let told = sign.map(|sign| {
-        let message = format!("{sign} means nothing here: no shell runs the command");
-        Problem::warning("shell-sign", path, message).with_hint("for a shell, say sh -c '…'")
-    });
-    told.into_iter().collect()
+    let signs = shell_signs(line, &words);
+    let named = match &*signs {
+        [] => return Vec::new(),
+        [only] => format!("{only} means"),
+        [firsts @ .., last] if signs.len() <= MAX_NAMED => format!("{} and {last} mean", firsts.join(", ")),
+        more => format!("{} and {} more mean", more[..MAX_NAMED].join(", "), more.len() - MAX_NAMED),
+    };
+    let message = format!("{named} nothing here: no shell runs the command");
+    vec![Problem::warning("shell-sign", path, message).with_hint("for a shell, say sh -c '…'")]
 }
 
 /// Programs that start the program which their arguments name.
@@ -78,59 +83,92 @@ fn relative_program(words: &[String]) -> Option<&str> {
     (is_file && is_relative(file)).then_some(file)
 }
 
-/// The first shell sign of a command line that is neither quoted nor part of a template.
-fn shell_sign(line: &str, words: &[String]) -> Option<String> {
+/// The shell signs of a command line that are neither quoted nor part of a template, each once, in their order.
+fn shell_signs(line: &str, words: &[String]) -> Vec<String> {
+    let mut signs: Vec<(usize, String)> = Vec::new();
     let assigned = words.first().and_then(|word| word.split_once('=')).filter(|(name, _)| is_variable(name));
-    if let Some((name, _)) = assigned {
-        return Some(format!("{name}= before the program"));
-    }
+    signs.extend(assigned.map(|(name, _)| (0, format!("{name}= before the program"))));
     let program = words.first().map(|word| word.rsplit('/').next().unwrap_or(word)).unwrap_or_default();
     // A shell reads variables in what it is given; within single quotes they are meant as they stand.
-    let is_left = |quote: Option<char>| match quote {
-        None => true,
-        Some(quote) => quote == '"' && !SHELLS.contains(&program),
-    };
-    let (mut quote, mut escaped, mut template) = (None, false, 0_usize);
-    let mut before = ' ';
+    let reads_variables = !SHELLS.contains(&program);
+    let (mut quote, mut escaped, mut template) = (None, false, false);
+    let (mut before, mut behind) = (' ', 0);
     for (at, c) in line.char_indices() {
         let rest = &line[at..];
-        if template > 0 {
-            template = if rest.starts_with("}}") || rest.starts_with("%}") { 0 } else { template };
+        if template {
+            template = !(rest.starts_with("}}") || rest.starts_with("%}"));
         } else if escaped {
             escaped = false;
         } else {
             match c {
-                _ if rest.starts_with("{{") || rest.starts_with("{%") => template = 1,
+                _ if rest.starts_with("{{") || rest.starts_with("{%") => template = true,
                 '\\' if quote != Some('\'') => escaped = true,
                 '\'' | '"' if quote.is_none() => quote = Some(c),
                 '\'' | '"' if quote == Some(c) => quote = None,
-                '$' if begins_variable(&rest[1..]) && is_left(quote) => {
-                    return rest.split(|c: char| c.is_whitespace() || c == '"').next().map(str::to_owned);
-                }
-                '*' | '|' | ';' | '<' | '>' | '`' if quote.is_none() => return Some(c.to_string()),
-                '$' if quote.is_none() && rest[1..].starts_with(PARAMETERS) => {
-                    return Some(rest[..2].to_owned());
-                }
-                '&' if quote.is_none() && is_last(rest) && before.is_alphanumeric() => {
-                    return Some(c.to_string());
-                }
-                '?' | '[' | '{' if quote.is_none() => {
-                    let expanded =
-                        expansion(rest, line[..at].rsplit(char::is_whitespace).next().unwrap_or_default());
-                    if expanded.is_some() {
-                        return expanded;
+                _ if at < behind => {}
+                _ => {
+                    let own = line[..at].rsplit(char::is_whitespace).next().unwrap_or_default();
+                    let found = match quote {
+                        None => sign_at(rest, own, before),
+                        Some('"') if reads_variables => variable_at(rest),
+                        Some(_) => None,
+                    };
+                    if let Some(sign) = found {
+                        behind = at + sign.len();
+                        signs.push((at, sign));
                     }
                 }
-                '~' if quote.is_none() && before.is_whitespace() => return Some(c.to_string()),
-                _ => {}
             }
         }
         before = c;
     }
-    let sign = SIGNS
-        .iter()
-        .find(|sign| words.iter().any(|word| word == *sign) && line.split(' ').any(|part| part == **sign));
-    sign.map(ToString::to_string)
+    // `2>` as its first character says; `&&` and `#` only where they are words.
+    for sign in SIGNS.into_iter().filter(|sign| words.iter().any(|word| word == sign)) {
+        let places = line.match_indices(sign).map(|(at, _)| at);
+        let mut by_itself = places.filter(|at| is_word(line, *at, sign.len()));
+        if let Some(at) = by_itself.next()
+            && !signs
+                .iter()
+                .any(|(other, found)| (at..at + sign.len()).contains(other) && sign.contains(&**found))
+        {
+            signs.push((at, sign.to_owned()));
+        }
+    }
+    signs.sort_by_key(|(at, _)| *at);
+    let mut named: Vec<String> = Vec::new();
+    for (_, sign) in signs {
+        if !named.contains(&sign) {
+            named.push(sign);
+        }
+    }
+    named
+}
+
+/// Whether a part of a line is one of its words.
+fn is_word(line: &str, at: usize, length: usize) -> bool {
+    let ends = |c: Option<char>| c.is_none_or(|c| c == ' ');
+    ends(line[..at].chars().next_back()) && ends(line[at + length..].chars().next())
+}
+
+/// The variable that a text begins with, which a shell would put in.
+fn variable_at(rest: &str) -> Option<String> {
+    let name = rest.strip_prefix('$').filter(|name| begins_variable(name)).map(|_| rest)?;
+    name.split(|c: char| c.is_whitespace() || matches!(c, '"' | ';')).next().map(str::to_owned)
+}
+
+/// The sign of a shell that the rest of a line begins with, outside of quotes; `own` is the beginning of its word, and
+/// `before` the character before it.
+fn sign_at(rest: &str, own: &str, before: char) -> Option<String> {
+    let c = rest.chars().next()?;
+    match c {
+        '$' if begins_variable(&rest[1..]) => variable_at(rest),
+        '$' if rest[1..].starts_with(PARAMETERS) => Some(rest[..2].to_owned()),
+        '*' | '|' | ';' | '<' | '>' | '`' => Some(c.to_string()),
+        '&' if is_last(rest) && before.is_alphanumeric() => Some(c.to_string()),
+        '?' | '[' | '{' => expansion(rest, own),
+        '~' if before.is_whitespace() => Some(c.to_string()),
+        _ => None,
+    }
 }
 
 /// Names of a shell's own parameters: `$1`, `$?`, `$@`.
@@ -299,6 +337,22 @@ mod tests {
             let told = told(line);
             let wanted = format!("payload: {sign} means nothing here: no shell runs the command");
             assert!(told.len() == 1 && told[0].starts_with(&wanted), "{line}: {told:?}");
+        }
+    }
+
+    #[test]
+    fn shell_signs_of_a_line_are_named_together() {
+        for (line, signs) in [
+            ("echo $HOME *.txt && true; false", "$HOME, *, && and ; mean"),
+            ("a > b 2>&1", "> mean"),
+            ("a || b", "| mean"),
+            ("cat *.a *.b | x", "* and | mean"),
+            ("echo $(date) $X; b &", "$(date), $X, ; and & mean"),
+            ("echo \"$X\" '$Y' $1 # z", "$X, $1 and # mean"),
+            ("x $a $b $c $d $e $f $g $h $i $j", "$a, $b, $c, $d, $e, $f, $g, $h and 2 more mean"),
+        ] {
+            let told = told(line);
+            assert!(told.len() == 1 && told[0].starts_with(&format!("payload: {signs}")), "{line}: {told:?}");
         }
     }
 

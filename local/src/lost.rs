@@ -29,7 +29,8 @@ pub(crate) fn keep_outputs(home: &Path) -> io::Result<()> {
                 Some(made) => made,
                 None => OwnFolder::make(home, &lost_outputs(home))?,
             };
-            std::fs::rename(entry.path(), made.path().join(entry.file_name()))?;
+            let (from, to) = (entry.path(), made.path().join(entry.file_name()));
+            live.with_rights(|| made.with_rights(|| std::fs::rename(&from, &to)))?;
             lost = Some(made);
         }
     }

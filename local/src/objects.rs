@@ -78,6 +78,11 @@ impl Place {
         Ok(Self { target: folder.path().join(name), folder: Some(folder), is_of_a_run })
     }
 
+    /// Does something there, and once more where a job took the folder's rights away.
+    fn with_rights(&self, act: impl Fn() -> io::Result<()>) -> io::Result<()> {
+        self.folder.as_ref().map_or_else(&act, |folder| folder.with_rights(&act))
+    }
+
     /// Removes what has a name.
     fn clear(&self, path: &Path) -> io::Result<()> {
         match std::fs::remove_file(path) {
@@ -154,13 +159,14 @@ fn keep(file: &File, place: &Place) -> io::Result<()> {
 }
 
 /// Makes a file next to its place, and renames it once all of it is there.
-fn make_fresh(place: &Place, make: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
-    let target = &*place.target;
-    let fresh = unfinished(target)?;
-    place.clear(&fresh)?;
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh);
-    let kept = file.and_then(|mut file| make(&mut file)).and_then(|()| replace(&fresh, place));
-    place.clear(&fresh).and(kept)
+fn make_fresh(place: &Place, make: impl Fn(&mut File) -> io::Result<()>) -> io::Result<()> {
+    place.with_rights(|| {
+        let fresh = unfinished(&place.target)?;
+        place.clear(&fresh)?;
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh);
+        let kept = file.and_then(|mut file| make(&mut file)).and_then(|()| replace(&fresh, place));
+        place.clear(&fresh).and(kept)
+    })
 }
 
 /// By the descriptor, since the name may be another file's by now (linkat(2)). Replaces nothing.
@@ -196,6 +202,21 @@ fn replace(fresh: &Path, place: &Place) -> io::Result<()> {
     }
 }
 
+/// Removes what has a name, in the realm's folder by the descriptor of its folder: no link leads out of there.
+fn remove_below(home: &Path, target: &Path) -> io::Result<()> {
+    let (Some(folder), Some(name), true) = (target.parent(), target.file_name(), target.starts_with(home))
+    else {
+        return remove_any(target);
+    };
+    if folder.starts_with(home)
+        && let Some(folder) = OwnFolder::find(home, folder)?
+    {
+        let path = folder.path().join(name);
+        return folder.with_rights(|| remove_any(&path));
+    }
+    Ok(())
+}
+
 fn remove_any(path: &Path) -> io::Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
@@ -211,7 +232,11 @@ impl ObjectStore for Folders {
         let file = File::from(file.try_clone_to_owned()?);
         // A file that must be copied may be large.
         let home = self.home.clone();
-        let kept = tokio::task::spawn_blocking(move || keep(&file, &Place::of(&home, &target)?)).await;
+        let kept = tokio::task::spawn_blocking(move || {
+            let place = Place::of(&home, &target)?;
+            place.with_rights(|| keep(&file, &place))
+        })
+        .await;
         kept.map_err(io::Error::other)?
     }
 
@@ -239,7 +264,7 @@ impl ObjectStore for Folders {
 
     async fn remove(&self, locations: &[String]) -> Result<(), StoreError> {
         for location in locations {
-            let removed = remove_any(checked(location)?);
+            let removed = remove_below(&self.home, checked(location)?);
             removed.map_err(|error| StoreError::of_io(format!("removing {location}"), error))?;
         }
         Ok(())
@@ -378,6 +403,28 @@ mod tests {
         for bad in ["s3://bucket/x", "temp/../../x"] {
             assert!(folders.put_file(bad, named.as_fd()).await.is_err(), "{bad}");
         }
+    }
+
+    #[tokio::test]
+    async fn removal_follows_no_link_out_of_the_realm() {
+        let (realm, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let folders = Folders::new(realm.path());
+        let kept = realm.path().join("temp/.output/a");
+        std::fs::create_dir_all(&kept).unwrap();
+        for name in ["own", "other"] {
+            std::fs::write(kept.join(name), "x").unwrap();
+        }
+        std::fs::write(elsewhere.path().join("other"), "x").unwrap();
+        let removed = |name: &str| vec![kept.join(name).display().to_string()];
+        let none = std::os::unix::fs::PermissionsExt::from_mode(0o500);
+        std::fs::set_permissions(&kept, none).unwrap();
+        folders.remove(&removed("own")).await.unwrap();
+        folders.remove(&removed("own")).await.unwrap();
+        assert!(!kept.join("own").exists());
+        std::fs::remove_dir_all(&kept).unwrap();
+        std::os::unix::fs::symlink(elsewhere.path(), &kept).unwrap();
+        folders.remove(&removed("other")).await.unwrap();
+        assert!(elsewhere.path().join("other").exists());
     }
 
     #[tokio::test]

@@ -10,6 +10,8 @@ use crate::duration::Span;
 const LULL: Span = Span::from_mins(1);
 /// Most kinds of trouble that are counted apart.
 const MAX_KINDS: usize = 64;
+/// The kind of all that there are beyond those.
+const OTHERS: &str = "others";
 
 /// The troubles that were logged, and how often each happened since.
 #[derive(Clone, Debug, Default)]
@@ -21,8 +23,12 @@ impl Trouble {
     pub(in crate::engine) fn count(&self, kind: &str, now: Timestamp) -> Option<u64> {
         // Counts: whole whatever became of another holder.
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kind = kind;
         if known.len() >= MAX_KINDS && !known.contains_key(kind) {
             known.retain(|_, (logged, _)| now - *logged < LULL.delta());
+            if known.len() >= MAX_KINDS {
+                kind = OTHERS;
+            }
         }
         match known.get_mut(kind) {
             Some((logged, count)) if now - *logged < LULL.delta() => {
@@ -52,5 +58,19 @@ mod tests {
         assert_eq!(trouble.count("disk", at(59)), None);
         assert_eq!(trouble.count("disk", at(60)), Some(3));
         assert_eq!(trouble.count("disk", at(61)), None);
+    }
+
+    #[test]
+    fn kinds_beyond_the_limit_are_counted_together() {
+        let trouble = Trouble::default();
+        let at = |seconds: i64| Timestamp::UNIX_EPOCH + chrono::TimeDelta::seconds(seconds);
+        for number in 0..MAX_KINDS {
+            assert_eq!(trouble.count(&number.to_string(), at(0)), Some(1));
+        }
+        assert_eq!([trouble.count("one", at(1)), trouble.count("two", at(2))], [Some(1), None]);
+        assert_eq!(trouble.0.lock().unwrap().len(), MAX_KINDS + 1);
+        // Those of the first minute are forgotten.
+        assert_eq!([trouble.count("one", at(60)), trouble.count("three", at(60))], [Some(1), Some(1)]);
+        assert_eq!(trouble.0.lock().unwrap().len(), 3);
     }
 }

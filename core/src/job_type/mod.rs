@@ -98,9 +98,9 @@ pub struct JobError {
     pub error: Option<Box<str>>,
     /// Details of the error: `result.error_data` in templates of actions.
     pub data: Value,
-    /// Whether the host has run out of something, so that the attempt could not begin: it is made again later, and does
-    /// not count.
-    pub host_exhausted: bool,
+    /// The fault of the host, in a few words that are the same for all runs which it keeps from going on, where the attempt
+    /// could not begin because of one: it is made again later, and does not count.
+    pub host_fault: Option<Box<str>>,
     /// Whether the attempt ended like this by itself: that its time was up, as was seen only then, does not change it.
     pub settled: bool,
 }
@@ -110,14 +110,7 @@ impl JobError {
     #[must_use]
     pub fn failed(message: impl Into<String>) -> Self {
         let message = message.into();
-        Self {
-            retryable: true,
-            message,
-            error: None,
-            data: Value::Null,
-            host_exhausted: false,
-            settled: false,
-        }
+        Self { retryable: true, message, error: None, data: Value::Null, host_fault: None, settled: false }
     }
 
     /// An attempt whose time was up.
@@ -132,7 +125,8 @@ impl JobError {
     /// processes, memory or disk.
     #[must_use]
     pub fn cannot_begin(message: impl Into<String>, error: &std::io::Error) -> Self {
-        Self { host_exhausted: is_exhausted(error), ..Self::failed(message) }
+        let host_fault = is_exhausted(error).then(|| HostFault::kind_of(error).into());
+        Self { host_fault, ..Self::failed(message) }
     }
 
     /// A failure that no attempt can mend.
@@ -170,7 +164,7 @@ pub fn is_exhausted(error: &std::io::Error) -> bool {
     const ENFILE: i32 = 23;
     use std::io::ErrorKind::{OutOfMemory, QuotaExceeded, StorageFull, WouldBlock};
     matches!(error.raw_os_error(), Some(EMFILE | ENFILE))
-        || error.get_ref().is_some_and(|inner| inner.is::<HostFault>())
+        || HostFault::is_in(error)
         || matches!(error.kind(), OutOfMemory | QuotaExceeded | StorageFull | WouldBlock)
 }
 
@@ -178,16 +172,31 @@ pub fn is_exhausted(error: &std::io::Error) -> bool {
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {error}")]
 pub struct HostFault {
+    base: std::path::PathBuf,
     path: std::path::PathBuf,
     error: String,
 }
 
 impl HostFault {
-    /// What the system says of a path, as an error for which [`is_exhausted`] holds.
+    /// What the system says of a path below the folder `base`, as an error for which [`is_exhausted`] holds.
     #[must_use]
-    pub fn of(path: &std::path::Path, error: &std::io::Error) -> std::io::Error {
-        let fault = Self { path: path.to_owned(), error: error.to_string() };
+    pub fn of(base: &std::path::Path, path: &std::path::Path, error: &std::io::Error) -> std::io::Error {
+        let fault = Self { base: base.to_owned(), path: path.to_owned(), error: error.to_string() };
         std::io::Error::new(error.kind(), fault)
+    }
+
+    /// Whether this is one.
+    #[must_use]
+    pub fn is_in(error: &std::io::Error) -> bool {
+        error.get_ref().is_some_and(|inner| inner.is::<Self>())
+    }
+
+    /// The kind of an error, and the folder below which the place is: paths of runs are not in it.
+    fn kind_of(error: &std::io::Error) -> String {
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<Self>()) {
+            Some(fault) => format!("{} in {}", error.kind(), fault.base.display()),
+            None => error.kind().to_string(),
+        }
     }
 }
 

@@ -19,6 +19,8 @@ pub enum Cause {
     Permit,
     /// Its job, its worker or the realm is paused.
     Paused,
+    /// Its attempt could not begin for a fault of the host, and is made later.
+    HostFault,
     /// It waits for its steps.
     Steps,
     /// It waits for a worker to take its message.

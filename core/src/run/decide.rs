@@ -11,7 +11,8 @@ use super::gated::{absent, called, queue, still_in_its_place};
 use super::guards::{held, not_ended, not_held, running, startable, unbegun, without_duties};
 use super::input::{Decision, IllegalTransition, Input, LavaEnd, LockChange, Outcome, Wake};
 use super::look::{
-    HOST, OF_THE_SAME_JOB, cancelled_because, crashes_so_far, is_suspended, left_in_queue, unsent,
+    HOST, OF_THE_SAME_JOB, cancelled_because, cannot_begin, crashes_so_far, is_suspended, left_in_queue,
+    unsent,
 };
 use super::record::{Duties, Run};
 use super::reports::{child_ended, has_news};
@@ -72,11 +73,12 @@ fn decided(run: &Run, input: Input, now: Timestamp) -> Result<Decision, IllegalT
             let next = rendered.map_or_else(|| run.clone(), |rendered| with_rendered(run, rendered));
             Ok(finish(Run { work: unboxed(work), ..next }, outcome, actions, tell_parent, jitter, now))
         }
-        Input::Suspend { worker, epoch, resume, ends, gathers, work } => {
+        Input::Suspend { worker, epoch, resume, ends, gathers, work, fault } => {
             running(run, &worker, epoch)?;
             let gathers = gathers.or(run.gathers);
             let heard = gathers.filter(|_| has_news(run)).map(Gathering::span);
-            Ok(suspend(Run { gathers, work: unboxed(work), ..run.clone() }, resume.or(heard), ends, now))
+            let next = Run { gathers, work: unboxed(work), ..with_fault(run, fault) };
+            Ok(suspend(next, resume.or(heard), ends, now))
         }
         Input::Gather { worker, epoch, gathers } => {
             running(run, &worker, epoch)?;
@@ -136,6 +138,12 @@ fn with_rendered(run: &Run, rendered: Rendered) -> Run {
     next
 }
 
+/// The record with the reason why its attempt could not begin.
+fn with_fault(run: &Run, fault: Option<String>) -> Run {
+    let reason = fault.map(cannot_begin).or_else(|| run.reason.clone());
+    Run { reason, ..run.clone() }
+}
+
 fn hold_unclaimed(run: &Run, by: &RunKey, now: Timestamp) -> Result<Decision, IllegalTransition> {
     // A run that has just begun to wait needs no second message for it.
     startable(run, now)?;
@@ -183,6 +191,7 @@ fn claim(run: &Run, lease: Lease, hostname: String, event_log: Option<Value>, no
         _ => format!("Iteration {}", run.attempt),
     };
     next.handed_over = None;
+    next.reason = next.reason.filter(|_| run.host_fault().is_none());
     if let Some(gathers) = &mut next.gathers {
         gathers.news = false;
     }
@@ -324,8 +333,13 @@ fn suspend(mut next: Run, resume: Option<Span>, ends: Option<Timestamp>, now: Ti
     next.lease = None;
     keep_first_due(&mut next);
     next.not_before = now + resume.unwrap_or_default().delta();
-    let about = if resume.is_some() { "goes on in another invocation" } else { "for its children" };
-    next.log.push(Status::Waiting, now, Value::String(about.to_owned()));
+    let about = match (next.host_fault(), resume) {
+        (Some(fault), _) => fault,
+        (None, Some(_)) => "goes on in another invocation",
+        (None, None) => "for its children",
+    };
+    let about = Value::String(about.to_owned());
+    next.log.push(Status::Waiting, now, about);
     if resume.is_some() {
         let wake = wake(&mut next, now);
         return Decision { run: next, wake, lock: None, permit: None };

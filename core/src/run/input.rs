@@ -119,6 +119,8 @@ pub enum Input {
         gathers: Option<Gathering>,
         /// Where the files are that it shares with other steps.
         work: Option<Box<WorkPlace>>,
+        /// The fault of the host for which its attempt could not begin, if it is put back for one.
+        fault: Option<String>,
     },
     /// Its steps are spread: it gathers their reports.
     Gather {

@@ -2,6 +2,7 @@
 
 use chrono::TimeDelta;
 
+use super::event::bounded_text;
 use super::record::Run;
 use super::status::Status;
 use super::waits::{DUTIES, MAX_LULL};
@@ -25,6 +26,9 @@ pub(super) const HOST: &str = "its host ";
 pub const NOT_ENABLED: &str = "the job is not enabled";
 /// In the reason of a run that another run of its job keeps out.
 pub(super) const OF_THE_SAME_JOB: &str = "of the same job";
+
+/// Beginning of the reason of a run whose attempt could not begin for a fault of the host.
+pub const CANNOT_BEGIN: &str = "cannot begin: ";
 
 /// Why a message needs nothing done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,7 +132,18 @@ pub fn calls_next(run: &Run, now: Timestamp) -> bool {
     run.overlap != Overlap::Allow && run.is_done() && (run.ts_start.is_some() || called)
 }
 
+/// The reason of a run whose attempt could not begin for a fault of the host.
+pub(super) fn cannot_begin(fault: String) -> String {
+    bounded_text(format!("{CANNOT_BEGIN}{fault}"))
+}
+
 impl Run {
+    /// Why its attempt could not begin, where it waits to be made later for a fault of the host.
+    #[must_use]
+    pub fn host_fault(&self) -> Option<&str> {
+        self.reason.as_deref().filter(|reason| is_suspended(self) && reason.starts_with(CANNOT_BEGIN))
+    }
+
     /// When it could have started first: none of the things that it waited for since moves that.
     #[must_use]
     pub fn was_due(&self) -> Timestamp {

@@ -35,7 +35,9 @@ pub use figures::{Figures, failures_per_mille};
 pub use fingerprint::{Fingerprint, MAX_NORMALISED, NoFingerprint, normalised, normalised_of};
 pub use input::{Decision, IllegalTransition, Input, LavaEnd, LockChange, Outcome, Wake};
 pub use late::Late;
-pub use look::{DropReason, EARLY, Look, MAX_CRASHES, NOT_ENABLED, calls_next, look, look_on, too_late};
+pub use look::{
+    CANNOT_BEGIN, DropReason, EARLY, Look, MAX_CRASHES, NOT_ENABLED, calls_next, look, look_on, too_late,
+};
 pub use offloaded::{Offloaded, Part};
 pub use origin::{Keyed, Lineage, Scheduled};
 pub use reason::Why;

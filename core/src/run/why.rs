@@ -100,6 +100,8 @@ pub struct StepFact {
     pub name: String,
     /// Where it stands.
     pub status: Status,
+    /// Why its attempt could not begin, where it waits for that.
+    pub fault: Option<String>,
 }
 
 /// Facts outside a run's record.
@@ -264,8 +266,11 @@ impl Explainer<'_> {
     /// The steps that have not ended, in words.
     fn steps(&self) -> Option<String> {
         let steps = &self.facts.steps;
-        let named: Vec<String> =
-            steps.iter().take(MAX_NAMED).map(|step| format!("{} ({})", step.name, step.status)).collect();
+        let named = |step: &StepFact| {
+            let fault = step.fault.as_ref().map(|fault| format!(", {fault}")).unwrap_or_default();
+            format!("{} ({}{fault})", step.name, step.status)
+        };
+        let named: Vec<String> = steps.iter().take(MAX_NAMED).map(named).collect();
         let more = steps.len().saturating_sub(MAX_NAMED);
         match (named.is_empty(), more) {
             (true, _) => None,
@@ -275,6 +280,17 @@ impl Explainer<'_> {
     }
 
     fn suspended(&self) -> Explained {
+        if let Some(fault) = self.run.host_fault() {
+            let at = self.run.not_before;
+            let next = match self.is_early() {
+                true => format!("it is tried again at {}", self.coming(at)),
+                false => format!("it is to be tried again: {}", self.ready().sentence),
+            };
+            return Explained {
+                at: Some(at),
+                ..explained(Cause::HostFault, format!("{} {fault}; {next}", self.attempt()))
+            };
+        }
         if let Some(steps) = self.steps() {
             return explained(Cause::Steps, format!("it waits for its steps: {steps}"));
         }

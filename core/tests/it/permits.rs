@@ -115,6 +115,7 @@ fn permit_is_taken_once_and_given_back_when_the_run_is_done() {
         ends: None,
         gathers: None,
         work: None,
+        fault: None,
     };
     let suspended = apply(&taken.run, put_back, 1);
     assert_eq!(suspended.permit, None, "a run that gives way keeps it");
@@ -211,6 +212,7 @@ fn wait_is_counted_whatever_a_run_waited_for() {
             ends: None,
             gathers: None,
             work: None,
+            fault: None,
         };
         let rested = apply(&begun, rests, 70).run;
         let resumed = apply(&apply(&rested, Input::ChildEnded, 80).run, claim(None), 81).run;

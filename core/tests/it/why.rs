@@ -81,7 +81,7 @@ fn in_line(holder: Option<RunKey>, place: Option<usize>) -> Facts {
 }
 
 fn steps(count: usize) -> Facts {
-    let step = |number| StepFact { name: format!("s{number}"), status: Status::Running };
+    let step = |number| StepFact { name: format!("s{number}"), status: Status::Running, fault: None };
     Facts { steps: (0..count).map(step).collect(), is_composite: true, ..served() }
 }
 
@@ -168,6 +168,9 @@ fn open() -> Vec<(Run, Facts, Cause, &'static str)> {
     };
     let for_host = Run { host: Some(HostId::new("h-1").unwrap()), ..run() };
     let host = |alive| Facts { host_alive: Some(alive), ..served() };
+    let unbegun_for = Some("cannot begin: no disk".to_owned());
+    let unbegun_step =
+        StepFact { name: "s0".to_owned(), status: Status::Waiting, fault: unbegun_for.clone() };
     let tried =
         Run { crashes: 2, retry: RetryRule { max_tries: 2, ..RetryRule::default() }, ..suspended.clone() };
     vec![
@@ -347,6 +350,28 @@ fn open() -> Vec<(Run, Facts, Cause, &'static str)> {
             served(),
             Cause::WorkerLost,
             "the worker on node-7 that ran it is gone: its claim ran out at 2026-03-10T12:59:00+01:00, 1m ago; the next free worker core takes it",
+        ),
+        (
+            Run {
+                reason: unbegun_for.clone(),
+                not_before: now() + TimeDelta::seconds(9),
+                ..suspended.clone()
+            },
+            served(),
+            Cause::HostFault,
+            "attempt 1 of 3 cannot begin: no disk; it is tried again at 2026-03-10T13:00:09+01:00, in 9s",
+        ),
+        (
+            Run { reason: unbegun_for, ..suspended.clone() },
+            served(),
+            Cause::HostFault,
+            "attempt 1 of 3 cannot begin: no disk; it is to be tried again: it may start: the next free worker core takes it",
+        ),
+        (
+            suspended.clone(),
+            Facts { steps: vec![unbegun_step], is_composite: true, ..served() },
+            Cause::Steps,
+            "it waits for its steps: s0 (waiting, cannot begin: no disk)",
         ),
         (
             suspended.clone(),

@@ -2,6 +2,7 @@
 //!
 //! Each check has a time limit of its own, and one that fails to look says so, so that an answer comes whatever hangs.
 
+mod attempts;
 mod clock;
 mod health;
 mod held;
@@ -204,7 +205,7 @@ type Looking<'a> = Pin<Box<dyn Future<Output = Check> + Send + 'a>>;
 
 /// The checks of a realm whose store answers, side by side.
 async fn rest(realm: &dyn Realm) -> Vec<Check> {
-    let checks: [Looking<'_>; 12] = [
+    let checks: [Looking<'_>; 13] = [
         Box::pin(limited("clock", clock::skew(realm))),
         Box::pin(limited("server", health::server(realm))),
         Box::pin(limited("pauses", health::pauses(realm))),
@@ -213,6 +214,7 @@ async fn rest(realm: &dyn Realm) -> Vec<Check> {
         Box::pin(limited("alerts", health::alerts(realm))),
         Box::pin(limited("workers", queues::workers(realm))),
         Box::pin(limited("waiting runs", queues::waiting(realm))),
+        Box::pin(limited("attempts", attempts::attempts(realm))),
         Box::pin(limited("locks", held::locks(realm))),
         Box::pin(limited("dead letters", queues::dead_letters(realm))),
         Box::pin(limited("job specs", specs::jobs(realm))),

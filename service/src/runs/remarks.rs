@@ -85,7 +85,9 @@ impl RunShown {
             return None;
         }
         let last = self.log.iter().rev().find(|entry| entry.status == Status::Waiting)?;
-        last.info.as_str().map(|info| format!("waits: {}", escaped(info)))
+        // The reason of a run that cannot begin stands there already.
+        let info = last.info.as_str().filter(|info| self.reason.as_deref() != Some(*info))?;
+        Some(format!("waits: {}", escaped(info)))
     }
 
     /// The words about its trigger. `time` has the words of a slot.

@@ -122,7 +122,13 @@ async fn steps(realm: &dyn Realm, run: &Run) -> Result<Vec<StepFact>, Error> {
         let item = child.foreach_index.map(|index| format!(" (item {index})")).unwrap_or_default();
         format!("{}{item}", shown(child.job_id.as_str()))
     };
-    Ok(open.map(|child| StepFact { name: name(&child), status: child.status }).collect())
+    Ok(open
+        .map(|child| StepFact {
+            name: name(&child),
+            status: child.status,
+            fault: child.host_fault().map(str::to_owned),
+        })
+        .collect())
 }
 
 /// The line for the lock of a run's job.

@@ -301,6 +301,34 @@ fn alert(number: u32, now: Timestamp, minutes: i64) -> NewRun {
 }
 
 #[tokio::test]
+async fn attempts_that_cannot_begin_are_a_fault() {
+    let realm = Folder::new().await;
+    let (served, now) = (realm.served().await, realm.now());
+    let found = async || {
+        let found = doctor::doctor(&realm, &doctor::AskDoctor {}).await.unwrap();
+        found.checks.into_iter().find(|check| check.name == "attempts").unwrap()
+    };
+    let waits = |number, reason| {
+        let NewRun { run, spec } = ended(number, "etl/load", Status::Waiting, Some(reason), now, 1);
+        let (ts_end, due_at) = (None, Some(now + TimeDelta::minutes(5)));
+        NewRun { run: Run { ts_end, due_at, ..run }, spec }
+    };
+    put(&realm, vec![waits(1, "exit status 3: cannot begin: x")]).await;
+    assert_eq!(found().await.finding, Finding::Ok);
+    put(&realm, vec![waits(3, "cannot begin: no disk"), waits(2, "cannot begin: no rights")]).await;
+    let check = found().await;
+    let wanted = format!(
+        "the attempts of 2 runs wait for a fault of the host, the first run {} of etl/load: cannot begin: no",
+        key_of(2)
+    );
+    // Both were dispatched at the same time.
+    let others = wanted.replace(&key_of(2).to_string(), &key_of(3).to_string());
+    assert!(check.says.starts_with(&wanted) || check.says.starts_with(&others), "{check:?}");
+    assert_eq!((check.finding, &*check.fix[1]), (Finding::Fault, "why"));
+    drop(served);
+}
+
+#[tokio::test]
 async fn actions_of_broken_limits_that_no_worker_takes_are_a_fault() {
     let realm = Folder::new().await;
     let now = realm.now();

@@ -39,8 +39,8 @@ pub(super) enum Attempted {
     Lost,
     /// It was stopped with its process; its work does not count either.
     Halted,
-    /// The host has run out of something, so that it could not begin.
-    Unbegun(String),
+    /// It could not begin for a fault of the host.
+    Unbegun(JobError),
 }
 
 impl Engine {
@@ -101,7 +101,7 @@ impl Engine {
             Concluded::Ended(outcome) => Attempted::Ended(outcome, own),
             Concluded::Lost => Attempted::Lost,
             Concluded::Halted => Attempted::Halted,
-            Concluded::Unbegun(why) => Attempted::Unbegun(why),
+            Concluded::Unbegun(error) => Attempted::Unbegun(error),
         })
     }
 
@@ -169,7 +169,7 @@ enum Concluded {
     Ended(Outcome),
     Lost,
     Halted,
-    Unbegun(String),
+    Unbegun(JobError),
 }
 
 /// The recorded end of an attempt: how it ended, or why it was stopped. Nothing when it was lost, or stopped with its
@@ -177,8 +177,8 @@ enum Concluded {
 fn conclude(ended: Option<Caught<Ended>>, stop: Option<Stop>) -> Concluded {
     Concluded::Ended(match (ended, stop) {
         (_, Some(Stop::Lost)) => return Concluded::Lost,
-        (Some(Caught::Failed(error)), None) if error.host_exhausted => {
-            return Concluded::Unbegun(error.message);
+        (Some(Caught::Failed(error)), None) if error.host_fault.is_some() => {
+            return Concluded::Unbegun(error);
         }
         (Some(Caught::Done(Ended::Done(result))), _) => Outcome::Success(result),
         (Some(Caught::Failed(error)), Some(Stop::TimedOut(_))) if error.settled => failure(error),

@@ -303,7 +303,7 @@ impl Engine {
             Ok(_) => Ok(begun),
             Err(error) => {
                 // It logs by itself that it fails: the claim runs out then.
-                let _ = self.put_back(begun, PAUSE).await;
+                let _ = self.put_back(begun, PAUSE, None).await;
                 Err(error)
             }
         }

@@ -415,7 +415,7 @@ impl Engine {
         let (CarriedOut { stepped, rendered }, realm) = match carried_out {
             Ok(carried_out) => carried_out,
             Err(error) => {
-                return match Box::pin(self.put_back(task, PAUSE)).await {
+                return match Box::pin(self.put_back(task, PAUSE, None)).await {
                     Err(removed @ ApplyError::Removed(_)) => rest(removed),
                     _ => Err(error),
                 };
@@ -424,12 +424,13 @@ impl Engine {
         let outcome = match stepped {
             Stepped::Ended(outcome) => outcome,
             Stepped::Rest(run) => return Ok(run),
-            Stepped::Halted => return Box::pin(self.put_back(task, Span::ZERO)).await.or_else(rest),
-            Stepped::Unbegun(why) => {
-                if let Some(count) = self.trouble.count(&why, self.now()) {
-                    tracing::error!(job_id = %task.run.job_id, run_id = %task.run.run_id, error = %why, count, "attempts cannot begin; they are made later and do not count");
+            Stepped::Halted => return Box::pin(self.put_back(task, Span::ZERO, None)).await.or_else(rest),
+            Stepped::Unbegun(error) => {
+                let kind = error.host_fault.as_deref().unwrap_or(&error.message);
+                if let Some(count) = self.trouble.count(kind, self.now()) {
+                    tracing::error!(job_id = %task.run.job_id, run_id = %task.run.run_id, %error, count, "attempts cannot begin; they are made later and do not count");
                 }
-                return Box::pin(self.put_back(task, PAUSE)).await.or_else(rest);
+                return Box::pin(self.put_back(task, PAUSE, Some(error.message))).await.or_else(rest);
             }
         };
         let Task { run, invocation, parent, job, .. } = &task;
@@ -470,7 +471,7 @@ impl Engine {
                 Attempted::Ended(outcome, rendered) => (Stepped::Ended(outcome), rendered),
                 Attempted::Lost => (Stepped::Rest(task.run.clone()), None),
                 Attempted::Halted => (Stepped::Halted, None),
-                Attempted::Unbegun(why) => (Stepped::Unbegun(why), None),
+                Attempted::Unbegun(error) => (Stepped::Unbegun(error), None),
             },
             Some(Runner::Composite(planner, resolver)) => {
                 // Boxed, as steps may have steps: each level costs the stack as little as can be.
@@ -485,14 +486,21 @@ impl Engine {
     }
 
     /// Gives up the claim on a run whose attempt could not begin or was stopped with its process, or whose steps could
-    /// not go on, because something could not be reached: no worker was lost, and none must be waited for.
-    pub(super) async fn put_back(&self, task: Task<'_>, pause: Span) -> Result<Run, ApplyError> {
+    /// not go on, because something could not be reached: no worker was lost, and none must be waited for. `fault` is the
+    /// host's fault for which it could not begin.
+    pub(super) async fn put_back(
+        &self,
+        task: Task<'_>,
+        pause: Span,
+        fault: Option<String>,
+    ) -> Result<Run, ApplyError> {
         let Task { run, invocation, .. } = task;
         let (worker, epoch) = (invocation.owner.clone(), run.epoch);
         // A place that is not known now was lost with this invocation, for all that the next one knows.
         let work = self.work_place(&run, invocation, true).await.unwrap_or_else(|_| run.work.clone());
         let work = work.map(Box::new);
-        let input = Input::Suspend { worker, epoch, resume: Some(pause), ends: None, gathers: None, work };
+        let resume = Some(pause);
+        let input = Input::Suspend { worker, epoch, resume, ends: None, gathers: None, work, fault };
         let (key, run_id, job_id) = (run.key.clone(), run.run_id, run.job_id.clone());
         self.ledger().apply(run, input).await.inspect_err(|error| {
             if !matches!(error, ApplyError::Removed(_)) {

@@ -34,8 +34,8 @@ pub(super) enum Stepped {
     Ended(Outcome),
     /// It was stopped with its process, and goes on elsewhere.
     Halted,
-    /// The host has run out of something, so that the attempt could not begin.
-    Unbegun(String),
+    /// The attempt could not begin for a fault of the host.
+    Unbegun(JobError),
     /// It gave way, or is another worker's now.
     Rest(Run),
 }
@@ -215,7 +215,7 @@ impl Engine {
             (resolved.unwrap_or(rendered), keep)
         });
         match looked_up {
-            Err(error) if error.host_exhausted => Ok(Resolved::Stepped(Stepped::Unbegun(error.message))),
+            Err(error) if error.host_fault.is_some() => Ok(Resolved::Stepped(Stepped::Unbegun(error))),
             Err(error) => Ok(Resolved::failed(error)),
             Ok((rendered, _)) if holds_secret(&rendered) => {
                 let reason = "payload or parameters have a secret, and the plan of steps is kept in the record: let the steps read the secret themselves";
@@ -470,7 +470,7 @@ impl Walk<'_> {
         let work = engine.work_place(run, invocation, true).await?;
         let (worker, ends) = (invocation.owner.clone(), self.ends);
         let work = work.map(Box::new);
-        let input = Input::Suspend { worker, epoch: run.epoch, resume, ends, gathers, work };
+        let input = Input::Suspend { worker, epoch: run.epoch, resume, ends, gathers, work, fault: None };
         match engine.ledger().apply_once(&stored, input).await {
             Ok(suspended) => Ok(Some(Stepped::Rest(suspended))),
             Err(NotApplied::Commit(CommitError::Store(error), _)) => Err(error),

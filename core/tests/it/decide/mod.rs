@@ -82,6 +82,7 @@ fn suspended() -> Run {
             ends: None,
             gathers: None,
             work: None,
+            fault: None,
         },
         10,
     )
@@ -136,6 +137,7 @@ fn place_of_shared_files_is_the_last_one_written() {
         ends: None,
         gathers: None,
         work,
+        fault: None,
     };
     let waiting = apply(&running(), suspend(place("a").map(Box::new)), 10).run;
     assert_eq!(waiting.work, place("a"));
@@ -227,6 +229,7 @@ fn input_that_does_not_fit_is_refused() {
         ends: None,
         gathers: None,
         work: None,
+        fault: None,
     };
     let extend = |worker: &Worker, epoch| Input::Extend { worker: worker.clone(), epoch, until: at(900) };
     let stolen = apply(&running(), claim_by("two"), 301).run;
@@ -395,6 +398,7 @@ fn a_run_that_gives_way_waits_for_a_report_or_goes_on() {
         ends: None,
         gathers: None,
         work: None,
+        fault: None,
     };
     let later = apply(&running(), resume, 10);
     assert_eq!((later.run.not_before, later.wake.map(|wake| wake.at)), (at(20), Some(at(20))));
@@ -402,6 +406,31 @@ fn a_run_that_gives_way_waits_for_a_report_or_goes_on() {
     let before = running();
     let told = decide(&before, Input::ChildEnded, at(20)).unwrap();
     assert_eq!((told.run, told.wake), (before, None));
+}
+
+#[test]
+fn attempt_that_cannot_begin_shows_its_reason_until_it_begins() {
+    let put_back = |fault: Option<&str>| Input::Suspend {
+        worker: owner("one"),
+        epoch: 1,
+        resume: Some(Span::from_secs(10)),
+        ends: None,
+        gathers: None,
+        work: None,
+        fault: fault.map(str::to_owned),
+    };
+    let waits = apply(&running(), put_back(Some("no disk")), 10).run;
+    assert_eq!((waits.status, waits.host_fault()), (Status::Waiting, Some("cannot begin: no disk")));
+    assert_eq!(waits.events().last().map(|event| event.info), Some(json!("cannot begin: no disk")));
+    let begun = apply(&waits, claim_by("two"), 20).run;
+    assert_eq!((begun.status, begun.reason, begun.crashes), (Status::Running, None, 0));
+    let long = apply(&running(), put_back(Some(&"x".repeat(1_000_000))), 10).run;
+    assert!(long.reason.is_some_and(|reason| reason.len() < 100_000));
+    // The reason of an attempt that failed stays, whatever its next one waits for.
+    let failed = Run { reason: Some("exit status 3".to_owned()), ..running() };
+    let goes_on = apply(&failed, put_back(None), 10).run;
+    assert_eq!((goes_on.reason.as_deref(), goes_on.host_fault()), (Some("exit status 3"), None));
+    assert_eq!(apply(&goes_on, claim_by("two"), 20).run.reason, goes_on.reason);
 }
 
 #[test]
@@ -414,6 +443,7 @@ fn run_that_gathers_is_looked_at_once_for_many_reports() {
         ends: None,
         gathers: Some(gathers),
         work: None,
+        fault: None,
     };
     let of = |run: &Run, news| Run { gathers: Some(Gathering { news, ..gathers }), ..run.clone() };
     // It rests: the first report has it looked at a while later, and the others before that write nothing.
@@ -533,8 +563,15 @@ fn run_that_waits_for_steps_is_looked_at_at_its_time_limit() {
         ("a limit that has passed: its steps are stopped", Some(at(10)), at(10) + POLL.delta()),
     ];
     for (what, ends, due) in cases {
-        let input =
-            Input::Suspend { worker: owner("one"), epoch: 1, resume: None, ends, gathers: None, work: None };
+        let input = Input::Suspend {
+            worker: owner("one"),
+            epoch: 1,
+            resume: None,
+            ends,
+            gathers: None,
+            work: None,
+            fault: None,
+        };
         assert_eq!(apply(&running(), input, 10).run.due_at, Some(due), "{what}");
     }
 }
