@@ -148,7 +148,7 @@ async fn file_of_the_version_before_is_updated() {
         "ALTER TABLE long_specs RENAME TO specs; INSERT INTO specs SELECT id, pinned FROM runs;
          ALTER TABLE runs DROP COLUMN pinned; DROP TABLE schedules; DROP TABLE backfills; DROP TABLE run_counts;
          DROP INDEX runs_bad; DROP TABLE triggers; DROP TABLE objects_seen; DROP TABLE connections; DROP TABLE pauses; DROP TABLE audit; DROP TABLE permits; DROP TABLE gates; DROP TABLE past_counts; DROP TABLE bulk_acts; DROP TABLE bulk_receipts; DROP TABLE run_minutes;
-         PRAGMA user_version = 1;
+         DELETE FROM meta WHERE name = 'identity'; PRAGMA user_version = 1;
          INSERT INTO jobs VALUES ('daily', '{\"job_id\": \"daily\", \"schedule\": \"@daily\"}');
          INSERT INTO jobs VALUES ('never', '{\"job_id\": \"never\"}');",
     );
