@@ -231,7 +231,7 @@ impl Database {
         let log = self.inner.line.log().clone();
         let put = tokio::task::spawn_blocking(move || log.put_now()).await;
         if let Err(error) = put.map_err(|error| StoreError::new(error.to_string()))? {
-            tracing::debug!(%error, "an earlier copy of the store is not told from it");
+            tracing::debug!(%error, "an earlier copy in the place of the store would not be noticed");
         }
         Ok(())
     }

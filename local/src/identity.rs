@@ -11,7 +11,7 @@ use crate::database::unlogged_reader;
 const LOOKS: usize = 4;
 const PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
 
-/// What a store's file itself says of the store, whatever its log has.
+/// The identity that a store's file itself has, whatever is in its log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
     /// Made with the store, at random.
@@ -122,6 +122,23 @@ mod tests {
         let served = Identity::of_served(&path, "now").unwrap();
         assert_eq!(served.serving.as_deref(), Some("now"));
         assert!(!served.is_other(&path) && served.is_other(&copy));
+    }
+
+    #[test]
+    fn store_of_the_version_before_gets_an_identity() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("realm.db");
+        let opened = || {
+            drop(Database::open(&path, folder.path(), Durability::Normal).unwrap());
+            Identity::in_file(&path).unwrap()
+        };
+        let made = opened();
+        assert!(made.is_some() && opened() == made, "it stays");
+        let before = Connection::open(&path).unwrap();
+        before.execute_batch("DELETE FROM meta WHERE name = 'identity'; PRAGMA user_version = 16").unwrap();
+        drop(before);
+        let given = opened();
+        assert!(given.is_some() && given != made);
     }
 
     #[test]

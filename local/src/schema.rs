@@ -177,7 +177,7 @@ const STEPS: [&str; 17] = [
 ",
     "ALTER TABLE schedules ADD COLUMN rules TEXT",
     "ALTER TABLE schedules ADD COLUMN superseded TEXT",
-    // One store is told from another by it (identity.rs).
+    // It distinguishes a store from any other (identity.rs).
     "INSERT OR IGNORE INTO meta VALUES ('identity', lower(hex(randomblob(16))));",
 ];
 

@@ -108,8 +108,9 @@ fn overwrite(file: &std::path::Path, from: u64, count: u64) {
 fn served_with(payload: &str) -> (Pumice, std::process::Child) {
     let pumice = Pumice::new();
     apply(&pumice, &shell("a", payload));
+    assert_eq!(pumice.run(&["dispatch", "a"]).status, 0);
     let child = pumice.command(&["serve"]).stderr(Stdio::piped()).spawn().expect("serve");
-    assert_eq!(pumice.run(&["dispatch", "a", "--wait"]).status, 0);
+    wait_until(|| pumice.run(&["runs", "list", "-o", "json"]).json()["runs"][0]["status"] == "complete");
     (pumice, child)
 }
 
