@@ -88,6 +88,7 @@ pub(crate) fn of_home(error: HomeError) -> Error {
         HomeError::Empty(_)
         | HomeError::NotAFile(_)
         | HomeError::LogGone { .. }
+        | HomeError::OtherStore { .. }
         | HomeError::Replaced(_)
         | HomeError::Open(OpenError::Replaced(_)) => ErrorKind::Corrupt,
         HomeError::Store(error) => error.kind.into(),

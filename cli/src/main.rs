@@ -46,8 +46,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
-    if arguments.next().is_some_and(|first| first == processes::GUARD) {
-        return ExitCode::from(processes::run_guard(&arguments.collect::<Vec<_>>()));
+    match arguments.next() {
+        Some(first) if first == processes::GUARD => {
+            return ExitCode::from(processes::run_guard(&arguments.collect::<Vec<_>>()));
+        }
+        Some(first) if first == processes::SUBREAPER => return ExitCode::from(processes::run_subreaper()),
+        _ => {}
     }
     let cli = Cli::try_parse().unwrap_or_else(|error| refuse(error));
     if matches!(cli.command, Command::Console(_)) {

@@ -5,19 +5,19 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 
-use futures_util::future::{Either, OptionFuture, join, select};
+use futures_util::future::{Either, join, select};
 use pumice_core::duration::Span;
 use pumice_core::job_type::{Ended, HostFault, JobContext, JobError, Stop, Template};
 use pumice_core::text::shown;
-use pumice_host::processes::{self, ProcessFamily, Survivors};
+use pumice_host::processes::{self, Launch, ProcessFamily, Root, Running, Survivors};
 use pumice_job_types::command::CommandParameters;
 use pumice_job_types::words::Bytes;
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
 use serde_json::{Value, json};
-use tokio::process::{Child, ChildStderr, ChildStdout};
+use tokio::process::{ChildStderr, ChildStdout};
 
 use crate::capture::Capture;
 use crate::connections::Prepared;
@@ -228,12 +228,8 @@ async fn run_process(
     // Looked up here, since a program that the system must look up cannot be started by posix_spawn(3), which copies
     // nothing of this process.
     let found = find(program, &environment).map_err(|error| cannot_run(command, program, &error))?;
-    let mut process = match command.file_size {
-        None => {
-            let mut process = tokio::process::Command::new(found);
-            process.arg0(program).args(arguments);
-            process
-        }
+    let (file, arg0, args) = match command.file_size {
+        None => (found, program.into(), arguments.iter().map(OsString::from).collect()),
         Some(bytes) => limited(bytes, &command.argv),
     };
     let own = command.payload.as_ref().and_then(|payload| payload.folder.as_deref());
@@ -241,26 +237,21 @@ async fn run_process(
         Some(folder) => folder,
         None => context.directories.work().await?,
     };
-    process
-        .env_clear()
-        .envs(environment)
-        .current_dir(folder)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let started = processes::spawn(process, context.machine.scratch).await;
-    let (mut child, mut family) = started.map_err(|error| match is_gone(folder, &error) {
-        true => {
-            JobError::failed(format!("the directory that {program} starts in is gone: {}", folder.display()))
-        }
-        false => cannot_run(command, program, &error),
-    })?;
-    let (out, err) = (child.stdout.take(), child.stderr.take());
+    let launch = Launch { file, arg0, args, env: environment, folder: folder.to_owned() };
+    let started = processes::spawn(launch, context.machine.scratch).await;
+    let Running { stdout: out, stderr: err, mut root, mut family } =
+        started.map_err(|error| match is_gone(folder, &error) {
+            true => JobError::failed(format!(
+                "the directory that {program} starts in is gone: {}",
+                folder.display()
+            )),
+            false => cannot_run(command, program, &error),
+        })?;
     let recording = record(out, err, stdout, stderr);
     let mut recording = std::pin::pin!(recording);
     let clock = context.clock;
     let exit = {
-        let seeing = see_through(context, command, program, &mut child, &mut family);
+        let seeing = see_through(context, command, program, &mut root, &mut family);
         match select(std::pin::pin!(seeing), recording.as_mut()).await {
             Either::Left((exit, recording)) => {
                 // All processes that could write are gone; one that cannot be killed is not waited for.
@@ -298,18 +289,14 @@ fn not_kept(error: &std::io::Error) -> JobError {
 
 /// Writes down what comes out of both streams to their end, and keeps pieces of it elsewhere meanwhile.
 async fn record(
-    out: Option<ChildStdout>,
-    err: Option<ChildStderr>,
+    out: ChildStdout,
+    err: ChildStderr,
     stdout: &Capture<'_>,
     stderr: &Capture<'_>,
 ) -> std::io::Result<()> {
     let recording = async {
-        let (out, err) = join(
-            OptionFuture::from(out.map(|from| stdout.record(from))),
-            OptionFuture::from(err.map(|from| stderr.record(from))),
-        )
-        .await;
-        out.unwrap_or(Ok(())).and(err.unwrap_or(Ok(())))
+        let (out, err) = join(stdout.record(out), stderr.record(err)).await;
+        out.and(err)
     };
     match select(std::pin::pin!(recording), std::pin::pin!(join(stdout.keep_up(), stderr.keep_up()))).await {
         Either::Left((recorded, _)) => recorded,
@@ -317,12 +304,16 @@ async fn record(
     }
 }
 
-/// A command that limits the size of files before it becomes the program: a limit that is set from outside comes too
-/// late for the program's first writes. POSIX's shell counts in blocks of 512 bytes.
-fn limited(bytes: u64, argv: &[String]) -> tokio::process::Command {
-    let mut process = tokio::process::Command::new("/bin/sh");
-    process.args(["-c", "ulimit -f \"$0\" && exec \"$@\""]).arg(bytes.div_ceil(512).to_string()).args(argv);
-    process
+/// The file, own name and arguments of a command that limits the size of files before it becomes the program: a limit that is
+/// set from outside comes too late for the program's first writes. POSIX's shell counts in blocks of 512 bytes.
+fn limited(bytes: u64, argv: &[String]) -> (PathBuf, OsString, Vec<OsString>) {
+    let script = ["-c", "ulimit -f \"$0\" && exec \"$@\""].map(OsString::from).into_iter();
+    let blocks = std::iter::once(bytes.div_ceil(512).to_string().into());
+    (
+        "/bin/sh".into(),
+        "/bin/sh".into(),
+        script.chain(blocks).chain(argv.iter().map(OsString::from)).collect(),
+    )
 }
 
 /// Waits for a command's end, or brings it about when its time is up. Nothing that it started is left after that.
@@ -330,7 +321,7 @@ async fn see_through(
     context: &JobContext<'_>,
     command: &Command,
     program: &str,
-    child: &mut Child,
+    root: &mut Root,
     family: &mut ProcessFamily,
 ) -> Result<Exit, JobError> {
     let clock = context.clock;
@@ -342,10 +333,8 @@ async fn see_through(
             Either::Right(_) => Exit::Stopped,
         }
     };
-    let root = family.root();
     let waiting = async {
-        let status = child.wait().await;
-        root.was_waited_for();
+        let status = root.wait().await;
         status.map_err(|error| JobError::failed(format!("cannot wait for {program}: {error}")))
     };
     let mut waiting = std::pin::pin!(waiting);
@@ -356,7 +345,7 @@ async fn see_through(
             Ok(Exit::Status(status?))
         }
         // This process may have stood still, and the command ended meanwhile: that counts.
-        Either::Right(_) if root.has_ended() => {
+        Either::Right(_) if family.root_has_ended() => {
             let status = waiting.await;
             family.end(clock, TERM_GRACE).await.map_err(survived)?;
             Ok(Exit::Status(status?))

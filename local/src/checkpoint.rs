@@ -86,6 +86,12 @@ impl WriteAheadLog {
         done
     }
 
+    /// Puts into the file what is in it now, and waits for no other connection.
+    pub(crate) fn put_now(&self) -> Result<(), rusqlite::Error> {
+        // On a connection of its own: the one that writes may be within a transaction.
+        self.put(&open(&self.file)?)
+    }
+
     /// Puts all of it into the file and empties it, as far as no other connection reads or writes.
     pub(crate) fn empty(&self) -> Result<(), rusqlite::Error> {
         // On a connection of its own: the one that writes may be within a transaction.

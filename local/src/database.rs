@@ -224,6 +224,18 @@ impl Database {
             .map_err(|error| Failed::Sqlite(error).into_store_error())
     }
 
+    /// Writes since when the realm is served into the file itself, as far as other processes let it: the file is known by that.
+    pub(crate) async fn begin_serving(&self, since: String) -> Result<(), StoreError> {
+        let sql = "INSERT OR REPLACE INTO meta VALUES ('serving', ?)";
+        self.run(move |connection| connection.execute(sql, [since]).map(drop)).await?;
+        let log = self.inner.line.log().clone();
+        let put = tokio::task::spawn_blocking(move || log.put_now()).await;
+        if let Err(error) = put.map_err(|error| StoreError::invalid(error.to_string()))? {
+            tracing::debug!(%error, "an earlier copy in the place of the store would not be noticed");
+        }
+        Ok(())
+    }
+
     /// Writes since when the realm is served, and for which workers (none means all), so that there is a write-ahead log.
     pub(crate) async fn begin_log(&self, since: String, workers: &[WorkerName]) -> Result<(), StoreError> {
         let names: Vec<&str> = workers.iter().map(WorkerName::as_str).collect();
@@ -401,13 +413,18 @@ pub(crate) fn reader(path: &Path) -> Result<Connection, rusqlite::Error> {
             if error.sqlite_error_code() == Some(rusqlite::ErrorCode::CannotOpen)
                 && std::fs::metadata(&log).map_or(true, |log| log.len() == 0) =>
         {
-            let escaped =
-                path.display().to_string().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-            let uri = format!("file:{escaped}?immutable=1");
-            Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI).and_then(looked)
+            unlogged_reader(path).and_then(looked)
         }
         other => other,
     }
+}
+
+/// A connection that reads the file alone, without its log and without locks.
+pub(crate) fn unlogged_reader(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let escaped = path.display().to_string().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let uri = format!("file:{escaped}?immutable=1");
+    Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI)
 }
 
 fn configure(connection: &Connection, durability: Durability) -> Result<(), rusqlite::Error> {
@@ -462,9 +479,9 @@ mod tests {
         let count = |connection: &Connection| {
             connection.query_row("SELECT count(*) FROM meta", [], |row| row.get::<_, i64>(0))
         };
-        assert_eq!(reader.read(count).await.unwrap(), 0);
+        let before = reader.read(count).await.unwrap();
         writer.execute_batch("COMMIT").unwrap();
-        assert_eq!(reader.read(count).await.unwrap(), 1);
+        assert_eq!(reader.read(count).await.unwrap(), before + 1);
         let error = reader.run(|connection| connection.execute("DELETE FROM meta", [])).await.unwrap_err();
         assert!(error.to_string().contains("read-only"), "{error}");
     }

@@ -6,11 +6,12 @@
 use std::fs::{File, Metadata};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use crate::home::LOCK;
+use crate::identity::Identity;
 use crate::presence::LOG_MAGIC;
 
 /// How often a look that found a fault is repeated, and after how long: the server may have begun or ended meanwhile.
@@ -19,8 +20,9 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// How the lock's file begins while a process serves the folder.
 pub(crate) const SERVED: &str = "served";
-/// How the line with the files begins.
+/// How the line with the files begins, and the one with the store's identity.
 const FILES: &str = "files";
+const IDENTITY: &str = "store ";
 
 /// Which file it is, whatever its name: numbers are given again, times are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +110,8 @@ pub(crate) struct Note {
     pub(crate) since: String,
     /// The files that it has open; a version before this one noted none.
     pub(crate) files: Option<FileIds>,
+    /// Which store that is; a version before this one noted none.
+    pub(crate) identity: Option<Identity>,
 }
 
 impl Note {
@@ -115,7 +119,8 @@ impl Note {
     pub(crate) fn to_text(&self) -> String {
         let files = self.files.map(|files| files.0.map(FileId::to_text).join(" "));
         let files = files.map(|files| format!("{FILES} {files}\n")).unwrap_or_default();
-        format!("{SERVED} {}\n{files}", self.since)
+        let identity = self.identity.as_ref().map(|identity| format!("{IDENTITY}{}\n", identity.to_text()));
+        format!("{SERVED} {}\n{files}{}", self.since, identity.unwrap_or_default())
     }
 
     /// Reads the text of the lock's file; `None` unless a process serves the folder, or did so and ended by force.
@@ -124,7 +129,8 @@ impl Note {
         let since = lines.next().unwrap_or_default().trim().to_owned();
         let ids = lines.next().and_then(|line| line.strip_prefix(FILES));
         let ids: Vec<_> = ids.unwrap_or_default().split_whitespace().map(FileId::from_text).collect();
-        Some(Self { since, files: <[_; 3]>::try_from(ids).ok().map(FileIds) })
+        let identity = lines.next().and_then(|line| Identity::from_text(line.strip_prefix(IDENTITY)?));
+        Some(Self { since, files: <[_; 3]>::try_from(ids).ok().map(FileIds), identity })
     }
 
     /// The note in a folder's lock file.
@@ -140,6 +146,8 @@ pub(crate) struct Held {
     /// The realm's folder.
     folder: PathBuf,
     own: FileIds,
+    /// When the store's file had been written last as its identity was looked at.
+    looked: Mutex<Option<SystemTime>>,
     /// Whether this process serves the folder: it looks once a second instead.
     serves: AtomicBool,
     /// The log's index. It is never closed: with any descriptor of a file a process gives up all its locks on that file
@@ -151,7 +159,8 @@ impl Held {
     /// Those of a store that was just opened.
     pub(crate) fn of(store: &Path, folder: &Path) -> Self {
         let (store, folder, own) = (store.to_owned(), folder.to_owned(), FileIds::at(store));
-        Self { store, folder, own, serves: AtomicBool::new(false), index: OnceLock::new() }
+        let (looked, serves) = (Mutex::default(), AtomicBool::new(false));
+        Self { store, folder, own, looked, serves, index: OnceLock::new() }
     }
 
     /// The first of the store's files that is not the one which this process has opened.
@@ -164,9 +173,11 @@ impl Held {
         self.serves.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the files still have their names.
+    /// Whether the files still have their names, and the store is the one that is served.
     pub(crate) fn is_in_place(&self) -> bool {
+        let is_other = |identity: Identity| identity.is_other(&self.store);
         self.own.first_other(&self.store).is_none()
+            && !Note::of(&self.folder).and_then(|note| note.identity).is_some_and(is_other)
     }
 
     /// The fault of the files, if any, for a process that is about to write or has just written.
@@ -181,11 +192,28 @@ impl Held {
         if let Some(other) = self.own.first_other(&self.store) {
             return Some(replaced(&other, "it was opened"));
         }
-        let noted = Note::of(&self.folder)?.files?;
-        if let Some(other) = noted.first_other(&self.store) {
-            return Some(replaced(&other, "the process that serves the realm opened it"));
+        let Note { files, identity, .. } = Note::of(&self.folder)?;
+        if let Some(other) = files?.first_other(&self.store) {
+            return Some(replaced(&other, SERVER_OPENED));
+        }
+        if let Some(fault) = identity.and_then(|identity| self.other_store(&identity)) {
+            return Some(fault);
         }
         self.log_fault()
+    }
+
+    /// Whether another store was written over the one that is served, as far as it was written at all since the last look.
+    fn other_store(&self, identity: &Identity) -> Option<String> {
+        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = std::fs::metadata(&self.store).and_then(|found| found.modified()).ok();
+        if written.is_some() && *looked == written {
+            return None;
+        }
+        if identity.seems_other(&self.store) {
+            return Some(overwritten(&self.store, SINCE_SERVED));
+        }
+        *looked = written;
+        None
     }
 
     /// Whether the log is shorter than its index says, or something else was written over it.
@@ -228,8 +256,20 @@ impl LogIndex for File {
 
 /// The fault of the store's files for a process that is about to open them next to the process that serves the folder.
 pub(crate) fn fault_next_to_server(store: &Path, folder: &Path) -> Option<String> {
-    let other = Note::of(folder)?.files?.first_other(store)?;
-    Some(replaced(&other, "the process that serves the realm opened it"))
+    let note = Note::of(folder)?;
+    if let Some(other) = note.files?.first_other(store) {
+        return Some(replaced(&other, SERVER_OPENED));
+    }
+    note.identity?.seems_other(store).then(|| overwritten(store, SINCE_SERVED))
+}
+
+/// When a fault came about, as messages say it.
+const SERVER_OPENED: &str = "the process that serves the realm opened it";
+const SINCE_SERVED: &str = "since the process that serves the realm opened it";
+
+/// The fault of a file that another store, or an earlier copy of the same one, was written over.
+pub(crate) fn overwritten(store: &Path, when: &str) -> String {
+    format!("{} was overwritten with another store {when}", store.display())
 }
 
 fn replaced(file: &Path, since: &str) -> String {
@@ -256,11 +296,14 @@ mod tests {
         let store = folder.path().join("pumice.db");
         std::fs::write(&store, "x").unwrap();
         let files = Some(FileIds::at(&store));
-        let note = Note { since: "2026-11-29T11:40:45+00:00".to_owned(), files };
+        let identity = Identity::from_text("5eed 2026-11-29T11:40:45+00:00");
+        let note = Note { since: "2026-11-29T11:40:45+00:00".to_owned(), files, identity };
         assert_eq!(Note::read(&note.to_text()), Some(note.clone()));
         // A shorter note leaves the end of a longer one behind it.
         assert_eq!(Note::read(&format!("{}3:4:5\n", note.to_text())), Some(note.clone()));
-        let before = Note { files: None, ..note };
+        let unnamed = Note { identity: None, ..note.clone() };
+        assert_eq!(Note::read(&unnamed.to_text()), Some(unnamed));
+        let before = Note { files: None, identity: None, ..note };
         assert_eq!(Note::read("served 2026-11-29T11:40:45+00:00"), Some(before));
         for other in ["", "left ", "left 2026\nfiles - - -\n"] {
             assert_eq!(Note::read(other), None, "{other}");

@@ -74,6 +74,17 @@ pub enum HomeError {
         /// The log's file.
         log: PathBuf,
     },
+    /// The store's file is another store than the one that was served, whose log is next to it.
+    #[error(
+        "{store} is another store, or an earlier copy of the one that was served, since the process that served {} ended by force; put that one back, or a copy of the folder, or remove {} and {} to go on with this one",
+        path.display(), path.join(LOCK).display(), store.with_extension("db-wal").display()
+    )]
+    OtherStore {
+        /// The folder.
+        path: PathBuf,
+        /// The store's file.
+        store: PathBuf,
+    },
     /// A file of the store is not the one that the process has open which serves the folder.
     #[error("{0}: nothing is accepted until the realm is served anew, with `pumice serve`")]
     Replaced(String),
@@ -345,6 +356,7 @@ impl Home {
         let held = HeldLock::new(file).map_err(folder)?;
         // While it is served there is a log with something in it.
         let since = now.to_rfc3339();
+        self.database.begin_serving(since.clone()).await?;
         self.database.begin_log(since.clone(), workers).await?;
         let killed = kill_leftovers(&self.scratch()).await;
         let recovered = self.database.recover(now).await?;

@@ -18,6 +18,7 @@ mod ground;
 mod held;
 mod home;
 mod housekeeping;
+mod identity;
 mod jobs;
 mod letter;
 mod line;

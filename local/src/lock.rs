@@ -12,6 +12,7 @@ use crate::aftermath::{self, Log};
 use crate::database::reader;
 use crate::held::{FileIds, Note, SERVED, fault_next_to_server};
 use crate::home::{HomeError, LOCK, STORE};
+use crate::identity::Identity;
 use crate::presence::Presence;
 
 /// The content of the lock's file once another process has opened the store after an unclean end, or is about to serve it.
@@ -64,8 +65,9 @@ impl HeldLock {
                 "{other} was removed or replaced since it was opened"
             )));
         }
-        write(&self.file, &Note { since: since.to_owned(), files: Some(files) }.to_text())?;
-        let presence = Presence::of(folder);
+        let presence = Presence::of(folder, Identity::of_served(&store, since));
+        let identity = presence.identity().cloned();
+        write(&self.file, &Note { since: since.to_owned(), files: Some(files), identity }.to_text())?;
         Ok(ServeLock { file: self.file, presence, after_unclean_end: self.after_unclean_end })
     }
 }
@@ -83,7 +85,7 @@ impl ServeLock {
 
     /// Gives it up at the end of a process that put everything in order.
     pub(crate) fn end(mut self) -> Result<(), StoreError> {
-        if let Some(fault) = self.presence.fault() {
+        if let Some(fault) = self.presence.fault().or_else(|| self.presence.other_store()) {
             let message = format!("{fault}: what was written last may be lost");
             return Err(StoreError::of(StoreErrorKind::Corrupt, message));
         }
@@ -125,7 +127,11 @@ impl LeftByForce {
             Err(error) => tracing::warn!(%error, "the store's log could not be looked through"),
             Ok(Log::Gone | Log::Whole) => {}
         }
-        let Note { since, files } = &self.note;
+        let Note { since, files, identity } = &self.note;
+        // Its log would go into the other one.
+        if identity.as_ref().is_some_and(|identity| identity.is_other(store)) {
+            return Err(HomeError::OtherStore { path: folder.to_owned(), store: store.to_owned() });
+        }
         // Else opening it says what is wrong.
         let Ok(connection) = reader(store) else { return Ok(()) };
         if !since.is_empty() && served_since(&connection).as_deref() != Some(since) {
@@ -169,9 +175,13 @@ pub(crate) async fn check_files(folder: &Path, store: &Path) -> Result<Option<Le
             left.check(folder, store)?;
             return Ok(Some(left));
         }
-        // A process that may not lock the folder cannot tell.
-        if fault_next_to_server(store, folder).is_none() || !is_locked(folder) {
+        if fault_next_to_server(store, folder).is_none() {
             return Ok(None);
+        }
+        if !is_locked(folder) {
+            // That process has ended meanwhile, or this one may not lock the folder.
+            let left = LeftByForce::of(folder);
+            return left.map(|left| left.check(folder, store).map(|()| left)).transpose();
         }
         // Another process may just begin to serve the folder, and note its files next.
         tokio::time::sleep(PAUSE).await;
@@ -308,5 +318,34 @@ mod tests {
         open(whole.path()).await.unwrap();
         server.end(lock).await.unwrap();
         open(folder.path()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn store_overwritten_with_another_is_accepted_nowhere() {
+        let [folder, other] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        drop(Home::open(other.path(), None, true, Durability::Normal).await.unwrap());
+        let (server, lock) = served(folder.path()).await;
+        let client = open(folder.path()).await.unwrap();
+        write_once(&client).await.unwrap();
+        let file = OpenOptions::new().write(true).open(folder.path().join(STORE)).unwrap();
+        file.write_all_at(&std::fs::read(other.path().join(STORE)).unwrap(), 0).unwrap();
+        // With any descriptor of a file a process gives up its locks on that file.
+        std::mem::forget(file);
+        let said = "pumice.db was overwritten with another store";
+        let refused = [
+            open(folder.path()).await.map(drop).unwrap_err().to_string(),
+            Home::open_to_read(folder.path(), None).await.map(drop).unwrap_err().to_string(),
+            write_once(&client).await.unwrap_err().to_string(),
+            server.fault(&lock).await.to_string(),
+            server.end(lock).await.unwrap_err().to_string(),
+        ];
+        for error in refused {
+            assert!(error.contains(said), "{error}");
+        }
+        let log = std::fs::read(folder.path().join("pumice.db-wal")).unwrap();
+        drop((server, client));
+        assert_eq!(std::fs::read(folder.path().join("pumice.db-wal")).unwrap(), log, "it goes into no other");
+        let left = open(folder.path()).await.map(drop);
+        assert!(matches!(left, Err(HomeError::OtherStore { .. })), "{left:?}");
     }
 }

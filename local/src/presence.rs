@@ -10,7 +10,8 @@ use pumice_core::ports::StoreError;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::database::Database;
-use crate::held::{FileId, LogIndex};
+use crate::held::{FileId, LogIndex, overwritten};
+use crate::identity::Identity;
 use crate::schema;
 
 /// How often the files are looked at.
@@ -25,6 +26,8 @@ pub(crate) struct Presence {
     store: Option<&'static File>,
     /// The log's index, which is never closed either.
     index: Option<&'static File>,
+    /// Which store it is; `None` where that could not be read.
+    identity: Option<Identity>,
 }
 
 /// A file as it was seen.
@@ -78,11 +81,23 @@ fn begins(file: &File, magic: &[u8]) -> bool {
 
 impl Presence {
     /// The files of a realm's folder as they are now.
-    pub(crate) fn of(home: &Path) -> Self {
+    pub(crate) fn of(home: &Path, identity: Option<Identity>) -> Self {
         let files = ["pumice.db", "lock", "pumice.db-wal", "pumice.db-shm"].map(|name| home.join(name));
         let open = |path: &Path| File::open(path).ok().map(|file| &*Box::leak(Box::new(file)));
         let (store, index) = (open(&files[0]), open(&files[3]));
-        Self { files: files.into_iter().map(|path| (path.clone(), seen(&path))).collect(), store, index }
+        let files = files.into_iter().map(|path| (path.clone(), seen(&path))).collect();
+        Self { files, store, index, identity }
+    }
+
+    /// Which store it is.
+    pub(crate) fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
+    }
+
+    /// The fault of the store's file, if another store was written over it.
+    pub(crate) fn other_store(&self) -> Option<String> {
+        let store = &self.files[0].0;
+        self.identity.as_ref()?.is_other(store).then(|| overwritten(store, "while it was served"))
     }
 
     /// The fault of the files, if any. One that appears counts from then on.
@@ -133,10 +148,22 @@ pub(crate) async fn fault(mut presence: Presence, database: Database, check: boo
     }
     let look = || Written::now(&file, || database.puts());
     let mut written = look();
+    // It may have been overwritten before the first look.
+    if let Some(other) = other_store(&presence).await {
+        return other;
+    }
     loop {
         tokio::time::sleep(EVERY).await;
         if let Some(fault) = presence.fault() {
             return fault;
+        }
+        // Pages that are in memory are not read again, so what others do to them in the file would be seen late.
+        let before = std::mem::replace(&mut written, look());
+        // This process may have written to it, too, since it was overwritten.
+        if written.at != before.at
+            && let Some(other) = other_store(&presence).await
+        {
+            return other;
         }
         if let Some(damage) = database.damage() {
             return format!(
@@ -144,8 +171,6 @@ pub(crate) async fn fault(mut presence: Presence, database: Database, check: boo
                 file.display()
             );
         }
-        // Pages that are in memory are not read again, so what others do to them in the file would be seen late.
-        let before = std::mem::replace(&mut written, look());
         let path = file.clone();
         if written.is_of_another(before)
             && let Ok(Some(damage)) = tokio::task::spawn_blocking(move || damage(&path)).await
@@ -165,6 +190,11 @@ pub(crate) async fn fault(mut presence: Presence, database: Database, check: boo
             );
         }
     }
+}
+
+async fn other_store(presence: &Presence) -> Option<String> {
+    let presence = presence.clone();
+    tokio::task::spawn_blocking(move || presence.other_store()).await.ok().flatten()
 }
 
 /// The form of a store's tables, as it was when they were looked at first.
@@ -243,7 +273,7 @@ mod tests {
         let file = |name: &str| folder.path().join(name);
         std::fs::write(file("pumice.db"), [MAGIC, b"and more"].concat()).unwrap();
         std::fs::write(file("lock"), "x").unwrap();
-        let mut presence = Presence::of(folder.path());
+        let mut presence = Presence::of(folder.path(), None);
         assert_eq!(presence.fault(), None);
         // It is made with the first write.
         std::fs::write(file("pumice.db-wal"), LOG_MAGIC).unwrap();
@@ -267,7 +297,7 @@ mod tests {
         for name in ["pumice.db", "pumice.db-wal"] {
             std::fs::write(file("pumice.db"), &store).unwrap();
             std::fs::write(file("pumice.db-wal"), [&LOG_MAGIC[..], b"a log"].concat()).unwrap();
-            let whole = Presence::of(folder.path());
+            let whole = Presence::of(folder.path(), None);
             assert_eq!(whole.clone().fault(), None);
             let mut grown = whole.clone();
             std::fs::write(file(name), [&*std::fs::read(file(name)).unwrap(), b"more"].concat()).unwrap();
@@ -282,7 +312,7 @@ mod tests {
         for name in ["pumice.db", "pumice.db-wal"] {
             std::fs::write(file("pumice.db"), &store).unwrap();
             std::fs::write(file("pumice.db-wal"), [&LOG_MAGIC[..], b"a log"].concat()).unwrap();
-            let mut presence = Presence::of(folder.path());
+            let mut presence = Presence::of(folder.path(), None);
             // As long as before, with nothing in it but what came last.
             std::fs::write(file(name), [0; 24]).unwrap();
             assert!(
@@ -297,7 +327,7 @@ mod tests {
         let path = folder.path().join("pumice.db");
         let connection = Connection::open(&path).unwrap();
         connection.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (x)").unwrap();
-        let mut presence = Presence::of(folder.path());
+        let mut presence = Presence::of(folder.path(), None);
         let log = std::fs::OpenOptions::new().write(true).open(folder.path().join("pumice.db-wal")).unwrap();
         let known = log.metadata().unwrap().len();
         connection.execute_batch("INSERT INTO t VALUES (hex(randomblob(9999)))").unwrap();
@@ -323,9 +353,10 @@ mod tests {
         };
         let before = held();
         assert!(before > 0, "a connection with a log holds a lock on the file");
-        let mut presence = Presence::of(folder.path());
+        let mut presence = Presence::of(folder.path(), None);
         assert_eq!(presence.fault(), None);
         assert_eq!(damage(&path), None);
+        assert!(Identity::in_file(&path).is_err(), "it has no such table");
         drop(presence);
         assert_eq!(held(), before);
     }

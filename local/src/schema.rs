@@ -9,10 +9,10 @@ use rusqlite::Connection;
 use crate::database::explain;
 
 /// The version of the tables that this program writes, kept in SQLite's `user_version`.
-pub(crate) const VERSION: i64 = 16;
+pub(crate) const VERSION: i64 = 17;
 
 /// Statements that lead from each version to the next.
-const STEPS: [&str; 16] = [
+const STEPS: [&str; 17] = [
     "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE jobs (job_id TEXT PRIMARY KEY, spec TEXT NOT NULL) WITHOUT ROWID;
@@ -177,6 +177,8 @@ const STEPS: [&str; 16] = [
 ",
     "ALTER TABLE schedules ADD COLUMN rules TEXT",
     "ALTER TABLE schedules ADD COLUMN superseded TEXT",
+    // It distinguishes a store from any other (identity.rs).
+    "INSERT OR IGNORE INTO meta VALUES ('identity', lower(hex(randomblob(16))));",
 ];
 
 /// Most copies of one version that are kept next to a store.

@@ -262,7 +262,7 @@ mod tests {
         schema::migrate(&mut connection).unwrap();
         connection
             .execute_batch(
-                "DROP TABLE run_minutes; ALTER TABLE schedules DROP COLUMN rules; ALTER TABLE schedules DROP COLUMN superseded; PRAGMA user_version = 13;
+                "DELETE FROM meta WHERE name = 'identity'; DROP TABLE run_minutes; ALTER TABLE schedules DROP COLUMN rules; ALTER TABLE schedules DROP COLUMN superseded; PRAGMA user_version = 13;
                  INSERT INTO runs (id, key, rev, status, job_id, due_at, expires, record)
                  SELECT unixepoch() * 1000000 + value, 'k' || value, 1,
                         CASE value WHEN 1 THEN 'failed' WHEN 2 THEN 'running' ELSE 'complete' END,

@@ -1,6 +1,7 @@
 //! The worker's process on AWS Lambda.
 
 use std::pin::Pin;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,11 +10,19 @@ use pumice_aws::function::{Environment, Function, start_log};
 use pumice_core::Timestamp;
 use pumice_core::engine::Engine;
 use pumice_core::ports::{Databases, Servers};
+use pumice_host::processes::{SUBREAPER, run_subreaper};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
+fn main() -> Result<ExitCode, Error> {
+    if std::env::args_os().nth(1).is_some_and(|first| first == SUBREAPER) {
+        return Ok(ExitCode::from(run_subreaper()));
+    }
+    run().map(|()| ExitCode::SUCCESS)
+}
+
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
+async fn run() -> Result<(), Error> {
     let variable = |name: &str| std::env::var(name).ok();
     start_log(&variable);
     // Boxed: the compiler has a limit to how deep futures may stand within one another.

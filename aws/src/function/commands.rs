@@ -23,12 +23,14 @@ impl Function {
     }
 
     /// Prepares this process for starting commands: it hides its memory, with its credentials, from them, for they run
-    /// as the same user; and it becomes the parent of orphaned processes.
+    /// as the same user; and it becomes the parent of orphaned processes. The function must call [`processes::run_subreaper`] when
+    /// its first argument is [`processes::SUBREAPER`].
     ///
     /// # Errors
     /// [`StoreError`] when the kernel refuses.
     pub fn prepare_for_commands(&self) -> Result<(), StoreError> {
         processes::adopt_orphans();
+        processes::use_subreapers(&[processes::SUBREAPER]);
         processes::hide_from_commands().map_err(|error| {
             StoreError::of(
                 StoreErrorKind::Denied,

@@ -141,9 +141,9 @@ fn refuse_without_console(command: &Command) -> Result<(), Failure> {
 /// How many files a server has open besides those of its commands, and how many each command takes at most.
 const OWN_FILES: u64 = 48;
 const FILES_OF_A_COMMAND: u64 = 12;
-/// The same for processes and threads.
+/// The same for processes and threads; two are a subreaper's.
 const OWN_PROCESSES: u64 = 24;
-const PROCESSES_OF_A_COMMAND: u64 = 4;
+const PROCESSES_OF_A_COMMAND: u64 = 6;
 
 /// How many commands there is room for at the same time.
 const fn commands_in(room: u64, own: u64, of_a_command: u64) -> u64 {
@@ -171,6 +171,7 @@ fn prepare_for_commands(remove: Option<&std::path::Path>, slots: usize, containm
     if containment.cgroups == Cgroups::Auto {
         processes::use_cgroups();
     }
+    processes::use_subreapers(&[processes::SUBREAPER]);
     processes::use_guard(remove);
     if let Err(error) = processes::hide_from_commands() {
         tracing::warn!(%error, "commands may look into this process");

@@ -104,6 +104,47 @@ fn overwrite(file: &std::path::Path, from: u64, count: u64) {
     opened.write_all_at(&bytes, from).expect("overwritten");
 }
 
+/// A realm that is served, and has run its job `a` once.
+fn served_with(payload: &str) -> (Pumice, std::process::Child) {
+    let pumice = Pumice::new();
+    apply(&pumice, &shell("a", payload));
+    assert_eq!(pumice.run(&["dispatch", "a"]).status, 0);
+    let child = pumice.command(&["serve"]).stderr(Stdio::piped()).spawn().expect("serve");
+    wait_until(|| pumice.run(&["runs", "list", "-o", "json"]).json()["runs"][0]["status"] == "complete");
+    (pumice, child)
+}
+
+#[test]
+fn store_overwritten_in_place_is_served_no_more() {
+    use std::os::unix::fs::FileExt;
+    // Another realm's, and a copy of before the realm was served.
+    for is_own in [false, true] {
+        let other = Pumice::new();
+        apply(&other, &shell("a", "echo other"));
+        let mut bytes = std::fs::read(other.path().join(".pumice/pumice.db")).expect("a store");
+        let (pumice, child) = served_with("echo own");
+        let store = pumice.path().join(".pumice/pumice.db");
+        if is_own {
+            bytes = std::fs::read(&store).expect("the store");
+            // As it would be in a copy of before: the time at which the realm was served then.
+            let serving = bytes.windows(9).position(|part| part == b"serving20");
+            let year = serving.expect("the time is in the file") + "serving".len();
+            bytes[year..year + 4].copy_from_slice(b"2001");
+        }
+        let opened = std::fs::OpenOptions::new().write(true).open(&store).expect("the store");
+        opened.write_all_at(&bytes, 0).expect("overwritten");
+        let printed = pumice.run(&["dispatch", "a", "--wait"]);
+        assert!(printed.status == 3 && printed.err.contains("another store"), "{is_own}: {printed:?}");
+        let ended = child.wait_with_output().expect("an end");
+        let message = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert_eq!(ended.status.code(), Some(3), "{message}");
+        assert!(message.contains("pumice.db was overwritten with another store"), "{message}");
+        // Its log is of the store that was overwritten, and goes into no other.
+        let printed = pumice.run(&["runs", "list"]);
+        assert!(printed.status == 3 && printed.err.contains("is another store"), "{printed:?}");
+    }
+}
+
 /// The message of `serve` when it does not come up.
 fn refused_to_serve(pumice: &Pumice) -> String {
     let printed = pumice.run(&["serve"]);

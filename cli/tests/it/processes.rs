@@ -319,31 +319,49 @@ fn cgroup_of_a_command_is_gone_after_every_end_of_its_server() {
 
 #[test]
 fn escapee_without_any_mark_is_gone_while_other_commands_go_on() {
-    let [pumice, _] = Pumice::with_and_without_cgroups();
-    let (sleep, other) = (long_sleep(), long_sleep());
-    let unmarked = format!("(prlimit --locks=unlimited env -i setsid /bin/sh -c '/bin/{sleep} &' &)");
-    let jobs = json!([
-        shell("first", &format!("cat /proc/self/cgroup; {unmarked}; sleep 0.3")),
-        shell("second", &format!("exec {other}")),
-    ]);
-    pumice.write("jobs.json", jobs.to_string());
-    assert_eq!(pumice.run(&["apply", "jobs.json"]).status, 0);
-    let _server = pumice.serve();
-    dispatched(&pumice, "second");
-    wait_until(|| is_alive(&other));
-    let run = dispatched(&pumice, "first");
-    wait_until(|| shown(&pumice, &run)["status"] == "complete");
-    let printed = pumice.run(&["runs", "output", &run]).out;
-    if cgroup_of(&printed, "an escapee without any mark").is_some() {
-        assert!(!is_alive(&sleep) && is_alive(&other));
+    for pumice in Pumice::with_and_without_cgroups() {
+        let other = long_sleep();
+        let sleeps: Vec<String> = unmarked("").iter().map(|_| long_sleep()).collect();
+        let script = |sleep: &String, way: usize| {
+            // A second attempt finds what the first one has left.
+            format!(
+                "pgrep -f -x '/bin/[s]{}' && exit 9\n{}\nsleep 0.7; exit 1",
+                &sleep[1..],
+                unmarked(sleep)[way]
+            )
+        };
+        let escapes = sleeps.iter().enumerate().map(|(way, sleep)| {
+            let mut job = shell(&format!("a{way}"), &script(sleep, way));
+            job["iteration_limit"] = 2.into();
+            job
+        });
+        let jobs: Vec<Value> =
+            escapes.chain(std::iter::once(shell("second", &format!("exec {other}")))).collect();
+        pumice.write("jobs.json", Value::Array(jobs).to_string());
+        assert_eq!(pumice.run(&["apply", "jobs.json"]).status, 0);
+        let mut server = pumice.serve();
+        dispatched(&pumice, "second");
+        wait_until(|| is_alive(&other));
+        let runs: Vec<String> =
+            (0..sleeps.len()).map(|way| dispatched(&pumice, &format!("a{way}"))).collect();
+        for (run, sleep) in runs.iter().zip(&sleeps) {
+            wait_until(|| shown(&pumice, run)["status"] == "failed");
+            let shown = shown(&pumice, run);
+            assert_eq!(shown["result"]["error_data"]["exit_status"], 1, "{shown:#}");
+            assert!(count_alive(sleep) == 0 && is_alive(&other), "{shown:#}");
+        }
+        assert_eq!(server.end_by("TERM"), 0);
+        assert!(!is_alive(&other));
     }
 }
 
-/// Ways to get rid of every mark: all limits are set anew, and the environment is another.
+/// Ways to get rid of every mark: all limits are set anew, or to a number of the same kind, and the environment is another.
 fn unmarked(sleep: &str) -> Vec<String> {
+    let soft = "prlimit --locks -o SOFT --noheadings --raw";
     let mut ways = vec![
         format!("(prlimit --locks=unlimited env -i setsid /bin/sh -c '/bin/{sleep} &' &)"),
         format!("(env -i bash -c 'ulimit -x unlimited; setsid /bin/{sleep} &' &)"),
+        format!("m=$({soft}); (prlimit --locks=$((m + 1000)) env -i setsid /bin/{sleep} &)"),
     ];
     if std::process::Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n") {
         ways.push(format!("(su - nobody -s /bin/sh -c 'setsid /bin/{sleep} &' &)"));

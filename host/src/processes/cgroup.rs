@@ -132,8 +132,8 @@ fn pool() -> MutexGuard<'static, Pool> {
     POOL.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Has each command start in a cgroup of its own where this process may make one. Elsewhere commands are known by their
-/// marks alone.
+/// Has each command start in a cgroup of its own where this process may make one. Elsewhere commands have subreapers
+/// ([`super::use_subreapers`]).
 pub fn use_cgroups() {
     pool().enabled = true;
 }
@@ -177,7 +177,7 @@ pub(super) fn take(instance: Instance) -> Option<Arc<Cgroup>> {
             None
         }
         Err(error) => {
-            tracing::debug!(%error, "no cgroups: commands are known by their marks alone");
+            tracing::debug!(%error, "no cgroups for commands");
             pool.enabled = false;
             None
         }

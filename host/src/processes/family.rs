@@ -1,25 +1,27 @@
 //! A command and all that it starts.
 
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::HashSet;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::process::{self, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use pumice_core::Timestamp;
 use pumice_core::duration::Span;
 use pumice_core::ports::Clock;
 use rustix::process::{
-    Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions, WaitOptions, getrlimit, kill_process,
-    kill_process_group, setrlimit, waitid, waitpid,
+    Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions, getrlimit, kill_process, kill_process_group,
+    setrlimit, waitid,
 };
-use tokio::process::{Child, Command};
-
-use uuid::Uuid;
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 
 use super::cgroup::{self, Cgroup};
-use super::mark::{Instance, Mark, Place};
+use super::link::{self, Link, NotBegun, Subreaper};
+use super::live::{Owner, instance, live, own_id, reap_orphan};
+use super::mark::Mark;
+use super::subreaper::{Launch, Order};
 use super::table::{self, MARK_VARIABLE, Process};
 use super::{guard, limits};
 
@@ -38,12 +40,12 @@ const KILL_PATIENCE: Span = Span::from_secs(20);
 const NO_WRAP: Duration = Duration::from_secs(1);
 /// Most times a family is looked through for processes to kill when nothing may wait.
 const MAX_PASSES: usize = 200;
-/// Most children that were waited for lately which are kept in mind.
-const MAX_ENDED: usize = 128;
 /// Most ids newer than a command's that are looked at one by one before all processes are looked at.
 const MAX_NEWER: i32 = 512;
 /// Most looks for processes until none vanished meanwhile.
 const MAX_LOOKS: usize = 20;
+/// Most looks that find no process while a subreaper does not say that nothing is left: it waits for the last one then.
+const MAX_UNSEEN: u32 = 3;
 
 /// Processes that could not be killed, or not be looked for.
 #[derive(Debug, thiserror::Error)]
@@ -56,75 +58,6 @@ pub enum Survivors {
     Unknown(io::Error),
 }
 
-/// The commands that this process has started.
-#[derive(Default)]
-struct Live {
-    /// How many commands were started, which numbers their marks.
-    started: u32,
-    /// Children that a task waits for: they are neither orphans nor to be reaped here.
-    awaited: HashSet<Pid>,
-    /// Children that were waited for lately: their end says nothing about other processes.
-    ended: VecDeque<Pid>,
-    /// The commands that are not gone yet, and when each began, in the kernel's ticks.
-    commands: HashMap<Mark, u64>,
-    /// The command that is being started: its process is there before it is awaited.
-    starting: Option<Mark>,
-}
-
-impl Live {
-    /// A mark that no living process has.
-    fn new_mark(&mut self, scratch: &Path) -> Mark {
-        loop {
-            self.started = self.started.wrapping_add(1);
-            let mark = Mark::new(instance(scratch), self.started);
-            if let Entry::Vacant(free) = self.commands.entry(mark) {
-                free.insert(0);
-                return mark;
-            }
-        }
-    }
-}
-
-impl Live {
-    /// Whether a process is one of a command's: it has its mark, or it has got rid of every mark and lost its parent,
-    /// and no other command was there when it began.
-    fn is_of(&self, process: &Process, mark: Mark) -> bool {
-        match process.mark {
-            Some(found) if found == mark => true,
-            Some(found) if found.instance() == mark.instance() => false,
-            _ => {
-                let mut owners = self.commands.iter().filter(|(_, began)| **began <= process.began);
-                self.is_orphan(process) && owners.all(|(owner, _)| *owner == mark)
-            }
-        }
-    }
-
-    /// Whether a process came to this one because it lost its parent. A child that this program started for itself
-    /// stays in its process group; a process that a command started is in another.
-    fn is_orphan(&self, process: &Process) -> bool {
-        ADOPTS.load(Ordering::Relaxed)
-            && process.parent == own_id()
-            && process.group != own_group()
-            && !self.awaited.contains(&process.id)
-    }
-}
-
-/// This process as the one that starts the commands of a folder.
-pub(super) fn instance(scratch: &Path) -> Instance {
-    static RANDOM: OnceLock<u16> = OnceLock::new();
-    let random = RANDOM.get_or_init(|| {
-        let bytes = Uuid::new_v4().into_bytes();
-        u16::from_be_bytes([bytes[0], bytes[1]])
-    });
-    Instance::new(Place::of(scratch), *random)
-}
-
-fn live() -> MutexGuard<'static, Live> {
-    static LIVE: OnceLock<Mutex<Live>> = OnceLock::new();
-    // A number and a set: whole even if another holder panicked.
-    LIVE.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// A command's processes, wherever they went. They are killed when this is dropped.
 #[derive(Debug)]
 pub struct ProcessFamily {
@@ -135,49 +68,131 @@ pub struct ProcessFamily {
     is_marked: bool,
     /// Where there may be one.
     cgroup: Option<Arc<Cgroup>>,
+    /// The subreaper that its own process is below; none where it is a child of this process.
+    link: Option<Arc<Link>>,
     started: Instant,
     /// Whether nothing of it is left.
     gone: bool,
 }
 
+/// A command that was started.
+#[derive(Debug)]
+pub struct Running {
+    /// What it prints.
+    pub stdout: ChildStdout,
+    /// The same of its errors.
+    pub stderr: ChildStderr,
+    /// Its own process, to be waited for. It is killed when this is dropped, or the family.
+    pub root: Root,
+    /// All of its processes.
+    pub family: ProcessFamily,
+}
+
 /// Starts a command of the jobs of a scratch folder, in a process group of its own. Only one is started at a time: this
 /// process has its mark for so long.
-pub(super) fn start(command: &mut Command, scratch: &Path) -> io::Result<(Child, ProcessFamily)> {
+pub(super) fn start(mut launch: Launch, scratch: &Path) -> io::Result<Running> {
     guard::watch_over(scratch);
-    command.env(SCRATCH_VARIABLE, scratch).process_group(0).kill_on_drop(true);
-    let own = {
+    let mark = {
         // A look at processes does not wait until this one has started.
         let mut live = live();
-        let own = live.new_mark(scratch);
-        live.starting = Some(own);
-        own
+        let mark = live.new_mark(scratch);
+        live.starting = Some(mark);
+        mark
     };
-    command.env(MARK_VARIABLE, own.to_text());
+    launch.env.push((SCRATCH_VARIABLE.into(), scratch.into()));
+    launch.env.push((MARK_VARIABLE.into(), mark.to_text().into()));
     let cgroup = cgroup::take(instance(scratch));
-    let (spawned, is_marked, cgroup) = spawn_in(command, own, cgroup);
+    let below = if cgroup.is_none() { start_below(&launch, mark) } else { None };
+    let started = below.unwrap_or_else(|| start_directly(&launch, mark, cgroup));
     let mut live = live();
     live.starting = None;
-    let started = spawned.and_then(|child| {
+    if started.is_err() {
+        live.commands.remove(&mark);
+    }
+    started
+}
+
+/// Starts a command as a child of this process.
+fn start_directly(launch: &Launch, mark: Mark, cgroup: Option<Arc<Cgroup>>) -> io::Result<Running> {
+    let mut command = Command::from(launch.command());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let (spawned, is_marked, cgroup) = spawn_in(&mut command, mark, cgroup);
+    let parts = spawned.and_then(|mut child| {
         let root = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-        Ok((child, root.ok_or_else(|| io::Error::other("the command has no process id"))?))
+        let outputs = child.stdout.take().zip(child.stderr.take());
+        let missing = || io::Error::other("the command has no process id or outputs");
+        root.zip(outputs).map(|(root, outputs)| (child, root, outputs)).ok_or_else(missing)
     });
-    let (child, root) = match started {
-        Ok(started) => started,
+    let (child, root, (stdout, stderr)) = match parts {
+        Ok(parts) => parts,
         Err(error) => {
-            live.commands.remove(&own);
-            drop(live);
             if let Some(unused) = cgroup {
                 cgroup::give_back(unused);
             }
             return Err(error);
         }
     };
+    let mut live = live();
     live.awaited.insert(root);
     live.ended.retain(|id| *id != root);
-    live.commands.insert(own, table::began(root).unwrap_or_default());
+    live.commands.insert(mark, Owner { began: table::began(root).unwrap_or_default(), loses: true });
     drop(live);
     limits::restore(root);
-    Ok((child, ProcessFamily { root, mark: own, is_marked, cgroup, started: Instant::now(), gone: false }))
+    let family =
+        ProcessFamily { root, mark, is_marked, cgroup, link: None, started: Instant::now(), gone: false };
+    Ok(Running { stdout, stderr, root: Root(Way::Own(child, root)), family })
+}
+
+/// Starts a command below a subreaper; `None` where there may be none.
+fn start_below(launch: &Launch, mark: Mark) -> Option<io::Result<Running>> {
+    let order = Order { launch: launch.clone(), mark };
+    // Each that was killed goes.
+    while let Some(subreaper) = link::take() {
+        let begun = begin_below(subreaper, &order);
+        if let Err(NotBegun::Unsent(error)) = begun {
+            tracing::debug!(%error, "a subreaper was killed");
+            continue;
+        }
+        return Some(begun.map_err(|error| match error {
+            NotBegun::Command(error) | NotBegun::Unsent(error) => error,
+            NotBegun::Silent(error) => {
+                kill_all(&|process| process.mark == Some(mark));
+                io::Error::new(error.kind(), format!("its subreaper does not answer: {error}"))
+            }
+        }));
+    }
+    None
+}
+
+fn begin_below(subreaper: Subreaper, order: &Order) -> Result<Running, NotBegun> {
+    let outputs = || -> io::Result<_> { Ok((io::pipe()?, io::pipe()?)) };
+    let ((stdout, to_stdout), (stderr, to_stderr)) = outputs().map_err(NotBegun::Command)?;
+    let (stdout, stderr) = (OwnedFd::from(stdout), OwnedFd::from(stderr));
+    let opened = || -> io::Result<_> {
+        let (stdout, stderr) = (process::ChildStdout::from(stdout), process::ChildStderr::from(stderr));
+        Ok((ChildStdout::from_std(stdout)?, ChildStderr::from_std(stderr)?))
+    };
+    let (stdout, stderr) = opened().map_err(NotBegun::Command)?;
+    let root = match subreaper.begin(order, [&to_stdout.into(), &to_stderr.into()]) {
+        Err(NotBegun::Command(error)) => {
+            subreaper.give_back();
+            return Err(NotBegun::Command(error));
+        }
+        begun => begun?,
+    };
+    let began = table::began(root).unwrap_or_default();
+    live().commands.insert(order.mark, Owner { began, loses: false });
+    let link = Arc::new(Link::new(subreaper).map_err(NotBegun::Silent)?);
+    let family = ProcessFamily {
+        root,
+        mark: order.mark,
+        is_marked: true,
+        cgroup: None,
+        link: Some(link.clone()),
+        started: Instant::now(),
+        gone: false,
+    };
+    Ok(Running { stdout, stderr, root: Root(Way::Below(link)), family })
 }
 
 /// Starts a command with a mark and in a cgroup. Gives also whether it has the mark, and its cgroup.
@@ -200,21 +215,13 @@ fn spawn_in(
     (spawned, is_marked, cgroup.filter(|_| is_inside))
 }
 
-/// Starts a process of the program's own, which outlives no command and is not one.
-pub(super) fn spawn_apart(command: &mut std::process::Command) -> io::Result<std::process::Child> {
-    let mut live = live();
-    let child = command.spawn()?;
-    live.awaited.extend(i32::try_from(child.id()).ok().and_then(Pid::from_raw));
-    Ok(child)
-}
-
 /// This process has the mark, and so do the processes that it starts, until this is dropped.
-struct Marked {
+pub(super) struct Marked {
     before: Rlimit,
 }
 
 impl Marked {
-    fn set(mark: Mark) -> Option<Self> {
+    pub(super) fn set(mark: Mark) -> Option<Self> {
         let before = getrlimit(Resource::Locks);
         let limit = Rlimit { current: Some(mark.limit()), maximum: before.maximum };
         setrlimit(Resource::Locks, limit).ok()?;
@@ -229,52 +236,49 @@ impl Drop for Marked {
     }
 }
 
-/// Whether every child of this process that is not waited for is an orphan of a command.
-static ADOPTS: AtomicBool = AtomicBool::new(false);
+/// A command's own process.
+#[derive(Debug)]
+pub struct Root(Way);
 
-/// Makes this process the parent of all orphans below it (PR_SET_CHILD_SUBREAPER, prctl(2)), so that processes without
-/// any mark are found, too. Only for a program that starts no children but commands of jobs: others would be taken for
-/// theirs.
-pub fn adopt_orphans() {
-    match rustix::process::set_child_subreaper(Some(rustix::process::getpid())) {
-        Ok(()) => ADOPTS.store(true, Ordering::Relaxed),
-        // They go to process 1, and are found by their mark all the same.
-        Err(error) => tracing::debug!(%error, "orphans of commands go to process 1"),
-    }
+/// How a command's own process is waited for.
+#[derive(Debug)]
+enum Way {
+    /// It is a child of this process.
+    Own(Child, Pid),
+    /// It is one of a subreaper's.
+    Below(Arc<Link>),
 }
 
-/// A command's own process.
-#[derive(Clone, Copy, Debug)]
-pub struct Root(Pid);
-
 impl Root {
-    /// It has ended and was waited for: its id may become another process's.
-    pub fn was_waited_for(self) {
-        let mut live = live();
-        live.awaited.remove(&self.0);
-        if live.ended.len() >= MAX_ENDED {
-            live.ended.pop_front();
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// When the end cannot be known.
+    pub async fn wait(&mut self) -> io::Result<ExitStatus> {
+        match &mut self.0 {
+            Way::Own(child, id) => {
+                let status = child.wait().await;
+                live().forget(*id);
+                status
+            }
+            Way::Below(link) => link.ended().await,
         }
-        live.ended.push_back(self.0);
-    }
-
-    /// Whether it has ended, and was not waited for yet.
-    #[must_use]
-    pub fn has_ended(self) -> bool {
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        matches!(waitid(WaitId::Pid(self.0), options), Ok(Some(_)))
     }
 }
 
 impl ProcessFamily {
-    /// The command's own process.
+    /// Whether the command's own process has ended, whether it was waited for or not.
     #[must_use]
-    pub fn root(&self) -> Root {
-        Root(self.root)
+    pub fn root_has_ended(&self) -> bool {
+        if let Some(link) = &self.link {
+            return link.has_ended();
+        }
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        matches!(waitid(WaitId::Pid(self.root), options), Ok(Some(_)))
     }
 
     /// Asks all of it to end, and returns when nothing of it is left; after `grace` it is killed. The caller
-    /// waits for the command's own process before or at the same time, and says so by [`Root::was_waited_for`].
+    /// waits for the command's own process before or at the same time ([`Root::wait`]).
     ///
     /// # Errors
     /// [`Survivors`] when something of it cannot be killed.
@@ -286,12 +290,14 @@ impl ProcessFamily {
         let (killing, patience) = (clock.now() + grace.delta(), grace.delta() + KILL_PATIENCE.delta());
         let giving_up = clock.now() + patience;
         let (mut asked, mut killed) = (HashSet::new(), HashSet::new());
-        let mut pause = POLL;
+        let (mut pause, mut unseen) = (POLL, 0);
         loop {
             let members = self.members().await;
             let now = clock.now();
+            unseen = if members.as_ref().is_ok_and(Vec::is_empty) { unseen + 1 } else { 0 };
             let survivors = match &members {
-                Ok(members) if members.is_empty() => {
+                // A subreaper says so itself, unless it was stopped.
+                Ok(_) if unseen > 0 && (self.is_known_to_be_gone() || unseen > MAX_UNSEEN) => {
                     self.leave();
                     return Ok(());
                 }
@@ -300,7 +306,7 @@ impl ProcessFamily {
             };
             if now >= giving_up {
                 // To look again would find the same.
-                self.leave();
+                self.give_up();
                 return Err(survivors);
             }
             if let Some(cgroup) = self.cgroup.as_ref().filter(|_| now >= killing) {
@@ -321,13 +327,30 @@ impl ProcessFamily {
                 }
             }
             let next = now + pause;
-            clock.sleep_until(if now < killing { next.min(killing) } else { next }).await;
+            self.rest(clock, if now < killing { next.min(killing) } else { next }).await;
             pause = (pause * 2).min(MAX_POLL);
         }
     }
 
-    /// Whether the ids that are newer than the command's show that it left no process.
+    /// Waits until then, or until a subreaper has something to say.
+    async fn rest(&self, clock: &dyn Clock, until: Timestamp) {
+        let Some(link) = &self.link else { return clock.sleep_until(until).await };
+        tokio::select! {
+            () = clock.sleep_until(until) => {}
+            () = link.changed() => {}
+        }
+    }
+
+    /// Whether a look that found no process is enough to know that none is left.
+    fn is_known_to_be_gone(&self) -> bool {
+        self.link.as_ref().is_none_or(|link| link.is_empty() || link.is_broken())
+    }
+
+    /// Whether the subreaper, or the ids that are newer than the command's, show that it left no process.
     fn is_surely_gone(&self) -> bool {
+        if let Some(link) = &self.link {
+            return link.is_empty();
+        }
         if self.cgroup.as_ref().is_some_and(|cgroup| !cgroup.is_unpopulated()) {
             return false;
         }
@@ -360,7 +383,7 @@ impl ProcessFamily {
             if live.awaited.contains(&id) || live.ended.contains(&id) {
                 return false;
             }
-            live.commands.get(&self.mark).copied().unwrap_or_default()
+            live.commands.get(&self.mark).map_or(0, |owner| owner.began)
         };
         match table::process_where(id, |process| process.began >= since) {
             Ok(Some(process)) if process.began < since || table::is_own_thread(id) => false,
@@ -375,18 +398,42 @@ impl ProcessFamily {
 
     /// The ids of all that is alive of it.
     async fn members(&self) -> io::Result<Vec<Pid>> {
-        let (root, mark, cgroup) = (self.root, self.mark, self.cgroup.clone());
+        let places = self.places();
         // There may be many processes, and this thread has others to see to.
-        tokio::task::spawn_blocking(move || members_of(root, mark, cgroup.as_deref()))
-            .await
-            .map_err(io::Error::other)?
+        tokio::task::spawn_blocking(move || places.members()).await.map_err(io::Error::other)?
+    }
+
+    /// Where its processes are looked for now.
+    fn places(&self) -> Places {
+        let Self { root, mark, .. } = *self;
+        if self.link.as_ref().is_some_and(|link| link.is_broken())
+            && let Some(owner) = live().commands.get_mut(&mark)
+        {
+            owner.loses = true;
+        }
+        Places { root, mark, cgroup: self.cgroup.clone(), link: self.link.clone() }
     }
 
     fn leave(&mut self) {
-        self.gone = true;
         live().commands.remove(&self.mark);
+        self.let_go();
+    }
+
+    /// Leaves processes that cannot be killed: they are no other command's.
+    fn give_up(&mut self) {
+        if let Some(owner) = live().commands.get_mut(&self.mark) {
+            owner.loses = false;
+        }
+        self.let_go();
+    }
+
+    fn let_go(&mut self) {
+        self.gone = true;
         if let Some(left) = self.cgroup.take() {
             cgroup::give_back(left);
+        }
+        if let Some(left) = self.link.take() {
+            left.leave();
         }
     }
 }
@@ -396,7 +443,11 @@ impl Drop for ProcessFamily {
         if self.gone {
             return;
         }
-        if live().awaited.contains(&self.root) {
+        let is_awaited = self.link.as_ref().map_or_else(
+            || live().awaited.contains(&self.root),
+            |link| !link.has_ended() && !link.is_broken(),
+        );
+        if is_awaited {
             // The group may have ended by itself.
             let _ = kill_process_group(self.root, Signal::KILL);
         }
@@ -404,7 +455,7 @@ impl Drop for ProcessFamily {
             cgroup.freeze(true);
         }
         for _ in 0..MAX_PASSES {
-            match members_of(self.root, self.mark, self.cgroup.as_deref()) {
+            match self.places().members() {
                 Ok(members) if members.is_empty() => break,
                 Ok(members) => members.into_iter().for_each(|id| signal(id, Signal::KILL)),
                 // The next look may see them.
@@ -412,98 +463,82 @@ impl Drop for ProcessFamily {
             }
             std::thread::sleep(Duration::from_millis(1));
         }
+        if self.link.is_none() {
+            live().awaited.remove(&self.root);
+        }
         self.leave();
-        live().awaited.remove(&self.root);
     }
 }
 
-/// The living processes of a command: those in its cgroup, those with its mark, and the descendants of either.
-fn members_of(root: Pid, mark: Mark, cgroup: Option<&Cgroup>) -> io::Result<Vec<Pid>> {
-    for _ in 0..MAX_LOOKS {
-        let (members, is_sure) = look_for_members(root, mark, cgroup)?;
-        if is_sure || !members.is_empty() {
-            return Ok(members);
-        }
-    }
-    Ok(Vec::new())
+/// Where the processes of a command are looked for.
+struct Places {
+    root: Pid,
+    mark: Mark,
+    cgroup: Option<Arc<Cgroup>>,
+    link: Option<Arc<Link>>,
 }
 
-/// The living processes of a command at one look, and whether every process could be looked at: one that vanished
-/// meanwhile may have started another.
-fn look_for_members(root: Pid, mark: Mark, cgroup: Option<&Cgroup>) -> io::Result<(Vec<Pid>, bool)> {
-    let mut processes = Vec::new();
-    let mut is_sure = true;
-    let since = live().commands.get(&mark).copied().unwrap_or_default();
-    let own = own_id();
-    for id in table::ids()? {
-        // A process that began before the command is not its own, unless it is an orphan that no other command owns.
-        match table::process_where(id, |process| process.began >= since || process.parent == own)? {
-            Some(process) => processes.push(process),
-            None if table::zombie(id)?.is_some() => reap_orphan(id),
-            None => is_sure = false,
+impl Places {
+    /// The living processes of a command: those in its cgroup, below its subreaper or with its mark, and the descendants of
+    /// any.
+    fn members(&self) -> io::Result<Vec<Pid>> {
+        for _ in 0..MAX_LOOKS {
+            if self.link.as_ref().is_some_and(|link| link.is_empty()) {
+                break;
+            }
+            let (members, is_sure) = self.look()?;
+            if is_sure || !members.is_empty() {
+                return Ok(members);
+            }
         }
+        Ok(Vec::new())
     }
-    let mut members: HashSet<Pid> = {
-        let live = live();
-        // Another process may have the id of a command that has ended.
-        let is_root = |process: &Process| process.id == root && live.awaited.contains(&root);
-        let belongs = |process: &&Process| is_root(process) || live.is_of(process, mark);
-        processes.iter().filter(belongs).map(|process| process.id).collect()
-    };
-    if let Some(cgroup) = cgroup {
-        members.extend(cgroup.processes()?);
-    }
-    loop {
-        let below = |process: &&Process| {
-            !members.contains(&process.id)
-                && Pid::from_raw(process.parent).is_some_and(|parent| members.contains(&parent))
+
+    /// The living processes of a command at one look, and whether every process could be looked at: one that vanished
+    /// meanwhile may have started another.
+    fn look(&self) -> io::Result<(Vec<Pid>, bool)> {
+        let mut processes = Vec::new();
+        let mut is_sure = true;
+        let since = live().commands.get(&self.mark).map_or(0, |owner| owner.began);
+        let own = own_id();
+        let subreaper = self.link.as_ref().map(|link| link.id().as_raw_nonzero().get());
+        for id in table::ids()? {
+            // A process that began before the command is not its own, unless it is an orphan that no other command owns.
+            match table::process_where(id, |process| process.began >= since || process.parent == own)? {
+                Some(process) => processes.push(process),
+                None if table::zombie(id)?.is_some() => reap_orphan(id),
+                None => is_sure = false,
+            }
+        }
+        let mut members: HashSet<Pid> = {
+            let live = live();
+            let belongs = |process: &&Process| {
+                // Another process may have the id of a command that has ended.
+                let is_root = process.id == self.root && live.awaited.contains(&self.root);
+                is_root || Some(process.parent) == subreaper || live.is_of(process, self.mark)
+            };
+            processes.iter().filter(belongs).map(|process| process.id).collect()
         };
-        let more: Vec<Pid> = processes.iter().filter(below).map(|process| process.id).collect();
-        if more.is_empty() {
-            return Ok((members.into_iter().collect(), is_sure));
+        if let Some(cgroup) = &self.cgroup {
+            members.extend(cgroup.processes()?);
         }
-        members.extend(more);
+        loop {
+            let below = |process: &&Process| {
+                !members.contains(&process.id)
+                    && Pid::from_raw(process.parent).is_some_and(|parent| members.contains(&parent))
+            };
+            let more: Vec<Pid> = processes.iter().filter(below).map(|process| process.id).collect();
+            if more.is_empty() {
+                return Ok((members.into_iter().collect(), is_sure));
+            }
+            members.extend(more);
+        }
     }
-}
-
-/// Waits for a process that has ended, if it is an orphan of a command: nothing else does.
-pub(super) fn reap_orphan(id: Pid) {
-    let Ok(Some((parent, group))) = table::zombie(id) else { return };
-    // The one that is being started is waited for by another thread in a moment.
-    let is_starting = |live: &Live| {
-        live.starting.is_some_and(|mark| !matches!(table::mark(id), Ok(Some(other)) if other != mark))
-    };
-    let live = live();
-    let adopts = ADOPTS.load(Ordering::Relaxed);
-    if adopts
-        && parent == own_id()
-        && group != own_group()
-        && !live.awaited.contains(&id)
-        && !is_starting(&live)
-    {
-        // Another thread may have done so.
-        let _ = waitpid(Some(id), WaitOptions::NOHANG);
-    }
-}
-
-/// The id of this process.
-fn own_id() -> i32 {
-    rustix::process::getpid().as_raw_nonzero().get()
-}
-
-/// The process group of this process.
-fn own_group() -> i32 {
-    rustix::process::getpgrp().as_raw_nonzero().get()
 }
 
 fn signal(id: Pid, signal: Signal) {
     // It may have ended by itself.
     let _ = kill_process(id, signal);
-}
-
-/// Whether a process came to this one because it lost its parent.
-pub(super) fn is_orphan(process: &Process) -> bool {
-    live().is_orphan(process)
 }
 
 /// Kills the processes that `is_left` selects, and waits until they are gone. Gives their number.

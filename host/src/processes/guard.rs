@@ -13,8 +13,10 @@ use rustix::process::{Pid, Signal, getpid, getppid, kill_process};
 use tokio::signal::unix::{Signal as Heard, SignalKind, signal};
 
 use super::cgroup;
-use super::family::{instance, kill_all, spawn_apart};
+use super::family::kill_all;
+use super::live::{forget_own, instance, spawn_apart};
 use super::mark::Instance;
+use super::subreaper::SUBREAPER;
 use super::table::{self, Process};
 
 /// The first argument of the program when it is to be a guard.
@@ -55,7 +57,8 @@ pub(super) fn watch_over(scratch: &Path) {
             return;
         }
         // It was killed.
-        post.guards.swap_remove(known);
+        let (_, gone) = post.guards.swap_remove(known);
+        i32::try_from(gone.id()).ok().and_then(Pid::from_raw).into_iter().for_each(forget_own);
     }
     let mut command = Command::new("/proc/self/exe");
     command.arg(GUARD).arg(instance.to_text()).arg(std::process::id().to_string());
@@ -84,7 +87,7 @@ pub fn run_guard(arguments: &[OsString]) -> u8 {
     };
     let server = arguments.get(1).and_then(|id| Pid::from_raw(id.to_str()?.parse().ok()?));
     let Some(server) = server else { return 2 };
-    let ignored = ignore_signals();
+    let deaf = outlive_signals();
     let adopted = Arc::new(Mutex::new(Known::new()));
     watch(server, adopted.clone());
     // Nothing is ever written, so this returns when the other end is closed.
@@ -104,12 +107,12 @@ pub fn run_guard(arguments: &[OsString]) -> u8 {
         // A process that ended by itself has removed it.
         let _ = std::fs::remove_dir_all(folder);
     }
-    drop(ignored);
+    drop(deaf);
     0
 }
 
 /// Processes by their ids, and when each began: ids are given again.
-type Known = HashMap<Pid, u64>;
+pub(super) type Known = HashMap<Pid, u64>;
 
 /// How often the guard looks for what its server has adopted.
 const LOOK: Duration = Duration::from_millis(500);
@@ -124,7 +127,10 @@ fn watch(server: Pid, adopted: Arc<Mutex<Known>>) {
         while getppid() == Some(server) {
             let found = children_of(server);
             let mut known = adopted.lock().unwrap_or_else(PoisonError::into_inner);
-            known.retain(|id, began| table::began(*id) == Some(*began));
+            // A subreaper that was just started had the worker's arguments.
+            known.retain(|id, began| {
+                table::began(*id) == Some(*began) && !table::has_first_argument(*id, SUBREAPER)
+            });
             known.extend(found);
             drop(known);
             std::thread::sleep(LOOK);
@@ -135,26 +141,31 @@ fn watch(server: Pid, adopted: Arc<Mutex<Known>>) {
     }
 }
 
-/// What the server has started or adopted, but for processes of its own: those are in its process group, or guards.
+/// What the server has started or adopted, but for guards and what was there before this one: a process of a command may be
+/// in the server's process group. Of subreapers those below: they end by themselves once that has ended.
 fn children_of(server: Pid) -> Known {
-    let Ok(Some(parent)) = table::process_where(server, |_| false) else { return Known::new() };
-    let ids = match table::children(server) {
-        Some(ids) => ids,
-        None => table::ids().unwrap_or_default(),
-    };
+    let group_of = |id| table::process_where(id, |_| false).ok().flatten().map(|process| process.group);
+    let Some(group) = group_of(server) else { return Known::new() };
     let own = getpid();
-    let found = ids.into_iter().filter_map(|id| table::process_where(id, |_| false).ok().flatten());
-    let is_below = |process: &Process| {
-        process.parent == server.as_raw_nonzero().get()
-            && process.group != parent.group
-            && process.id != own
-            && !table::has_first_argument(process.id, GUARD)
+    let own_begin = table::began(own).unwrap_or_default();
+    let is_own = |process: &Process| {
+        process.id == own
+            || process.group == group && process.began <= own_begin
+            || table::has_first_argument(process.id, GUARD)
     };
-    found.filter(is_below).map(|process| (process.id, process.began)).collect()
+    let mut known = Known::new();
+    for child in table::living_children(server).into_iter().filter(|child| !is_own(child)) {
+        if table::has_first_argument(child.id, SUBREAPER) {
+            known.extend(table::living_children(child.id).into_iter().map(|below| (below.id, below.began)));
+        } else {
+            known.insert(child.id, child.began);
+        }
+    }
+    known
 }
 
 /// Adds the processes that are meant, and all that stand below any.
-fn add_below(doomed: &mut Known, is_meant: &dyn Fn(&Process) -> bool) {
+pub(super) fn add_below(doomed: &mut Known, is_meant: &dyn Fn(&Process) -> bool) {
     let Ok(all) = table::processes() else { return };
     let own = getpid();
     // Another process may have the id of one that has gone.
@@ -191,15 +202,16 @@ fn kill_known(doomed: &mut Known) {
     }
 }
 
-/// Ignores the signals that ask a process to end, until it is dropped: a supervisor sends them to every process of a
-/// service, and the guard must outlive the worker.
-fn ignore_signals() -> Option<(tokio::runtime::Runtime, Vec<Heard>)> {
+/// Does nothing about the signals that ask a process to end, until it is dropped: a supervisor sends them to every process of
+/// a service, and the guard must outlive the worker. A signal that was ignored before stays so, also for what is started.
+pub(super) fn outlive_signals() -> Option<(tokio::runtime::Runtime, Vec<Heard>)> {
     let listen = || -> io::Result<_> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
         let entered = runtime.enter();
         let kinds =
             [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup(), SignalKind::quit()];
-        let signals = kinds.into_iter().map(signal).collect::<io::Result<Vec<_>>>()?;
+        let heard = kinds.into_iter().filter(|kind| !table::ignores(kind.as_raw_value()));
+        let signals = heard.map(signal).collect::<io::Result<Vec<_>>>()?;
         drop(entered);
         Ok((runtime, signals))
     };

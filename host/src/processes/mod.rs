@@ -4,8 +4,11 @@ mod cgroup;
 mod family;
 mod guard;
 mod limits;
+mod link;
+mod live;
 mod mark;
 mod starter;
+mod subreaper;
 mod table;
 
 use std::ffi::OsString;
@@ -13,11 +16,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 pub use cgroup::use_cgroups;
-pub use family::{ProcessFamily, Root, SCRATCH_VARIABLE, Survivors, adopt_orphans};
+pub use family::{ProcessFamily, Root, Running, SCRATCH_VARIABLE, Survivors};
 pub use guard::{GUARD, run_guard, use_guard};
 pub use limits::{raise_limits, room_for_processes};
+pub use link::use_subreapers;
+pub use live::{OwnChild, adopt_orphans, spawn_own};
 use mark::Place;
 pub use starter::spawn;
+pub use subreaper::{Launch, SUBREAPER, run_subreaper};
 
 /// Kills the processes that the jobs of a scratch folder left running when their own process was killed, and waits
 /// until they are gone, so that no job runs at the same time as its own repetition. Only for a caller that knows
@@ -46,12 +52,12 @@ async fn kill(scratch: &Path, orphans: bool) -> usize {
         };
         let place = Place::of(&scratch);
         let in_cgroups = cgroup::kill_left(&|instance| instance.place() == place);
-        in_cgroups.iter().copied().for_each(family::reap_orphan);
+        in_cgroups.iter().copied().for_each(live::reap_orphan);
         in_cgroups.len()
             + family::kill_all(&|process| {
                 process.mark.is_some_and(|mark| mark.place() == place)
                     || is_known(process.id)
-                    || orphans && family::is_orphan(process)
+                    || orphans && live::is_orphan(process)
             })
     })
     .await
@@ -66,27 +72,4 @@ async fn kill(scratch: &Path, orphans: bool) -> usize {
 pub fn hide_from_commands() -> std::io::Result<()> {
     use rustix::process::{DumpableBehavior, set_dumpable_behavior};
     Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::process::CommandExt;
-    use std::process::{Command, Stdio};
-
-    use super::*;
-
-    #[tokio::test]
-    async fn orphan_without_any_mark_is_among_all_leftovers() {
-        adopt_orphans();
-        let scratch = tempfile::tempdir().unwrap();
-        let mut command = Command::new("sh");
-        command.args(["-c", "(env -i setsid sleep 1000 >/dev/null 2>&1 & echo $!)"]);
-        let output = command.env_clear().process_group(0).stderr(Stdio::null()).output().unwrap();
-        let orphan = Path::new("/proc").join(String::from_utf8_lossy(&output.stdout).trim());
-        assert!(output.status.success() && orphan.join("stat").exists());
-        assert_eq!(kill_leftovers(scratch.path()).await, 0);
-        assert!(orphan.exists());
-        assert_eq!(kill_all_leftovers(scratch.path()).await, 1);
-        assert!(!orphan.exists());
-    }
 }

@@ -7,30 +7,28 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, mpsc};
 
-use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use super::family::{self, ProcessFamily};
-
-type Started = io::Result<(Child, ProcessFamily)>;
+use super::family::{self, Running};
+use super::subreaper::Launch;
 
 /// A command to start.
 struct Order {
-    command: Command,
+    launch: Launch,
     scratch: PathBuf,
     /// The runtime that is to wait for it.
     runtime: Handle,
-    done: oneshot::Sender<Started>,
+    done: oneshot::Sender<io::Result<Running>>,
 }
 
 /// Starts a command of the jobs of a scratch folder, in a process group of its own.
 ///
 /// # Errors
 /// The system's error when it cannot be started.
-pub async fn spawn(command: Command, scratch: &Path) -> io::Result<(Child, ProcessFamily)> {
+pub async fn spawn(launch: Launch, scratch: &Path) -> io::Result<Running> {
     let (done, started) = oneshot::channel();
-    order(Order { command, scratch: scratch.to_owned(), runtime: Handle::current(), done })?;
+    order(Order { launch, scratch: scratch.to_owned(), runtime: Handle::current(), done })?;
     started.await.map_err(io::Error::other)?
 }
 
@@ -54,12 +52,12 @@ fn order(mut order: Order) -> io::Result<()> {
 }
 
 fn carry_out(orders: &mpsc::Receiver<Order>) {
-    for Order { mut command, scratch, runtime, done } in orders {
+    for Order { launch, scratch, runtime, done } in orders {
         let _runtime = runtime.enter();
-        if let Err(Ok((child, family))) = done.send(family::start(&mut command, &scratch)) {
+        if let Err(Ok(Running { root, family, .. })) = done.send(family::start(launch, &scratch)) {
             // The attempt was dropped meanwhile. The family is killed first, while the root still has its process id.
             drop(family);
-            drop(child);
+            drop(root);
         }
     }
 }

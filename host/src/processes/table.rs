@@ -41,7 +41,7 @@ pub(super) fn ids() -> io::Result<Vec<Pid>> {
 }
 
 /// The ids of a process's children; `None` where the kernel does not list them.
-pub(super) fn children(id: Pid) -> Option<Vec<Pid>> {
+fn children(id: Pid) -> Option<Vec<Pid>> {
     let mut ids = Vec::new();
     for thread in std::fs::read_dir(of(id).join("task")).ok()?.flatten() {
         match std::fs::read_to_string(thread.path().join("children")) {
@@ -56,10 +56,28 @@ pub(super) fn children(id: Pid) -> Option<Vec<Pid>> {
     Some(ids)
 }
 
+/// The children of a process that are alive, without their marks.
+pub(super) fn living_children(of: Pid) -> Vec<Process> {
+    let ids = match children(of) {
+        Some(ids) => ids,
+        None => ids().unwrap_or_default(),
+    };
+    let found = ids.into_iter().filter_map(|id| process_where(id, |_| false).ok().flatten());
+    found.filter(|process| process.parent == of.as_raw_nonzero().get()).collect()
+}
+
 /// Whether the first argument of a process's program is this one.
 pub(super) fn has_first_argument(id: Pid, wanted: &str) -> bool {
     let arguments = std::fs::read(of(id).join("cmdline")).unwrap_or_default();
     arguments.split(|byte| *byte == 0).nth(1) == Some(wanted.as_bytes())
+}
+
+/// Whether this process ignores a signal.
+pub(super) fn ignores(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).map(str::trim);
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask, 16).ok()).unwrap_or(0);
+    signal > 0 && mask >> (signal - 1) & 1 == 1
 }
 
 /// The id that was given last to a process or a thread (proc(5), `/proc/loadavg`).
@@ -120,9 +138,9 @@ pub(super) fn began(id: Pid) -> Option<u64> {
     stat(id).ok().flatten().map(|stat| stat.began)
 }
 
-/// Whether a process has ended and waits for its parent; then, its parent and its process group.
-pub(super) fn zombie(id: Pid) -> io::Result<Option<(i32, i32)>> {
-    Ok(stat(id)?.filter(Stat::has_ended).map(|stat| (stat.parent, stat.group)))
+/// Whether a process has ended and waits for its parent; then, its parent and when it began.
+pub(super) fn zombie(id: Pid) -> io::Result<Option<(i32, u64)>> {
+    Ok(stat(id)?.filter(Stat::has_ended).map(|stat| (stat.parent, stat.began)))
 }
 
 /// The mark of a process; `None` also for one that is gone or a zombie.

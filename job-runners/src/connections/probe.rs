@@ -14,6 +14,7 @@ use pumice_core::job_type::Site;
 use pumice_core::ports::{Composed, DatabaseError, Email, HttpRequest, SesEmail, StoreErrorKind};
 use pumice_core::secret::mask;
 use pumice_core::text::quoted;
+use pumice_host::processes::spawn_own;
 use pumice_job_types::actions::webhook::SIGNATURE_HEADER;
 use serde_json::json;
 use tokio::process::Command;
@@ -373,7 +374,7 @@ async fn ran(mut command: Command, client: &str) -> Result<(), String> {
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .process_group(0);
-    let child = command.spawn().map_err(|error| match error.kind() {
+    let (child, own) = spawn_own(&mut command).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => format!("{client} is not installed"),
         _ => format!("cannot run {client}: {error}"),
     })?;
@@ -384,6 +385,7 @@ async fn ran(mut command: Command, client: &str) -> Result<(), String> {
         }
         return Err(format!("{client} did not end within {} s", LIMIT.as_secs()));
     };
+    drop(own);
     let ended = ended.map_err(|error| format!("cannot run {client}: {error}"))?;
     match ended.status.code() {
         Some(0) => Ok(()),

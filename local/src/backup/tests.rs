@@ -321,7 +321,7 @@ async fn store_of_an_earlier_version_is_copied_before_it_is_changed() {
     let earlier = || {
         let connection = Connection::open(&path).unwrap();
         connection
-            .execute_batch("DROP TABLE audit; DROP TABLE permits; DROP TABLE gates; DROP TABLE past_counts; DROP TABLE bulk_acts; DROP TABLE bulk_receipts; DROP TABLE run_minutes; ALTER TABLE schedules DROP COLUMN rules; ALTER TABLE schedules DROP COLUMN superseded; PRAGMA user_version = 9")
+            .execute_batch("DELETE FROM meta WHERE name = 'identity'; DROP TABLE audit; DROP TABLE permits; DROP TABLE gates; DROP TABLE past_counts; DROP TABLE bulk_acts; DROP TABLE bulk_receipts; DROP TABLE run_minutes; ALTER TABLE schedules DROP COLUMN rules; ALTER TABLE schedules DROP COLUMN superseded; PRAGMA user_version = 9")
             .unwrap();
     };
     earlier();

@@ -149,7 +149,7 @@ async fn file_of_the_version_before_is_updated() {
     file.tamper(
         "ALTER TABLE long_specs RENAME TO specs; INSERT INTO specs SELECT id, pinned FROM runs;
          ALTER TABLE runs DROP COLUMN pinned; DROP INDEX runs_bad;
-         PRAGMA user_version = 1;
+         DELETE FROM meta WHERE name = 'identity'; PRAGMA user_version = 1;
          INSERT INTO jobs VALUES ('daily', '{\"job_id\": \"daily\", \"schedule\": \"@daily\"}');
          INSERT INTO jobs VALUES ('never', '{\"job_id\": \"never\"}');",
     );
