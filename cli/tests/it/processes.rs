@@ -324,7 +324,11 @@ fn escapee_without_any_mark_is_gone_while_other_commands_go_on() {
         let sleeps: Vec<String> = unmarked("").iter().map(|_| long_sleep()).collect();
         let script = |sleep: &String, way: usize| {
             // A second attempt finds what the first one has left.
-            format!("pgrep -f -x '/bin/[s]{}' && exit 9\n{}\nsleep 0.7; exit 1", &sleep[1..], unmarked(sleep)[way])
+            format!(
+                "pgrep -f -x '/bin/[s]{}' && exit 9\n{}\nsleep 0.7; exit 1",
+                &sleep[1..],
+                unmarked(sleep)[way]
+            )
         };
         let escapes = sleeps.iter().enumerate().map(|(way, sleep)| {
             let mut job = shell(&format!("a{way}"), &script(sleep, way));
@@ -335,7 +339,7 @@ fn escapee_without_any_mark_is_gone_while_other_commands_go_on() {
             escapes.chain(std::iter::once(shell("second", &format!("exec {other}")))).collect();
         pumice.write("jobs.json", Value::Array(jobs).to_string());
         assert_eq!(pumice.run(&["apply", "jobs.json"]).status, 0);
-        let mut server = pumice.serve();
+        let server = pumice.serve();
         dispatched(&pumice, "second");
         wait_until(|| is_alive(&other));
         let runs: Vec<String> =
