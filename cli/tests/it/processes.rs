@@ -339,7 +339,7 @@ fn escapee_without_any_mark_is_gone_while_other_commands_go_on() {
             escapes.chain(std::iter::once(shell("second", &format!("exec {other}")))).collect();
         pumice.write("jobs.json", Value::Array(jobs).to_string());
         assert_eq!(pumice.run(&["apply", "jobs.json"]).status, 0);
-        let mut server = pumice.serve();
+        let server = pumice.serve();
         dispatched(&pumice, "second");
         wait_until(|| is_alive(&other));
         let runs: Vec<String> =
