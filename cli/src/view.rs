@@ -157,7 +157,7 @@ fn branch<'a>(run: &'a RunShown, tree: &'a RunTree, indent: Indent, rows: &mut V
 mod tests {
     use pumice_core::duration::Span;
     use pumice_core::ids::{JobId, RunId, RunKey, WorkerName};
-    use pumice_core::run::{Run, RunEvent};
+    use pumice_core::run::Run;
     use pumice_service::runs::Viewpoint;
 
     use super::*;
@@ -201,22 +201,6 @@ mod tests {
             })
             .collect();
         assert_eq!(jobs, ["a", "b", "c", "d", "e", "own"]);
-    }
-
-    #[test]
-    fn run_that_cannot_begin_says_why_once() {
-        let key = RunKey::root("00000000-0000-0000-0000-000000000001".parse().unwrap());
-        let fault = "cannot begin: no disk";
-        let mut waits = Run { status: Status::Waiting, reason: Some(fault.to_owned()), ..run(key, "a") };
-        let about =
-            |info: &str| RunEvent { status: Status::Waiting, at: Timestamp::UNIX_EPOCH, info: info.into() };
-        waits.log.entries.push(about(fault));
-        let shown = |run: &Run| {
-            remark(&RunShown::of(run, None, Viewpoint { now: Timestamp::UNIX_EPOCH, served: None }))
-        };
-        assert_eq!(shown(&waits).matches(fault).count(), 1, "{}", shown(&waits));
-        waits.log.entries.push(about("for its children"));
-        assert!(shown(&waits).ends_with("waits: for its children"), "{}", shown(&waits));
     }
 
     #[test]

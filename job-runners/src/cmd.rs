@@ -105,7 +105,7 @@ mod tests {
         let (ended, world) = run("echo one >&2; echo two >&2; exit 3", json!({}), |_| {}).await;
         let error = ended.unwrap_err();
         assert_eq!(error.message, "exit status 3: two");
-        assert_eq!(error.error.as_deref(), Some("Failed with exit status 3"));
+        assert_eq!(error.lava_error(), Some("Failed with exit status 3"));
         assert_eq!((&error.data["exit_status"], &error.data["error"]), (&json!(3), &json!("one\ntwo")));
         assert!(error.retryable && error.settled);
         assert_eq!(world.kept.objects()[&place("stderr")], "one\ntwo\n");

@@ -113,7 +113,7 @@ mod tests {
         let (ended, world) = run(json!(["a", "gone"]), json!({})).await;
         let error = ended.unwrap_err();
         assert_eq!(error.message, "no such job gone; the others are left out");
-        assert_eq!(error.error.as_deref(), Some("gone: No such job"));
+        assert_eq!(error.lava_error(), Some("gone: No such job"));
         assert_eq!((&error.data["failed_jobs"], &error.data["jobs"]), (&json!(["gone"]), &json!([])));
         assert!(error.retryable && world.dispatches.requests().is_empty());
     }

@@ -168,7 +168,7 @@ mod tests {
         let (ended, world) = run(&payloads, &["d/"], json!({}), |_| {}).await;
         let error = ended.unwrap_err();
         assert_eq!(error.message, "2: exit status 3: why");
-        assert_eq!(error.error.as_deref(), Some("Failed with exit status 3"));
+        assert_eq!(error.lava_error(), Some("Failed with exit status 3"));
         assert_eq!((&error.data["exit_status"], &error.data["error"]), (&json!(3), &json!("why")));
         let told: Vec<&str> = error.data["output"]
             .as_array()

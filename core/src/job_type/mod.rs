@@ -94,23 +94,40 @@ pub struct JobError {
     pub retryable: bool,
     /// Why it failed: a lower-case fragment.
     pub message: String,
-    /// The text of `result.error`, where lava words it otherwise than the message.
-    pub error: Option<Box<str>>,
+    /// What few errors have: see [`lava_error`](Self::lava_error) and [`host_fault`](Self::host_fault).
+    pub rest: Option<Box<JobErrorRest>>,
     /// Details of the error: `result.error_data` in templates of actions.
     pub data: Value,
-    /// The fault of the host, in a few words that are the same for all runs which it keeps from going on, where the attempt
-    /// could not begin because of one: it is made again later, and does not count.
-    pub host_fault: Option<Box<str>>,
     /// Whether the attempt ended like this by itself: that its time was up, as was seen only then, does not change it.
     pub settled: bool,
 }
 
+/// What few errors of jobs have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobErrorRest {
+    error: Option<String>,
+    host_fault: Option<String>,
+}
+
 impl JobError {
+    /// The text of `result.error`, where lava words it otherwise than the message.
+    #[must_use]
+    pub fn lava_error(&self) -> Option<&str> {
+        self.rest.as_ref()?.error.as_deref()
+    }
+
+    /// The fault of the host, in a few words that are the same for all runs which it keeps from going on, where the attempt
+    /// could not begin because of one: it is made again later, and does not count.
+    #[must_use]
+    pub fn host_fault(&self) -> Option<&str> {
+        self.rest.as_ref()?.host_fault.as_deref()
+    }
+
     /// A failure that another attempt may mend.
     #[must_use]
     pub fn failed(message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { retryable: true, message, error: None, data: Value::Null, host_fault: None, settled: false }
+        Self { retryable: true, message, rest: None, data: Value::Null, settled: false }
     }
 
     /// An attempt whose time was up.
@@ -118,15 +135,16 @@ impl JobError {
     pub fn timed_out(limit: Span) -> Self {
         // As Python writes a number of seconds.
         let error = format!("Timed out after {:?} seconds", limit.get().as_secs_f64());
-        Self { error: Some(error.into()), ..Self::failed(format!("timed out after {limit}")) }
+        Self::failed(format!("timed out after {limit}")).worded(error)
     }
 
     /// An attempt that cannot begin because of what the system says: the host's fault where it has run out of descriptors,
     /// processes, memory or disk.
     #[must_use]
     pub fn cannot_begin(message: impl Into<String>, error: &std::io::Error) -> Self {
-        let host_fault = is_exhausted(error).then(|| HostFault::kind_of(error).into());
-        Self { host_fault, ..Self::failed(message) }
+        let host_fault = is_exhausted(error).then(|| HostFault::kind_of(error));
+        let rest = host_fault.is_some().then(|| Box::new(JobErrorRest { host_fault, error: None }));
+        Self { rest, ..Self::failed(message) }
     }
 
     /// A failure that no attempt can mend.
@@ -145,8 +163,9 @@ impl JobError {
 
     /// The same as lava words it.
     #[must_use]
-    pub fn worded(self, error: impl Into<Box<str>>) -> Self {
-        Self { error: Some(error.into()), ..self }
+    pub fn worded(mut self, error: impl Into<String>) -> Self {
+        self.rest.get_or_insert_default().error = Some(error.into());
+        self
     }
 
     /// The same with details.

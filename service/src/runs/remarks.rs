@@ -131,17 +131,23 @@ impl RunShown {
 mod tests {
     use pumice_core::duration::Span;
     use pumice_core::ids::WorkerName;
-    use pumice_core::run::Run;
+    use pumice_core::run::{Run, RunEvent};
     use serde_json::{Value, json};
 
     use super::*;
     use crate::runs::Viewpoint;
 
     fn shown() -> RunShown {
+        shown_of(|_| {})
+    }
+
+    /// A run as it is shown after a change of its record.
+    fn shown_of(change: impl Fn(&mut Run)) -> RunShown {
         let key = RunKey::root("00000000-0000-0000-0000-000000000001".parse().unwrap());
         let about = (JobId::stored("a").unwrap(), "log".to_owned(), WorkerName::new("core").unwrap());
         let (at, kept) = (Timestamp::UNIX_EPOCH, Span::from_days(1));
-        let run = Run::dispatched(key.clone(), key.run_id().unwrap(), about, at, at, kept);
+        let mut run = Run::dispatched(key.clone(), key.run_id().unwrap(), about, at, at, kept);
+        change(&mut run);
         RunShown::of(&run, None, Viewpoint { now: at, served: None })
     }
 
@@ -158,6 +164,22 @@ mod tests {
         let remark = run.remark(|_| String::new());
         assert_eq!(remark, format!("attempt 2 of 3; kept from run {from}"));
         assert_eq!(run.short_remark(|_| String::new()), remark);
+    }
+
+    #[test]
+    fn run_that_cannot_begin_says_why_once() {
+        let fault = "cannot begin: no disk";
+        let about =
+            |info: &str| RunEvent { status: Status::Waiting, at: Timestamp::UNIX_EPOCH, info: info.into() };
+        let waits = |of: &[&str]| {
+            let waits = shown_of(|run| {
+                (run.status, run.reason) = (Status::Waiting, Some(fault.to_owned()));
+                run.log.entries.extend(of.iter().map(|info| about(info)));
+            });
+            waits.remark(|_| String::new())
+        };
+        assert_eq!(waits(&[fault]), fault);
+        assert_eq!(waits(&[fault, "for its children"]), format!("{fault}; waits: for its children"));
     }
 
     #[test]

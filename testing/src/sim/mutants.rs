@@ -187,7 +187,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 81] = [
+    pub const ALL: [Self; 82] = [
         Self::NoFence,
         Self::StealLiveLease,
         Self::DueClearedEarly,

@@ -31,7 +31,6 @@ use crate::run::{Lineage, Outcome, Run, failed_result};
 use crate::spec::{JobSpec, RealmSpec, RunSpec};
 
 /// The outcome of an attempt.
-#[expect(clippy::large_enum_variant, reason = "one at a time, and taken apart at once")]
 pub(super) enum Attempted {
     /// An outcome to record, with what was rendered for this attempt alone.
     Ended(Outcome, Option<Rendered>),
@@ -177,7 +176,7 @@ enum Concluded {
 fn conclude(ended: Option<Caught<Ended>>, stop: Option<Stop>) -> Concluded {
     Concluded::Ended(match (ended, stop) {
         (_, Some(Stop::Lost)) => return Concluded::Lost,
-        (Some(Caught::Failed(error)), None) if error.host_fault.is_some() => {
+        (Some(Caught::Failed(error)), None) if error.host_fault().is_some() => {
             return Concluded::Unbegun(error);
         }
         (Some(Caught::Done(Ended::Done(result))), _) => Outcome::Success(result),
@@ -203,7 +202,8 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
 
 /// A failure as it is recorded: templates of actions see it as `result` (lava guide, Job Actions).
 pub(super) fn failure(error: JobError) -> Outcome {
-    let result = failed_result(error.error.as_deref(), &error.message, error.data);
+    let worded = error.lava_error().map(str::to_owned);
+    let result = failed_result(worded.as_deref(), &error.message, error.data);
     Outcome::Failure { reason: error.message, result, retryable: error.retryable }
 }
 

@@ -426,7 +426,7 @@ impl Engine {
             Stepped::Rest(run) => return Ok(run),
             Stepped::Halted => return Box::pin(self.put_back(task, Span::ZERO, None)).await.or_else(rest),
             Stepped::Unbegun(error) => {
-                let kind = error.host_fault.as_deref().unwrap_or(&error.message);
+                let kind = error.host_fault().unwrap_or(&error.message);
                 if let Some(count) = self.trouble.count(kind, self.now()) {
                     tracing::error!(job_id = %task.run.job_id, run_id = %task.run.run_id, %error, count, "attempts cannot begin; they are made later and do not count");
                 }

@@ -215,7 +215,7 @@ impl Engine {
             (resolved.unwrap_or(rendered), keep)
         });
         match looked_up {
-            Err(error) if error.host_fault.is_some() => Ok(Resolved::Stepped(Stepped::Unbegun(error))),
+            Err(error) if error.host_fault().is_some() => Ok(Resolved::Stepped(Stepped::Unbegun(error))),
             Err(error) => Ok(Resolved::failed(error)),
             Ok((rendered, _)) if holds_secret(&rendered) => {
                 let reason = "payload or parameters have a secret, and the plan of steps is kept in the record: let the steps read the secret themselves";
