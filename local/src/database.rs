@@ -477,7 +477,7 @@ mod tests {
         writer.execute_batch("BEGIN IMMEDIATE; INSERT INTO meta VALUES ('x', '')").unwrap();
         let reader = Database::open_to_read(&path, folder.path()).unwrap();
         let count = |connection: &Connection| {
-            connection.query_row("SELECT count(*) FROM meta", [], |row| row.get::<_, i64>(0))
+            connection.query_row("SELECT count(*) FROM meta WHERE name = 'x'", [], |row| row.get::<_, i64>(0))
         };
         let before = reader.read(count).await.unwrap();
         writer.execute_batch("COMMIT").unwrap();

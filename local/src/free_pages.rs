@@ -94,7 +94,7 @@ mod tests {
         fill(database.clone(), 40_000).await;
         assert_eq!(database.give_back_free_pages().await.unwrap(), 0, "all are in use");
         let full = pages().await.unwrap();
-        let sql = "DELETE FROM meta WHERE key LIKE 'row %'";
+        let sql = "DELETE FROM meta WHERE name LIKE 'row %'";
         database.run(|connection| connection.execute(sql, [])).await.unwrap();
         let given = database.give_back_free_pages().await.unwrap();
         let left = pages().await.unwrap();

@@ -156,7 +156,7 @@ mod tests {
     }
 
     fn count(connection: &Connection) -> Result<i64, rusqlite::Error> {
-        connection.query_row("SELECT count(*) FROM meta", [], |row| row.get(0))
+        connection.query_row("SELECT count(*) FROM meta WHERE name IN ('x', 'y')", [], |row| row.get(0))
     }
 
     fn put(connection: &Connection) -> Result<usize, rusqlite::Error> {

@@ -452,6 +452,8 @@ fn folder_with_pipes_or_devices_is_reported_without_waiting() {
 #[test]
 fn secure_value_that_is_too_long_is_refused_alike() {
     let pumice = Pumice::new();
+    pumice.write("specs/a.yaml", shell("a", "true").to_string());
+    assert_eq!(pumice.run(&["apply", "specs"]).status, 0);
     let value = "a".repeat(5000);
     for more in [&["--dry-run"][..], &[]] {
         let printed = pumice.feed(&[&["state", "put", "big", "-", "--secure"], more].concat(), &value);

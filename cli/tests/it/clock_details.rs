@@ -308,7 +308,8 @@ fn schedules_run_that_is_dry_starts_nothing() {
     let mut off = job("off", &json!("30 2 * * *"));
     off["enabled"] = json!(false);
     let pumice = applied(&json!([job("a", &json!(["30 2 * * *", "0 5 * * *"])), off]));
-    let slot = "2027-03-01T01:30:00Z";
+    let slot = "2100-03-01T01:30:00Z";
+    let note = format!("it is the run of slot {slot}, which the clock would have started at {slot}");
     let of_slot = ["schedules", "run", "a", "--entry", "0", "--at", slot];
     let dry = |arguments: &[&str]| json_of(&pumice, &[arguments, &["--dry-run"]].concat());
     let report = dry(&of_slot);
@@ -316,7 +317,7 @@ fn schedules_run_that_is_dry_starts_nothing() {
         report,
         json!({
             "job_id": "a", "entry": 0, "slot": slot, "enabled": true, "dry_run": true,
-            "runs": [{ "host": null, "existing": null }],
+            "runs": [{ "host": null, "existing": null }], "note": note,
         })
     );
     assert_eq!(dry(&["schedules", "run", "off"])["enabled"], false);

@@ -470,7 +470,7 @@ fn lava_workers_in_a_folder_are_warned_of_and_are_pumices() {
     for (job_type, more, wrong) in [
         ("sns_typo", json!({}), "sns_typo"),
         ("docker", json!({}), "docker"),
-        ("log", json!({ "parameters": { "colour": 1 } }), "colour"),
+        ("cmd", json!({ "parameters": { "colour": 1 } }), "colour"),
         ("log", json!({ "on_fail": [{ "action": "nope" }] }), "nope"),
     ] {
         pumice.write("wrong.json", json!([realm, job(job_type, &more)]).to_string());

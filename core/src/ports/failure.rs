@@ -70,9 +70,9 @@ impl From<io::ErrorKind> for StoreErrorKind {
         match kind {
             Io::NotFound | Io::NotADirectory => Self::Missing,
             Io::PermissionDenied | Io::ReadOnlyFilesystem => Self::Denied,
-            Io::StorageFull | Io::QuotaExceeded => Self::Full,
+            Io::StorageFull | Io::QuotaExceeded | Io::FileTooLarge => Self::Full,
             Io::InvalidData | Io::UnexpectedEof => Self::Corrupt,
-            Io::InvalidInput | Io::InvalidFilename | Io::IsADirectory | Io::FileTooLarge => Self::Invalid,
+            Io::InvalidInput | Io::InvalidFilename | Io::IsADirectory => Self::Invalid,
             _ => Self::Unreachable,
         }
     }
