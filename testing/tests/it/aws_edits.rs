@@ -177,7 +177,9 @@ async fn jobs_edited_after_their_run_was_made_ahead_run_once() {
         assert_eq!((run.status, &run.key), (Status::Complete, &waiting.key), "{id}");
         let begun = run.log.entries.iter().find(|entry| entry.status == Status::Running);
         assert!(begun.is_some_and(|entry| entry.at >= slot + *later), "{id}: {run:?}");
-        let rendered = run.rendered.unwrap_or_else(|| panic!("{id}: it was rendered"));
+        let (_, spec) =
+            cloud.realm.store().load_with_spec(&run.key).await.expect("it answers").expect("it is there");
+        let rendered = spec.rendered.unwrap_or_else(|| panic!("{id}: it was rendered"));
         assert_eq!(rendered.parameters["day"], json!(day), "{id}");
     }
     sweep(&cloud);
