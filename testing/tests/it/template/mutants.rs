@@ -127,6 +127,12 @@ const MUTANTS: &[Mutant] = &[
     ),
     (
         "worker",
+        "/Resources/Role/Properties/Policies/1/Fn::If/1/PolicyDocument/Statement/1",
+        "null",
+        "roles name",
+    ),
+    (
+        "worker",
         "/Resources/Role/Properties/Policies/0/PolicyDocument/Statement/14/Fn::If/1/Resource",
         r#""*""#,
         "roles name",
