@@ -35,7 +35,7 @@ impl Pages {
         self.free > KEPT && self.free > self.all / SHRINKS_ABOVE
     }
 
-    /// How many go, if it does.
+    /// How many are to go before it is small enough.
     const fn to_give(self) -> i64 {
         let stay = self.all / SHRINKS_TO;
         self.free - if stay > KEPT { stay } else { KEPT }
@@ -50,10 +50,9 @@ impl Database {
         if !before.are_too_many() {
             return Ok(0);
         }
-        let (to_give, mut given) = (before.to_give(), 0);
-        while given < to_give {
-            let now = AT_ONCE.min(to_give - given);
-            let gone = self.run(move |connection| give_back(connection, now)).await?;
+        let mut given = 0;
+        loop {
+            let gone = self.run(give_back).await?;
             if gone == 0 {
                 break;
             }
@@ -63,9 +62,14 @@ impl Database {
     }
 }
 
-fn give_back(connection: &Connection, pages: i64) -> Result<i64, rusqlite::Error> {
+/// Gives a few pages back, and says how many, with those that mapped them.
+fn give_back(connection: &Connection) -> Result<i64, rusqlite::Error> {
     let before = Pages::of(connection)?;
-    let mut statement = connection.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
+    let now = AT_ONCE.min(before.to_give());
+    if now <= 0 {
+        return Ok(0);
+    }
+    let mut statement = connection.prepare(&format!("PRAGMA incremental_vacuum({now})"))?;
     // Each row is a page that went.
     let mut rows = statement.query([])?;
     while rows.next()?.is_some() {}

@@ -14,7 +14,7 @@ const OF_SWEEPS: &str = "sweep";
 /// The most characters of a version's description (Lambda API Reference, PublishVersion).
 const MAX_DESCRIPTION: usize = 256;
 /// The most characters that each parameter adds to a description: of a key and a stream the last part is there.
-const LONGEST: [(&str, usize); 16] = [
+const LONGEST: [(&str, usize); 18] = [
     ("Realm", 20),
     ("Worker", 20),
     ("Create", 5),
@@ -31,6 +31,9 @@ const LONGEST: [(&str, usize); 16] = [
     ("Timeout", 3),
     ("Memory", 5),
     ("TempSize", 5),
+    // Three, without what each begins with.
+    ("Subnets", 3 * 18),
+    ("SecurityGroupId", 20),
 ];
 /// The most characters between the two ARNs of a right to invoke a function with and without its alias.
 const MAX_BETWEEN: usize = 100;
@@ -90,7 +93,9 @@ pub(crate) fn invoked(templates: &Templates) -> Vec<String> {
             }
             // Without a reference, where that would be a circle.
             let by_name = function["Properties"]["FunctionName"]["Fn::Sub"].as_str().unwrap_or("?");
-            let text = template.document["Resources"].to_string();
+            // The condition key has the ARN without a version (Lambda Developer Guide, *lambda:SourceFunctionArn*).
+            let source = "\"lambda:SourceFunctionArn\":{\"Fn::Sub\":\"arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:function:";
+            let text = template.document["Resources"].to_string().replace(source, "\"");
             let ends: Vec<&str> = text.split(&format!(":function:{by_name}")).skip(1).collect();
             let has = |after: &str, alias: &str| after.starts_with(&format!(":{alias}\""));
             for (place, after) in ends.iter().enumerate() {
