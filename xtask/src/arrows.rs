@@ -82,7 +82,7 @@ const FORBIDDEN: [(&str, &[&str]); 13] = [
         ],
     ),
     ("pumice", &["pumice-testing", "pumice-bench", "lambda_runtime"]),
-    ("worker-lambda", &["pumice-console", "pumice-local", "dispatcher-lambda", "rusqlite"]),
+    ("worker-lambda", &["pumice-console", "pumice-local", "dispatcher-lambda"]),
 ];
 
 /// Features of crates below a crate that are for workers alone.
