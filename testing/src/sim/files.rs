@@ -118,12 +118,21 @@ impl World {
                 };
                 if complete(&before) {
                     let of_it = |key: &&RunKey| **key == before || key.is_below(&before);
-                    found.extend(self.disk.written.iter().filter(of_it).filter(|key| complete(key)).cloned());
+                    let written = self.disk.written.iter().filter(of_it).filter(|key| complete(key));
+                    found.extend(written.filter(|key| !self.was_made_good(key)).cloned());
                 }
             }
             at = parent;
         }
         found
+    }
+
+    /// Whether a step could not hand its files on, and its parent has made another attempt for that.
+    fn was_made_good(&self, key: &RunKey) -> bool {
+        let place = self.runs.get(key).and_then(|run| run.work.as_ref());
+        let parent = key.parent().and_then(|parent| self.runs.get(&parent));
+        place.is_some_and(|place| place.not_kept.is_some())
+            && parent.is_some_and(|parent| parent.attempt > attempt_of(key))
     }
 
     /// A run that failed for want of files, although none can be missing.
