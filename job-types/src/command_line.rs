@@ -225,8 +225,8 @@ pub(crate) fn advise_timeout(fields: &JobFields, timed: &Timed) -> Vec<Problem> 
         && whole > *own
     {
         let message = format!("{what} is stopped after {own}, before the {whole} of the job's timeout");
-        let told = Problem::warning("timeout-above-command", path, message);
-        advice.push(told.with_hint(format!("without it, the job's timeout is {what}'s")));
+        let warning = Problem::warning("timeout-above-command", path, message);
+        advice.push(warning.with_hint(format!("without it, the job's timeout is {what}'s")));
     }
     advice
 }
@@ -261,8 +261,8 @@ fn advise_environment<'a>(names: impl Iterator<Item = &'a str>) -> Vec<Problem> 
             true => format!("no environment can hold a variable {}", quoted(name)),
             false => format!("no shell can read a variable {}", quoted(name)),
         };
-        let told = Problem::warning("environment-name", path.field(name), message);
-        told.with_hint("letters, digits and _, and no digit first")
+        let warning = Problem::warning("environment-name", path.field(name), message);
+        warning.with_hint("letters, digits and _, and no digit first")
     })
     .collect()
 }
@@ -274,8 +274,8 @@ fn advise_comments(value: &Value, path: &JsonPath) -> Vec<Problem> {
             .contains("${#")
             .then(|| {
                 let message = "{# of ${# begins a comment of the template: what follows up to #} is left out";
-                let told = Problem::warning("shell-comment", path.clone(), message);
-                told.with_hint("write ${{ '{#' }}X} for a shell's ${#X}, or say jinja: false")
+                let warning = Problem::warning("shell-comment", path.clone(), message);
+                warning.with_hint("write ${{ '{#' }}X} for a shell's ${#X}, or say jinja: false")
             })
             .into_iter()
             .collect(),

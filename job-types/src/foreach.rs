@@ -159,8 +159,8 @@ impl JobType for Foreach {
             && listed(&parameters.foreach, limit).is_ok_and(|items| items.len() > limit)
         {
             let message = format!("more than {limit} items, the limit: nothing would run");
-            let told = Problem::warning("too-many-items", path.field("foreach"), message);
-            return vec![told.with_hint("limit says how many there may be")];
+            let warning = Problem::warning("too-many-items", path.field("foreach"), message);
+            return vec![warning.with_hint("limit says how many there may be")];
         }
         Vec::new()
     }

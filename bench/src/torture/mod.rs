@@ -152,6 +152,6 @@ pub fn pumice_beside() -> Result<PathBuf, Failed> {
     let folders = own.ancestors().skip(1).take(2);
     let found = folders.map(|folder| folder.join("pumice")).find(|path| path.is_file());
     let missing =
-        || format!("there is no pumice next to {}: cargo build --package pumice", own.display()).into();
+        || format!("pumice is missing next to {}: run `cargo build --package pumice`", own.display()).into();
     found.ok_or_else(missing)
 }

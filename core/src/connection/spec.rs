@@ -227,8 +227,8 @@ impl ConnectionSpec {
             && password.contains([' ', '!', '$', '%', '&', '*', '#', '?'])
         {
             let message = "the field names a secret, and this looks like the secret itself";
-            let told = Problem::warning("secret-in-spec", root.field("password"), message);
-            advice.push(told.with_hint("put it with `pumice secrets set NAME`, and name it here"));
+            let warning = Problem::warning("secret-in-spec", root.field("password"), message);
+            advice.push(warning.with_hint("put it with `pumice secrets set NAME`, and name it here"));
         }
         advice
     }

@@ -67,8 +67,8 @@ impl Registry {
         let mut advice = Vec::new();
         if !job.document.contains_key("enabled") {
             let message = "not given, so that no run of the job is started";
-            let told = Problem::warning("not-enabled", root.field("enabled"), message);
-            advice.push(told.with_hint("say `enabled: true`"));
+            let warning = Problem::warning("not-enabled", root.field("enabled"), message);
+            advice.push(warning.with_hint("say `enabled: true`"));
         }
         advice.extend(zero_timeout(job.fields.timeout, root.field("timeout")));
         advice.extend(advise_unrendered(job));
@@ -127,8 +127,8 @@ impl Registry {
 #[must_use]
 pub fn zero_timeout(timeout: Option<Span>, path: JsonPath) -> Option<Problem> {
     timeout.filter(|timeout| timeout.is_zero()).map(|_| {
-        let told = Problem::warning("zero-timeout", path, "a timeout of 0 stops the job at once");
-        told.with_hint("leave it out for the usual limit")
+        let warning = Problem::warning("zero-timeout", path, "a timeout of 0 stops the job at once");
+        warning.with_hint("leave it out for the usual limit")
     })
 }
 
@@ -239,12 +239,12 @@ impl RealmSpec {
             let bucket = place.as_deref().and_then(bucket_of);
             if let Some(bucket) = bucket.filter(|bucket| !is_bucket_name(bucket)) {
                 let what = show(&serde_json::Value::from(bucket));
-                let told = Problem::warning(
+                let warning = Problem::warning(
                     "bucket-name",
                     root.field(name),
                     format!("{what} is not the name of a bucket"),
                 );
-                advice.push(told.with_hint("small letters, digits, dots and hyphens, 3 to 63 of them"));
+                advice.push(warning.with_hint("small letters, digits, dots and hyphens, 3 to 63 of them"));
             }
         }
         advice

@@ -132,6 +132,6 @@ fn too_many(
     let more = places.len().saturating_sub(MAX_NAMED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let message = format!("{count} starts come together at {}: of {names}{more}", utc(second));
-    let told = Problem::warning("busy-second", JsonPath::root().field("schedule"), message);
-    Some((first, told.with_hint("`jitter: 5m` spreads them")))
+    let warning = Problem::warning("busy-second", JsonPath::root().field("schedule"), message);
+    Some((first, warning.with_hint("`jitter: 5m` spreads them")))
 }

@@ -108,8 +108,8 @@ fn advise_plan(job: &JobSpec, plan: &JobSchedule, now: Timestamp) -> Vec<Problem
         let planned = match planned {
             Ok(planned) => planned,
             Err(error) => {
-                let told = Problem::warning("unusable-entry", path, error.to_string());
-                advice.push(told.with_hint("until that is mended the entry starts nothing"));
+                let warning = Problem::warning("unusable-entry", path, error.to_string());
+                advice.push(warning.with_hint("until that is mended the entry starts nothing"));
                 continue;
             }
         };
@@ -183,12 +183,12 @@ fn never_due(planned: &PlannedEntry, path: &JsonPath, now: Timestamp) -> Option<
             _ => "no start of it is within the time in which it holds".to_owned(),
         },
     };
-    let told = Problem::warning("never-due", path.clone(), message);
+    let warning = Problem::warning("never-due", path.clone(), message);
     let is_held_back = planned.spec.jitter.is_some();
     Some(if is_held_back {
-        told.with_hint("a slot from before the entry was put is not started, whatever its jitter")
+        warning.with_hint("a slot from before the entry was put is not started, whatever its jitter")
     } else {
-        told
+        warning
     })
 }
 
@@ -201,11 +201,11 @@ fn uneven_step(crontab: &Crontab, path: &JsonPath) -> Option<Problem> {
     let (text, Field { name, unit, .. }, step) =
         crontab.as_str().split_whitespace().zip(FIELDS).find_map(uneven)?;
     let message = format!("{text} in the field {name} is not every {step}: it begins anew each time");
-    let told = Problem::warning("uneven-step", path.clone(), message);
+    let warning = Problem::warning("uneven-step", path.clone(), message);
     Some(if unit.is_empty() {
-        told
+        warning
     } else {
-        told.with_hint(format!("for a true interval say `every: {step}{unit}`"))
+        warning.with_hint(format!("for a true interval say `every: {step}{unit}`"))
     })
 }
 
@@ -242,8 +242,8 @@ fn both_days(crontab: &Crontab, path: &JsonPath) -> Option<Problem> {
         return None;
     }
     let message = format!("day of month {days} and weekday {weekdays} together mean either of them");
-    let told = Problem::warning("both-days", path.clone(), message);
-    Some(told.with_hint(format!("for days that are both say `+{weekdays}`")))
+    let warning = Problem::warning("both-days", path.clone(), message);
+    Some(warning.with_hint(format!("for days that are both say `+{weekdays}`")))
 }
 
 /// Warnings about entries whose own rules do not hold where an earlier entry names the same slots: both are one run, which
@@ -272,8 +272,8 @@ fn same_starts(plan: &JobSchedule, path: &JsonPath, now: Timestamp) -> Vec<Probl
                     "at {} entry {first} and entry {place} name one slot, which is one run, of entry {first}: {rule}",
                     utc(slot)
                 );
-                let told = Problem::warning("same-start", path.item(place), message);
-                advice.push(told.with_hint("give one of them globals, if both are to run"));
+                let warning = Problem::warning("same-start", path.item(place), message);
+                advice.push(warning.with_hint("give one of them globals, if both are to run"));
                 break;
             }
         }

@@ -34,8 +34,8 @@ pub(super) fn advise_limits(
     let has_actions = !job.actions().or(&realm.actions(), ActionsWhen::OnLate).is_empty();
     if !has_actions {
         let message = format!("{given}: neither the job nor its realm has on_late actions");
-        let told = Problem::warning("only-logged", path.clone(), message);
-        advice.push(told.with_hint("what is broken is only logged and listed"));
+        let warning = Problem::warning("only-logged", path.clone(), message);
+        advice.push(warning.with_hint("what is broken is only logged and listed"));
     }
     let slots: Vec<Timestamp> = planned.entry(now).slots(now).take(AHEAD).map(|slot| slot.at).collect();
     advice.extend(limit_order(planned, &slots, path));
@@ -82,7 +82,7 @@ fn short_silence(planned: &PlannedEntry, slots: &[Timestamp], path: &JsonPath) -
         let gap = crate::duration::Span::from(gap.to_std().unwrap_or_default());
         let message =
             format!("max_silence: {max} is shorter than the {gap} from {} to the next slot", utc(from));
-        let told = Problem::warning("short-silence", path.clone(), message);
-        told.with_hint("it is broken though every run ends well")
+        let warning = Problem::warning("short-silence", path.clone(), message);
+        warning.with_hint("it is broken though every run ends well")
     })
 }

@@ -236,8 +236,8 @@ impl RealmSpec {
         let lavas = (!self.settings.foreign_workers.is_empty()).then(|| {
             let path = JsonPath::root().field("config").field(self.config_name(FOREIGN_WORKERS));
             let message = "it has no effect in a folder: Pumice runs all jobs of this realm itself";
-            let told = Problem::warning("no-lava-workers", path, message);
-            told.with_hint("leave it out; with --aws the realm is one of AWS")
+            let warning = Problem::warning("no-lava-workers", path, message);
+            warning.with_hint("leave it out; with --aws the realm is one of AWS")
         });
         places.chain(lavas).collect()
     }

@@ -127,7 +127,7 @@ pub(super) fn forget_own(id: Pid) {
     live().forget(id);
 }
 
-/// A child of this process that is no command of a job, for as long as this is held.
+/// A child of this process that is not the command of a job, for as long as this is held.
 #[derive(Debug)]
 pub struct OwnChild(Option<Pid>);
 
@@ -137,7 +137,7 @@ impl Drop for OwnChild {
     }
 }
 
-/// Starts a process that is no command of a job: it is not taken for an orphan of one. To be used for each in a program that
+/// Starts a process that is not the command of a job: it is not taken for an orphan of one. To be used for each in a program that
 /// adopts orphans.
 ///
 /// # Errors

@@ -23,7 +23,7 @@ async fn prepare() -> MutexGuard<'static, ()> {
 }
 
 #[test]
-#[ignore = "a process of the other tests"]
+#[ignore = "the other tests start it, as the program of their subreapers"]
 fn subreaper_of_the_other_tests() {
     std::process::exit(run_subreaper().into());
 }
@@ -223,7 +223,7 @@ async fn orphan_without_any_mark_is_among_all_leftovers() {
 }
 
 #[tokio::test]
-#[ignore = "a process of another test"]
+#[ignore = "another test starts it, as the worker that it kills"]
 async fn worker_that_is_killed() {
     let _alone = prepare().await;
     let scratch = std::env::temp_dir();
